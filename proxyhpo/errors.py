@@ -1,0 +1,103 @@
+"""Every exception that proxyhpo raises on purpose.
+
+::
+
+    ProxyHPOError
+    ├── ArgumentError (also ValueError)      a bad argument, refused before any training
+    │   ├── SpaceError                       a hyperparameter that is badly defined
+    │   ├── ConfigError                      a config that lies outside its space
+    │   └── UnknownNameError                 a name that no plug-in has
+    ├── PluginError                          a plug-in that is broken, or a name taken twice
+    ├── UnsupportedNetworkError              a network that cannot be pruned, and why
+    ├── StoreError                           a store that cannot be read or written
+    │   ├── StoreLockedError                 another process is writing this study
+    │   └── StudyMismatchError               the store holds a study with other settings
+    ├── TrainingFailedError                  every training failed from the start
+    └── NotClimbedError (also RuntimeError)  no training of the full network has succeeded yet
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ArgumentError",
+    "ConfigError",
+    "NotClimbedError",
+    "PluginError",
+    "ProxyHPOError",
+    "SpaceError",
+    "StoreError",
+    "StoreLockedError",
+    "StudyMismatchError",
+    "TrainingFailedError",
+    "UnknownNameError",
+    "UnsupportedNetworkError",
+]
+
+
+class ProxyHPOError(Exception):
+    """The base of every exception that proxyhpo raises on purpose."""
+
+
+class ArgumentError(ProxyHPOError, ValueError):
+    """A bad argument: the message names it, what was given and what is allowed."""
+
+
+class SpaceError(ArgumentError):
+    """A hyperparameter that is badly defined; the message names it."""
+
+
+class ConfigError(ArgumentError):
+    """A config that lies outside its space; the message names the hyperparameter."""
+
+
+class UnknownNameError(ArgumentError):
+    """A name that no plug-in has; the message gives the names there are."""
+
+
+class PluginError(ProxyHPOError):
+    """A plug-in that cannot be loaded, or a name that two distributions claim."""
+
+
+class UnsupportedNetworkError(ProxyHPOError):
+    """A network that cannot be pruned; the message names the modules, the reasons and ways out."""
+
+
+class StoreError(ProxyHPOError):
+    """A store that cannot be read or written."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing this study."""
+
+
+class StudyMismatchError(StoreError):
+    """The store holds a study with other settings; the message names the difference."""
+
+
+class TrainingFailedError(ProxyHPOError):
+    """Every training failed from the start; the first error is the ``__cause__``."""
+
+
+class NotClimbedError(ProxyHPOError, RuntimeError):
+    """No training of the full network has succeeded yet."""
+
+
+def unknown_name(what: str, given: object, allowed: Iterable[str]) -> UnknownNameError:
+    """The error for a name that is not among those allowed, with the nearest one suggested.
+
+    >>> raise unknown_name("searcher", "tpee", ["grid", "random", "tpe"])
+    Traceback (most recent call last):
+    proxyhpo.errors.UnknownNameError: unknown searcher 'tpee'; did you mean 'tpe'? There are: 'grid', 'random', 'tpe'
+    """  # noqa: E501 - the message that a doctest shows cannot be broken
+    names = sorted(allowed)
+    close = difflib.get_close_matches(str(given), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return UnknownNameError(
+        f"unknown {what} {given!r}{hint} There are: {', '.join(map(repr, names)) or 'none'}"
+    )

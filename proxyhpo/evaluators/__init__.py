@@ -1,0 +1,42 @@
+"""Evaluators train a network with a config and report how good it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from torch import nn
+
+from proxyhpo.records import Config, Report
+
+__all__ = ["ProxyEvaluator"]
+
+
+class ProxyEvaluator(ABC):
+    """Trains a network (a proxy, or the full network itself) and reports its value."""
+
+    @abstractmethod
+    def evaluate(
+        self, network: nn.Module, config: Config, *, budget: float, seed: int
+    ) -> Iterator[Report]:
+        """Trains the network in place; yields a report after each step, such as an epoch.
+
+        The last report's value is the trial's. To stop a training early the engine closes the
+        iterator, so a generator's ``finally`` runs. Global random states (``random``, numpy,
+        torch) have been seeded before the call; ``seed`` is for generators of one's own.
+
+        Args:
+            network: freshly built (and pruned); not shared with any other training.
+            config: what to train with, after the transfer; objects of a labelled choice
+                appear as the objects themselves.
+            budget: fraction of a full training, in (0, 1].
+            seed: in [0, 2**63).
+
+        Yields:
+            At least one report.
+        """
+
+    @property
+    def takes_budget(self) -> bool:
+        """Whether a budget below 1 is honoured (so that schedules anneal); False refuses one."""
+        return True

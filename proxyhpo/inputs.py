@@ -1,0 +1,72 @@
+"""Example inputs: a tensor, a tuple for positional inputs, or a mapping for keyword inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["Inputs", "call", "check_inputs", "map_tensors", "with_batch"]
+
+Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
+"""A typical batch; the first dimension of every tensor in it is the batch."""
+
+
+def check_inputs(inputs: object) -> Inputs:
+    """The same inputs, if they are of a kind that a network can be called with.
+
+    Raises:
+        ArgumentError: naming ``example_inputs``, for any other kind, or without any tensor.
+    """
+    if not isinstance(inputs, (Tensor, tuple, Mapping)):
+        raise ArgumentError(
+            "example_inputs must be a tensor, a tuple of positional inputs or a mapping of "
+            f"keyword inputs, got {type(inputs).__name__}"
+        )
+    found: list[Tensor] = []
+    map_tensors(lambda tensor: found.append(tensor) or tensor, inputs)
+    if not found:
+        raise ArgumentError("example_inputs holds no tensor")
+    if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
+        raise ArgumentError("example_inputs must be a batch: dimension 0 of each tensor, >= 1")
+    return inputs
+
+
+def call(network: nn.Module, inputs: Inputs) -> Any:
+    """Runs the network on the inputs: a tuple is unpacked, a mapping becomes keywords."""
+    if isinstance(inputs, Tensor):
+        return network(inputs)
+    if isinstance(inputs, Mapping):
+        return network(**inputs)
+    return network(*inputs)
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
+    """The same structure of tuples, lists and mappings with ``function`` applied to its tensors."""
+    if isinstance(structure, Tensor):
+        return function(structure)
+    if isinstance(structure, Mapping):
+        return {key: map_tensors(function, value) for key, value in structure.items()}
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):  # a named tuple
+        return type(structure)(*(map_tensors(function, value) for value in structure))
+    if isinstance(structure, (tuple, list)):
+        return type(structure)(map_tensors(function, value) for value in structure)
+    return structure
+
+
+def with_batch(inputs: Inputs, size: int) -> Any:
+    """The inputs cut, or repeated, to ``size`` examples.
+
+    >>> with_batch(torch.zeros(3, 5), 7).shape
+    torch.Size([7, 5])
+    """
+
+    def resize(tensor: Tensor) -> Tensor:
+        repeats = -(-size // tensor.shape[0])
+        return torch.cat([tensor] * repeats)[:size] if repeats > 1 else tensor[:size]
+
+    return map_tensors(resize, inputs)

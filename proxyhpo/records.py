@@ -1,0 +1,276 @@
+"""The plain data that everything else speaks: rungs, reports, records and the history.
+
+A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
+A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
+All of it is frozen and JSON-able, so that a study can be stored, resumed and sent to workers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from typing_extensions import Self
+
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["Config", "History", "Opening", "Record", "Report", "Rung", "Trial", "config_key"]
+
+Config = dict[str, Any]
+"""Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
+
+State = Literal["pending", "finished", "stopped", "failed"]
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """A text that is equal exactly for equal configs, whatever the order of their names.
+
+    >>> config_key({"b": 1, "a": 0.5}) == config_key({"a": 0.5, "b": 1})
+    True
+    """
+    return json.dumps(config, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A (density, budget) at which trials are trained, and how many leave it upwards.
+
+    Args:
+        density: fraction of its channels (or weights) that each prunable layer keeps, in (0, 1].
+            1 is the full network itself.
+        cost: instead of a density: the fraction of the full network's step time to aim at.
+        budget: fraction of a full training, in (0, 1].
+        keep: how many trials climb from here to the next rung; not for the last rung.
+
+    Raises:
+        ArgumentError: for a value outside its range, or both or neither of density and cost.
+    """
+
+    density: float | None = None
+    budget: float = 1.0
+    keep: int | None = None
+    cost: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.density is None) == (self.cost is None):
+            raise ArgumentError(
+                f"Rung: give either density or cost, got density={self.density!r}, "
+                f"cost={self.cost!r}"
+            )
+        for name in ("density", "budget", "cost"):
+            number = getattr(self, name)
+            if number is not None and not (_is_real(number) and 0 < number <= 1):
+                raise ArgumentError(f"Rung: {name} must be in (0, 1], got {number!r}")
+        if self.keep is not None and (
+            not isinstance(self.keep, int) or isinstance(self.keep, bool) or self.keep < 1
+        ):
+            raise ArgumentError(f"Rung: keep must be a whole number >= 1, got {self.keep!r}")
+
+    @property
+    def is_base(self) -> bool:
+        """Whether trials here train the full network for its full budget."""
+        return self.density == 1 and self.budget == 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a training says after a step, such as an epoch.
+
+    Args:
+        value: what the user optimises, in the user's direction.
+        metrics: further numbers; ``seconds``, where given, is the training time so far and
+            overrides the measured time.
+    """
+
+    value: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What was measured and frozen when a rung opened.
+
+    Args:
+        rung: index in the ladder, 0 the cheapest.
+        density: the density used (found, where the rung asked for a cost).
+        width_ratio: mean kept fraction of fan-in, weighted by the weights' sizes.
+        parameters: of the proxy (nonzero ones, for masks).
+        flops: of one forward of the example batch through the proxy, or None if uncountable.
+        step_seconds: of one forward and backward of the example batch through the proxy.
+        exponents: hyperparameter name → power of the width ratio that multiplies it.
+        skipped: what was left whole, as (name, reason).
+    """
+
+    rung: int
+    density: float
+    width_ratio: float
+    parameters: int
+    flops: int | None
+    step_seconds: float
+    exponents: Mapping[str, float]
+    skipped: Sequence[tuple[str, str]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_json`."""
+        values = dict(data)
+        values["skipped"] = tuple((str(name), str(reason)) for name, reason in data["skipped"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training run of a trial.
+
+    Args:
+        trial: number of the trial, from 0.
+        rung: index of the rung.
+        replicate: 0 for the first run of this trial at this rung.
+        config: in terms of the full network.
+        trained_with: what the network was really trained with, after the transfer.
+        state: ``finished``, ``stopped`` (ended early by a stopper) or ``failed``.
+        value: the last value reported, in the user's direction; None if failed.
+        loss: the same, lower is better; None if failed.
+        reports: every value reported, in order.
+        metrics: the last report's further numbers.
+        seconds: of the run, building and pruning included, or as the training reported.
+        overhead_seconds: the part of the real time spent building and pruning.
+        reason: why it failed, in one line; None otherwise.
+        traceback: of the failure, if there was an exception.
+    """
+
+    trial: int
+    rung: int
+    replicate: int
+    config: Config
+    trained_with: Config
+    state: State
+    value: float | None = None
+    loss: float | None = None
+    reports: Sequence[float] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    overhead_seconds: float = 0.0
+    reason: str | None = None
+    traceback: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_json`; names that are not known are refused."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise ArgumentError(f"a record has unknown fields {unknown}")
+        values = dict(data)
+        values["reports"] = tuple(values.get("reports", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config as a searcher sees it: with what rung 0 observed.
+
+    Args:
+        number: from 0, in order of proposal.
+        config: in terms of the full network.
+        state: ``pending`` until its training at rung 0 has ended.
+        loss: lower is better; None while pending and for a failure.
+    """
+
+    number: int
+    config: Config
+    state: State = "pending"
+    loss: float | None = None
+
+
+class History:
+    """What is known so far. Strategies only read it; the engine alone adds to it.
+
+    >>> history = History()
+    >>> history.add_trial({"lr": 0.1})
+    0
+    >>> history.pending
+    [{'lr': 0.1}]
+    >>> history.add_record(Record(0, 0, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.9, -0.9))
+    >>> history.observed()
+    [({'lr': 0.1}, -0.9)]
+    """
+
+    def __init__(self) -> None:
+        self._trials: list[Trial] = []
+        self._keys: set[str] = set()
+        self._records: list[Record] = []
+        self._openings: dict[int, Opening] = {}
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial, ordered by number, pending ones included."""
+        return self._trials
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Every training run that has ended, on any rung, in the order in which they ended."""
+        return self._records
+
+    @property
+    def openings(self) -> Mapping[int, Opening]:
+        """Rung index → what was measured and frozen when it opened."""
+        return self._openings
+
+    @property
+    def pending(self) -> list[Config]:
+        """The configs proposed whose training at rung 0 has not ended, ordered by number."""
+        return [trial.config for trial in self._trials if trial.state == "pending"]
+
+    def has(self, config: Mapping[str, Any]) -> bool:
+        """Whether this config has been proposed already."""
+        return config_key(config) in self._keys
+
+    def observed(self) -> list[tuple[Config, float]]:
+        """(config, loss) of every trial that is not pending, ordered by number.
+
+        A stopped trial counts with its last value. A failed one counts with the worst loss seen
+        (0.0 while nothing has succeeded), so that a searcher learns to stay away from it.
+        """
+        worst = max((t.loss for t in self._trials if t.loss is not None), default=0.0)
+        return [
+            (trial.config, worst if trial.loss is None else trial.loss)
+            for trial in self._trials
+            if trial.state != "pending"
+        ]
+
+    def add_trial(self, config: Config) -> int:
+        """Notes a proposal and returns its number."""
+        number = len(self._trials)
+        self._trials.append(Trial(number, config))
+        self._keys.add(config_key(config))
+        return number
+
+    def add_record(self, record: Record) -> None:
+        """Notes a training run that has ended; the first one at rung 0 is what searchers see."""
+        self._records.append(record)
+        if record.rung == 0 and self._trials[record.trial].state == "pending":
+            self._trials[record.trial] = Trial(
+                record.trial, record.config, record.state, record.loss
+            )
+
+    def add_opening(self, opening: Opening) -> None:
+        """Notes that a rung has opened."""
+        self._openings[opening.rung] = opening
+
+
+def _is_real(number: object) -> bool:
+    return (
+        isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+    )
