@@ -1,0 +1,73 @@
+"""Executors run trainings: here, in other processes, or on other machines.
+
+An executor is told once what all trainings of a study share (:class:`~proxyhpo.work.Work`), is
+handed :class:`~proxyhpo.work.Job` s, and says what came of them. It decides nothing: proposals,
+promotions, stopping and the store belong to the study process alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxyhpo.records import Report
+    from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["Died", "Event", "Executor", "Finished", "Reported"]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A training has reported, and goes on; ``seconds`` is its training time so far."""
+
+    job: Job
+    report: Report
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training has ended, well or badly, and the outcome says which."""
+
+    job: Job
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Died:
+    """Whoever ran the job is gone (killed, crashed, out of time), and the training with it."""
+
+    job: Job
+    reason: str
+    seconds: float
+
+
+Event = Reported | Finished | Died
+
+
+class Executor(Protocol):
+    """Runs jobs; one study at a time."""
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs run at the same time."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether reports arrive while a training runs, so that it can be stopped early."""
+
+    def start(self, work: Work) -> None:
+        """Makes ready for the jobs of a study. Called before anything else."""
+
+    def submit(self, job: Job) -> None:
+        """Starts a job, or queues it where all places are taken."""
+
+    def wait_any(self, timeout: float | None = None) -> Event | None:
+        """The next thing that happens to any job, or None when ``timeout`` seconds have passed."""
+
+    def stop(self, job: Job) -> None:
+        """Ends a job early: its generator is closed, and no further event of it arrives."""
+
+    def shutdown(self) -> None:
+        """Ends every job and gives all resources back; ``start`` may be called again."""

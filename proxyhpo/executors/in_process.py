@@ -1,0 +1,59 @@
+"""Runs trainings one after the other in the study's own process: the default."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from proxyhpo.executors import Event, Finished, Reported
+
+if TYPE_CHECKING:
+    from proxyhpo.records import Report
+    from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["InProcessExecutor"]
+
+
+class InProcessExecutor:
+    """One training at a time, advanced by a report whenever somebody waits."""
+
+    capacity = 1
+    streams = True
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+        self._running: deque[tuple[Job, Generator[tuple[Report, float], None, Outcome]]] = deque()
+
+    def start(self, work: Work) -> None:
+        """Remembers what the trainings share."""
+        self._work = work
+
+    def submit(self, job: Job) -> None:
+        """Queues a job; it advances while somebody waits."""
+        assert self._work is not None, "start() comes first"
+        self._running.append((job, self._work.run(job)))
+
+    def wait_any(self, timeout: float | None = None) -> Event | None:  # noqa: ARG002 - a training here cannot be waited for with a limit
+        """Trains until the next report or the end of the oldest job; None where there is none."""
+        if not self._running:
+            return None
+        job, run = self._running[0]
+        try:
+            report, seconds = next(run)
+        except StopIteration as end:
+            self._running.popleft()
+            return Finished(job, end.value)
+        return Reported(job, report, seconds)
+
+    def stop(self, job: Job) -> None:
+        """Closes the training's generator, so that its ``finally`` runs."""
+        for entry in [entry for entry in self._running if entry[0] == job]:
+            self._running.remove(entry)
+            entry[1].close()
+
+    def shutdown(self) -> None:
+        """Closes every training."""
+        while self._running:
+            self._running.popleft()[1].close()
+        self._work = None

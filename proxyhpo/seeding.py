@@ -1,0 +1,43 @@
+"""Global random states: seeded for every training run, and the caller's put back afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+__all__ = ["preserved_random_state", "seed_everything"]
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds ``random``, numpy and torch (every device) with one number in [0, 2**64)."""
+    random.seed(seed)
+    np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002 - users' code reads the global state
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Puts the caller's global random states back when the block ends, however it ends.
+
+    >>> torch.manual_seed(3).initial_seed()
+    3
+    >>> with preserved_random_state():
+    ...     seed_everything(7)
+    >>> torch.initial_seed()
+    3
+    """
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cpu = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002 - as above
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,204 @@
+"""One training run, from a fresh network to its last report, wherever it runs."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+import traceback as tracebacks
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from proxyhpo.records import Config, Report
+from proxyhpo.seeding import seed_everything
+
+if TYPE_CHECKING:
+    from proxyhpo.evaluators import ProxyEvaluator
+    from proxyhpo.proxy import NetworkFactory
+    from proxyhpo.space import Space
+
+__all__ = ["Job", "Outcome", "Work"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run that is to be done; plain data, so that it travels.
+
+    Args:
+        trial: number of the trial.
+        rung: index of the rung.
+        replicate: 0 for the first run of this trial at this rung.
+        config: in terms of the full network; ``build`` gets it.
+        trained_with: after the transfer; the evaluator gets it.
+        density: 1 for the full network.
+        budget: fraction of a full training.
+        seed: of the study; the run's own follows from it and the numbers above.
+        keep_weights: whether the outcome brings the trained weights.
+    """
+
+    trial: int
+    rung: int
+    replicate: int
+    config: Config
+    trained_with: Config
+    density: float
+    budget: float
+    seed: int
+    keep_weights: bool = False
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """(trial, rung, replicate): what identifies the run within its study."""
+        return self.trial, self.rung, self.replicate
+
+    @property
+    def seeds(self) -> np.random.SeedSequence:
+        """The source of all randomness of this run, the same wherever and whenever it runs."""
+        return np.random.SeedSequence([self.seed, self.trial, self.rung, self.replicate])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run ended.
+
+    Args:
+        value: the last one reported; None if the run failed.
+        reports: every finite value reported.
+        metrics: the last report's.
+        seconds: of building, pruning and training; or as the training itself reported.
+        overhead_seconds: of building and pruning.
+        reason: why it failed, in one line; None if it did not.
+        traceback: of the exception, if there was one.
+        weights: the trained network's ``state_dict`` on the CPU, if asked for.
+    """
+
+    value: float | None
+    reports: tuple[float, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    overhead_seconds: float = 0.0
+    reason: str | None = None
+    traceback: str | None = None
+    weights: Mapping[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every training run of a study shares: how to make a network, and how to train it.
+
+    Args:
+        networks: makes a fresh network for a run.
+        evaluator: trains it.
+        space: turns the labels of a config into the objects they stand for.
+        steps: how many reports a full training makes; a run on a smaller budget is cut after
+            that fraction of them. None if the evaluator takes a budget itself.
+    """
+
+    networks: NetworkFactory
+    evaluator: ProxyEvaluator
+    space: Space
+    steps: int | None = None
+
+    def run(self, job: Job) -> Generator[tuple[Report, float], None, Outcome]:
+        """Does a job: yields (report, seconds of training so far), returns the outcome.
+
+        Whatever the user's code raises becomes the outcome; Ctrl-C passes through. Global random
+        states are seeded and left changed.
+        """
+        run = _Run(self, job)
+        try:
+            yield from run.train()
+            return run.outcome()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
+            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            text = "".join(tracebacks.format_exception(error))
+            # The frames hold the network and its activations; free them before the next run.
+            tracebacks.clear_frames(error.__traceback__)
+            return run.outcome(reason=reason, traceback=text)
+        finally:
+            run.release()
+
+
+class _Run:
+    """The state of one run while it goes on."""
+
+    def __init__(self, work: Work, job: Job) -> None:
+        self.work = work
+        self.job = job
+        self.network: nn.Module | None = None
+        self.reports: list[float] = []
+        self.metrics: Mapping[str, float] = {}
+        self.overhead = 0.0
+        self.training = 0.0
+        self.failure: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        reported = self.metrics.get("seconds")
+        return self.overhead + self.training if reported is None else float(reported)
+
+    def train(self) -> Generator[tuple[Report, float], None, None]:
+        began = time.perf_counter()
+        job, space = self.job, self.work.space
+        network_seeds, training_seeds = job.seeds.spawn(2)
+        self.network = self.work.networks.network(
+            space.resolve(job.config), density=job.density, seed=network_seeds
+        )
+        self.overhead = time.perf_counter() - began
+        seed = int(training_seeds.generate_state(1, np.uint64)[0] >> 1)
+        seed_everything(seed)
+        reports = self.work.evaluator.evaluate(
+            self.network, space.resolve(job.trained_with), budget=job.budget, seed=seed
+        )
+        last = math.inf if self.work.steps is None else max(1, round(self.work.steps * job.budget))
+        try:
+            while len(self.reports) < last:
+                # Only the time inside the training counts, not what others do between reports.
+                began = time.perf_counter()
+                report = next(reports, None)
+                self.training += time.perf_counter() - began
+                if report is None:
+                    break
+                if not math.isfinite(report.value):
+                    self.failure = f"report {len(self.reports) + 1} was {report.value}"
+                    break
+                self.reports.append(float(report.value))
+                self.metrics = report.metrics
+                yield report, self.seconds
+        finally:
+            if close := getattr(reports, "close", None):
+                close()
+        if not self.reports and self.failure is None:
+            self.failure = "the training reported nothing"
+
+    def outcome(self, *, reason: str | None = None, traceback: str | None = None) -> Outcome:
+        reason = reason or self.failure
+        weights = None
+        if reason is None and self.job.keep_weights and self.network is not None:
+            weights = {
+                name: tensor.detach().to("cpu", copy=True)
+                for name, tensor in self.network.state_dict().items()
+                if isinstance(tensor, Tensor)
+            }
+        return Outcome(
+            value=None if reason else self.reports[-1],
+            reports=tuple(self.reports),
+            metrics=dict(self.metrics),
+            seconds=self.seconds,
+            overhead_seconds=self.overhead,
+            reason=reason,
+            traceback=traceback,
+            weights=weights,
+        )
+
+    def release(self) -> None:
+        """Gives the network's memory back, on the accelerator too."""
+        self.network = None
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
+            torch.cuda.empty_cache()
