@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
 
-from proxyhpo.records import Config, Report
 
-__all__ = ["ProxyEvaluator"]
+if TYPE_CHECKING:
+    from torch import nn
+    from proxyhpo.records import Config, Report
+    from collections.abc import Iterator
+    from proxyhpo.space import Space
+
+__all__ = ["Direction", "ProxyEvaluator"]
+
+Direction = Literal["minimize", "maximize"]
 
 
 class ProxyEvaluator(ABC):
@@ -40,3 +46,15 @@ class ProxyEvaluator(ABC):
     def takes_budget(self) -> bool:
         """Whether a budget below 1 is honoured (so that schedules anneal); False refuses one."""
         return True
+
+    @property
+    def direction(self) -> Direction | None:
+        """The direction of its values, where the evaluator knows it; None leaves it to the user."""
+        return None
+
+    def check(self, space: Space) -> None:  # noqa: B027 - most evaluators can train with any space
+        """Refuses a space that it cannot train with; called once, before any training.
+
+        Raises:
+            ArgumentError: naming the hyperparameter and what is allowed.
+        """
