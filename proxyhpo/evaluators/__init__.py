@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
-
-
 if TYPE_CHECKING:
-    from torch import nn
-    from proxyhpo.records import Config, Report
     from collections.abc import Iterator
+
+    from torch import nn
+
+    from proxyhpo.records import Config, Report
     from proxyhpo.space import Space
 
 __all__ = ["Direction", "ProxyEvaluator"]
