@@ -101,6 +101,7 @@ class Opening:
         flops: of one forward of the example batch through the proxy, or None if uncountable.
         step_seconds: of one forward and backward of the example batch through the proxy.
         exponents: hyperparameter name → power of the width ratio that multiplies it.
+        seconds: spent finding this out.
         skipped: what was left whole, as (name, reason).
     """
 
@@ -111,6 +112,7 @@ class Opening:
     flops: int | None
     step_seconds: float
     exponents: Mapping[str, float]
+    seconds: float = 0.0
     skipped: Sequence[tuple[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:

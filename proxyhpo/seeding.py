@@ -9,7 +9,17 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["preserved_random_state", "seed_everything"]
+__all__ = ["preserved_random_state", "seed_everything", "seed_sequence"]
+
+_PURPOSES = {"proposal": 1, "measuring": 2, "training": 3}
+
+
+def seed_sequence(purpose: str, *numbers: int) -> np.random.SeedSequence:
+    """The source of randomness for one purpose: equal numbers give an equal one.
+
+    The purpose comes first because a SeedSequence takes [a] and [a, 0] for the same.
+    """
+    return np.random.SeedSequence([_PURPOSES[purpose], *numbers])
 
 
 def seed_everything(seed: int) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo.records import Config, Report
-from proxyhpo.seeding import seed_everything
+from proxyhpo.seeding import seed_everything, seed_sequence
 
 if TYPE_CHECKING:
     from proxyhpo.evaluators import ProxyEvaluator
@@ -59,7 +59,7 @@ class Job:
     @property
     def seeds(self) -> np.random.SeedSequence:
         """The source of all randomness of this run, the same wherever and whenever it runs."""
-        return np.random.SeedSequence([self.seed, self.trial, self.rung, self.replicate])
+        return seed_sequence("training", self.seed, *self.key)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,178 @@
+"""What a study cost, in seconds and in *base trainings*: full trainings of the full network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from proxyhpo.records import History, Record, Rung
+
+__all__ = ["Cost", "RungCost", "cost_of"]
+
+
+@dataclass(frozen=True)
+class RungCost:
+    """What the trainings at one rung cost.
+
+    Args:
+        density: of the networks trained there.
+        runs: trainings, failed ones included.
+        failed: how many of them failed.
+        seconds: in all.
+        base_trainings: the same in full trainings of the full network; None while unknown.
+        flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
+    """
+
+    density: float
+    runs: int
+    failed: int
+    seconds: float
+    base_trainings: float | None
+    flops_base_trainings: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The ledger of a study; everything is charged, failures and the search itself included.
+
+    Args:
+        rungs: one entry a rung, from the first.
+        search_seconds: spent by the searcher.
+        measuring_seconds: spent measuring networks when rungs opened.
+        base_training_seconds: one full training of the full network; None while unknown.
+        base_training_source: where that figure is from: ``measured`` on the finalists, or
+            ``predicted`` from the step times.
+        predicted_base_training_seconds: from the proxies' seconds and the ratio of step times.
+        full_search_seconds: what training every trial on the full network would have cost: the
+            proxies' seconds times the ratio of step times; None while unknown.
+        full_search_base_trainings: the same in base trainings.
+        n_trials: trials that ended at rung 0.
+    """
+
+    rungs: Sequence[RungCost]
+    search_seconds: float
+    measuring_seconds: float
+    base_training_seconds: float | None
+    base_training_source: str
+    predicted_base_training_seconds: float | None
+    full_search_seconds: float | None
+    n_trials: int
+
+    @property
+    def seconds(self) -> float:
+        """Everything."""
+        return sum(rung.seconds for rung in self.rungs) + self.overhead_seconds
+
+    @property
+    def overhead_seconds(self) -> float:
+        """What was spent outside the training runs."""
+        return self.search_seconds + self.measuring_seconds
+
+    @property
+    def base_trainings(self) -> float | None:
+        """Everything, in full trainings of the full network; None while their length is unknown."""
+        return _ratio(self.seconds, self.base_training_seconds)
+
+    @property
+    def full_search_base_trainings(self) -> float | None:
+        """What searching on the full network would have cost, in base trainings."""
+        return _ratio(self.full_search_seconds, self.base_training_seconds)
+
+    @property
+    def saved(self) -> float | None:
+        """Fraction of the full search's cost that was saved; negative if it cost more."""
+        share = _ratio(self.seconds, self.full_search_seconds)
+        return None if share is None else 1 - share
+
+    def __str__(self) -> str:
+        """In words, one line a fact."""
+        lines = []
+        if self.base_trainings is not None and self.full_search_base_trainings is not None:
+            lines.append(
+                f"cost: {self.base_trainings:.1f} base trainings instead of "
+                f"{self.full_search_base_trainings:.1f} ({self.seconds:.1f} s; one base training "
+                f"is {self.base_training_seconds:.2f} s, {self.base_training_source})"
+            )
+        else:
+            lines.append(f"cost: {self.seconds:.1f} s")
+        if self.base_training_source == "measured" and self.predicted_base_training_seconds:
+            lines.append(
+                f"  a base training was predicted to take "
+                f"{self.predicted_base_training_seconds:.2f} s, from step times"
+            )
+        for rung in self.rungs:
+            base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
+            failed = f", {rung.failed} failed" if rung.failed else ""
+            lines.append(
+                f"  density {rung.density:g}: {rung.runs} runs{failed}, {rung.seconds:.1f} s{base}"
+            )
+        lines.append(
+            f"  outside the trainings: {self.search_seconds:.1f} s searching, "
+            f"{self.measuring_seconds:.1f} s measuring"
+        )
+        return "\n".join(lines)
+
+
+def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> Cost:
+    """Adds up what a history cost."""
+    by_rung: list[list[Record]] = [[] for _ in ladder]
+    for record in history.records:
+        by_rung[record.rung].append(record)
+    predicted = _predicted_seconds(history, ladder, by_rung[0])
+    measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
+    unit = fmean(measured) if measured else _mean(predicted)
+    return Cost(
+        rungs=[
+            _rung_cost(history, rung, records, ladder[rung], unit)
+            for rung, records in enumerate(by_rung)
+            if rung in history.openings
+        ],
+        search_seconds=search_seconds,
+        measuring_seconds=sum(opening.seconds for opening in history.openings.values()),
+        base_training_seconds=unit,
+        base_training_source="measured" if measured else "predicted",
+        predicted_base_training_seconds=_mean(predicted),
+        full_search_seconds=sum(predicted) if predicted else None,
+        n_trials=len(by_rung[0]),
+    )
+
+
+def _predicted_seconds(
+    history: History, ladder: Sequence[Rung], records: Sequence[Record]
+) -> list[float]:
+    """What each trial of rung 0 would have taken on the full network."""
+    below, top = history.openings.get(0), history.openings.get(len(ladder) - 1)
+    if below is None or top is None:
+        return []
+    ratio = top.step_seconds / below.step_seconds / ladder[0].budget
+    return [record.overhead_seconds + _training_seconds(record) * ratio for record in records]
+
+
+def _training_seconds(record: Record) -> float:
+    return max(0.0, record.seconds - record.overhead_seconds)
+
+
+def _rung_cost(
+    history: History, rung: int, records: Sequence[Record], wanted: Rung, unit: float | None
+) -> RungCost:
+    opening = history.openings[rung]
+    top = max(history.openings.values(), key=lambda other: other.density)
+    share = _ratio(opening.flops, top.flops)
+    seconds = sum(record.seconds for record in records)
+    return RungCost(
+        density=opening.density,
+        runs=len(records),
+        failed=sum(record.state == "failed" for record in records),
+        seconds=seconds,
+        base_trainings=_ratio(seconds, unit),
+        flops_base_trainings=None if share is None else len(records) * wanted.budget * share,
+    )
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return fmean(numbers) if numbers else None

@@ -1,0 +1,436 @@
+"""The facade: turns names into parts, and runs a study with them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from typing_extensions import Self
+
+from proxyhpo import plugins
+from proxyhpo.engine import Callback, Limits, climb
+from proxyhpo.errors import ArgumentError
+from proxyhpo.evaluators import ProxyEvaluator
+from proxyhpo.executors import Executor
+from proxyhpo.executors.in_process import InProcessExecutor
+from proxyhpo.identity import identity_of, source_hash
+from proxyhpo.inputs import Inputs, check_inputs
+from proxyhpo.ladder import check_ladder, default_ladder, with_finalists
+from proxyhpo.measuring import check_memory
+from proxyhpo.progress import ProgressBar
+from proxyhpo.proxy import NetworkFactory
+from proxyhpo.pruners import Pruner
+from proxyhpo.records import Config, Record, Rung
+from proxyhpo.result import Result
+from proxyhpo.searchers import Searcher
+from proxyhpo.seeding import preserved_random_state, seed_sequence
+from proxyhpo.space import Space
+from proxyhpo.store import Store, open_store
+from proxyhpo.study import Direction, Parts, Study, weights_name
+from proxyhpo.transfers import Transfer
+from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["Asked", "ProxyHPO"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A training that is asked of a caller who owns the loop.
+
+    Args:
+        config: what to train with, after the transfer; labelled choices appear as their objects.
+        base_config: the same in terms of the full network.
+        density: of the network to train; 1 is the full network.
+        budget: fraction of a full training.
+        job: identifies the training for :meth:`ProxyHPO.tell`.
+    """
+
+    config: Config
+    base_config: Config
+    density: float
+    budget: float
+    job: Job
+    _networks: NetworkFactory
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial."""
+        return self.job.trial
+
+    def network(self) -> nn.Module:
+        """A fresh network of this density to train; equal at every call."""
+        seeds = self.job.seeds.spawn(1)[0]
+        with preserved_random_state():
+            return self._networks.network(self.base_config, density=self.density, seed=seeds)
+
+
+class ProxyHPO:
+    """Searches hyperparameters on a proxy of a network, and climbs to the network itself.
+
+    A *proxy* is a smaller network that stands in for the user's own: a pruned copy of it.
+
+    Args:
+        build: makes the full network: a function of nothing, or of the config, a new network at
+            every call; or an ``nn.Module``, which is copied (then say ``pretrained=``).
+        train: ``train(network, config)`` trains and yields a value after each step (or returns
+            one at the end); or a :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+        space: name → ``Float``, ``Int``, ``Choice``, or a constant.
+        example_inputs: a typical batch: a tensor, a tuple, or a mapping for keyword inputs.
+        direction: ``"minimize"`` or ``"maximize"`` the value; it has no default unless the
+            evaluator knows it, since guessing wrong would be silent.
+        pruner: name or instance; makes the proxies.
+        searcher: name or instance; proposes configs.
+        transfer: name or instance; how hyperparameters follow the width of the network. By
+            default ``"power-law"``, and ``"identity"`` for a pretrained network, for which
+            nothing better is known.
+        ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
+            ``[Rung(.25, keep=3), Rung(1)]`` (density .5 for a pretrained network).
+        density: short for a ladder of two rungs with this density below.
+        finalists: short for a ladder of two rungs that lets this many trials up.
+        executor: where trainings run; by default in this process.
+        store: path of a file in which the study is kept and from which it is resumed; by default
+            it is kept in memory.
+        seed: of the study; everything random follows from it.
+        pretrained: whether the network's weights are trained, so that a proxy inherits them
+            unchanged. By default found out by building twice under different seeds.
+        steps: how many reports a full training makes, where a rung has a budget below 1 and
+            ``train`` takes no ``budget``: it is cut short after that fraction of them.
+        device: where trainings will run, for measuring step times there.
+        progress: whether to draw a progress bar.
+        callbacks: each is called with every new :class:`~proxyhpo.records.Record`.
+        check_memory: try the largest ``batch_size`` of the space once on the full network before
+            the search.
+        max_retries: how often a training whose worker died is tried again.
+        version: a mark of your own that makes a study another study (for instance of the data).
+
+    Raises:
+        ArgumentError: for a bad argument, before anything is trained.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., nn.Module] | nn.Module,
+        train: Callable[..., Any] | ProxyEvaluator,
+        space: Mapping[str, Any],
+        *,
+        example_inputs: Inputs,
+        direction: Direction | None = None,
+        pruner: str | Pruner = "l1-structured",
+        searcher: str | Searcher = "tpe",
+        transfer: str | Transfer | None = None,
+        ladder: Sequence[Rung] | None = None,
+        density: float | None = None,
+        finalists: int | None = None,
+        executor: Executor | None = None,
+        store: str | Path | None = None,
+        seed: int = 0,
+        pretrained: bool | None = None,
+        steps: int | None = None,
+        device: str = "cpu",
+        progress: bool = True,
+        callbacks: Sequence[Callback] = (),
+        check_memory: bool = False,
+        max_retries: int = 0,
+        version: str | int | None = None,
+    ) -> None:
+        self._space = space if isinstance(space, Space) else Space(space)
+        self._evaluator = _evaluator(train)
+        self._evaluator.check(self._space)
+        self._train_source = source_hash(train)
+        self._pruner = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
+        networks = NetworkFactory(
+            build,
+            self._pruner,
+            check_inputs(example_inputs),
+            pretrained=pretrained,
+            device=device,
+        )
+        center = self._space.resolve(self._space.center())
+        with preserved_random_state():
+            is_pretrained = bool(networks.pretrained_parameters(center))
+        if transfer is None:
+            transfer = "identity" if is_pretrained else "power-law"
+        if ladder is None:
+            default_density = 0.5 if is_pretrained else 0.25
+            ladder = default_ladder(density or default_density, finalists)
+        elif density is not None or finalists is not None:
+            raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
+        if steps is not None:
+            _whole("steps", steps, least=1)
+        self._parts = Parts(
+            space=self._space,
+            searcher=plugins.resolve("proxyhpo.searchers", searcher, Searcher),  # type: ignore[type-abstract]  # an interface
+            transfer=plugins.resolve("proxyhpo.transfers", transfer, Transfer),  # type: ignore[type-abstract]  # an interface
+            ladder=check_ladder(
+                ladder, takes_budget=self._evaluator.takes_budget or steps is not None
+            ),
+            networks=networks,
+            direction=_direction(direction, self._evaluator),
+            seed=_whole("seed", seed),
+        )
+        self._work = Work(
+            networks,
+            self._evaluator,
+            self._space,
+            steps=None if self._evaluator.takes_budget else steps,
+        )
+        self._executor = executor or InProcessExecutor()
+        self._path = store
+        self._progress = progress
+        self._callbacks = tuple(callbacks)
+        self._check_memory = check_memory
+        self._max_retries = _whole("max_retries", max_retries)
+        self._version = version
+        self._enqueued: list[Config] = []
+        self._store: Store | None = None
+        self._asking: Study | None = None
+        self._stopping = False
+
+    def run(
+        self, n_trials: int, *, finalists: int | None = None, timeout: float | None = None
+    ) -> Result:
+        """Searches until ``n_trials`` have entered the first rung, and climbs with the best.
+
+        Whatever has been done already (in this object, or in its store) is gone on with, not done
+        again. Ctrl-C ends the run and returns what there is.
+
+        Args:
+            n_trials: in all, failures and earlier runs included.
+            finalists: how many reach the full network, instead of what the ladder says.
+            timeout: seconds for this run; enough is kept back for the climb. A training in this
+                process is ended at its next report.
+
+        Raises:
+            TrainingFailedError: if the first five trainings all raise an exception.
+            UnsupportedNetworkError: if no proxy can be made of the network.
+            StoreError: if the store is in use, belongs to another study, or cannot be written.
+        """
+        limits = Limits(_whole("n_trials", n_trials, least=1), _timeout(timeout), self._max_retries)
+        parts = self._parts
+        if finalists is not None:
+            parts = replace(parts, ladder=with_finalists(parts.ladder, finalists))
+        return self._climb(parts, limits)
+
+    def climb(self, *, finalists: int | None = None) -> Result:
+        """Climbs with the best of the trials there are, without new ones."""
+        n_trials = len(self.result.history.trials)
+        return self.run(max(1, n_trials), finalists=finalists)
+
+    def stop(self) -> None:
+        """Ends a run after the current event, as from a callback; it can be gone on with."""
+        self._stopping = True
+
+    def enqueue(self, config: Mapping[str, Any]) -> None:
+        """Has a config tried before the searcher is asked, unless it has been tried already.
+
+        Args:
+            config: in terms of the full network.
+
+        Raises:
+            ConfigError: if it lies outside the space.
+        """
+        valid = self._space.validate(config, argument="enqueue")
+        self._enqueued.append(valid)
+        if self._asking is not None:
+            self._asking.enqueue(valid)
+
+    def ask(self, n_trials: int | None = None) -> Asked | None:
+        """The next training to do, for callers who own their loop; :meth:`tell` what came of it.
+
+        Args:
+            n_trials: how many trials enter the first rung in all, after which the best climb.
+                Without it there is no end to them, and :meth:`climb` trains the best.
+
+        Returns:
+            What to train; None if nothing is left, or not until more has been told.
+        """
+        if self._asking is None:
+            self._asking = self._study(self._parts)
+        limit = float("inf") if n_trials is None else _whole("n_trials", n_trials, least=1)
+        with preserved_random_state():
+            job = self._asking.next_job(limit)
+        if job is None:
+            return None
+        return Asked(
+            config=self._space.resolve(job.trained_with),
+            base_config=self._space.resolve(job.config),
+            density=job.density,
+            budget=job.budget,
+            job=job,
+            _networks=self._parts.networks,
+        )
+
+    def tell(
+        self, asked: Asked, value: float | Sequence[float] | None, *, seconds: float = 0.0
+    ) -> Record:
+        """Says what came of a training that was asked.
+
+        Args:
+            asked: from :meth:`ask`.
+            value: the value, or all values in the order reported; None if the training failed.
+            seconds: that it took, for the ledger.
+        """
+        if self._asking is None:
+            raise ArgumentError("tell: nothing has been asked")
+        outcome = _told(value, seconds)
+        return self._asking.finish(asked.job, outcome)
+
+    @property
+    def result(self) -> Result:
+        """What is known so far."""
+        if self._asking is not None:
+            return self._result(self._asking)
+        try:
+            return self._result(self._study(self._parts))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of the store's file, which is held while trainings are being asked for."""
+        self._asking = None
+        if self._store is not None and self._path is not None:
+            self._store.close()
+            self._store = None
+
+    def __enter__(self) -> Self:
+        """The object itself; :meth:`close` is called at the end of the block."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Closes."""
+        self.close()
+
+    def _climb(self, parts: Parts, limits: Limits) -> Result:
+        self._asking, self._stopping = None, False
+        try:
+            with preserved_random_state(), ExitStack() as stack:
+                study = self._study(parts)
+                # The ends of the ladder come first: what cannot be pruned fails at once.
+                study.open(study.top)
+                study.open(0)
+                if self._check_memory:
+                    check_memory(parts.networks, self._space)
+                callbacks = list(self._callbacks)
+                if self._progress:
+                    callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
+                    stack.callback(bar.close)
+                climb(
+                    study,
+                    self._work,
+                    self._executor,
+                    limits,
+                    callbacks=callbacks,
+                    stopping=lambda: self._stopping,
+                )
+            return self._result(study, interrupted=self._stopping)
+        except KeyboardInterrupt:
+            # Replayed, since the last event may have been stored and not been applied.
+            return self._result(self._study(parts), interrupted=True)
+        finally:
+            self.close()
+
+    def _study(self, parts: Parts) -> Study:
+        """The study as its store tells it; the store is opened if it is not open."""
+        if self._store is None:
+            strategies = {
+                "pruner": self._pruner,
+                "searcher": parts.searcher,
+                "transfer": parts.transfer,
+                "evaluator": self._evaluator,
+            }
+            with preserved_random_state():
+                identity = identity_of(parts, strategies, self._version)
+            self._store = open_store(self._path, identity)
+            _warn_if_changed(self._store, self._train_source)
+        return Study(parts, self._store, self._enqueued)
+
+    def _result(self, study: Study, *, interrupted: bool = False) -> Result:
+        assert self._store is not None, "a study has a store"
+        weights = self._store.load_weights(weights_name(study.best)) if study.best else {}
+
+        def make_network(record: Record) -> nn.Module:
+            config = self._space.resolve(record.config)
+            with preserved_random_state():
+                seeds = seed_sequence("measuring", self._parts.seed)
+                network = self._parts.networks.network(config, density=1, seed=seeds)
+            network.load_state_dict(dict(weights))
+            return network.eval()
+
+        return Result(
+            history=study.history,
+            ladder=study.parts.ladder,
+            direction=study.parts.direction,
+            best=study.best,
+            search_seconds=study.search_seconds,
+            interrupted=interrupted,
+            make_network=make_network,
+        )
+
+
+def _evaluator(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
+    """A bare function is wrapped by the evaluator for functions, which is a plug-in like any."""
+    if isinstance(train, ProxyEvaluator):
+        return train
+    if not callable(train) or isinstance(train, type):
+        raise ArgumentError(
+            "train must be a function train(network, config) or a ProxyEvaluator instance, got "
+            f"{train!r}"
+        )
+    wrapped = plugins.load("proxyhpo.evaluators", "training")(train)
+    assert isinstance(wrapped, ProxyEvaluator), "the built-in evaluator implements the interface"
+    return wrapped
+
+
+def _direction(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:
+    known = evaluator.direction
+    if given is None and known is not None:
+        return known
+    if given not in ("minimize", "maximize"):
+        raise ArgumentError(f'direction must be "minimize" or "maximize", got {given!r}')
+    if known is not None and given != known:
+        raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
+    return given
+
+
+def _warn_if_changed(store: Store, source: str | None) -> None:
+    """Warns where a study is gone on with by another version of the user's function."""
+    before = [body["train"] for kind, body in store.events() if kind == "source"]
+    if before and before[-1] != source:
+        warnings.warn(
+            "the source of train has changed since this study was last run; its earlier results "
+            "stay. Say version= to make it another study.",
+            stacklevel=5,
+        )
+    if not before or before[-1] != source:
+        store.append("source", {"train": source})
+
+
+def _whole(name: str, number: object, *, least: int = 0) -> int:
+    if isinstance(number, int) and not isinstance(number, bool) and number >= least:
+        return number
+    raise ArgumentError(f"{name} must be a whole number >= {least}, got {number!r}")
+
+
+def _timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not seconds > 0:
+        raise ArgumentError(f"timeout must be above 0 seconds, got {seconds!r}")
+    return seconds
+
+
+def _told(value: float | Sequence[float] | None, seconds: float) -> Outcome:
+    """An outcome from what a caller says, by the rules that hold for any training."""
+    if value is None:
+        return Outcome(value=None, seconds=seconds, reason="the caller said that it failed")
+    values = [float(v) for v in value] if isinstance(value, Sequence) else [float(value)]
+    if not values:
+        raise ArgumentError("tell: value is an empty sequence")
+    bad = next((v for v in values if not math.isfinite(v)), None)
+    if bad is not None:
+        return Outcome(value=None, seconds=seconds, reason=f"the value was {bad}")
+    return Outcome(value=values[-1], reports=tuple(values), seconds=seconds)
