@@ -1,0 +1,168 @@
+"""From names to plug-ins.
+
+A plug-in is an entry point of an installed distribution, in one of these groups; the built-ins
+come through the same door::
+
+    proxyhpo.pruners         proxyhpo.searchers       proxyhpo.evaluators
+    proxyhpo.transfers       proxyhpo.operator_rules
+
+Nothing is imported until it is asked for by name, so a plug-in that is broken, or whose name is
+taken twice, hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeVar
+
+from proxyhpo.errors import ArgumentError, PluginError, unknown_name
+
+__all__ = ["Group", "load", "names", "resolve"]
+
+T = TypeVar("T")
+
+Group = Literal[
+    "proxyhpo.pruners",
+    "proxyhpo.searchers",
+    "proxyhpo.evaluators",
+    "proxyhpo.transfers",
+    "proxyhpo.operator_rules",
+]
+
+_WORDS: dict[str, str] = {
+    "proxyhpo.pruners": "pruner",
+    "proxyhpo.searchers": "searcher",
+    "proxyhpo.evaluators": "evaluator",
+    "proxyhpo.transfers": "transfer",
+    "proxyhpo.operator_rules": "operator rule",
+}
+
+
+def names(group: Group) -> list[str]:
+    """The names that there are in a group, sorted; those of broken plug-ins too.
+
+    >>> "tpe" in names("proxyhpo.searchers")
+    True
+    """
+    return sorted(_found(group))
+
+
+def load(group: Group, name: str) -> Any:
+    """What the entry point ``name`` of a group refers to: a class, or a function for a rule.
+
+    Raises:
+        UnknownNameError: if no distribution offers the name.
+        PluginError: if it cannot be imported, or if several distributions claim the name.
+    """
+    found = _found(group)
+    if name not in found:
+        raise unknown_name(_WORDS[group], name, found)
+    if len(found[name]) > 1:
+        claims = "; ".join(f"{_distribution(point)} ({point.value})" for point in found[name])
+        raise PluginError(
+            f"{_WORDS[group]} {name!r} is claimed by {len(found[name])} distributions: {claims}. "
+            "Uninstall all but one, or hand in an instance instead of the name."
+        )
+    [point] = found[name]
+    try:
+        return point.load()
+    except Exception as error:
+        raise PluginError(
+            f"{_origin(group, point)} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def resolve(group: Group, given: object, interface: type[T]) -> T:
+    """The strategy that an argument stands for.
+
+    Args:
+        group: where a name is looked up; the argument is called by its word ("pruner").
+        given: a name, which is loaded and built with no arguments; or an instance of the
+            interface, which is used as it is.
+        interface: the base class that the strategy must have.
+
+    Raises:
+        TypeError: for anything else; it says so if a class was not instantiated, or if an Optuna
+            pruner (which ends trials) was given for a pruner (which makes networks smaller).
+        ArgumentError: for a name whose class cannot be built without arguments.
+        UnknownNameError: see :func:`load`.
+        PluginError: see :func:`load`; also if the plug-in is not of the interface.
+    """
+    if isinstance(given, interface):
+        return given
+    if isinstance(given, str):
+        return _built(given, _loaded_class(group, given, interface))
+    raise TypeError(_refusal(_WORDS[group], given, interface))
+
+
+def _loaded_class(group: Group, name: str, interface: type[T]) -> type[T]:
+    loaded = load(group, name)
+    if not (isinstance(loaded, type) and issubclass(loaded, interface)):
+        [point] = _found(group)[name]
+        raise PluginError(
+            f"{_origin(group, point)} must be a subclass of "
+            f"{interface.__module__}.{interface.__qualname__}, found {loaded!r}"
+        )
+    if inspect.isabstract(loaded):
+        [point] = _found(group)[name]
+        missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
+        raise PluginError(f"{_origin(group, point)} is abstract: it does not implement {missing}")
+    return loaded
+
+
+def _built(name: str, strategy: type[T]) -> T:
+    signature = inspect.signature(strategy)
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise ArgumentError(
+            f"{name!r} cannot be built without arguments ({error}): hand in an instance, "
+            f"{strategy.__name__}{signature.replace(return_annotation=signature.empty)}"
+        ) from None
+    return strategy()
+
+
+def _refusal(word: str, given: object, interface: type) -> str:
+    allowed = f"a name or an instance of {interface.__module__}.{interface.__qualname__}"
+    cls = given if isinstance(given, type) else type(given)
+    if word == "pruner" and any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__):
+        return (
+            f"pruner={given!r} is an Optuna pruner, which ends trials early: hand it in as "
+            f"stopper=. A pruner here makes the network smaller: {allowed}"
+        )
+    if isinstance(given, type) and issubclass(given, interface):
+        return (
+            f"{word}={given.__name__} is a class: hand in an instance, such as {given.__name__}()"
+        )
+    return f"{word} must be {allowed}, got {given!r}"
+
+
+def _found(group: str) -> dict[str, list[EntryPoint]]:
+    if group not in _WORDS:
+        raise unknown_name("plug-in group", group, _WORDS)
+    return _read(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=len(_WORDS))
+def _read(group: str, path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:  # noqa: ARG001 - part of the key: another sys.path shows other distributions
+    """Name → entry points; kept, since reading those of every distribution takes a while."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _distribution(point: EntryPoint) -> str:
+    if point.dist is None:  # pragma: no cover - only for entry points that were made by hand
+        return "an unknown distribution"
+    return f"{point.dist.metadata['Name']} {point.dist.version}"
+
+
+def _origin(group: str, point: EntryPoint) -> str:
+    return (
+        f"{_WORDS[group]} {point.name!r} (entry point {point.value!r} in group {group!r} of "
+        f"{_distribution(point)})"
+    )

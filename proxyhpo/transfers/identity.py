@@ -1,0 +1,35 @@
+"""The transfer that changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxyhpo.transfers import Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxyhpo.records import History
+    from proxyhpo.space import Space
+
+__all__ = ["IdentityTransfer"]
+
+
+class IdentityTransfer(Transfer):
+    """Trains a proxy with the full network's config as it is.
+
+    This is what Lee & Yim (arXiv:2205.08695) do. It is right for hyperparameters that do not
+    depend on the width, and the safe choice for pretrained networks; it is wrong for learning
+    rates of networks trained from scratch, see
+    :class:`~proxyhpo.transfers.power_law.PowerLawTransfer`.
+
+    >>> IdentityTransfer().exponents(None, None)
+    {}
+    """
+
+    def exponents(self, space: Space, history: History) -> Mapping[str, float]:  # noqa: ARG002 - the interface's arguments
+        """No exponents: nothing changes."""
+        return {}
+
+    def __repr__(self) -> str:
+        return "IdentityTransfer()"
