@@ -1,0 +1,97 @@
+"""All networks that a proxy can be made of, small and fast, and what the tests do with them."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from proxyhpo.inputs import Inputs, call, map_tensors
+from tests.channels import zoo_everyday, zoo_images, zoo_sequences
+from tests.channels.member import ZOO, Member
+
+__all__ = [
+    "ZOO",
+    "Member",
+    "every_member",
+    "floats",
+    "flops",
+    "l1",
+    "loss",
+    "tensors",
+    "train",
+    "zoo_everyday",
+    "zoo_images",
+    "zoo_sequences",
+]
+
+
+def every_member(condition=lambda member: True):
+    """Parametrizes a test with the zoo; a network's tests stay together, since they share work."""
+    return pytest.mark.parametrize(
+        "member",
+        [
+            pytest.param(member, id=name, marks=pytest.mark.xdist_group(name))
+            for name, member in ZOO.items()
+            if condition(member)
+        ],
+    )
+
+
+def l1(slices) -> Tensor:
+    """The sum of the magnitudes of a class."""
+    return torch.stack([part.abs().sum(1) for part in slices]).sum(0)
+
+
+def tensors(structure) -> list[Tensor]:
+    """The tensors in any structure of outputs, in order."""
+    found: list[Tensor] = []
+    map_tensors(lambda tensor: found.append(tensor) or tensor, structure)
+    return found
+
+
+def floats(structure) -> list[Tensor]:
+    return [tensor for tensor in tensors(structure) if tensor.is_floating_point()]
+
+
+def loss(network: nn.Module, inputs: Inputs) -> Tensor:
+    """The distance of every output from noise; the same dropout at every call."""
+    torch.manual_seed(1)
+    outputs = floats(call(network, inputs))
+    generator = torch.Generator().manual_seed(2)
+    targets = [torch.randn(y.shape, generator=generator).to(y) for y in outputs]
+    return torch.stack(
+        [(y - t).square().mean() for y, t in zip(outputs, targets, strict=True)]
+    ).sum()
+
+
+def train(
+    network: nn.Module, inputs: Inputs, optimizer: torch.optim.Optimizer, steps: int
+) -> list[float]:
+    """The losses before each step and after the last."""
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = loss(network, inputs)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return [*losses, loss(network, inputs).item()]
+
+
+def flops(network: nn.Module, inputs: Inputs) -> int:
+    """Of one forward in train mode, on the meta device unless the code looks at values."""
+    network = copy.deepcopy(network).train()
+    try:
+        return _count(network.to("meta"), map_tensors(lambda x: x.to("meta"), inputs))
+    except (RuntimeError, NotImplementedError, TypeError):
+        return _count(network.to_empty(device="cpu"), inputs)
+
+
+def _count(network: nn.Module, inputs: Inputs) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call(network, inputs)
+    return counter.get_total_flops()
