@@ -1,0 +1,82 @@
+"""One dimension of a space each: Float, Int and Choice.
+
+A hyperparameter maps its values onto the interval [0, 1] and back, so that every searcher can
+work in the unit cube. A countable one (with a step, an Int, a Choice) cuts the interval into bins
+of equal width, one a value, and encodes a value as the centre of its bin; on a log scale the
+width of a bin is that of its whole number. A continuous one rounds to ten significant digits of
+its range: what a search prints can then be typed in again, and is the same config.
+
+They are plain data. A bad definition is refused when its space is made, as only there the
+message can name the hyperparameter.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+from typing_extensions import Self
+
+__all__ = ["Hyperparameter"]
+
+
+class Hyperparameter(ABC):
+    """What Float, Int and Choice have in common."""
+
+    when: tuple[str, Any] | None
+    """(name, values): active only while that hyperparameter has one of these values."""
+
+    @property
+    @abstractmethod
+    def values(self) -> Sequence[Any] | None:
+        """All values in order, never built in memory where they may be many; None if continuous."""
+
+    @property
+    @abstractmethod
+    def allowed(self) -> str:
+        """What is allowed, in words that follow "must be"."""
+
+    @abstractmethod
+    def encode(self, value: Any) -> float:
+        """Where in [0, 1] a valid value lies."""
+
+    @abstractmethod
+    def decode(self, fraction: float) -> Any:
+        """The value at ``fraction`` in [0, 1]."""
+
+    @abstractmethod
+    def canonical(self, value: object) -> Any:
+        """The same value as a plain Python one of this hyperparameter's type.
+
+        Raises:
+            ConfigError: if it is not allowed.
+        """
+
+    @abstractmethod
+    def checked(self) -> Self:
+        """The same definition in its canonical form.
+
+        Raises:
+            SpaceError: if it is badly defined.
+        """
+
+    @property
+    def size(self) -> float:
+        """How many values there are: an int, or ``math.inf`` if continuous."""
+        return math.inf if self.values is None else len(self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        names = [f.name for f in fields(cast("Any", self))]
+        return {"type": type(self).__name__.lower(), **{n: getattr(self, n) for n in names}}
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{f.name}={value!r}" if f.kw_only else repr(value)
+            for f in fields(cast("Any", self))
+            if (value := getattr(self, f.name)) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
