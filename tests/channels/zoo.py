@@ -21,6 +21,7 @@ __all__ = [
     "flops",
     "l1",
     "loss",
+    "shapes",
     "tensors",
     "train",
     "zoo_everyday",
@@ -51,6 +52,12 @@ def tensors(structure) -> list[Tensor]:
     found: list[Tensor] = []
     map_tensors(lambda tensor: found.append(tensor) or tensor, structure)
     return found
+
+
+def shapes(structure) -> tuple:
+    """The structure of outputs, with a type and a shape for each tensor; comparable by ``==``."""
+    kinds = map_tensors(lambda x: (x.dtype, tuple(x.shape)), structure)
+    return type(structure), kinds
 
 
 def floats(structure) -> list[Tensor]:
