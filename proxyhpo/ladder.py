@@ -7,7 +7,8 @@ budget, make successive halving (arXiv:1502.07943) over width, over training len
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import pairwise
 
@@ -77,7 +78,7 @@ def places(keep: int, failures: int) -> int:
 
 
 def promotable(
-    ended: Mapping[int, Record], outstanding: int, n_places: int, entered: Set[int]
+    ended: Mapping[int, Record], outstanding: int, n_places: int, entered: AbstractSet[int]
 ) -> list[int]:
     """The trials that are certain to be among the best ``n_places`` of a rung, best first.
 

@@ -1,0 +1,503 @@
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Choice, Float, ProxyHPO, Rung
+from proxyhpo.errors import (
+    ArgumentError,
+    ConfigError,
+    NotClimbedError,
+    TrainingFailedError,
+    UnknownNameError,
+)
+
+SPACE = {"lr": Float(1e-4, 1, log=True), "momentum": Float(0, 0.9)}
+INPUTS = torch.zeros(8, 6)
+
+
+def build():
+    return nn.Sequential(
+        nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)
+    )
+
+
+def quality(config):
+    return -((math.log10(config["lr"]) + 2) ** 2) - config["momentum"]
+
+
+def train(network, config):
+    for step in (2, 1, 0):
+        with torch.no_grad():
+            network[0].bias.fill_(config["lr"])
+        yield quality(config) - step
+
+
+def study(train=train, space=SPACE, *, build=build, **options):
+    options = {
+        "example_inputs": INPUTS,
+        "direction": "maximize",
+        "progress": False,
+        "searcher": "random",
+        **options,
+    }
+    return ProxyHPO(build, train, space, **options)
+
+
+def outcomes(result):
+    return [(r.trial, r.rung, r.config, r.trained_with, r.state, r.value) for r in result.records]
+
+
+def width(network):
+    return network[0].out_features
+
+
+def test_the_whole_way():
+    result = study().run(12, finalists=2)
+    assert [record.rung for record in result.records] == [0] * 12 + [1] * 2
+    best_two = {record.trial for record in result.leaderboard(0)[:2]}
+    assert {record.trial for record in result.leaderboard()} == best_two
+    assert result.best_value == max(r.value for r in result.records if r.rung == 1)
+    assert result.best_value == pytest.approx(quality(result.best_config))
+
+
+def test_the_best_network_has_its_trained_weights():
+    result = study().run(5)
+    network = result.best_network()
+    assert width(network) == 32
+    assert not network.training
+    assert torch.equal(network[0].bias, torch.full((32,), result.best_config["lr"]))
+
+
+def test_proxies_are_small_and_finalists_are_not():
+    seen = []
+
+    def train(network, config):
+        seen.append(width(network))
+        return 1.0
+
+    study(train, density=0.5, finalists=1).run(3)
+    assert seen == [16, 16, 16, 32]
+
+
+def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
+    result = study(density=0.25).run(4, finalists=1)
+    for record in result.records:
+        ratio = result.openings[record.rung].width_ratio
+        expected = record.config["lr"] * ratio**-0.5
+        assert record.trained_with["lr"] == pytest.approx(expected)
+        assert record.trained_with["momentum"] == record.config["momentum"]
+    assert result.openings[0].width_ratio < 0.5
+    assert result.openings[1].width_ratio == 1
+    assert "lr x -0.5" in repr(result)
+
+
+def test_build_gets_base_terms_and_train_the_transferred_ones():
+    built, trained = [], []
+
+    def build_with(config):
+        built.append(config["lr"])
+        return build()
+
+    def train(network, config):
+        trained.append(config["lr"])
+        return config["lr"]
+
+    result = study(train, build=build_with).run(1)
+    config = result.records[0].config
+    assert built[-1] == config["lr"]
+    assert trained[0] > config["lr"]
+    assert trained[1] == config["lr"]
+
+
+def test_objects_of_a_labelled_choice_arrive_as_objects():
+    def build_with(config):
+        return nn.Sequential(nn.Linear(6, 32), config["activation"](), nn.Linear(32, 2))
+
+    def train(network, config):
+        assert isinstance(network[1], config["activation"])
+        return 1.0
+
+    space = {"activation": Choice({"relu": nn.ReLU, "tanh": nn.Tanh}), "lr": Float(0.1, 1)}
+    result = study(train, space, build=build_with).run(4)
+    assert result.best_config["activation"] in ("relu", "tanh")
+    assert not result.failures
+
+
+def test_minimizing_and_maximizing_mirror_each_other():
+    def negative(network, config):
+        for value in train(network, config):
+            yield -value
+
+    up, down = study().run(8), study(negative, direction="minimize").run(8)
+    assert up.best_config == down.best_config
+    assert up.best_value == -down.best_value
+
+
+def test_equal_seeds_give_equal_studies_and_others_do_not():
+    def noisy(network, config):
+        return torch.rand(()).item() + np.random.rand() + random.random()
+
+    one, two, other = (study(noisy, seed=seed).run(4) for seed in (1, 1, 2))
+    assert outcomes(one) == outcomes(two)
+    assert outcomes(one) != outcomes(other)
+
+
+def test_every_training_starts_from_a_fresh_network():
+    starts = []
+
+    def train(network, config):
+        starts.append(network[0].weight.detach().clone())
+        with torch.no_grad():
+            network[0].weight.zero_()
+        return 1.0
+
+    study(train, ladder=[Rung(1)]).run(3)
+    assert all(start.abs().sum() > 0 for start in starts)
+    assert not torch.equal(starts[0], starts[1])
+    assert starts[0].std().item() == pytest.approx(starts[1].std().item(), rel=0.3)
+
+
+def test_the_callers_random_state_is_left_alone():
+    def expected():
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        return torch.rand(3), np.random.rand(3), random.random()
+
+    a = expected()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    study(searcher="tpe").run(3)
+    assert torch.equal(a[0], torch.rand(3))
+    assert np.array_equal(a[1], np.random.rand(3))
+    assert a[2] == random.random()
+
+
+def never(network, config):
+    raise AssertionError("nothing may be trained")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"direction": None}, ArgumentError, "direction"),
+        ({"direction": "max"}, ArgumentError, "direction"),
+        ({"searcher": "tpee"}, UnknownNameError, "did you mean 'tpe'"),
+        ({"pruner": "l1_structured"}, UnknownNameError, "did you mean 'l1-structured'"),
+        ({"transfer": "powerlaw"}, UnknownNameError, "did you mean 'power-law'"),
+        ({"example_inputs": 3}, ArgumentError, "example_inputs"),
+        ({"example_inputs": ()}, ArgumentError, "example_inputs"),
+        ({"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5}, ArgumentError, "short for"),
+        ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, ArgumentError, "budget"),
+        ({"density": 1.5}, ArgumentError, "density"),
+        ({"finalists": 0}, ArgumentError, "keep"),
+        ({"seed": "x"}, ArgumentError, "seed"),
+        ({"steps": 0}, ArgumentError, "steps"),
+        ({"max_retries": -1}, ArgumentError, "max_retries"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_training(options, error, words):
+    with pytest.raises(error, match=words):
+        study(never, **options)
+
+
+@pytest.mark.parametrize("arguments", [{"n_trials": 0}, {"n_trials": 3, "timeout": 0}])
+def test_bad_run_arguments_are_refused(arguments):
+    with pytest.raises(ArgumentError):
+        study(never).run(**arguments)
+
+
+def test_train_must_be_a_function_or_an_evaluator():
+    with pytest.raises((ArgumentError, TypeError), match="train"):
+        study(3)
+
+
+def test_n_trials_is_a_total_and_earlier_promotions_stay():
+    hpo = study()
+    first = hpo.run(6, finalists=2)
+    second = hpo.run(12, finalists=2)
+    assert outcomes(second)[:8] == outcomes(first)
+    assert sum(record.rung == 0 for record in second.records) == 12
+    best_two = {record.trial for record in second.leaderboard(0)[:2]}
+    assert best_two <= {record.trial for record in second.leaderboard(1)}
+
+
+def test_running_again_does_nothing_again():
+    hpo = study()
+    assert outcomes(hpo.run(4)) == outcomes(hpo.run(4))
+
+
+def test_enqueued_configs_come_first_and_once():
+    hpo = study()
+    mine = {"lr": 0.01, "momentum": 0}
+    hpo.enqueue(mine)
+    hpo.enqueue(mine)
+    result = hpo.run(3)
+    assert next(r.config for r in result.records if r.trial == 0) == mine
+    assert sum(r.config == mine for r in result.records if r.rung == 0) == 1
+
+
+def test_enqueued_configs_outside_the_space_are_refused():
+    with pytest.raises(ConfigError, match="lr"):
+        study().enqueue({"lr": 10.0, "momentum": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "has_traceback"),
+    [
+        ("raise", "RuntimeError: boom", True),
+        ("exit", "SystemExit", True),
+        ("nan", "report 2 was nan", False),
+        ("inf", "report 2 was inf", False),
+        ("nothing", "reported nothing", False),
+    ],
+)
+def test_a_failed_training_is_a_record_and_the_search_goes_on(kind, reason, has_traceback):
+    calls = []
+
+    def train(network, config):
+        calls.append(config)
+        if len(calls) == 2:
+            if kind == "nothing":
+                return
+            yield 0.5
+            if kind == "raise":
+                raise RuntimeError("boom")
+            if kind == "exit":
+                raise SystemExit(3)
+            yield float(kind)
+        yield quality(config)
+
+    result = study(train).run(5)
+    [failed] = result.failures
+    assert failed.trial == 1
+    assert failed.value is None
+    assert reason in failed.reason
+    assert (failed.traceback is not None) == has_traceback
+    assert failed.trained_with == calls[1]
+    assert sum(record.rung == 0 for record in result.records) == 5
+
+
+def test_five_exceptions_from_the_start_end_the_study_with_the_first():
+    calls = []
+
+    def train(network, config):
+        calls.append(1)
+        raise ValueError(f"mistake {len(calls)}")
+
+    with pytest.raises(TrainingFailedError, match="mistake 1"):
+        study(train).run(20)
+    assert len(calls) == 5
+
+
+def test_nan_from_the_start_does_not_end_the_study():
+    def train(network, config):
+        return float("nan") if config["momentum"] > 0.2 else 1.0
+
+    result = study(train).run(30)
+    assert len(result.failures) > 10
+    assert result.best_value == 1.0
+
+
+def test_a_failed_finalist_is_replaced_by_the_next_in_line():
+    def train(network, config):
+        if width(network) == 32 and len(big) < 2:
+            big.append(config)
+            raise RuntimeError("only the full network fails")
+        return quality(config)
+
+    big = []
+    result = study(train).run(8, finalists=2)
+    ranked = [record.trial for record in result.leaderboard(0)]
+    entered = [record.trial for record in result.records if record.rung == 1]
+    assert entered == ranked[:4]
+    assert [r.state for r in result.records if r.rung == 1] == ["failed"] * 2 + ["finished"] * 2
+
+
+def test_finalists_are_replaced_at_most_as_often_as_there_are_places():
+    def train(network, config):
+        if width(network) == 32:
+            raise RuntimeError("never")
+        return quality(config)
+
+    result = study(train).run(10, finalists=2)
+    assert sum(record.rung == 1 for record in result.records) == 4
+    with pytest.raises(NotClimbedError, match=r"leaderboard\(0\).*climb\(\)"):
+        _ = result.best_config
+
+
+def test_ctrl_c_returns_the_result_so_far_and_the_study_goes_on():
+    closed = []
+
+    def train(network, config):
+        try:
+            yield 1.0
+            if len(closed) == 2 and not interrupted:
+                interrupted.append(1)
+                raise KeyboardInterrupt
+            yield quality(config)
+        finally:
+            closed.append(1)
+
+    interrupted = []
+    hpo = study(train)
+    result = hpo.run(5)
+    assert result.interrupted
+    assert len(result.records) == 2
+    again = hpo.run(5)
+    interrupted = [1]
+    assert outcomes(again) == outcomes(study(train).run(5))
+
+
+def test_a_timeout_ends_the_training_in_flight_and_its_finally_runs():
+    closed = []
+
+    def train(network, config):
+        try:
+            while True:
+                yield 1.0
+        finally:
+            closed.append(1)
+
+    result = study(train).run(5, timeout=0.3)
+    assert closed == [1]
+    assert not result.records
+
+
+def test_a_timeout_keeps_back_enough_for_the_climb():
+    def train(network, config):
+        yield 0.0
+        for _ in range(4):
+            torch.rand(400, 400) @ torch.rand(400, 400)
+        yield quality(config)
+        yield quality(config)
+
+    result = study(train, ladder=[Rung(0.5, keep=1), Rung(1)]).run(10**6, timeout=2)
+    assert len(result.leaderboard(0)) > 1
+    assert len(result.leaderboard(1)) == 1
+
+
+def test_a_callback_sees_every_record_and_may_stop_the_study():
+    seen = []
+
+    def callback(record):
+        seen.append(record)
+        if len(seen) == 3:
+            hpo.stop()
+
+    hpo = study(callbacks=[callback])
+    result = hpo.run(10)
+    assert list(result.records) == seen
+    assert len(seen) == 3
+    assert result.interrupted
+
+
+def test_asking_and_telling_gives_what_running_gives():
+    hpo = study()
+    while (asked := hpo.ask(6)) is not None:
+        values = list(train(asked.network(), asked.config))
+        assert asked.base_config == hpo.result.history.trials[asked.trial].config
+        hpo.tell(asked, values)
+    assert outcomes(hpo.result) == outcomes(study().run(6))
+
+
+def test_asking_without_an_end_and_then_climbing():
+    hpo = study()
+    for _ in range(5):
+        asked = hpo.ask()
+        assert width(asked.network()) == 8
+        hpo.tell(asked, quality(asked.config))
+    with pytest.raises(NotClimbedError):
+        _ = hpo.result.best_config
+    result = hpo.climb(finalists=2)
+    assert [record.rung for record in result.records] == [0] * 5 + [1] * 2
+
+
+def test_a_failure_can_be_told():
+    hpo = study()
+    assert hpo.tell(hpo.ask(), None).state == "failed"
+    assert hpo.tell(hpo.ask(), float("nan")).state == "failed"
+
+
+def test_plain_search_is_a_ladder_of_one_rung():
+    result = study(ladder=[Rung(1)]).run(5)
+    assert [record.rung for record in result.records] == [0] * 5
+    assert result.best_value == max(record.value for record in result.records)
+    assert result.records[0].trained_with == result.records[0].config
+
+
+def test_three_rungs_with_budgets():
+    budgets = []
+
+    def train(network, config, budget):
+        budgets.append((width(network), budget))
+        return quality(config)
+
+    ladder = [Rung(0.25, budget=0.5, keep=4), Rung(0.5, keep=2), Rung(1)]
+    result = study(train, ladder=ladder).run(9)
+    assert budgets == [(8, 0.5)] * 9 + [(16, 1.0)] * 4 + [(32, 1.0)] * 2
+    assert [(a.lower, a.upper, a.n) for a in result.agreement] == [(0, 1, 4), (1, 2, 2), (0, 2, 2)]
+
+
+def test_steps_cut_a_training_that_takes_no_budget():
+    closed = []
+
+    def train(network, config):
+        try:
+            for value in range(10):
+                yield float(value)
+        finally:
+            closed.append(value)
+
+    ladder = [Rung(0.5, budget=0.3, keep=1), Rung(1)]
+    result = study(train, ladder=ladder, steps=10).run(2)
+    assert [len(record.reports) for record in result.records] == [3, 3, 10]
+    assert closed[:2] == [2, 2]
+
+
+def test_a_grid_ends_by_itself():
+    from proxyhpo.searchers.grid import GridSearcher
+
+    result = study(searcher=GridSearcher(points=2)).run(100)
+    assert sum(record.rung == 0 for record in result.records) == 4
+    assert len(result.leaderboard(1)) == 3
+
+
+def test_a_pretrained_module_is_inherited_and_trained_as_it_is():
+    with pytest.raises(ArgumentError, match="pretrained"):
+        study(build=build())
+    module = build()
+    before = [parameter.clone() for parameter in module.parameters()]
+    result = study(build=module, pretrained=True).run(3)
+    assert result.openings[0].exponents == {}
+    assert result.openings[0].density == 0.5
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_the_largest_batch_is_tried_before_the_search():
+    sizes = []
+
+    class Recording(nn.Sequential):
+        def forward(self, x):
+            sizes.append(len(x))
+            return super().forward(x)
+
+    space = {**SPACE, "batch_size": Choice([4, 300])}
+    hpo = study(space=space, build=lambda: Recording(*build()), check_memory=True)
+    hpo.run(1)
+    assert 300 in sizes
+
+
+def test_simulated_seconds_are_charged_instead_of_measured_ones():
+    def train(network, config):
+        yield {"value": 1.0, "seconds": 100.0 if width(network) == 32 else 10.0, "loss": 0.25}
+
+    result = study(train).run(5, finalists=2)
+    assert result.cost.base_training_seconds == 100
+    assert result.cost.base_trainings == pytest.approx((5 * 10 + 2 * 100) / 100, rel=0.05)
+    assert result.records[0].metrics["loss"] == 0.25

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyhpo.errors import ArgumentError
+from proxyhpo.records import History, Opening, Record, Rung, config_key
+
+VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
+CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "density or cost"),
+        ({"density": 0.5, "cost": 0.5}, "density or cost"),
+        ({"density": 0}, "density must be in"),
+        ({"density": 1.2}, "density must be in"),
+        ({"density": float("nan")}, "density must be in"),
+        ({"density": True}, "density must be in"),
+        ({"density": "0.5"}, "density must be in"),
+        ({"cost": 0}, "cost must be in"),
+        ({"density": 1, "budget": 0}, "budget must be in"),
+        ({"density": 1, "keep": 0}, "keep must be"),
+        ({"density": 1, "keep": 2.5}, "keep must be"),
+    ],
+)
+def test_bad_rungs_are_refused(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        Rung(**arguments)
+
+
+@given(CONFIGS)
+def test_key_does_not_depend_on_order(config):
+    assert config_key(config) == config_key(dict(reversed(config.items())))
+
+
+@given(CONFIGS, st.floats(allow_nan=False, allow_infinity=False), st.lists(st.floats(0, 1)))
+def test_records_survive_json(config, value, reports):
+    record = Record(
+        3,
+        1,
+        0,
+        config,
+        {**config, "lr": 0.5},
+        "finished",
+        value,
+        -value,
+        tuple(reports),
+        {"a": 1.0},
+    )
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_openings_survive_json():
+    opening = Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),))
+    assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
+
+
+def test_unknown_fields_of_a_record_are_refused():
+    data = Record(0, 0, 0, {}, {}, "finished").to_json()
+    with pytest.raises(ArgumentError, match="surprise"):
+        Record.from_json({**data, "surprise": 1})
+
+
+def test_failures_count_as_the_worst_seen():
+    history = History()
+    for number, (state, loss) in enumerate(
+        [("finished", 1.0), ("failed", None), ("stopped", 5.0), ("finished", 2.0)]
+    ):
+        history.add_trial({"x": number})
+        history.add_record(Record(number, 0, 0, {"x": number}, {}, state, loss, loss))
+    history.add_trial({"x": 9})
+    assert [loss for _, loss in history.observed()] == [1.0, 5.0, 5.0, 2.0]
+    assert history.pending == [{"x": 9}]
+    assert history.has({"x": 9})
+    assert not history.has({"x": 10})
+
+
+def test_only_the_first_rung_is_observed():
+    history = History()
+    history.add_trial({"x": 0})
+    history.add_record(Record(0, 0, 0, {"x": 0}, {}, "finished", 1.0, 1.0))
+    history.add_record(Record(0, 1, 0, {"x": 0}, {}, "finished", 7.0, 7.0))
+    assert history.observed() == [({"x": 0}, 1.0)]
+    assert len(history.records) == 2

@@ -1,0 +1,177 @@
+"""Resumed = uninterrupted: nothing that had finished is lost or run again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
+from proxyhpo.errors import StoreLockedError, StudyMismatchError
+
+SPACE = {
+    "lr": Float(1e-4, 1, log=True),
+    "layers": Int(1, 4),
+    "optimizer": Choice(["sgd", "adam"]),
+    "momentum": Float(0, 0.9, step=0.1, when=("optimizer", "sgd")),
+}
+LADDER = [Rung(0.25, keep=3), Rung(0.5, keep=2), Rung(1)]
+SEARCHERS = ["random", "grid", "tpe", "bayesian"]
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def train(network, config):
+    noise = torch.rand(()).item()
+    yield noise
+    yield noise - config["lr"] - config.get("momentum", 0.5)
+
+
+def study(path, *, train=train, space=SPACE, ladder=LADDER, searcher="random", **options):
+    return ProxyHPO(
+        build,
+        train,
+        space,
+        example_inputs=torch.zeros(8, 6),
+        direction="maximize",
+        progress=False,
+        store=path,
+        ladder=ladder,
+        searcher=searcher,
+        **options,
+    )
+
+
+def outcomes(result):
+    return sorted(
+        (r.trial, r.rung, str(r.config), str(r.trained_with), r.value) for r in result.records
+    )
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_interrupted_at_every_report_and_resumed_equals_uninterrupted(searcher, tmp_path):
+    uninterrupted = study(None, searcher=searcher).run(14)
+    trained = []
+
+    def interrupting(network, config):
+        for value in train(network, config):
+            if random.Random(len(trained)).random() < 0.4:
+                trained.append("interrupted")
+                raise KeyboardInterrupt
+            yield value
+        trained.append("finished")
+
+    runs = 0
+    while True:
+        result = study(tmp_path / "study.db", train=interrupting, searcher=searcher).run(14)
+        runs += 1
+        if not result.interrupted:
+            break
+    assert runs > 3
+    assert outcomes(result) == outcomes(uninterrupted)
+    assert result.best_config == uninterrupted.best_config
+    assert trained.count("finished") == len(result.records)
+    for name, tensor in uninterrupted.best_network().state_dict().items():
+        assert torch.equal(result.best_network().state_dict()[name], tensor)
+
+
+SCRIPT = textwrap.dedent("""
+    import sys, time
+    import test_resume as the
+
+    def train(network, config):
+        print("start", flush=True)
+        for value in the.train(network, config):
+            time.sleep(0.02)
+            yield value
+
+    if __name__ == "__main__":
+        callbacks = [lambda record: print("done", flush=True)]
+        the.study(sys.argv[1], train=train, callbacks=callbacks).run(12)
+        print("complete", flush=True)
+""")
+
+
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
+    script, path = tmp_path / "script.py", tmp_path / "study.db"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    moments = random.Random(3)
+    done = 0
+    for attempt in range(30):
+        process = subprocess.Popen(
+            [sys.executable, script, path], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        lines = []
+        deadline = None if attempt >= 4 else moments.uniform(0, 0.15)
+        for line in process.stdout:
+            lines.append(line.strip())
+            if deadline is not None and len(lines) > 2:
+                time.sleep(deadline)
+                process.send_signal(signal.SIGKILL)
+                break
+        lines += [line.strip() for line in process.stdout]
+        process.wait()
+        done += lines.count("done")
+        if "complete" in lines:
+            break
+    assert attempt >= 4
+    result = study(path).result
+    assert outcomes(result) == outcomes(study(None).run(12))
+    # A record may be stored whose callback was killed; none is ever run twice.
+    assert len(result.records) - 4 <= done <= len(result.records)
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    path = tmp_path / "study.db"
+
+    def intruding(network, config):
+        with pytest.raises(StoreLockedError):
+            study(path).run(3)
+        return 1.0
+
+    result = study(path, train=intruding).run(1)
+    assert not result.failures
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"space": {**SPACE, "lr": Float(1e-4, 2, log=True)}}, "lr"),
+        ({"seed": 7}, "seed"),
+        ({"searcher": "tpe"}, "searcher"),
+        ({"ladder": [Rung(0.25, keep=3), Rung(1)]}, "ladder"),
+        ({"transfer": "identity"}, "transfer"),
+        ({"version": 2}, "version"),
+    ],
+)
+def test_another_study_is_refused_and_the_difference_named(options, words, tmp_path):
+    path = tmp_path / "study.db"
+    study(path).run(1)
+    with pytest.raises(StudyMismatchError, match=words):
+        study(path, **options).run(2)
+
+
+def test_how_many_climb_may_change(tmp_path):
+    path = tmp_path / "study.db"
+    study(path, ladder=[Rung(0.5, keep=1), Rung(1)]).run(4)
+    result = study(path, ladder=[Rung(0.5, keep=3), Rung(1)]).run(4)
+    assert len(result.leaderboard(1)) == 3
+
+
+def test_a_changed_training_function_warns(tmp_path):
+    def other(network, config):
+        return 2.0
+
+    study(tmp_path / "study.db").run(1)
+    with pytest.warns(UserWarning, match="source of train has changed"):
+        study(tmp_path / "study.db", train=other).run(2)
