@@ -1,0 +1,60 @@
+"""A store that lasts as long as the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from typing_extensions import override
+
+from proxyhpo.errors import StoreError
+from proxyhpo.store.interface import Store
+from proxyhpo.store.strict_json import decode, encode
+from proxyhpo.store.weights import check_name, copied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+__all__ = ["MemoryStore"]
+
+
+@final
+class MemoryStore(Store):
+    """The twin of a file: it takes and refuses the same, and shares nothing with the caller.
+
+    >>> with MemoryStore() as store:
+    ...     store.append("trial", {"number": 0, "config": {"lr": 0.1}})
+    ...     list(store.events())
+    [('trial', {'number': 0, 'config': {'lr': 0.1}})]
+    """
+
+    def __init__(self) -> None:
+        self._events: list[tuple[str, str]] = []
+        self._weights: dict[str, dict[str, Tensor]] = {}
+
+    @override
+    def append(self, kind: str, body: Mapping[str, Any]) -> None:
+        self._events.append((kind, encode(body)))
+
+    @override
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((kind, decode(text)) for kind, text in tuple(self._events))
+
+    @override
+    def save_weights(self, name: str, state: Mapping[str, Tensor]) -> None:
+        self._weights[check_name(name)] = copied(state)
+
+    @override
+    def load_weights(self, name: str) -> dict[str, Tensor]:
+        if check_name(name) not in self._weights:
+            raise StoreError(f"there are no weights named {name!r}")
+        return copied(self._weights[name])
+
+    @override
+    def drop_weights(self, name: str) -> None:
+        self._weights.pop(check_name(name), None)
+
+    @override
+    def close(self) -> None:
+        pass  # nothing is held; reading afterwards does no harm

@@ -1,0 +1,100 @@
+import gc
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from proxyhpo.errors import StoreLockedError
+from proxyhpo.store.lock import FileLock
+
+TRY = """
+import sys
+from pathlib import Path
+from proxyhpo.store.lock import FileLock
+for line in sys.stdin:
+    try:
+        FileLock(Path(line.rstrip())).close()
+        print("free", flush=True)
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def try_elsewhere():
+    """Tries to hold a file in another process, and says what came of it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", TRY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+
+        def ask(path):
+            print(path, file=other.stdin, flush=True)
+            return other.stdout.readline().rstrip()
+
+        yield ask
+        other.stdin.close()
+
+
+def test_one_process_holds_it_and_is_named(tmp_path, try_elsewhere):
+    path = tmp_path / "lock"
+    with FileLock(path):
+        assert try_elsewhere(path).startswith(f"StoreLockedError process {os.getpid()} on ")
+        assert path.read_text().startswith(f"{os.getpid()} on ")
+    assert try_elsewhere(path) == "free"
+
+
+def test_a_holder_written_by_somebody_else_is_not_repeated(tmp_path, try_elsewhere):
+    path = tmp_path / "lock"
+    with FileLock(path):
+        path.write_bytes(b"\x1b[31m\xff rm -rf")
+        assert try_elsewhere(path) == "StoreLockedError another process is writing it"
+
+
+def test_the_same_process_is_refused_too(tmp_path):
+    path, link = tmp_path / "lock", tmp_path / "link"
+    with FileLock(path):
+        link.symlink_to(path)
+        for name in (path, link):
+            with pytest.raises(StoreLockedError, match="this process has it open already"):
+                FileLock(name)
+    FileLock(link).close()
+
+
+def test_a_lock_that_nobody_refers_to_is_free(tmp_path):
+    with pytest.warns(ResourceWarning):
+        FileLock(tmp_path / "lock")
+        gc.collect()
+    FileLock(tmp_path / "lock").close()
+
+
+def test_closing_twice_lets_the_next_holder_be(tmp_path):
+    first = FileLock(tmp_path / "lock")
+    first.close()
+    with FileLock(tmp_path / "lock"):
+        first.close()
+        with pytest.raises(StoreLockedError):
+            FileLock(tmp_path / "lock")
+
+
+def test_a_child_that_outlives_its_parent_does_not_hold_it(tmp_path):
+    script = f"""
+import os, time
+from pathlib import Path
+from proxyhpo.store.lock import FileLock
+lock = FileLock(Path({str(tmp_path / "lock")!r}))
+if os.fork() == 0:
+    time.sleep(60)
+print("ready", flush=True)
+os.kill(os.getpid(), 9)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True
+    ) as parent:
+        assert parent.stdout.readline() == b"ready\n"
+        parent.wait()
+        try:
+            FileLock(tmp_path / "lock").close()
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
