@@ -24,7 +24,8 @@ class Lattice:
 
     Args:
         space: where the configs come from.
-        axes: searchable name → its values, valid and distinct.
+        axes: searchable name → its values, valid and distinct. If not given, all values of all
+            hyperparameters: every config of a finite space.
 
     >>> from proxyhpo.space import Choice, Int, Space
     >>> space = Space({"a": Choice(["x", "y"]), "b": Int(1, 9, when=("a", "y"))})
@@ -33,10 +34,10 @@ class Lattice:
     [{'a': 'y', 'b': 3}, {'a': 'y', 'b': 4}, {'a': 'x'}]
     """
 
-    def __init__(self, space: Space, axes: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, space: Space, axes: Mapping[str, Sequence[Any]] | None = None) -> None:
         self._space = space
-        self._axes = axes
-        self._roots = [name for name in space.names if space.parent(name) not in axes]
+        self._axes = {name: space[name].values for name in space.names} if axes is None else axes
+        self._roots = [name for name in space.names if space.parent(name) not in space.names]
         # The values of a hyperparameter on which others depend, as index → those others.
         self._branches: dict[str, dict[int, list[str]]] = {}
         self._counts: dict[str, int] = {}

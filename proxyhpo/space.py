@@ -113,7 +113,7 @@ class Space(Mapping[str, Any]):
         """
         if any(self[name].values is None for name in self.names):
             return math.inf
-        return Lattice(self, {name: self[name].values for name in self.names}).size
+        return Lattice(self).size
 
     @cached_property
     def fingerprint(self) -> str:

@@ -57,7 +57,7 @@ def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | N
     except KeyError:
         raise SpaceError(f"{name!r}: {unknown_name('type', kind, _TYPES)}") from None
     except TypeError as error:
-        raise SpaceError(f"{name!r}: not the data of a {kind}: {error}") from None
+        raise SpaceError(f"{name!r}: not the data of a {kind}: {error}") from error
 
 
 def _constant(given: object) -> Choice:
