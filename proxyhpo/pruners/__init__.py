@@ -9,15 +9,16 @@ not a pruner's business: :mod:`proxyhpo.proxy` measures every pruner alike.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from proxyhpo.inputs import Inputs
 
-__all__ = ["Pruned", "Pruner"]
+__all__ = ["Pruned", "Pruner", "TakesConstructor"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,15 @@ class Pruner(ABC):
         Raises:
             UnsupportedNetworkError: if this network cannot be pruned, saying why.
         """
+
+
+@runtime_checkable
+class TakesConstructor(Protocol):
+    """What a pruner has besides ``prune`` if the user's constructor makes its narrow networks."""
+
+    @property
+    def needs_constructor(self) -> bool:
+        """Whether it has not been given one yet."""
+
+    def with_constructor(self, build: Callable[[float], nn.Module]) -> Pruner:
+        """The same pruner; ``build`` makes the network at a width in (0, 1]."""

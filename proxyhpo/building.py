@@ -1,0 +1,243 @@
+"""A fresh full network for every training, and which of its weights are pretrained.
+
+Trials must not share weights: one that starts where another ended is not comparable with it. So
+the user hands in a function that makes a new network at each call, or a network that is copied.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from proxyhpo.errors import ArgumentError
+from proxyhpo.seeding import preserved_random_state, seed_everything
+
+__all__ = ["Build", "Builder", "is_constant", "unwrapped"]
+
+Build = Callable[..., nn.Module] | nn.Module
+"""Takes nothing, the config, or also ``width``; or a network, to be copied."""
+
+_TWO_SEEDS = (1, 2)
+
+
+class Builder:
+    """Makes full networks, each a new one.
+
+    Args:
+        build: a callable that takes nothing, or the config as its one required argument (or as
+            ``config``), and possibly ``width`` as well; or a network, which is copied.
+        pretrained: True if all weights are pretrained, False if none is, None to find out.
+
+    Raises:
+        ArgumentError: if ``build`` cannot be called in one of these ways, or is a network and
+            ``pretrained`` does not say whether its weights are worth keeping.
+    """
+
+    def __init__(self, build: Build, *, pretrained: bool | None = None) -> None:
+        if pretrained not in (True, False, None):
+            raise ArgumentError(f"pretrained must be True, False or None, got {pretrained!r}")
+        if isinstance(build, nn.Module):
+            if pretrained is None:
+                raise ArgumentError(
+                    f"build is a network ({type(build).__name__}), which does not tell whether "
+                    "its weights are pretrained: say pretrained=True or False, or give a function "
+                    "that makes a new network at each call"
+                )
+            self._call: Callable[..., nn.Module] = partial(copy.deepcopy, build)
+            self._takes = _Takes()
+        elif callable(build):
+            self._call, self._takes = build, _told_by_signature(build)
+        else:
+            raise ArgumentError(
+                f"build must be a function that makes a network, or a network, got {build!r}"
+            )
+        self._pretrained = pretrained
+        self._examined: _Examined | None = None
+
+    @property
+    def takes_width(self) -> bool:
+        """Whether the user's constructor can make narrow networks itself."""
+        return self._takes.width
+
+    def build(self, config: Mapping[str, Any], *, width: float = 1.0) -> nn.Module:
+        """A new network, drawn from the global random states.
+
+        Args:
+            config: with objects in the place of their labels; in terms of the full network.
+            width: 1 is the full network; less, only for a constructor that takes it.
+
+        Raises:
+            ArgumentError: if what was made is not a network.
+        """
+        network = self._call(*self._takes.arguments(config), **self._takes.keywords(config, width))
+        if not isinstance(network, nn.Module):
+            raise ArgumentError(
+                f"build must return an nn.Module, it returned {type(network).__name__}"
+            )
+        return network
+
+    def seeded(self, config: Mapping[str, Any], seed: int) -> nn.Module:
+        """The same, from random states seeded with ``seed``; the caller's are put back."""
+        with preserved_random_state():
+            seed_everything(seed)
+            return self.build(config)
+
+    def shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Parameter name → its shape in the full network."""
+        return dict(self._examine(config).shapes)
+
+    def pretrained(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The names of the parameters that are pretrained.
+
+        They come out equal from two builds under different seeds, and are not constant.
+
+        Raises:
+            ArgumentError: if ``build`` seeds torch itself, so that all weights come out equal.
+        """
+        examined = self._examine(config)
+        if self._pretrained is not None:
+            return frozenset(examined.shapes) if self._pretrained else frozenset()
+        if examined.seeds_itself:
+            raise ArgumentError(
+                "build seeds torch's random state itself, so its new weights cannot be told from "
+                "pretrained ones: leave the seeding out (every training is seeded anyway), or say "
+                "pretrained=True or False"
+            )
+        return examined.equal
+
+    def _examine(self, config: Mapping[str, Any]) -> _Examined:
+        """Builds twice; once in all where the network does not depend on the config."""
+        if self._examined is not None:
+            return self._examined
+        examined = self._build_twice(config)
+        if not self._takes.has_config:
+            self._examined = examined
+        return examined
+
+    def _build_twice(self, config: Mapping[str, Any]) -> _Examined:
+        """One network after the other, so that memory never holds two of them."""
+        with preserved_random_state():
+            seed_everything(_TWO_SEEDS[0])
+            network = self.build(config)
+            state = torch.get_rng_state()
+            first = _digests(network)
+            earlier = [weakref.ref(parameter) for parameter in network.parameters()]
+            del network
+            seed_everything(_TWO_SEEDS[1])
+            network = self.build(config)
+            seeds_itself = torch.equal(state, torch.get_rng_state())
+        now = {id(parameter) for parameter in network.parameters()}
+        if any(id(parameter) in now for ref in earlier if (parameter := ref()) is not None):
+            raise ArgumentError(
+                "build returned the same weights twice: it must make a new network at each call, "
+                "or every training would go on from where the one before it ended. Hand in the "
+                "network itself to have it copied."
+            )
+        return _Examined(
+            shapes={name: tuple(p.shape) for name, p in unwrapped(network).named_parameters()},
+            equal=frozenset(
+                name
+                for name, digest in _digests(network).items()
+                if digest is not None and first.get(name) == digest
+            ),
+            seeds_itself=seeds_itself,
+        )
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What two builds showed."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    equal: frozenset[str]
+    seeds_itself: bool
+
+
+@dataclass(frozen=True)
+class _Takes:
+    """How a constructor wants to be called."""
+
+    has_config: bool = False
+    config_keyword: str | None = None
+    width: bool = False
+
+    def arguments(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        return (dict(config),) if self.has_config and self.config_keyword is None else ()
+
+    def keywords(self, config: Mapping[str, Any], width: float) -> dict[str, Any]:
+        keywords: dict[str, Any] = {"width": width} if self.width else {}
+        if self.config_keyword is not None:
+            keywords[self.config_keyword] = dict(config)
+        return keywords
+
+
+def _told_by_signature(build: Callable[..., Any]) -> _Takes:
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # a builtin: it tells nothing, so it is given nothing
+        return _Takes()
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    others = [p for p in named if p.name != "width"]
+    required = [p for p in others if p.default is p.empty]
+    config = next((p for p in others if p.name == "config"), required[0] if required else None)
+    unknown = [p.name for p in required if p is not config]
+    if unknown:
+        raise ArgumentError(
+            "build may take nothing, the config, or the config and width; it also requires "
+            f"{', '.join(unknown)}"
+        )
+    if config is None:
+        return _Takes(width=len(others) < len(named))
+    # A first argument may have any name; one that is not the first is called by its name.
+    first = config is named[0] and config.kind is not config.KEYWORD_ONLY
+    return _Takes(
+        has_config=True,
+        config_keyword=None if first else config.name,
+        width=len(others) < len(named),
+    )
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The user's network inside ``torch.compile``, ``DataParallel`` or DDP.
+
+    >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
+    Linear(in_features=2, out_features=3, bias=True)
+    """
+    while True:
+        inner = getattr(network, "_orig_mod", None)
+        if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = network.module
+        if not isinstance(inner, nn.Module):
+            return network
+        network = inner
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Whether all entries are equal, as of a bias of zeros or a gain of ones.
+
+    >>> is_constant(torch.ones(3)), is_constant(torch.arange(3))
+    (True, False)
+    """
+    return tensor.numel() <= 1 or bool((tensor == tensor.reshape(-1)[0]).all())
+
+
+def _digests(network: nn.Module) -> dict[str, bytes | None]:
+    """Parameter name → a digest of its values, None where they are constant."""
+    return {
+        name: None if is_constant(parameter) else _digest(parameter)
+        for name, parameter in unwrapped(network).named_parameters()
+    }
+
+
+def _digest(tensor: Tensor) -> bytes:
+    values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return hashlib.blake2b(values.tobytes(), digest_size=16).digest()
