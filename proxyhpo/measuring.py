@@ -108,7 +108,7 @@ def step_seconds(
         network: to be timed.
         inputs: a batch.
         device: where.
-        limit: seconds after which no further step is started.
+        limit: seconds after which no further step is started; one is taken in any case.
 
     Returns:
         Seconds for the whole batch.
@@ -116,14 +116,13 @@ def step_seconds(
     device = torch.device(device)
     with preserved_random_state(), _borrowed(network, device):
         batch = map_tensors(lambda tensor: tensor.to(device), inputs)
-        network.train()
         seconds: list[float] = []
         spent = 0.0
-        while spent < limit and (len(seconds) < _WARM_UP + _REPETITIONS or spent < 0.1):
+        while not seconds or (
+            spent < limit and (len(seconds) < _WARM_UP + _REPETITIONS or spent < 0.1)
+        ):
             seconds.append(_one_step(network, batch, device))
             spent += seconds[-1]
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
     return statistics.median(seconds[_WARM_UP:] or seconds[-1:])
 
 
@@ -221,6 +220,7 @@ def _borrowed(network: nn.Module, device: torch.device) -> Iterator[None]:
     try:
         if moved:
             network.to(device)
+        network.train()
         yield
     finally:
         network.zero_grad(set_to_none=True)
@@ -231,6 +231,8 @@ def _borrowed(network: nn.Module, device: torch.device) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in zip(network.buffers(), buffers, strict=True):
                 buffer.copy_(value)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 @contextmanager
