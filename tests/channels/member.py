@@ -26,6 +26,7 @@ class Member:
         inputs: makes a batch.
         flops: the largest FLOPs ratio allowed at density .5.
         narrow: makes the same network at half the width by its own constructor, where it has one.
+        wide: makes it at the width at which a benchmark means something.
         coupled: patterns of names of parameters that act across channels, such as an attention
             whose scale follows the width; normalisation modules are known without.
         dead: whether the equivalence has a group that is free of such couplings.
@@ -37,6 +38,7 @@ class Member:
     inputs: Callable[[], Inputs]
     flops: float = 0.45
     narrow: Callable[[], nn.Module] | None = None
+    wide: Callable[[], nn.Module] | None = None
     coupled: tuple[str, ...] = ()
     dead: bool = True
     whole: str | None = None
@@ -72,12 +74,15 @@ def member(inputs: Callable[[], Inputs], *, width: int = 32, name: str | None = 
 
     ``twin=False`` where no constructor argument gives the widths that pruning gives.
     """
-    twin = expected.pop("twin", True)
+    narrow = width // 2 if expected.pop("twin", True) else None
+    wide = expected.pop("wide", 4 * width)
 
     def add(constructor: Callable[..., nn.Module]):
-        narrow = partial(constructor, width // 2) if twin else None
         title = name or re.sub(r"(?<!^)(?=[A-Z])", "_", constructor.__name__).lower()
-        register(title, partial(constructor, width), inputs, narrow=narrow, **expected)
+        expected["narrow"], expected["wide"] = (
+            partial(constructor, other) if other else None for other in (narrow, wide)
+        )
+        register(title, partial(constructor, width), inputs, **expected)
         return constructor
 
     return add

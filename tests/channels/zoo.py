@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from proxyhpo.inputs import Inputs, call, map_tensors
+from proxyhpo.measuring import forward
 from tests.channels import zoo_everyday, zoo_images, zoo_sequences
 from tests.channels.member import ZOO, Member
 
@@ -90,15 +88,7 @@ def train(
 
 
 def flops(network: nn.Module, inputs: Inputs) -> int:
-    """Of one forward in train mode, on the meta device unless the code looks at values."""
-    network = copy.deepcopy(network).train()
-    try:
-        return _count(network.to("meta"), map_tensors(lambda x: x.to("meta"), inputs))
-    except (RuntimeError, NotImplementedError, TypeError):
-        return _count(network.to_empty(device="cpu"), inputs)
-
-
-def _count(network: nn.Module, inputs: Inputs) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        call(network, inputs)
-    return counter.get_total_flops()
+    """Of one forward in train mode."""
+    counted = forward(network, inputs)
+    assert counted.flops is not None, counted.reason
+    return counted.flops

@@ -302,7 +302,7 @@ class DataDependent(nn.Module):
         if x.abs().max() > 1:
             x = x / x.abs().max()
         x = torch.relu(self.first(x))
-        if float(x.mean()) > 0:
+        if x.mean() > 0:
             x = torch.relu(self.second(x))
         return self.head(x)
 
@@ -344,7 +344,7 @@ class ViewAttribute(_Viewing):
         return self.classes(self.features(x).reshape(-1, self.channels * 4 * 4))
 
 
-@member(images(), twin=False, flops=0.6, whole="second")
+@member(images(), twin=False, wide=None, flops=0.6, whole="second")
 class ViewLiteral(_Viewing):
     def forward(self, x):
         return self.classes(self.features(x).view(-1, 32 * 4 * 4))

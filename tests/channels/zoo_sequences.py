@@ -244,11 +244,11 @@ class CrossAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, d, heads):
+    def __init__(self, d, heads, length):
         super().__init__()
         self.d, self.heads = d, heads
         self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.register_buffer("mask", torch.tril(torch.ones(1, 1, 8, 8)), persistent=False)
+        self.register_buffer("mask", torch.tril(torch.ones(1, 1, length, length)), persistent=False)
 
     def forward(self, x):
         n, t, d = x.shape
@@ -260,9 +260,9 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, d, heads):
+    def __init__(self, d, heads=4, length=8):
         super().__init__()
-        self.norm1, self.attend = nn.LayerNorm(d), SelfAttention(d, heads)
+        self.norm1, self.attend = nn.LayerNorm(d), SelfAttention(d, heads, length)
         self.norm2 = nn.LayerNorm(d)
         self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
 
@@ -278,7 +278,7 @@ class Gpt(nn.Module):
     def __init__(self, d):
         super().__init__()
         self.embed, self.place = nn.Embedding(11, d), nn.Embedding(8, d)
-        self.blocks = nn.ModuleList(Block(d, 4) for _ in range(2))
+        self.blocks = nn.ModuleList(Block(d) for _ in range(2))
         self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, 11, bias=False)
         self.embed.weight = self.head.weight
 

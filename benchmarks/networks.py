@@ -1,0 +1,247 @@
+"""A proxy of every kind of network: what it costs, what it keeps, and whether it learns.
+
+One row a network: parameters, FLOPs (forward, train mode) and measured step time (forward and
+backward, one thread) of the full network and of its proxy at half the channels, the seconds that
+pruning took, whether five steps of training lowered the loss, and what was left whole and why.
+
+    python -m benchmarks.networks                      # all of them, about half an hour
+    python -m benchmarks.networks --only resnet --quick
+    python -m benchmarks.networks --peer               # with a column for Torch-Pruning
+
+A row that has been measured stands in the file of results and is not measured again. Each is
+measured in a process of its own, under a time limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.network_catalogue import CATALOGUE, Entry
+from proxyhpo.inputs import Inputs, call
+from proxyhpo.measuring import forward, parameter_count, step_seconds, tensors_in
+from proxyhpo.pruners.l1_structured import L1StructuredPruner
+
+Row = dict[str, Any]
+_LEARNING_RATE = 1e-3
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if arguments.row:
+        entry = next(entry for entry in CATALOGUE if entry.name == arguments.row)
+        measured = _peer if arguments.peer else _measured
+        print(json.dumps(measured(entry, arguments.density, quick=arguments.quick)))
+        return
+    rows = _read(arguments.results)
+    chosen = [e for e in CATALOGUE if not arguments.only or arguments.only in e.name]
+    for entry in chosen:
+        row = rows.setdefault(entry.name, {"name": entry.name, "density": arguments.density})
+        before = dict(row)
+        if "parameters" not in row and "error" not in row:
+            row.update(_in_a_process(entry, arguments, peer=False))
+        if arguments.peer and "peer" not in row:
+            row.update(_in_a_process(entry, arguments, peer=True))
+        if row != before:
+            with arguments.results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(entry.name, row.get("error", "measured"), file=sys.stderr)
+    print(table([(entry, rows[entry.name]) for entry in chosen], peer=arguments.peer))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", help="networks whose name holds this")
+    parser.add_argument("--quick", action="store_true", help="batches of 8, one step timed")
+    parser.add_argument("--peer", action="store_true", help="Torch-Pruning as well, if installed")
+    parser.add_argument("--density", type=float, default=0.5)
+    parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
+    parser.add_argument(
+        "--results", type=Path, default=Path("benchmarks/results/networks.jsonl"), help="kept rows"
+    )
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    return parser
+
+
+def _read(path: Path) -> dict[str, Row]:
+    """The rows measured so far; of two with a name the later one holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return {}
+    return {row["name"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def _in_a_process(entry: Entry, arguments: argparse.Namespace, *, peer: bool) -> Row:
+    command = [sys.executable, "-m", "benchmarks.networks", "--row", entry.name]
+    command += ["--density", str(arguments.density)]
+    command += ["--quick"] * arguments.quick + ["--peer"] * peer
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    failed = "peer" if peer else "error"
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=arguments.limit,
+            env=environment,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        return {failed: f"not done after {arguments.limit:.0f} s"}
+    except subprocess.CalledProcessError as error:
+        return {failed: (error.stderr.strip().splitlines() or [f"exit {error.returncode}"])[-1]}
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def _measured(entry: Entry, density: float, *, quick: bool) -> Row:
+    """The row of a network, by our pruner."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    inputs = entry.inputs(min(8, entry.batch) if quick else entry.batch)
+    network = entry.build().train()
+    began = time.perf_counter()
+    pruned = L1StructuredPruner().prune(
+        network, inputs, density=density, generator=torch.Generator().manual_seed(0)
+    )
+    seconds = time.perf_counter() - began
+    pair = (network, pruned.network)
+    return {
+        "parameters": [parameter_count(each) for each in pair],
+        "flops": [forward(each, inputs).flops for each in pair],
+        "step_seconds": [step_seconds(each, inputs, limit=1 if quick else 20) for each in pair],
+        "prune_seconds": seconds,
+        "losses": _losses(pruned.network, inputs),
+        "skipped": list(pruned.skipped),
+    }
+
+
+def _losses(network: nn.Module, inputs: Inputs, steps: int = 5) -> list[float]:
+    """Before each step and after the last, towards random targets; the same dropout each time."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = _loss(network, inputs)
+        loss.backward()  # type: ignore[no-untyped-call] # torch gives it no types
+        optimizer.step()
+        losses.append(loss.item())
+    return [*losses, _loss(network, inputs).item()]
+
+
+def _loss(network: nn.Module, inputs: Inputs) -> Tensor:
+    torch.manual_seed(1)
+    outputs = [y for y in tensors_in(call(network, inputs)) if y.is_floating_point()]
+    torch.manual_seed(2)
+    return torch.stack([(y - torch.randn_like(y)).square().mean() for y in outputs]).sum()
+
+
+def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
+    """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand."""
+    import torch_pruning  # noqa: PLC0415 - the peer is optional
+
+    torch.manual_seed(0)
+    network, inputs = entry.build().train(), entry.inputs(2)
+    before = forward(network, inputs).flops
+    shapes = [y.shape for y in tensors_in(call(network, inputs))]
+    pruner = torch_pruning.pruner.MagnitudePruner(
+        network,
+        inputs if not isinstance(inputs, dict) else dict(inputs),
+        torch_pruning.importance.MagnitudeImportance(p=1),
+        pruning_ratio=1 - density,
+        ignored_layers=_heads(network, inputs),
+        round_to=None if quick else 8,
+    )
+    pruner.step()
+    network.train()
+    outputs = tensors_in(call(network, inputs))
+    if [y.shape for y in outputs] != shapes:
+        return {"peer": "the shapes of the outputs changed"}
+    torch.stack([y.sum() for y in outputs]).sum().backward()  # type: ignore[no-untyped-call] # as above
+    after = forward(network, inputs).flops
+    return {"peer": after / before if before and after else "FLOPs cannot be counted"}
+
+
+def _heads(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
+    """The layers whose output is an output of the network, or else the last that ran."""
+    ran: list[tuple[nn.Module, Any]] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        ran.append((module, output))
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]  # noqa: SLF001 - the common base of convolutions
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    outputs = {id(y) for y in tensors_in(call(network, inputs))}
+    for hook in hooks:
+        hook.remove()
+    heads = [module for module, output in ran if id(output) in outputs]
+    return heads or [module for module, _ in ran[-1:]]
+
+
+def table(rows: Iterable[tuple[Entry, Row]], *, peer: bool = False) -> str:
+    """The rows as markdown, under a heading for each family."""
+    columns: dict[str, Callable[[Entry, Row], str]] = {
+        "network": lambda entry, _: entry.name,
+        "parameters": lambda _, row: _ratio(row["parameters"], 1e-6, "M"),
+        "FLOPs": lambda entry, row: _asked(row["flops"], entry.asked),
+        "step": lambda _, row: _ratio(row["step_seconds"], 1e3, " ms"),
+        "pruned in": lambda _, row: f"{row['prune_seconds']:.1f} s",
+        "loss, 5 steps": lambda _, row: f"{row['losses'][0]:.3g} → {row['losses'][-1]:.3g}",
+        "left whole": lambda _, row: _skipped(row["skipped"]),
+    }
+    if peer:
+        columns["Torch-Pruning FLOPs"] = lambda _, row: _in_short(row.get("peer", ""))
+    lines, family = [], None
+    for entry, row in rows:
+        if entry.family != family:
+            family = entry.family
+            lines += ["", f"**{family}**", "", _line(columns), _line(["---"] * len(columns))]
+        lines.append(_line(_cells(columns, entry, row)))
+    return "\n".join(lines).strip()
+
+
+def _cells(columns: Mapping[str, Callable[[Entry, Row], str]], entry: Entry, row: Row) -> list[str]:
+    if "error" in row:
+        return [entry.name, f"failed: {row['error']}"] + [""] * (len(columns) - 2)
+    return [column(entry, row) for column in columns.values()]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _ratio(pair: Sequence[float], scale: float, unit: str) -> str:
+    full, proxy = pair
+    return f"{full * scale:.3g} → {proxy * scale:.3g}{unit} ({proxy / full:.2f})"
+
+
+def _asked(pair: Sequence[float | None], asked: float) -> str:
+    full, proxy = pair
+    if full is None or proxy is None:
+        return "cannot be counted"
+    verdict = "" if proxy <= asked * full else f", asked {asked}"
+    return f"{full / 1e6:.3g} → {proxy / 1e6:.3g} M ({proxy / full:.2f}{verdict})"
+
+
+def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"`{name}`: {reason}" for name, reason in skipped[:3]) + (
+        f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    )
+
+
+def _in_short(result: float | str) -> str:
+    return f"{result:.2f}" if isinstance(result, float) else f"fails: {result[:60]}"
+
+
+if __name__ == "__main__":
+    main()
