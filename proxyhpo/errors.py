@@ -12,6 +12,7 @@
     ├── StoreError                           a store that cannot be read or written
     │   ├── StoreLockedError                 another process is writing this study
     │   └── StudyMismatchError               the store holds a study with other settings
+    ├── ExecutorError                        an executor that can run no training at all
     ├── TrainingFailedError                  every training failed from the start
     └── NotClimbedError (also RuntimeError)  no training of the full network has succeeded yet
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "ConfigError",
+    "ExecutorError",
     "NotClimbedError",
     "PluginError",
     "ProxyHPOError",
@@ -78,6 +80,10 @@ class StoreLockedError(StoreError):
 
 class StudyMismatchError(StoreError):
     """The store holds a study with other settings; the message names the difference."""
+
+
+class ExecutorError(ProxyHPOError):
+    """An executor that can run no training at all, unlike one that has lost a worker."""
 
 
 class TrainingFailedError(ProxyHPOError):

@@ -1,0 +1,184 @@
+"""A worker: the process at the other end of a ``ProcessExecutor``.
+
+Started as ``python -m proxyhpo._worker CONNECTION WORK STUDY``: two inherited file descriptors
+and the process id of the study. It never imports the user's ``__main__``, so scripts need no
+``if __name__ == "__main__"``. The connection is a pair of sockets, and not standard output, which
+trainings print to and close.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import mmap
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
+from proxyhpo.executors.shipping import tune_torch
+from proxyhpo.work import Job, Outcome, Work
+
+
+class _OverError(BaseException):
+    """Nothing more to do: the study is gone, or this is a child that a training has forked."""
+
+
+class _Worker:
+    """Does one job after the other."""
+
+    def __init__(self, connection: Connection, work_file: int) -> None:
+        self._connection = connection
+        self._work_file = work_file
+        self._work: Work | None = None
+        self._process = os.getpid()
+
+    def serve(self) -> None:
+        """Until the study closes the connection, or is gone."""
+        while True:
+            message = self._receive()
+            if isinstance(message, Job):  # a STOP comes too late: its job has just ended
+                self._do(message)
+
+    def _do(self, job: Job) -> None:
+        if self._work is None:
+            self._work = self._load()
+        self._send(STARTED)
+        with _tidied():
+            answer = self._train(self._work, job)
+        self._send_encoded(answer)
+
+    def _load(self) -> Work:
+        try:
+            with mmap.mmap(self._work_file, 0, access=mmap.ACCESS_READ) as data:
+                work: Work = pickle.loads(data)  # noqa: S301 - the study's own, for its workers
+                return work
+        except Exception:  # noqa: BLE001 - any import may fail, in any way
+            self._send(UNUSABLE, traceback.format_exc())
+            raise _OverError from None
+
+    def _train(self, work: Work, job: Job) -> bytes:
+        """The answer, encoded here, so that one that cannot be is a failure of this job alone."""
+        try:
+            with contextlib.closing(work.run(job)) as run:
+                while not self._is_told_to_stop():
+                    try:
+                        report, seconds = next(run)
+                    except StopIteration as end:
+                        return pickle.dumps((ENDED, end.value))
+                    self._send(REPORTED, report, seconds)
+            return pickle.dumps((STOPPED,))
+        except _OverError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failed training, whatever it raised
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            outcome = Outcome(None, reason=reason, traceback=traceback.format_exc())
+            return pickle.dumps((ENDED, outcome))
+
+    def _is_told_to_stop(self) -> bool:
+        with _over_if_broken():
+            waiting = self._connection.poll()
+        return waiting and self._receive() is STOP
+
+    def _receive(self) -> Any:
+        with _over_if_broken():
+            data = self._connection.recv_bytes()
+        return pickle.loads(data)  # noqa: S301 - from the study, over a connection of its own
+
+    def _send(self, *message: Any) -> None:
+        # Plain pickle: the connection's own would move tensors into shared memory.
+        self._send_encoded(pickle.dumps(message))
+
+    def _send_encoded(self, data: bytes) -> None:
+        if os.getpid() != self._process:
+            raise _OverError
+        with _over_if_broken():
+            self._connection.send_bytes(data)
+
+
+@contextlib.contextmanager
+def _over_if_broken() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError):
+        raise _OverError from None
+
+
+@contextlib.contextmanager
+def _tidied() -> Iterator[None]:
+    """Puts back what a training may have changed and the next one relies upon."""
+    directory = Path.cwd()
+    spares = {1: os.dup(1), 2: os.dup(2)}
+    try:
+        yield
+    finally:
+        os.chdir(directory)
+        for file, spare in spares.items():
+            os.dup2(spare, file)
+            os.close(spare)
+        _open_streams()
+
+
+def _open_streams() -> None:
+    """Standard output and error: usable, and nothing printed waits for a crash to be lost in."""
+    for name, file in (("stdout", 1), ("stderr", 2)):
+        stream = os.fdopen(file, "w", buffering=1, errors="backslashreplace", closefd=False)
+        setattr(sys, name, stream)
+
+
+def _end_with(study: int) -> None:
+    """Ends this worker, and what its trainings have started, when the study's process is gone.
+
+    A thread of its own, because a training may not report for hours. (Linux could be asked to
+    kill the worker when its parent dies, but it would when the *thread* that started it ends, and
+    would leave the children of the training behind.)
+    """
+    while os.getppid() == study:
+        time.sleep(0.5)
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Serves the study that has started this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study to handle
+    connection_file, work_file, study = map(int, sys.argv[1:])
+    for file in (connection_file, work_file):
+        os.set_inheritable(file, False)
+    process = os.getpid()
+    threading.Thread(target=_end_with, args=(study,), daemon=True).start()
+    connection = Connection(connection_file)
+    # A child that held the connection open would hide the worker's death from the study.
+    os.register_at_fork(after_in_child=connection.close)
+    faulthandler.enable(os.dup(2))
+    _open_streams()
+    setup: Setup = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the study
+    sys.path[:] = setup.path
+    os.chdir(setup.directory)
+    tune_torch(setup.threads)
+    with contextlib.suppress(_OverError):
+        _Worker(connection, work_file).serve()
+    if os.getpid() == process:  # and not in a child that a training has forked
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(process, signal.SIGTERM)  # what trainings have left running
+    _leave()
+
+
+def _leave() -> None:
+    """Exits without taking the interpreter apart, which takes a second once torch is loaded."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Which devices a worker process sees."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+import torch
+
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["environments"]
+
+
+def environments(devices: Sequence[str] | None, workers: int) -> list[dict[str, str]]:
+    """What each worker's environment says, so that it sees one device and no other.
+
+    >>> environments(["cpu"], workers=2)
+    [{'CUDA_VISIBLE_DEVICES': ''}, {'CUDA_VISIBLE_DEVICES': ''}]
+
+    Raises:
+        ArgumentError: for a device that there is not, or one that would have no worker.
+    """
+    if devices is None:
+        return [{} for _ in range(workers)]
+    if isinstance(devices, str) or not devices or len(devices) > workers:
+        raise ArgumentError(
+            f"devices must be a list of at least one device, and of at most one for each of the "
+            f"{workers} workers, got {devices!r}"
+        )
+    return [{"CUDA_VISIBLE_DEVICES": _index(devices[i % len(devices)])} for i in range(workers)]
+
+
+def _index(device: str) -> str:
+    if device == "cpu":
+        return ""
+    match = re.fullmatch(r"cuda:(\d+)", device)
+    if match is None or int(match[1]) >= torch.cuda.device_count():
+        raise ArgumentError(
+            f"devices: {device!r} is none of 'cpu' and the {torch.cuda.device_count()} CUDA "
+            "devices that torch sees, 'cuda:0' onwards"
+        )
+    # Where the study itself sees only some devices, its cuda:0 may be another one's number.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[int(match[1])].strip() if visible else match[1]
