@@ -112,6 +112,8 @@ class SupervisedEvaluator(ProxyEvaluator):
         self.schedule = _known("schedule", schedule, _SCHEDULES)
         self.batch_size = _whole("batch_size", batch_size)
         self.optimizer = _known("optimizer", optimizer, _OPTIMIZERS)
+        if isinstance(ignore, str):
+            raise TypeError(f"ignore must be several names, such as [{ignore!r}], got {ignore!r}")
         self.ignore = sorted(ignore)
 
     @property
