@@ -1,1 +1,26 @@
-"""proxyhpo."""
+"""Hyperparameter optimization of PyTorch networks on a pruned copy of the network itself.
+
+A *proxy* is a smaller network that stands in for the user's own (the *base*): a pruned copy of
+it. proxyhpo searches on the proxy, climbs to the base with the few configs that earn it, and says
+what that cost and whether the two agreed.
+"""
+
+from proxyhpo.errors import ProxyHPOError
+from proxyhpo.hpo import ProxyHPO
+from proxyhpo.records import Config, Record, Report, Rung
+from proxyhpo.result import Result
+from proxyhpo.space import Choice, Float, Int, Space
+
+__all__ = [
+    "Choice",
+    "Config",
+    "Float",
+    "Int",
+    "ProxyHPO",
+    "ProxyHPOError",
+    "Record",
+    "Report",
+    "Result",
+    "Rung",
+    "Space",
+]

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from proxyhpo import plugins
 from proxyhpo.engine import Callback, Limits, climb
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, StoreError
 from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.executors.in_process import InProcessExecutor
 from proxyhpo.identity import identity_of, source_hash
 from proxyhpo.inputs import Inputs, check_inputs
 from proxyhpo.ladder import check_ladder, default_ladder, with_finalists
-from proxyhpo.measuring import check_memory
+from proxyhpo.memory import check_memory
 from proxyhpo.progress import ProgressBar
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners import Pruner
@@ -143,11 +143,12 @@ class ProxyHPO:
         self._evaluator = _evaluator(train)
         self._evaluator.check(self._space)
         self._train_source = source_hash(train)
+        self._inputs, self._device = check_inputs(example_inputs), device
         self._pruner = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
         networks = NetworkFactory(
             build,
             self._pruner,
-            check_inputs(example_inputs),
+            self._inputs,
             pretrained=pretrained,
             device=device,
         )
@@ -157,8 +158,9 @@ class ProxyHPO:
         if transfer is None:
             transfer = "identity" if is_pretrained else "power-law"
         if ladder is None:
-            default_density = 0.5 if is_pretrained else 0.25
-            ladder = default_ladder(density or default_density, finalists)
+            if density is None and is_pretrained:
+                density = 0.5
+            ladder = default_ladder(density, finalists)
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
@@ -315,7 +317,7 @@ class ProxyHPO:
                 study.open(study.top)
                 study.open(0)
                 if self._check_memory:
-                    check_memory(parts.networks, self._space)
+                    check_memory(parts.networks, self._space, self._inputs, self._device)
                 callbacks = list(self._callbacks)
                 if self._progress:
                     callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
@@ -352,9 +354,16 @@ class ProxyHPO:
 
     def _result(self, study: Study, *, interrupted: bool = False) -> Result:
         assert self._store is not None, "a study has a store"
-        weights = self._store.load_weights(weights_name(study.best)) if study.best else {}
+        weights: Mapping[str, Tensor] | StoreError = {}
+        if study.best is not None:
+            try:
+                weights = self._store.load_weights(weights_name(study.best))
+            except StoreError as error:  # trained elsewhere, or deleted: the result still stands
+                weights = error
 
         def make_network(record: Record) -> nn.Module:
+            if isinstance(weights, StoreError):
+                raise weights
             config = self._space.resolve(record.config)
             with preserved_random_state():
                 seeds = seed_sequence("measuring", self._parts.seed)

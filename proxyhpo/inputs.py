@@ -28,7 +28,12 @@ def check_inputs(inputs: object) -> Inputs:
             f"keyword inputs, got {type(inputs).__name__}"
         )
     found: list[Tensor] = []
-    map_tensors(lambda tensor: found.append(tensor) or tensor, inputs)
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(note, inputs)
     if not found:
         raise ArgumentError("example_inputs holds no tensor")
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):

@@ -20,7 +20,10 @@ __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 
 def default_ladder(density: float | None, finalists: int | None) -> list[Rung]:
     """Two rungs: a proxy, and the full network for the best few."""
-    return [Rung(density or 0.25, keep=finalists or 3), Rung(1)]
+    return [
+        Rung(0.25 if density is None else density, keep=3 if finalists is None else finalists),
+        Rung(1),
+    ]
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:

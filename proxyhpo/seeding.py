@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["preserved_random_state", "seed_everything", "seed_sequence"]
+__all__ = ["cuda_in_use", "preserved_random_state", "seed_everything", "seed_sequence"]
 
 _PURPOSES = {"proposal": 1, "measuring": 2, "training": 3}
 
@@ -29,6 +29,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def cuda_in_use() -> bool:
+    """Whether this process has begun to use a GPU."""
+    return torch.cuda.is_available() and bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # torch's
+
+
 @contextmanager
 def preserved_random_state() -> Iterator[None]:
     """Puts the caller's global random states back when the block ends, however it ends.
@@ -41,7 +46,7 @@ def preserved_random_state() -> Iterator[None]:
     3
     """
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
     cpu = torch.get_rng_state()
     try:
         yield

@@ -92,15 +92,10 @@ class Study:
         """
         if self._unfinished:
             return self._job(*self._unfinished.popleft())
-        for rung in range(self.top, 0, -1):
-            for trial in self._promotable(rung, n_trials):
-                # Opened first: its exponents may depend on what is known by now.
-                self.open(rung)
-                self._write("promotion", {"trial": trial, "rung": rung})
-                return self._job(trial, rung)
-        if len(self.history.trials) < n_trials and (trial := self._propose()) is not None:
-            return self._job(trial, 0)
-        return None
+        job = self._promotion(n_trials) or self._new_trial(n_trials)
+        if job is None and self._exhausted:  # which may have made promotions certain
+            job = self._promotion(n_trials)
+        return job
 
     def finish(self, job: Job, outcome: Outcome, *, stopped: bool = False) -> Record:
         """Writes the outcome of a job down and returns its record."""
@@ -179,11 +174,26 @@ class Study:
             total += (ladder[rung - 1].keep or 0) * mean * max(1.0, ratio)
         return total
 
+    def _promotion(self, n_trials: float) -> Job | None:
+        for rung in range(self.top, 0, -1):
+            if promotable := self._promotable(rung, n_trials):
+                # Opened first: its exponents may depend on what is known by now.
+                self.open(rung)
+                self._write("promotion", {"trial": promotable[0], "rung": rung})
+                return self._job(promotable[0], rung)
+        return None
+
+    def _new_trial(self, n_trials: float) -> Job | None:
+        if len(self.history.trials) >= n_trials:
+            return None
+        trial = self._propose()
+        return None if trial is None else self._job(trial, 0)
+
     def _propose(self) -> int | None:
         """Commits a new trial and returns its number, or None if there is nothing more to try."""
         number = len(self.history.trials)
         while self._enqueued:
-            config = self._enqueued.popleft()
+            config: Config = self._enqueued.popleft()
             if not self.history.has(config):
                 self._write("trial", {"number": number, "config": config, "source": "enqueued"})
                 return number

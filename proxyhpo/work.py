@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo.records import Config, Report
-from proxyhpo.seeding import seed_everything, seed_sequence
+from proxyhpo.seeding import cuda_in_use, seed_everything, seed_sequence
 
 if TYPE_CHECKING:
     from proxyhpo.evaluators import ProxyEvaluator
@@ -199,6 +199,6 @@ class _Run:
     def release(self) -> None:
         """Gives the network's memory back, on the accelerator too."""
         self.network = None
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
+        if cuda_in_use():
             gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
             torch.cuda.empty_cache()

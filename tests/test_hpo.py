@@ -57,7 +57,7 @@ def width(network):
 
 def test_the_whole_way():
     result = study().run(12, finalists=2)
-    assert [record.rung for record in result.records] == [0] * 12 + [1] * 2
+    assert sorted(record.rung for record in result.records) == [0] * 12 + [1] * 2
     best_two = {record.trial for record in result.leaderboard(0)[:2]}
     assert {record.trial for record in result.leaderboard()} == best_two
     assert result.best_value == max(r.value for r in result.records if r.rung == 1)
@@ -80,7 +80,7 @@ def test_proxies_are_small_and_finalists_are_not():
         return 1.0
 
     study(train, density=0.5, finalists=1).run(3)
-    assert seen == [16, 16, 16, 32]
+    assert sorted(seen) == [16, 16, 16, 32]
 
 
 def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
@@ -315,7 +315,7 @@ def test_a_failed_finalist_is_replaced_by_the_next_in_line():
     result = study(train).run(8, finalists=2)
     ranked = [record.trial for record in result.leaderboard(0)]
     entered = [record.trial for record in result.records if record.rung == 1]
-    assert entered == ranked[:4]
+    assert sorted(entered) == sorted(ranked[:4])
     assert [r.state for r in result.records if r.rung == 1] == ["failed"] * 2 + ["finished"] * 2
 
 
@@ -440,7 +440,7 @@ def test_three_rungs_with_budgets():
 
     ladder = [Rung(0.25, budget=0.5, keep=4), Rung(0.5, keep=2), Rung(1)]
     result = study(train, ladder=ladder).run(9)
-    assert budgets == [(8, 0.5)] * 9 + [(16, 1.0)] * 4 + [(32, 1.0)] * 2
+    assert sorted(budgets) == [(8, 0.5)] * 9 + [(16, 1.0)] * 4 + [(32, 1.0)] * 2
     assert [(a.lower, a.upper, a.n) for a in result.agreement] == [(0, 1, 4), (1, 2, 2), (0, 2, 2)]
 
 
@@ -456,8 +456,8 @@ def test_steps_cut_a_training_that_takes_no_budget():
 
     ladder = [Rung(0.5, budget=0.3, keep=1), Rung(1)]
     result = study(train, ladder=ladder, steps=10).run(2)
-    assert [len(record.reports) for record in result.records] == [3, 3, 10]
-    assert closed[:2] == [2, 2]
+    assert sorted(len(record.reports) for record in result.records) == [3, 3, 10]
+    assert sorted(closed) == [2, 2, 9]
 
 
 def test_a_grid_ends_by_itself():

@@ -1,0 +1,130 @@
+"""What a study costs besides training: seconds a trial, memory, import time.
+
+    python benchmarks/overhead.py
+
+Every training returns at once, so all the time that is measured is proxyhpo's own: proposing,
+building and pruning the network, writing down. Prints a markdown table with what was asked of
+each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from proxyhpo.searchers.bayesian import BayesianSearcher
+from torch import nn
+
+from proxyhpo import Choice, Float, ProxyHPO
+from proxyhpo.searchers.grid import GridSearcher
+
+SPACE = {
+    "lr": Float(1e-4, 1, log=True),
+    "momentum": Float(0, 0.99),
+    "weight_decay": Float(1e-6, 1e-2, log=True),
+    "batch_size": Choice([16, 32, 64, 128]),
+}
+
+
+def build() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def at_once(network: nn.Module, config: dict[str, Any]) -> float:
+    return float(-config["lr"] - config["momentum"])
+
+
+def study(searcher: Any, **options: Any) -> ProxyHPO:
+    options = {"build": build, "example_inputs": torch.zeros(16, 64), **options}
+    return ProxyHPO(
+        options.pop("build"), at_once, SPACE,
+        direction="maximize", searcher=searcher, progress=False, **options,
+    )  # fmt: skip
+
+
+def seconds(hpo: ProxyHPO, n_trials: int) -> float:
+    began = time.perf_counter()
+    hpo.run(n_trials)
+    return time.perf_counter() - began
+
+
+def searchers() -> None:
+    for name, searcher, asked in (
+        ("grid", GridSearcher(points=5), 50),
+        ("random", "random", 50),
+        ("tpe", "tpe", 50),
+        ("bayesian", BayesianSearcher(), 1000),
+    ):
+        hpo = study(searcher)
+        hpo.run(1)  # imports, tracing and measuring come once and not with every trial
+        spent = seconds(hpo, 101)
+        print(f"| {name}, a trial of 100 | {1000 * spent / 100:.1f} ms | <= {asked} ms |")
+
+
+def many(n_trials: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        hpo = study("random", store=Path(folder) / "study.db")
+        hpo.run(1)
+        first = seconds(hpo, n_trials // 2)
+        second = seconds(hpo, n_trials)
+    print(f"| random with a store, {n_trials} trials | {first + second:.1f} s | <= 60 s |")
+    print(f"| the second half against the first | {second / first:.2f}x | about 1x |")
+
+
+def memory() -> None:
+    def large() -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(64, 3000), nn.ReLU(), nn.Linear(3000, 3000), nn.Linear(3000, 10)
+        )
+
+    hpo = study("random", build=large, density=0.5, finalists=1)
+    hpo.run(20)
+    before = resident()
+    hpo.run(220)
+    grown = resident() - before
+    parameters = sum(p.numel() for p in large().parameters()) / 1e6
+    print(
+        f"| resident memory over 200 trials, {parameters:.1f} M parameters "
+        f"| {before:.0f} MB, {grown:+.0f} MB | flat |"
+    )
+
+
+def resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def importing(repetitions: int) -> None:
+    def fastest(code: str) -> float:
+        times = []
+        for _ in range(repetitions):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    extra = fastest("import proxyhpo") - fastest("import torch")
+    print(f"| import proxyhpo over import torch | {extra:.2f} s | <= 0.2 s |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000, help="of the long study")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| what | measured | asked |\n|---|---|---|")
+    searchers()
+    many(arguments.trials)
+    memory()
+    importing(5)
+
+
+if __name__ == "__main__":
+    main()
