@@ -1,13 +1,15 @@
-"""The SQLite file: an identity, and events in the order in which they were appended.
+"""The SQLite file: events in the order in which they were appended, the first of them the identity.
 
-The file may come from anybody. So its tables must be exactly those made here (no triggers, no
+The file may come from anybody. So it must hold exactly the table made here (no triggers, no
 views), SQLite checks its structure before it is used, and what is read is checked to be JSON.
+A checksum tells a file that the disk has damaged from one that says something else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +34,11 @@ ERRORS = (OSError, sqlite3.Error, RuntimeError, ValueError)
 
 _APPLICATION = int.from_bytes(b"PHPO", "big")
 _FORMAT = 1
-_TABLES = {
-    "study": "CREATE TABLE study (identity TEXT NOT NULL)",
-    "events": "CREATE TABLE events"
-    " (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL)",
-}
+_TABLE = (
+    "CREATE TABLE events (number INTEGER PRIMARY KEY,"
+    " kind TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL)"
+)
+_IDENTITY = "study"
 _WAIT_SECONDS = 60.0
 _NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre"}
 _NETWORK |= {"nfs", "nfs4", "pvfs2", "smb3"}
@@ -60,12 +62,14 @@ def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
         # Autocommit; and a study may be told of results from another thread than opened it.
         sqlite3.connect(path, _WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     ) as connection:
-        new = _is_new(connection)
-        if not new:
-            _verify(connection)
-        _set_durability(connection, wal=not _on_network(path))
-        if new:
+        if _is_new(connection):
+            _set_durability(connection, wal=not _on_network(path))
             _create(connection, own_identity)
+        else:
+            _verify(connection)
+            _set_durability(connection, wal=not _on_network(path))
+            # Written again, because SQLite opens a read-only file without a word.
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
     return connection
 
 
@@ -82,24 +86,30 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def identity(connection: sqlite3.Connection) -> dict[str, Any]:
     """What makes it this study."""
-    rows = connection.execute("SELECT identity FROM study LIMIT 2").fetchall()
-    if len(rows) != 1:
-        raise ValueError("it does not hold one study")
-    return _mapping(rows[0][0], "the identity")
+    row = connection.execute("SELECT * FROM events WHERE number = 1").fetchone()
+    if row is None or row[1] != _IDENTITY:
+        raise ValueError("it does not begin with the identity of a study")
+    return _event(1, row)[1]
 
 
 def append(connection: sqlite3.Connection, kind: str, body: str) -> None:
     """Commits an event."""
-    connection.execute("INSERT INTO events (kind, body) VALUES (?, ?)", (kind, body))
+    connection.execute(
+        "INSERT INTO events (kind, body, checksum) VALUES (?, ?, ?)",
+        (kind, body, checksum(kind, body)),
+    )
 
 
 def events(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every (kind, body), in order."""
-    rows = connection.execute("SELECT number, kind, body FROM events ORDER BY number").fetchall()
-    for expected, (number, kind, body) in enumerate(rows, start=1):
-        if number != expected or not isinstance(kind, str):
-            raise ValueError(f"event {expected} is missing or damaged")
-        yield kind, _mapping(body, f"event {number}")
+    """Every (kind, body) after the identity, in order."""
+    query = "SELECT * FROM events WHERE number > 1 ORDER BY number"
+    for expected, row in enumerate(connection.execute(query).fetchall(), start=2):
+        yield _event(expected, row)
+
+
+def checksum(kind: str, body: str) -> int:
+    """Tells damage by chance, not on purpose."""
+    return zlib.crc32(f"{kind} {body}".encode())
 
 
 def close(connection: sqlite3.Connection) -> None:
@@ -132,9 +142,8 @@ def _create(connection: sqlite3.Connection, own_identity: str) -> None:
     with connection:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        for statement in _TABLES.values():
-            connection.execute(statement)
-        connection.execute("INSERT INTO study (identity) VALUES (?)", (own_identity,))
+        connection.execute(_TABLE)
+        append(connection, _IDENTITY, own_identity)
 
 
 def _verify(connection: sqlite3.Connection) -> None:
@@ -144,7 +153,7 @@ def _verify(connection: sqlite3.Connection) -> None:
     if version != _FORMAT:
         advice = "; a newer proxyhpo wrote it" if version > _FORMAT else ""
         raise ValueError(f"it has format {version}, this proxyhpo knows format {_FORMAT}{advice}")
-    if dict(connection.execute("SELECT name, sql FROM sqlite_master")) != _TABLES:
+    if connection.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
         raise ValueError("its tables are not those of a study")
     verdict = _pragma(connection, "quick_check(1)")
     if verdict != "ok":
@@ -169,11 +178,15 @@ def _pragma(connection: sqlite3.Connection, statement: str) -> Any:
     return connection.execute(f"PRAGMA {statement}").fetchone()[0]
 
 
-def _mapping(text: object, what: str) -> dict[str, Any]:
-    data = decode(text) if isinstance(text, str) else None
+def _event(expected: int, row: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    number, kind, body, check = row
+    typed = isinstance(kind, str) and isinstance(body, str)
+    if number != expected or not typed or check != checksum(kind, body):
+        raise ValueError(f"event {expected} is missing or damaged")
+    data = decode(body)
     if isinstance(data, dict):
-        return data
-    raise ValueError(f"{what} is damaged")
+        return kind, data
+    raise ValueError(f"event {expected} is not a mapping")
 
 
 def _on_network(path: Path) -> bool:

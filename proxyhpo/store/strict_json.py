@@ -51,8 +51,8 @@ def decode(text: str) -> Any:
     """
     try:
         return _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
 
 
 def plain(value: Any, path: str = "") -> Any:
@@ -67,11 +67,12 @@ def plain(value: Any, path: str = "") -> Any:
     """
     if value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, Integral):
+    # The abstract types alone would do; the plain ones before them are found much faster.
+    if isinstance(value, (int, Integral)):
         return int(value)
-    if isinstance(value, Real):
+    if isinstance(value, (float, Real)):
         return _plain_float(float(value))
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return _plain_mapping(value, path)
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]

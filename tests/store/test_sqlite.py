@@ -1,0 +1,272 @@
+import contextlib
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from proxyhpo.errors import ArgumentError, StoreError, StoreLockedError, StudyMismatchError
+from proxyhpo.store import journal, open_store, read_study
+
+IDENTITY = {"space": {"lr": {"low": 1e-4, "high": 1.0}}, "seed": 0}
+EVENTS = [("trial", {"number": n, "config": {"lr": n / 7}}) for n in range(20)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A study with events, closed."""
+    with open_store(tmp_path / "study.db", IDENTITY) as store:
+        for event in EVENTS:
+            store.append(*event)
+    return tmp_path / "study.db"
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Whoever runs the tests: permissions count, which they do not for root."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that lies where everybody may go."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+        Path(folder).chmod(0o777)
+
+
+def test_a_study_goes_on_where_it_was(path):
+    with open_store(path, IDENTITY) as store:
+        assert list(store.events()) == EVENTS
+        store.append("record", {"trial": 0})
+    assert read_study(path) == (IDENTITY, [*EVENTS, ("record", {"trial": 0})])
+
+
+def test_a_closed_study_is_one_plain_file(path, tmp_path):
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["study.db", "study.db-lock"]
+    copy = shutil.copy(path, tmp_path / "copy.db")
+    assert read_study(copy) == (IDENTITY, EVENTS)
+
+
+def test_missing_folders_are_made(tmp_path, monkeypatch):
+    open_store(tmp_path / "runs" / "today" / "study.db", {}).close()
+    assert (tmp_path / "runs" / "today" / "study.db").exists()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_store("~/study.db", {}).close()
+    assert read_study("~/study.db") == ({}, [])
+    assert (tmp_path / "study.db").exists()
+
+
+@pytest.mark.parametrize("given", ["", "sqlite:///study.db", 3, b""])
+def test_what_is_no_path_is_refused(given):
+    with pytest.raises(ArgumentError, match="store must be the path of a file"):
+        open_store(given, {})
+
+
+def test_another_identity_is_refused_and_the_file_let_go(path):
+    with pytest.raises(StudyMismatchError, match=r"seed: stored 0, given 1"):
+        open_store(path, IDENTITY | {"seed": 1})
+    with open_store(path, IDENTITY) as store:
+        assert list(store.events()) == EVENTS
+
+
+def test_an_identity_that_is_no_json_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ArgumentError, match="space is a object"):
+        open_store(tmp_path / "study.db", {"space": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_writer_and_any_reader(path, tmp_path):
+    with open_store(path, IDENTITY) as store:
+        link = tmp_path / "link.db"
+        link.symlink_to(path)
+        for name in (path, link):
+            with pytest.raises(StoreLockedError, match="this process has it open already"):
+                open_store(name, IDENTITY)
+        store.append("record", {"trial": 0})
+        assert read_study(link) == (IDENTITY, [*EVENTS, ("record", {"trial": 0})])
+        store.append("record", {"trial": 1})
+        assert len(read_study(path)[1]) == len(EVENTS) + 2
+
+
+def test_closing_beside_a_reader_keeps_everything(path):
+    store = open_store(path, IDENTITY)
+    store.append("record", {})
+    with contextlib.closing(journal.connect_to_read(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM events").fetchone()
+        store.close()
+    assert read_study(path) == (IDENTITY, [*EVENTS, ("record", {})])
+
+
+def test_a_closed_store_says_so(path):
+    store = open_store(path, IDENTITY)
+    store.close()
+    with pytest.raises(StoreError, match=r"cannot write to .* closed database"):
+        store.append("trial", {})
+
+
+def test_without_a_write_ahead_log_it_works_as_well(path, monkeypatch):
+    monkeypatch.setattr(journal, "_on_network", lambda path: True)
+    with open_store(path, IDENTITY) as store:
+        store.append("record", {})
+        assert not path.with_name("study.db-wal").exists()
+        assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert read_study(path)[1] == [*EVENTS, ("record", {})]
+
+
+def test_a_file_system_that_refuses_the_log_gets_none(path):
+    class Refusing:
+        """A connection on a file system that cannot share memory."""
+
+        def __init__(self):
+            self.asked = []
+
+        def execute(self, statement):
+            self.asked.append(statement)
+            if "WAL" in statement:
+                raise sqlite3.OperationalError("locking protocol")
+            return sqlite3.connect(":memory:").execute(statement)
+
+    connection = Refusing()
+    with pytest.warns(ResourceWarning) if sys.version_info >= (3, 13) else contextlib.nullcontext():
+        journal._set_durability(connection, wal=True)
+    assert connection.asked[-2:] == ["PRAGMA journal_mode = DELETE", "PRAGMA synchronous = FULL"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="only Linux tells")
+def test_network_file_systems_are_told_by_their_mounts(tmp_path, monkeypatch):
+    table = [
+        "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw",
+        "40 22 0:40 / /home rw - nfs4 server:/home rw",
+        "41 40 0:41 / /home/me/scratch rw shared:2 master:3 - xfs /dev/vdb rw",
+    ]
+    monkeypatch.setattr(Path, "read_text", lambda self: "\n".join(table))
+    assert not journal._on_network(Path("/study.db"))
+    assert journal._on_network(Path("/home/me/study.db"))
+    assert not journal._on_network(Path("/home/me/scratch/study.db"))
+
+
+def test_a_full_disk_is_an_error_and_what_was_written_stays(path):
+    with open_store(path, IDENTITY) as store:
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match=r"cannot write to .*: database or disk is full"):
+            store.append("record", {"reports": [0.1] * 10_000})
+        assert list(store.events()) == EVENTS
+        store._connection.execute("PRAGMA max_page_count = 1000000")
+        store.append("record", {})
+    assert read_study(path)[1] == [*EVENTS, ("record", {})]
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_a_file_that_may_not_grow_loses_nothing(tmp_path, monkeypatch, wal):
+    """A real limit of the system, as a quota or a full disk sets it."""
+    monkeypatch.setattr(journal, "_on_network", lambda path: not wal)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = []
+    with open_store(tmp_path / "study.db", {}) as store:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            with pytest.raises(StoreError, match="cannot write to"):
+                for number in range(1000):
+                    store.append("record", {"n": number, "reports": "x" * 1000})
+                    written.append(number)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert [body["n"] for _, body in read_study(tmp_path / "study.db")[1]] == written
+    assert written
+
+
+def test_weights_on_a_full_disk_leave_the_old_ones(path):
+    with open_store(path, IDENTITY) as store:
+        store.save_weights("best", {"w": torch.zeros(1)})
+        folder = path.with_name("study.db-weights")
+        (folder / "best.tmp").symlink_to("/dev/full")
+        with pytest.raises(StoreError, match="cannot save the weights 'best' of"):
+            store.save_weights("best", {"w": torch.ones(100_000)})
+        assert store.load_weights("best")["w"].item() == 0
+        assert [file.name for file in folder.iterdir()] == ["best.pt"]
+
+
+def test_weights_do_not_drag_the_tensor_they_are_a_view_of(path):
+    with open_store(path, IDENTITY) as store:
+        store.save_weights("view", {"w": torch.zeros(1_000_000)[:10]})
+    assert path.with_name("study.db-weights").joinpath("view.pt").stat().st_size < 10_000
+
+
+def test_a_read_only_file_can_be_read_but_not_written(open_folder):
+    path = open_folder / "study.db"
+    with open_store(path, IDENTITY) as store:
+        store.append(*EVENTS[0])
+    path.chmod(0o444)
+    path.with_name("study.db-lock").chmod(0o666)
+    open_folder.chmod(0o555)
+    with unprivileged():
+        assert read_study(path) == (IDENTITY, EVENTS[:1])
+        with pytest.raises(StoreError, match=r"cannot open .*attempt to write a readonly database"):
+            open_store(path, IDENTITY)
+
+
+def test_a_read_only_folder_is_an_error(open_folder):
+    open_folder.chmod(0o555)
+    with unprivileged(), pytest.raises(StoreError, match=r"cannot open .*Permission denied"):
+        open_store(open_folder / "study.db", {})
+
+
+FORK = """
+import os, sys
+from proxyhpo.errors import StoreError
+from proxyhpo.store import open_store, read_study
+
+path = sys.argv[1]
+store = open_store(path, {})
+store.append("trial", {"from": "parent"})
+store.save_weights("best", {})
+if (child := os.fork()) == 0:
+    uses = [lambda: store.append("trial", {"from": "child"}), lambda: list(store.events()),
+            lambda: store.load_weights("best"), lambda: open_store(path, {})]
+    refused = 0
+    for use in uses:
+        try:
+            use()
+        except StoreError as error:
+            refused += 1
+    store.close()
+    del store, uses
+    sys.exit(10 + refused)  # an ordinary exit, which closes whatever it can
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 14
+assert os.path.exists(path + "-wal")
+store.append("record", {"from": "parent"})
+store.close()
+assert [kind for kind, body in read_study(path)[1]] == ["trial", "record"]
+"""
+
+
+def test_a_forked_child_is_refused_and_does_no_harm(tmp_path):
+    command = [sys.executable, "-c", FORK, str(tmp_path / "study.db")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ten_thousand_trials_read_back(tmp_path):
+    record = {"config": {"lr": 0.1, "units": 64}, "reports": [0.1] * 20}
+    with open_store(tmp_path / "study.db", {}) as store:
+        for number in range(10_000):
+            store.append("trial", {"number": number})
+            store.append("record", record | {"trial": number})
+    with open_store(tmp_path / "study.db", {}) as store:
+        numbers = [body["number"] for kind, body in store.events() if kind == "trial"]
+    assert numbers == list(range(10_000))
