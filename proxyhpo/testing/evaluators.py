@@ -1,0 +1,117 @@
+"""The contract of every :class:`~proxyhpo.evaluators.ProxyEvaluator`, as tests."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cloudpickle
+import pytest
+from torch import nn
+
+from proxyhpo.evaluators import ProxyEvaluator
+from proxyhpo.records import Config, Report
+from proxyhpo.seeding import preserved_random_state, seed_everything
+
+__all__ = ["EvaluatorCase", "EvaluatorContract"]
+
+
+@dataclass(frozen=True)
+class EvaluatorCase:
+    """An evaluator with something to do.
+
+    Args:
+        evaluator: to be tested.
+        build: makes a small network that it can train.
+        config: to train with.
+    """
+
+    evaluator: ProxyEvaluator
+    build: Callable[[], nn.Module]
+    config: Config
+
+    def reports(self, *, budget: float = 1.0, seed: int = 0) -> list[Report]:
+        """Everything that a training reports, run as the engine runs it."""
+        with preserved_random_state():
+            seed_everything(seed)
+            network = self.build()
+            seed_everything(seed)
+            return list(self.evaluator.evaluate(network, self.config, budget=budget, seed=seed))
+
+
+class EvaluatorContract:
+    """Subclass it as ``TestMyEvaluator`` and give the fixture ``case``.
+
+    ::
+
+        class TestMyEvaluator(EvaluatorContract):
+            @pytest.fixture
+            def case(self):
+                return EvaluatorCase(MyEvaluator(), lambda: nn.Linear(2, 1), {"lr": 0.1})
+    """
+
+    @pytest.fixture
+    def case(self) -> EvaluatorCase:
+        """The evaluator, and what it can train."""
+        raise NotImplementedError("give a fixture `case` that returns an EvaluatorCase")
+
+    def test_reports_are_numbers(self, case: EvaluatorCase) -> None:
+        """At least one report; the value and every metric are plain floats."""
+        reports = case.reports()
+        assert reports, "a training must report at least once"
+        for report in reports:
+            assert isinstance(report, Report)
+            assert type(report.value) is float
+            assert all(type(name) is str for name in report.metrics)
+            assert all(type(number) is float for number in report.metrics.values())
+
+    def test_equal_seeds_give_equal_reports(self, case: EvaluatorCase) -> None:
+        """A training depends on its arguments and seeds alone, not on those before it.
+
+        What is measured in seconds may differ.
+        """
+        first = _without_seconds(case.reports(seed=1))
+        case.reports(seed=2)
+        assert _without_seconds(case.reports(seed=1)) == first
+
+    def test_a_small_budget_still_reports(self, case: EvaluatorCase) -> None:
+        """Where a budget is honoured, the smallest one makes at least one report."""
+        assert type(case.evaluator.takes_budget) is bool
+        if case.evaluator.takes_budget:
+            assert case.reports(budget=1e-6)
+            assert len(case.reports(budget=0.5)) <= len(case.reports(budget=1.0))
+
+    def test_a_training_can_be_ended_early(self, case: EvaluatorCase) -> None:
+        """The iterator can be closed after any report, also twice, and is exhausted then."""
+        with preserved_random_state():
+            running = case.evaluator.evaluate(case.build(), case.config, budget=1.0, seed=0)
+            next(running)
+            close = getattr(running, "close", None)
+            assert callable(close), "evaluate must be a generator, or return what can be closed"
+            close()
+            close()
+            assert list(running) == []
+
+    def test_the_config_is_only_read(self, case: EvaluatorCase) -> None:
+        """The config belongs to the engine."""
+        before = copy.deepcopy(case.config)
+        case.reports()
+        assert case.config == before
+
+    def test_the_direction_is_one_of_three(self, case: EvaluatorCase) -> None:
+        """None says that the user has to say it."""
+        assert case.evaluator.direction in {"minimize", "maximize", None}
+
+    def test_it_travels_to_other_processes(self, case: EvaluatorCase) -> None:
+        """Workers get a copy, which does the same."""
+        travelled = cloudpickle.loads(cloudpickle.dumps(case.evaluator))
+        there = EvaluatorCase(travelled, case.build, case.config)
+        assert _without_seconds(there.reports()) == _without_seconds(case.reports())
+
+
+def _without_seconds(reports: list[Report]) -> list[tuple[float, dict[str, float]]]:
+    return [
+        (report.value, {k: v for k, v in report.metrics.items() if "seconds" not in k})
+        for report in reports
+    ]

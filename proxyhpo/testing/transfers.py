@@ -1,0 +1,119 @@
+"""The contract of every :class:`~proxyhpo.transfers.Transfer`, as tests."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from proxyhpo.records import History, Record
+from proxyhpo.space import Choice, Float, Int, Space
+from proxyhpo.transfers import Transfer, transferred
+
+__all__ = ["TransferContract"]
+
+SPACES = {
+    "learning rate": Space({"lr": Float(1e-4, 1, log=True), "momentum": Choice([0.0, 0.9])}),
+    "several": Space(
+        {
+            "lr": Float(1e-4, 1, log=True),
+            "head_lr": Float(1e-4, 1, log=True),
+            "weight_decay": Float(1e-6, 1e-2, log=True),
+            "batch_size": Int(16, 256),
+            "epochs": 10,
+        }
+    ),
+    "conditional": Space(
+        {
+            "optimizer": Choice(["sgd", "adam"]),
+            "lr": Float(1e-4, 1, log=True),
+            "momentum": Float(0, 0.99, when=("optimizer", "sgd")),
+        }
+    ),
+}
+
+
+class TransferContract:
+    """Subclass it as ``TestMyTransfer`` and give the fixture ``transfer``.
+
+    A transfer for names of its own may give a fixture ``space`` too.
+    """
+
+    @pytest.fixture
+    def transfer(self) -> Transfer:
+        """The transfer to be tested."""
+        raise NotImplementedError("give a fixture `transfer` that returns a Transfer")
+
+    @pytest.fixture(params=SPACES.values(), ids=list(SPACES))
+    def space(self, request: pytest.FixtureRequest) -> Space:
+        """Each space that it is tried on."""
+        assert isinstance(request.param, Space)
+        return request.param
+
+    def test_only_floats_of_the_space_follow_the_width(
+        self, transfer: Transfer, space: Space
+    ) -> None:
+        """Exponents are finite numbers, by names of the space's Floats."""
+        for history in (History(), _history(space)):
+            for name, exponent in _exponents(transfer, space, history).items():
+                assert isinstance(space[name], Float), f"{name} is a {space[name]!r}"
+                assert isinstance(exponent, (int, float))
+                assert math.isfinite(exponent)
+
+    def test_exponents_can_be_stored(self, transfer: Transfer, space: Space) -> None:
+        """They are frozen into the study when a rung opens."""
+        exponents = _exponents(transfer, space, _history(space))
+        assert json.loads(json.dumps(dict(exponents), allow_nan=False)) == exponents
+
+    def test_equal_arguments_give_equal_exponents(self, transfer: Transfer, space: Space) -> None:
+        """A transfer has settings but no state, and no randomness but what it seeds itself."""
+        before = _global_random_states()
+        first = _exponents(transfer, space, _history(space))
+        _exponents(transfer, space, History())
+        assert _exponents(transfer, space, _history(space)) == first
+        assert _global_random_states() == before
+
+    def test_the_history_is_only_read(self, transfer: Transfer, space: Space) -> None:
+        """It belongs to the engine."""
+        history, same = _history(space), _history(space)
+        _exponents(transfer, space, history)
+        assert (history.trials, history.records) == (same.trials, same.records)
+
+    def test_nothing_changes_at_full_width(self, transfer: Transfer, space: Space) -> None:
+        """A width ratio of 1 gives the config itself; a smaller one gives usable numbers."""
+        exponents = _exponents(transfer, space, _history(space))
+        for trial in _history(space).trials:
+            assert transferred(trial.config, exponents, 1.0) == trial.config
+            narrow = transferred(trial.config, exponents, 0.1)
+            assert narrow.keys() == trial.config.keys()
+            assert all(math.isfinite(narrow[name]) for name in exponents if name in narrow)
+
+
+def _exponents(transfer: Transfer, space: Space, history: History) -> Mapping[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is nothing to transfer is worth a warning
+        return transfer.exponents(space, history)
+
+
+def _history(space: Space, n: int = 5) -> History:
+    """A few trials, all but the last of them finished."""
+    history, rng = History(), np.random.default_rng(0)
+    for number in range(n):
+        config = space.sample(rng)
+        history.add_trial(config)
+        if number < n - 1:
+            history.add_record(
+                Record(number, 0, 0, config, config, "finished", value=0.5, loss=-0.5)
+            )
+    return history
+
+
+def _global_random_states() -> list[str]:
+    numpys = np.random.get_state()  # noqa: NPY002 - whether this one changes is the question
+    return [repr(random.getstate()), repr(numpys), repr(torch.get_rng_state().tolist())]

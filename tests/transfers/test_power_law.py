@@ -1,0 +1,123 @@
+import math
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.records import History
+from proxyhpo.space import Choice, Float, Int, Space
+from proxyhpo.transfers import transferred
+from proxyhpo.transfers.identity import IdentityTransfer
+from proxyhpo.transfers.power_law import PowerLawTransfer, is_learning_rate
+
+RATE = Float(1e-4, 1, log=True)
+
+
+def exponents(transfer, space):
+    return transfer.exponents(Space(space), History())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lr", "LR", "learning_rate", "learningRate", "learning-rate", "head_lr", "base_learning_rate",
+     "optim.lr", "optim/lr", "min_lr", "lr_lr"],
+)  # fmt: skip
+def test_learning_rates_are_told_by_name(name):
+    assert is_learning_rate(name)
+    assert exponents(PowerLawTransfer(), {name: RATE}) == {name: -0.5}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lr_decay", "lr_warmup", "log_lr", "log10_lr", "log_learning_rate", "clr", "momentum", "l",
+     "learning_rate_decay", "weight_decay", "lrs", ""],
+)  # fmt: skip
+def test_what_only_sounds_like_one_is_not(name):
+    assert not is_learning_rate(name)
+
+
+def test_identity_changes_nothing():
+    assert exponents(IdentityTransfer(), {"lr": RATE}) == {}
+    assert repr(IdentityTransfer()) == "IdentityTransfer()"
+
+
+def test_names_come_before_the_default():
+    space = {"lr": RATE, "head_lr": RATE, "weight_decay": Float(0, 1), "momentum": Float(0, 1)}
+    transfer = PowerLawTransfer({"lr": -0.7, "weight_decay": 1}, exponent=-0.6)
+    assert exponents(transfer, space) == {"lr": -0.7, "head_lr": -0.6, "weight_decay": 1.0}
+
+
+def test_zero_turns_one_off_without_a_warning():
+    assert exponents(PowerLawTransfer({"lr": 0}), {"lr": RATE}) == {"lr": 0.0}
+
+
+@given(st.floats(0.01, 1), st.floats(1e-6, 1e3))
+def test_the_narrower_the_network_the_larger_its_learning_rate(ratio, lr):
+    powers = exponents(PowerLawTransfer(), {"lr": RATE})
+    narrow = transferred({"lr": lr}, powers, ratio)["lr"]
+    assert narrow == pytest.approx(lr / math.sqrt(ratio))
+    # Two steps down are one: a ladder of widths agrees with itself.
+    twice = transferred(transferred({"lr": lr}, powers, ratio), powers, ratio)["lr"]
+    assert twice == pytest.approx(transferred({"lr": lr}, powers, ratio**2)["lr"])
+
+
+@pytest.mark.parametrize(
+    "space, why",
+    [
+        ({"eta": RATE}, "none is named lr"),
+        ({"lr": Choice([0.1, 0.01])}, r"\['lr'\] can only follow the width as Float"),
+        ({"lr": 0.1, "momentum": Float(0, 1)}, r"\['lr'\] can only follow"),
+    ],
+)
+def test_nothing_to_transfer_is_worth_a_warning(space, why):
+    with pytest.warns(UserWarning, match=rf"no learning rate is transferred.*{why}"):
+        assert exponents(PowerLawTransfer(), {"x": Int(1, 2), **space}) == {}
+
+
+def test_the_warning_is_shown_once():
+    space = Space({"eta": RATE})
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        for transfer in (PowerLawTransfer(), PowerLawTransfer()):
+            transfer.exponents(space, History())
+    assert len(shown) == 1
+    assert shown[0].filename == __file__  # where it was asked, not inside the transfer
+
+
+def test_an_unknown_name_gets_the_nearest_one():
+    with pytest.raises(UnknownNameError, match="'learning_rat'; did you mean 'learning_rate'"):
+        exponents(PowerLawTransfer({"learning_rat": -1}), {"learning_rate": RATE})
+
+
+@pytest.mark.parametrize("given_", [Int(1, 9), Choice([1, 2]), 3])
+def test_only_a_float_can_follow(given_):
+    with pytest.raises(ArgumentError, match="'units' must be a Float to follow the width"):
+        exponents(PowerLawTransfer({"units": 1}), {"units": given_, "lr": RATE})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, "0.5", None, True])
+def test_exponents_must_be_finite_numbers(number):
+    with pytest.raises(TypeError, match=r"the exponent of 'lr' must be a finite number"):
+        PowerLawTransfer({"lr": number})
+    with pytest.raises(TypeError, match=r"exponent must be a finite number"):
+        PowerLawTransfer(exponent=number)
+
+
+@pytest.mark.parametrize("given_", [-0.5, "lr", ["lr"]])
+def test_exponents_must_have_names(given_):
+    with pytest.raises(TypeError, match="exponents must be a mapping"):
+        PowerLawTransfer(given_)
+
+
+def test_settings_are_plain_and_public():
+    assert vars(PowerLawTransfer({"lr": -1})) == {"by_name": {"lr": -1.0}, "exponent": -0.5}
+    assert repr(PowerLawTransfer({"lr": -1})) == "PowerLawTransfer({'lr': -1.0}, exponent=-0.5)"
+
+
+def test_the_exponents_given_are_copied():
+    given_ = {"lr": -1.0}
+    transfer = PowerLawTransfer(given_)
+    given_["lr"] = 5.0
+    assert exponents(transfer, {"lr": RATE}) == {"lr": -1.0}
