@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from hashlib import shake_128
 from typing import TYPE_CHECKING, Any, final
 
 from proxyhpo.hyperparameters.values import find
@@ -106,7 +106,7 @@ def shuffled(position: int, size: int, *, seed: int) -> int:
     while True:
         left, right = position >> half, position & mask
         for turn in range(4):
-            digest = blake2b(f"{seed} {turn} {right}".encode()).digest()
+            digest = shake_128(f"{seed} {turn} {right}".encode()).digest(half // 8 + 1)
             left, right = right, left ^ (int.from_bytes(digest, "big") & mask)
         position = left << half | right
         if position < size:

@@ -132,7 +132,7 @@ class Space(Mapping[str, Any]):
             name: of a hyperparameter or constant of the space.
             config: a valid config, or the part of one that ``name`` depends on.
         """
-        if name not in self:
+        if name not in self._domains:
             raise unknown_name("hyperparameter", name, self)
         when = self._domains[name].when
         if when is None:
@@ -151,7 +151,8 @@ class Space(Mapping[str, Any]):
     def encode(self, config: Mapping[str, Any]) -> npt.NDArray[np.float64]:
         """Where a valid config lies in the unit cube: shape (len(names),), 0.5 if inactive."""
         return np.array(
-            [self[n].encode(config[n]) if n in config else 0.5 for n in self.names], dtype=float
+            [self._domains[n].encode(config[n]) if n in config else 0.5 for n in self.names],
+            dtype=float,
         )
 
     def decode(self, point: npt.ArrayLike) -> Config:
@@ -168,7 +169,7 @@ class Space(Mapping[str, Any]):
         values = dict(self._constants)
         for name, fraction in zip(self.names, fractions.tolist(), strict=True):
             if self.is_active(name, values):
-                values[name] = self[name].decode(fraction)
+                values[name] = self._domains[name].decode(fraction)
         return self._in_given_order(values)
 
     def validate(self, config: Mapping[str, Any], *, argument: str = "config") -> Config:

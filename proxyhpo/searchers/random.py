@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RandomSearcher"]
 
-_DRAWS = 100  # without a new config, before a finite space is walked through
+_DRAWS = 30  # without a new config, before a finite space is walked through
 _DRAWS_IF_INFINITE = 10_000  # before giving up: enough for a branch taken once in a thousand draws
 
 
