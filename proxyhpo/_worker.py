@@ -24,8 +24,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from proxyhpo.errors import ExecutorError
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
-from proxyhpo.executors.shipping import tune_torch
+from proxyhpo.executors.shipping import tune_torch, unpack
 from proxyhpo.work import Job, Outcome, Work
 
 
@@ -59,11 +60,10 @@ class _Worker:
 
     def _load(self) -> Work:
         try:
-            with mmap.mmap(self._work_file, 0, access=mmap.ACCESS_READ) as data:
-                work: Work = pickle.loads(data)  # noqa: S301 - the study's own, for its workers
-                return work
-        except Exception:  # noqa: BLE001 - any import may fail, in any way
-            self._send(UNUSABLE, traceback.format_exc())
+            with mmap.mmap(self._work_file, 0, access=mmap.ACCESS_READ) as packed:
+                return unpack(packed)
+        except ExecutorError as error:
+            self._send(UNUSABLE, error)
             raise _OverError from None
 
     def _train(self, work: Work, job: Job) -> bytes:

@@ -23,7 +23,7 @@ STOPPED = "stopped"
 """(): the training was closed, as was asked."""
 
 UNUSABLE = "unusable"
-"""(traceback,): the work cannot be loaded, so no job can be done."""
+"""(error,): the work cannot be loaded, so no job can be done."""
 
 STOP = None
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Event, Finished, Reported
+from proxyhpo.executors.checks import check_seconds, check_whole
 from proxyhpo.executors.devices import environments
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOPPED, UNUSABLE
 from proxyhpo.executors.shipping import pack
@@ -67,11 +68,11 @@ class ProcessExecutor:
             raise ArgumentError("ProcessExecutor needs a POSIX system, such as Linux or macOS")
         if workers is None:
             workers = 2 if devices is None else len(devices)
-        _check_whole("workers", workers, at_least=1)
-        _check_whole("threads", threads, at_least=1)
-        _check_whole("ahead", ahead, at_least=0)
-        _check_seconds("trial_timeout", trial_timeout)
-        _check_seconds("grace", grace)
+        check_whole("workers", workers, at_least=1)
+        check_whole("threads", threads, at_least=1)
+        check_whole("ahead", ahead, at_least=0)
+        check_seconds("trial_timeout", trial_timeout)
+        check_seconds("grace", grace)
         self._environments = environments(devices, workers)
         self._threads = threads
         self._trial_timeout = trial_timeout
@@ -192,11 +193,7 @@ class ProcessExecutor:
             self._bury(worker)
             return
         if word == UNUSABLE:
-            raise ExecutorError(
-                "a worker could not load the functions of the study. What a module defines must "
-                "be importable in another process, or travel whole: "
-                f"cloudpickle.register_pickle_by_value(module). The worker said:\n\n{content[0]}"
-            )
+            raise content[0]
         if word == STARTED:
             self._failed_starts = 0
             worker.started(self._trial_timeout)
@@ -221,13 +218,3 @@ class ProcessExecutor:
             raise ExecutorError(
                 f"{self._failed_starts} workers in a row died before a training began. {reason}"
             )
-
-
-def _check_whole(name: str, given: object, *, at_least: int) -> None:
-    if not isinstance(given, int) or isinstance(given, bool) or given < at_least:
-        raise ArgumentError(f"{name} must be a whole number >= {at_least}, got {given!r}")
-
-
-def _check_seconds(name: str, given: object) -> None:
-    if given is not None and not (isinstance(given, (int, float)) and given > 0):
-        raise ArgumentError(f"{name} must be a number of seconds > 0, got {given!r}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import torch
 
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, ExecutorError
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Work
+    from mmap import mmap
 
-__all__ = ["pack", "tune_torch"]
+    from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["finish", "pack", "tune_torch", "unpack"]
 
 
 def pack(work: Work) -> bytes:
@@ -31,6 +34,34 @@ def pack(work: Work) -> bytes:
             f"{_culprit(work)} cannot be sent to other processes: {error}. Open files, "
             "connections, locks and the like inside build or train, where they are used"
         ) from error
+
+
+def unpack(packed: bytes | mmap) -> Work:
+    """The work again, where it is done.
+
+    Raises:
+        ExecutorError: if it cannot be loaded, with what to do about it.
+    """
+    try:
+        work: Work = pickle.loads(packed)  # noqa: S301 - the study's own, for its own processes
+    except Exception as error:
+        raise ExecutorError(
+            f"a worker could not load the functions of the study: {error!r}. What a module "
+            "defines must be importable there, or travel whole: "
+            "cloudpickle.register_pickle_by_value(module)"
+        ) from error
+    return work
+
+
+def finish(work: Work, job: Job) -> Outcome:
+    """Does a job to its end, whatever it reports on the way."""
+    run = work.run(job)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:  # noqa: PERF203 - once a training step
+            outcome: Outcome = end.value
+            return outcome
 
 
 def tune_torch(threads: int) -> None:

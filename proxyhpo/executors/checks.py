@@ -1,0 +1,19 @@
+"""Checks that the arguments of executors share."""
+
+from __future__ import annotations
+
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["check_seconds", "check_whole"]
+
+
+def check_whole(name: str, given: object, *, at_least: int) -> None:
+    """Raises an ArgumentError unless it is a whole number from there on."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < at_least:
+        raise ArgumentError(f"{name} must be a whole number >= {at_least}, got {given!r}")
+
+
+def check_seconds(name: str, given: object) -> None:
+    """Raises an ArgumentError unless it is a number above 0, or None for no limit."""
+    if given is not None and not (isinstance(given, (int, float)) and given > 0):
+        raise ArgumentError(f"{name} must be a number of seconds > 0, got {given!r}")

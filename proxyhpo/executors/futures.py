@@ -1,0 +1,174 @@
+"""Runs trainings through any executor of the kind that ``concurrent.futures`` defines."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.executors import Died, Event, Finished
+from proxyhpo.executors.checks import check_whole
+from proxyhpo.executors.shipping import finish, pack, tune_torch, unpack
+
+if TYPE_CHECKING:
+    from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["FuturesExecutor"]
+
+_POLL_SECONDS = 0.5
+_one_at_a_time = threading.Lock()
+
+
+class FuturesExecutor:
+    """Hands each training to an executor with a ``submit`` that returns a future.
+
+    Such as a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, mpi4py's
+    ``MPIPoolExecutor``, or one of submitit for Slurm, whose jobs are not quite futures and are
+    asked twice a second. It stays the caller's: shutting it down is not done here.
+
+    What futures cannot do: reports do not arrive while a training runs, so stoppers are refused;
+    a training that has begun can be neither stopped nor killed, nor limited in time, and runs on
+    when the study ends before it; a crash breaks a ``ProcessPoolExecutor`` for good, and the
+    study with it, to be resumed from its store. :class:`~proxyhpo.executors.processes.\
+ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do all of this.
+
+    The functions of the study, with the data that they hold, travel with each job: load large
+    data where it is used, and not where the functions are defined.
+
+    Args:
+        executor: runs ``submit(function, *arguments)`` in other processes, one at a time in each.
+        workers: how many trainings it runs at the same time.
+        threads: of torch in each process.
+
+    Raises:
+        ArgumentError: if it cannot submit, or runs threads of this process, which share the
+            global random state, so that nothing could be repeated.
+    """
+
+    streams = False
+
+    def __init__(self, executor: Any, *, workers: int, threads: int = 1) -> None:
+        if not callable(getattr(executor, "submit", None)):
+            raise ArgumentError(f"executor must have a method submit, got {executor!r}")
+        if isinstance(executor, ThreadPoolExecutor):
+            raise ArgumentError(
+                "executor must run trainings in other processes, got a ThreadPoolExecutor: its "
+                "threads share one global random state"
+            )
+        check_whole("workers", workers, at_least=1)
+        check_whole("threads", threads, at_least=1)
+        self.capacity = workers
+        self._executor = executor
+        self._threads = threads
+        self._work: Work | None = None
+        self._packed: bytes | None = None
+        self._running: dict[tuple[int, int, int], _Running] = {}
+
+    def start(self, work: Work) -> None:
+        """Remembers what the trainings share."""
+        self.shutdown()
+        self._work = work
+
+    def submit(self, job: Job) -> None:
+        """Submits a job.
+
+        Raises:
+            ArgumentError: at the first job, if the work cannot be sent to other processes.
+            ExecutorError: if the executor is broken.
+        """
+        if self._packed is None:
+            assert self._work is not None, "start() comes first"
+            # Not before now, so that what the study has found out about its network goes along.
+            self._packed = pack(self._work)
+        try:
+            future = self._executor.submit(_train, self._packed, job, self._threads)
+        except BrokenExecutor as error:
+            raise ExecutorError(
+                f"{type(self._executor).__name__} is broken and takes no more jobs: {error} Give "
+                "a new one and resume the study from its store"
+            ) from error
+        self._running[job.key] = _Running(job, future, time.monotonic())
+
+    def wait_any(self, timeout: float | None = None) -> Event | None:
+        """The end of any job; None when time is up, or where there is no job.
+
+        Raises:
+            ExecutorError: if a process cannot load the work, or runs several trainings at once.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while self._running:
+            for running in self._running.values():
+                if running.future.done():
+                    del self._running[running.job.key]
+                    return running.end()
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self._wait(left)
+        return None
+
+    def stop(self, job: Job) -> None:
+        """Takes a job back that has not begun; one that has, runs on and is not heard of again."""
+        if running := self._running.pop(job.key, None):
+            running.future.cancel()
+
+    def shutdown(self) -> None:
+        """Takes back what has not begun; the executor remains as it is."""
+        for running in list(self._running.values()):
+            self.stop(running.job)
+        self._work = self._packed = None
+
+    def _wait(self, seconds: float) -> None:
+        futures = [running.future for running in self._running.values()]
+        if all(isinstance(future, Future) for future in futures):
+            wait(futures, None if seconds == math.inf else seconds, FIRST_COMPLETED)
+        else:
+            time.sleep(min(seconds, _POLL_SECONDS))
+
+
+@dataclass(frozen=True)
+class _Running:
+    job: Job
+    future: Any
+    began: float
+
+    def end(self) -> Event:
+        """What came of it, now that it is done."""
+        try:
+            return Finished(self.job, self.future.result())
+        except ExecutorError:
+            raise
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - each library has its own
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            return Died(self.job, reason, time.monotonic() - self.began)
+
+
+def _train(packed: bytes, job: Job, threads: int) -> Outcome:
+    """Does a job in a process of the executor."""
+    if not _one_at_a_time.acquire(blocking=False):
+        raise ExecutorError(
+            "two trainings run at once in one process, as threads that share the global random "
+            "state; let each worker process have one thread"
+        )
+    try:
+        tune_torch(threads)
+        return finish(_load(packed), job)
+    finally:
+        _one_at_a_time.release()
+
+
+@functools.lru_cache(maxsize=1)
+def _load(packed: bytes) -> Work:
+    return unpack(packed)

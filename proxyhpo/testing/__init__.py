@@ -1,0 +1,1 @@
+"""Test cases that every plug-in must pass: subclass them, and give one fixture."""

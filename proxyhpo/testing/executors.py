@@ -1,0 +1,243 @@
+"""What every executor must do, as test cases: subclass, and give the one fixture.
+
+::
+
+    class TestMyExecutor(ExecutorContract):
+        @pytest.fixture(scope="class")
+        @classmethod
+        def executor(cls):
+            return MyExecutor()
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo.evaluators.training import TrainingEvaluator
+from proxyhpo.executors import Died, Event, Executor, Finished, Reported
+from proxyhpo.executors.in_process import InProcessExecutor
+from proxyhpo.proxy import NetworkFactory
+from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo.seeding import preserved_random_state
+from proxyhpo.space import Choice, Space
+from proxyhpo.work import Job, Outcome, Work
+
+__all__ = ["ExecutorContract", "drain", "job", "run", "work"]
+
+_numbers = itertools.count()
+
+
+def build() -> nn.Module:
+    """A small network."""
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def train(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, float]]:
+    """Trains a little, then does what the config's ``then`` says."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(3):
+        loss = network(torch.rand(8, 4)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield {"value": loss.item(), "step": step}
+    _THEN[config["then"]](config)
+    try:
+        while config["then"] == "go on":
+            time.sleep(0.02)
+            yield {"value": 0.0, "step": 0}
+    finally:
+        if config["file"]:
+            Path(config["file"]).write_text("closed", encoding="utf-8")
+
+
+class Unpicklable(Exception):  # noqa: N818 - what it is, is in its name
+    """Holds what cannot be sent anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__("cannot travel")
+        self.cargo = (number for number in range(3))
+
+
+def _raise(_config: dict[str, Any]) -> None:
+    raise ValueError("as told")
+
+
+def _raise_unpicklable(_config: dict[str, Any]) -> None:
+    raise Unpicklable
+
+
+def _exit(_config: dict[str, Any]) -> None:
+    raise SystemExit(3)
+
+
+def _nothing(_config: dict[str, Any]) -> None:
+    pass
+
+
+_THEN = {
+    "end": _nothing,
+    "go on": _nothing,
+    "raise": _raise,
+    "raise unpicklable": _raise_unpicklable,
+    "exit": _exit,
+}
+
+
+def work(train: Any = train) -> Work:
+    """What the trainings of a contract test share."""
+    space = Space({"then": Choice(sorted(_THEN)), "file": ""})
+    networks = NetworkFactory(build, MagnitudePruner(), torch.zeros(2, 4))
+    return Work(networks, TrainingEvaluator(train), space)
+
+
+def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
+    """A job that no other one of this process has the number of."""
+    config = {"then": then, "file": str(file)}
+    one = Job(next(_numbers), 0, 0, config, config, density=1.0, budget=1.0, seed=5)
+    return replace(one, **changes)
+
+
+def drain(executor: Executor, *, seconds: float = 120.0) -> list[Event]:
+    """Every event until no job is left.
+
+    Raises:
+        TimeoutError: if that takes too long.
+    """
+    events: list[Event] = []
+    end = time.monotonic() + seconds
+    while (event := executor.wait_any(end - time.monotonic())) is not None:
+        events.append(event)
+    if time.monotonic() > end:
+        raise TimeoutError(f"after {seconds} s there were only these events: {events}")
+    return events
+
+
+def run(executor: Executor, *jobs: Job) -> list[Outcome | Died]:
+    """What became of each job, in the order in which they are given."""
+    for one in jobs:
+        executor.submit(one)
+    ends = {event.job.key: event for event in drain(executor) if not isinstance(event, Reported)}
+    return [end.outcome if isinstance(end := ends[one.key], Finished) else end for one in jobs]
+
+
+class ExecutorContract:
+    """The test cases; ``executor`` is a fixture of the whole class."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def started(cls, executor: Executor) -> Iterator[Executor]:
+        """The executor, with the work of :func:`work`."""
+        with preserved_random_state():
+            executor.start(work())
+            yield executor
+            executor.shutdown()
+
+    def test_outcomes_are_those_of_a_training_in_this_process(self, started: Executor) -> None:
+        """The same values, reports, metrics and weights, bit for bit."""
+        jobs = [job(keep_weights=True), job(density=0.5), job(), job("raise"), job(seed=6)]
+        here = InProcessExecutor()
+        here.start(work())
+        for there, expected in zip(run(started, *jobs), run(here, *jobs), strict=True):
+            assert isinstance(there, Outcome)
+            assert isinstance(expected, Outcome)
+            assert (there.value, there.reports) == (expected.value, expected.reports)
+            assert (there.metrics, there.reason) == (expected.metrics, expected.reason)
+            assert (there.weights is None) == (expected.weights is None)
+            for name, tensor in (expected.weights or {}).items():
+                assert there.weights is not None
+                assert torch.equal(there.weights[name], tensor)
+
+    def test_reports_stream_in_order(self, started: Executor) -> None:
+        """Each report arrives once, before the end, with the training time so far."""
+        jobs = [job(), job(), job()]
+        for one in jobs:
+            started.submit(one)
+        events = drain(started)
+        for one in jobs:
+            *reported, end = [event for event in events if event.job == one]
+            assert isinstance(end, Finished)
+            if started.streams:
+                reports = [event for event in reported if isinstance(event, Reported)]
+                assert tuple(event.report.value for event in reports) == end.outcome.reports
+                assert [event.report.metrics["step"] for event in reports] == [0, 1, 2]
+                seconds = [event.seconds for event in reports]
+                assert seconds == sorted(seconds)
+            else:
+                assert reported == []
+
+    def test_a_stopped_training_is_closed_and_silent(
+        self, started: Executor, tmp_path: Path
+    ) -> None:
+        """Its ``finally`` runs, no event of it follows, and its place is free again."""
+        if not started.streams:
+            pytest.skip("nothing is known of a training before its end")
+        endless = job("go on", file=tmp_path / "closed")
+        started.submit(endless)
+        for _ in range(5):
+            assert isinstance(started.wait_any(60), Reported)
+        started.stop(endless)
+        others = [job() for _ in range(started.capacity + 1)]
+        for other in others:
+            started.submit(other)
+        events = drain(started)
+        assert {event.job.key for event in events} == {other.key for other in others}
+        assert (tmp_path / "closed").read_text(encoding="utf-8") == "closed"
+
+    def test_a_queued_job_can_be_stopped(self, started: Executor) -> None:
+        """No event of it arrives, whether it had begun or not."""
+        jobs = [job() for _ in range(started.capacity + 2)]
+        for one in jobs:
+            started.submit(one)
+        started.stop(jobs[-1])
+        assert {event.job.key for event in drain(started)} == {one.key for one in jobs[:-1]}
+
+    @pytest.mark.parametrize(
+        ("then", "reason"),
+        [
+            ("raise", "ValueError: as told"),
+            ("raise unpicklable", "Unpicklable: cannot travel"),
+            ("exit", "SystemExit: 3"),
+        ],
+    )
+    def test_a_failure_is_an_outcome(self, started: Executor, then: str, reason: str) -> None:
+        """With its reason, its traceback and what was reported before; the next job is done."""
+        failed, after = run(started, job(then), job())
+        assert isinstance(failed, Outcome)
+        assert failed.value is None
+        assert len(failed.reports) == 3
+        assert failed.reason == reason
+        assert failed.traceback is not None
+        assert "contract" in failed.traceback or "executors.py" in failed.traceback
+        assert isinstance(after, Outcome)
+        assert after.value is not None
+
+    def test_without_a_job_there_is_nothing_to_wait_for(self, started: Executor) -> None:
+        """And it does not wait."""
+        assert started.wait_any() is None
+        assert started.wait_any(60) is None
+
+    def test_it_can_be_started_again(self, executor: Executor) -> None:
+        """With other work, also while something of the earlier one still runs."""
+        executor.start(work())
+        if executor.streams:
+            executor.submit(job("go on"))
+            executor.wait_any(60)
+        executor.shutdown()
+        executor.shutdown()
+        executor.start(work(lambda _network, _config: 7.0))
+        try:
+            (outcome,) = run(executor, job())
+            assert isinstance(outcome, Outcome)
+            assert outcome.value == 7.0
+        finally:
+            executor.shutdown()

@@ -1,0 +1,34 @@
+"""Every executor that comes with the package keeps the contract."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from proxyhpo.executors.futures import FuturesExecutor
+from proxyhpo.executors.in_process import InProcessExecutor
+from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.testing.executors import ExecutorContract
+
+
+class TestInProcessExecutor(ExecutorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls):
+        return InProcessExecutor()
+
+
+class TestProcessExecutor(ExecutorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls):
+        return ProcessExecutor(2)
+
+
+class TestFuturesExecutor(ExecutorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls):
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(2, mp_context=context) as pool:
+            yield FuturesExecutor(pool, workers=2)
