@@ -27,7 +27,7 @@ logger = logging.getLogger("proxyhpo")
 _FLOOR = 0.2
 """Fraction of the density that each matrix keeps at least: one that is empty lets nothing pass."""
 
-_ELEMENTWISE_NODES = ("Mul", "Add", "Sub", "Div")
+_ELEMENTWISE_NODES = ("MulBackward", "AddBackward", "SubBackward", "DivBackward")
 
 
 class MagnitudePruner(Pruner):
