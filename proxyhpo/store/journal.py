@@ -75,6 +75,7 @@ def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, beside a process that may be writing."""
+    path.stat()  # SQLite says less clearly that there is no such file
     check_header(path)
     uri = f"{path.as_uri()}?mode=ro"
     with _closed_on_error(

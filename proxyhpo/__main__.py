@@ -1,0 +1,88 @@
+"""The command line: ``python -m proxyhpo show study.db`` and ``python -m proxyhpo plugins``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from proxyhpo.errors import ProxyHPOError
+from proxyhpo.plugins import Group
+from proxyhpo.show import show
+from proxyhpo.store import read_study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        for line in options.command(options):
+            print(line)  # noqa: T201 - this is what a command is for
+    except ProxyHPOError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - likewise
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m proxyhpo", description="Looks at stored studies and at plug-ins."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    reading = commands.add_parser(
+        "show", help="a stored study: progress, the best, failures, cost; also while it runs"
+    )
+    reading.add_argument("study", type=Path, help="its file, such as study.db")
+    reading.add_argument("--top", type=_count, default=5, help="how many lines a list has (5)")
+    reading.set_defaults(command=_show)
+    listing = commands.add_parser("plugins", help="the names that there are, and who offers them")
+    listing.set_defaults(command=_plugins)
+    return parser
+
+
+def _show(options: argparse.Namespace) -> Iterable[str]:
+    identity, events = read_study(options.study)
+    written = time.localtime(_last_written(options.study))
+    yield f"{options.study}, last written {time.strftime('%Y-%m-%d %H:%M:%S', written)}"
+    yield show(identity, events, top=options.top)
+
+
+def _last_written(study: Path) -> float:
+    # While the study runs, its log holds what the file does not hold yet.
+    log = study.with_name(f"{study.name}-wal")
+    with contextlib.suppress(FileNotFoundError):  # the study has just ended
+        return max(study.stat().st_mtime, log.stat().st_mtime)
+    return study.stat().st_mtime
+
+
+def _plugins(_: argparse.Namespace) -> Iterable[str]:
+    """Reads the metadata alone: nothing is imported."""
+    for group in get_args(Group):
+        yield group
+        points = sorted(entry_points(group=group), key=lambda point: point.name)
+        width = max((len(point.name) for point in points), default=0)
+        for point in points:
+            yield f"  {point.name:<{width}}  {point.value}  {_distribution(point)}"
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"({point.dist.name} {point.dist.version})" if point.dist else ""
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a whole number >= 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""A stored study in plain text: how far it is, what is best, what failed, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from proxyhpo.errors import StoreError
+from proxyhpo.records import History, Opening, Record, Rung
+from proxyhpo.result import Result
+
+__all__ = ["show"]
+
+Events = Iterable[tuple[str, Mapping[str, Any]]]
+
+
+def show(identity: Mapping[str, Any], events: Events, *, top: int = 5) -> str:
+    """What :func:`proxyhpo.store.read_study` has read, for people.
+
+    Args:
+        identity: of the study.
+        events: so far.
+        top: how many runs are listed on each leaderboard, and how many failures, the last ones.
+
+    Raises:
+        StoreError: if the events are not those of a study.
+    """
+    try:
+        text = "\n".join(_lines(identity, list(events), top))
+    # A file from others may hold anything under any name. (ArgumentError is a ValueError.)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise StoreError(
+            f"the file holds no events of a study: {type(error).__name__}: {error}"
+        ) from error
+    # Terminals obey control characters.
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _lines(identity: Mapping[str, Any], events: Events, top: int) -> Iterable[str]:
+    result = _result(identity, events)
+    yield from _head(identity)
+    yield from _section("Progress", _progress(result, _entered(events, len(result.ladder))))
+    for rung in reversed(range(len(result.ladder))):
+        if best := result.leaderboard(rung)[:top]:
+            yield from _section(f"Best at {_place(result, rung)}", _leaderboard(best))
+    if failed := result.failures:
+        shown = list(failed)[-top:]
+        yield from _section(f"Failures, last {len(shown)} of {len(failed)}", _failures(shown))
+    yield from _section("Cost", str(result.cost).splitlines())
+    yield from _section("Trust", map(str, result.agreement))
+
+
+def _result(identity: Mapping[str, Any], events: Events) -> Result:
+    history, search_seconds = History(), 0.0
+    for kind, body in events:
+        if kind == "trial":
+            history.add_trial(dict(body["config"]))
+            search_seconds += body.get("seconds", 0.0)
+        elif kind == "opening":
+            history.add_opening(Opening.from_json(body))
+        elif kind == "record":
+            history.add_record(Record.from_json(body))
+    return Result(
+        history=history,
+        ladder=[Rung(**rung) for rung in identity["ladder"]],
+        direction=identity["direction"],
+        best=None,
+        search_seconds=search_seconds,
+        interrupted=False,
+        make_network=_no_network,
+    )
+
+
+def _no_network(record: Record) -> NoReturn:
+    raise StoreError(f"a stored study alone cannot build the network of trial {record.trial}")
+
+
+def _entered(events: Events, n_rungs: int) -> list[int]:
+    """How many trials have entered each rung."""
+    entered: list[set[int]] = [set() for _ in range(n_rungs)]
+    for kind, body in events:
+        if kind == "trial":
+            entered[0].add(body["number"])
+        elif kind == "promotion":
+            entered[body["rung"]].add(body["trial"])
+    return [len(trials) for trials in entered]
+
+
+def _head(identity: Mapping[str, Any]) -> Iterable[str]:
+    strategies = identity.get("strategies", {})
+    parts = [f"{name} {made['class'].split('.')[-1]}" for name, made in strategies.items()]
+    yield f"{identity['direction']} over {', '.join(identity['space'])}"
+    yield f"seed {identity['seed']}, {', '.join(parts)}"
+
+
+def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
+    states = ("finished", "stopped", "failed")
+    rows = []
+    for rung, started in enumerate(entered):
+        # By trial, since one may have been trained more than once.
+        last = {record.trial: record.state for record in result.records if record.rung == rung}
+        counts = [sum(state == wanted for state in last.values()) for wanted in states]
+        rows.append([_place(result, rung), started, *counts, started - sum(counts)])
+    return _table(["", "entered", *states, "unfinished"], rows)
+
+
+def _leaderboard(records: Sequence[Record]) -> Iterable[str]:
+    rows = [
+        [record.trial, f"{record.value:.6g}", f"{record.seconds:.1f}", _readable(record.config)]
+        for record in records
+    ]
+    return _table(["trial", "value", "seconds", "config"], rows)
+
+
+def _failures(records: Sequence[Record]) -> Iterable[str]:
+    rows = [
+        [record.trial, record.rung, record.reason, _readable(record.config)] for record in records
+    ]
+    return _table(["trial", "rung", "reason", "config"], rows)
+
+
+def _place(result: Result, rung: int) -> str:
+    opening, wanted = result.openings.get(rung), result.ladder[rung]
+    density = opening.density if opening else wanted.density
+    words = f"cost {wanted.cost:g}" if density is None else f"density {density:g}"
+    return f"rung {rung} ({words}, budget {wanted.budget:g})"
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterable[str]:
+    if indented := [f"  {line}" for line in lines]:
+        yield from ("", title, *indented)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
+    cells = [list(titles), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _readable(config: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
+        for name, value in config.items()
+    )

@@ -1,0 +1,75 @@
+import subprocess
+import sys
+
+import pytest
+
+from proxyhpo.__main__ import main
+from proxyhpo.store import open_store
+
+IDENTITY = {
+    "space": {"lr": {}},
+    "ladder": [{"density": 1, "cost": None, "budget": 1.0}],
+    "direction": "minimize",
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study that is being written."""
+    with open_store(tmp_path / "study.db", IDENTITY) as store:
+        store.append("trial", {"number": 0, "config": {"lr": 0.1}})
+        yield store, tmp_path / "study.db"
+
+
+def test_show_reads_along(study, capsys):
+    store, path = study
+    assert main(["show", str(path)]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith(f"{path}, last written 2")
+    assert "minimize over lr" in first
+    store.append("trial", {"number": 1, "config": {"lr": 0.2}})
+    assert main(["show", str(path), "--top", "3"]) == 0
+    assert capsys.readouterr().out != first
+    store.close()
+    assert main(["show", str(path)]) == 0
+
+
+def test_it_runs_as_a_module(study):
+    command = [sys.executable, "-m", "proxyhpo", "show", str(study[1])]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "rung 0 (density 1, budget 1)" in done.stdout
+
+
+def test_an_error_is_one_line_and_a_status(tmp_path, capsys):
+    assert main(["show", str(tmp_path / "none.db")]) == 1
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert caught.err.startswith("error: cannot read ")
+    assert "No such file" in caught.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["shaw"], ["show"], ["show", "study.db", "--top", "0"]])
+def test_a_command_that_is_none_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m proxyhpo" in capsys.readouterr().err
+
+
+def test_plugins_are_listed_by_group_without_being_imported(capsys, monkeypatch, tmp_path):
+    (tmp_path / "other-2.0.dist-info").mkdir()
+    (tmp_path / "other-2.0.dist-info" / "METADATA").write_text("Name: other\nVersion: 2.0\n")
+    (tmp_path / "other-2.0.dist-info" / "entry_points.txt").write_text(
+        "[proxyhpo.searchers]\ntpe = no_such_module:Searcher\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["plugins"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    start, end = lines.index(["proxyhpo.searchers"]), lines.index(["proxyhpo.evaluators"])
+    claims = [line for line in lines[start:end] if line[0] == "tpe"]
+    assert ["tpe", "no_such_module:Searcher", "(other", "2.0)"] in claims
+    assert len(claims) == 2
+    assert ["proxyhpo.pruners"] in lines[:start]
