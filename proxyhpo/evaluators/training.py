@@ -7,10 +7,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from torch import Tensor
+from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import ProxyEvaluator
@@ -27,6 +28,7 @@ _OPTIONAL = ("budget", "seed")
 _ALLOWED = "a number, or a mapping of names to numbers with a 'value'"
 
 
+@final
 class TrainingEvaluator(ProxyEvaluator):
     """Calls ``train(network, config)``, with ``budget=`` and ``seed=`` if it has such parameters.
 
@@ -65,10 +67,12 @@ class TrainingEvaluator(ProxyEvaluator):
         self._optional = _optional_parameters(train)
 
     @property
+    @override
     def takes_budget(self) -> bool:
         """Whether ``train`` has a parameter ``budget``."""
         return "budget" in self._optional
 
+    @override
     def evaluate(
         self, network: nn.Module, config: Config, *, budget: float, seed: int
     ) -> Iterator[Report]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
+
+from typing_extensions import override
 
 from proxyhpo.transfers import Transfer
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["IdentityTransfer"]
 
 
+@final
 class IdentityTransfer(Transfer):
     """Trains a proxy with the full network's config as it is.
 
@@ -27,7 +30,8 @@ class IdentityTransfer(Transfer):
     {}
     """
 
-    def exponents(self, space: Space, history: History) -> Mapping[str, float]:  # noqa: ARG002 - the interface's arguments
+    @override
+    def exponents(self, space: Space, history: History) -> Mapping[str, float]:
         """No exponents: nothing changes."""
         return {}
 

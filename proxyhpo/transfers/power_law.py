@@ -6,7 +6,9 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
+
+from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.space import Float
@@ -35,6 +37,7 @@ def is_learning_rate(name: str) -> bool:
     return bool(_LEARNING_RATE.fullmatch(name)) and not _LOGARITHM.match(name)
 
 
+@final
 class PowerLawTransfer(Transfer):
     """Multiplies hyperparameters by a power of the width ratio.
 
@@ -75,7 +78,8 @@ class PowerLawTransfer(Transfer):
         }
         self.exponent = _finite("exponent", exponent)
 
-    def exponents(self, space: Space, history: History) -> Mapping[str, float]:  # noqa: ARG002 - the interface's arguments
+    @override
+    def exponents(self, space: Space, history: History) -> Mapping[str, float]:
         """The exponents given by name, and the default one for every other learning rate.
 
         Warns:
