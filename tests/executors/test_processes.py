@@ -1,0 +1,473 @@
+"""Worker processes: what a training does to one costs that training alone."""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import cloudpickle
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import proxyhpo.executors.processes
+from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.executors import Died, Reported
+from proxyhpo.executors.devices import environments
+from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.testing.executors import drain, job, run, work
+from proxyhpo.work import Outcome
+
+# What the workers do is defined here, and they cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+ENDLESS = 10_000
+
+
+def train(network, config):
+    yield {"value": 1.0, "pid": os.getpid()}
+    action, _, argument = config["file"].partition(" ")
+    yield from ACTIONS[action](argument)
+    yield {"value": 2.0, "pid": os.getpid(), "threads": torch.get_num_threads()}
+
+
+def sleep(_):
+    time.sleep(ENDLESS)
+    yield 0.0
+
+
+def chatter(_):
+    while True:
+        yield 0.0
+
+
+def hold_the_interpreter(_):
+    # One call into C that never gives other threads of the process a turn.
+    yield float(sum(range(10**12)))
+
+
+def hold_on(_):
+    while True:
+        with suppress(GeneratorExit):
+            yield 0.0
+            time.sleep(0.01)
+
+
+def die(how):
+    if how == "exit":
+        os._exit(3)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    else:
+        os.kill(os.getpid(), getattr(signal, how))
+    yield 0.0
+
+
+def eat_memory(_):
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + 2**28, hard))
+    try:
+        yield float(torch.ones(2**29).sum())
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def run_out_of_cuda_memory(_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    yield 0.0
+
+
+def fork_and_come_back(_):
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    yield 0.0
+
+
+def leave_a_child(file):
+    child = os.fork()
+    if child == 0:
+        time.sleep(ENDLESS)
+        os._exit(0)
+    Path(file).write_text(str(child), encoding="utf-8")
+    yield 0.0
+
+
+def spoil(_):
+    print("to be seen")  # noqa: T201
+    sys.stdout.close()
+    sys.stderr = None
+    os.close(1)
+    os.chdir("/")
+    yield 0.0
+
+
+def look_around(directory):
+    print("can print")  # noqa: T201
+    print("here too", file=sys.stderr)  # noqa: T201
+    os.write(1, b"and here\n")
+    yield float(Path.cwd() == Path(directory))
+
+
+def load_data(_):
+    data = TensorDataset(torch.arange(8.0))
+    yield sum(float(batch.sum()) for (batch,) in DataLoader(data, batch_size=2, num_workers=2))
+
+
+def ask(_):
+    yield float(input())
+
+
+def see_devices(_):
+    yield float(os.environ["CUDA_VISIBLE_DEVICES"] == "")
+
+
+def note_closing(file):
+    try:
+        while True:
+            time.sleep(0.01)
+            yield 0.0
+    finally:
+        Path(file).write_text("closed", encoding="utf-8")
+
+
+def nothing(_):
+    yield 0.0
+
+
+ACTIONS = {
+    function.__name__: function
+    for function in (
+        sleep, chatter, hold_the_interpreter, hold_on, die, eat_memory, run_out_of_cuda_memory,
+        fork_and_come_back, leave_a_child, spoil, look_around, load_data, ask, see_devices,
+        note_closing, nothing,
+    )
+}  # fmt: skip
+
+
+def does(action, argument=""):
+    return job(file=f"{action} {argument}")
+
+
+@contextmanager
+def started(executor, what=train):
+    executor.start(work(what))
+    try:
+        yield executor
+    finally:
+        executor.shutdown()
+
+
+@pytest.fixture(scope="module")
+def one():
+    """One worker with a short patience, for whatever a test does to it."""
+    with started(ProcessExecutor(1, ahead=0, grace=1.0, devices=["cpu"])) as executor:
+        yield executor
+
+
+def begin(executor, *jobs):
+    """Submits the jobs, waits for a report of each, and returns their workers' process ids."""
+    for each in jobs:
+        executor.submit(each)
+    pids = {}
+    while len(pids) < len(jobs):
+        event = executor.wait_any(60)
+        assert isinstance(event, Reported)
+        if "pid" in event.report.metrics:
+            pids[event.job.key] = int(event.report.metrics["pid"])
+    return list(pids.values())
+
+
+def is_alive(pid):
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")")[1].split()[0] != "Z"
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(*pids, seconds=20):
+    end = time.monotonic() + seconds
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < end, "a process lives on"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("SIGKILL", "the worker was killed by SIGKILL (out of memory, perhaps)"),
+        ("SIGTERM", "the worker was killed by SIGTERM"),
+        ("segfault", "the worker was killed by SIGSEGV"),
+        ("exit", "the worker exited with code 3"),
+    ],
+)
+def test_a_worker_that_dies_is_named_and_replaced(one, how, reason):
+    died, after = run(one, does("die", how), does("nothing"))
+    assert isinstance(died, Died)
+    assert died.reason == reason
+    assert 0 <= died.seconds < 60
+    assert after.value == 2.0
+
+
+def test_a_worker_that_dies_between_two_jobs_is_not_missed(one):
+    (before,) = run(one, does("nothing"))
+    os.kill(int(before.metrics["pid"]), signal.SIGKILL)
+    (after,) = run(one, does("nothing"))
+    assert after.value == 2.0
+    assert after.metrics["pid"] != before.metrics["pid"]
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("eat_memory", "memory"),
+        ("run_out_of_cuda_memory", "CUDA out of memory"),
+        ("ask", "EOFError"),
+    ],
+)
+def test_what_only_raises_costs_no_worker(one, action, reason):
+    failed, after = run(one, does(action), does("nothing"))
+    assert isinstance(failed, Outcome)
+    assert failed.value is None
+    assert reason in failed.reason
+    assert after.value == 2.0
+
+
+def test_a_worker_is_warm_and_has_one_thread(one):
+    first, second = run(one, does("nothing"), does("nothing"))
+    assert first.metrics["pid"] == second.metrics["pid"] != os.getpid()
+    assert first.metrics["threads"] == 1
+
+
+def test_a_worker_sees_only_its_device(one):
+    (outcome,) = run(one, does("see_devices"))
+    assert outcome.reports == (1.0, 1.0, 2.0)
+
+
+def test_what_a_training_spoils_is_put_back(capfd):
+    with started(ProcessExecutor(1)) as executor:
+        spoiled, after = run(executor, does("spoil"), does("look_around", Path.cwd()))
+    assert spoiled.reports == (1.0, 0.0, 2.0)
+    assert after.reports == (1.0, 1.0, 2.0)
+    assert spoiled.metrics["pid"] == after.metrics["pid"]
+    printed = capfd.readouterr()
+    assert printed.out == "to be seen\ncan print\nand here\n"
+    assert "here too" in printed.err
+
+
+def test_a_child_that_comes_out_of_the_training_says_nothing(one):
+    first, second = run(one, does("fork_and_come_back"), does("nothing"))
+    assert first.reports == second.reports == (1.0, 0.0, 2.0)
+    assert first.metrics["pid"] == second.metrics["pid"]
+
+
+def test_data_loaders_have_workers_of_their_own(one):
+    (outcome,) = run(one, does("load_data"))
+    assert outcome.reports == (1.0, 28.0, 2.0)
+
+
+def test_a_training_that_yields_after_being_closed_costs_no_worker(one):
+    stubborn = does("hold_on")
+    (pid,) = begin(one, stubborn)
+    one.stop(stubborn)
+    (after,) = run(one, does("nothing"))
+    assert after.metrics["pid"] == pid
+
+
+def test_a_training_that_does_not_stop_is_killed_in_silence(one):
+    deaf = does("sleep")
+    (pid,) = begin(one, deaf)
+    one.stop(deaf)
+    other = does("nothing")
+    one.submit(other)
+    assert {event.job.key for event in drain(one)} == {other.key}
+    wait_until_gone(pid)
+
+
+def test_ctrl_c_is_for_the_study_alone(one, tmp_path):
+    long = does("note_closing", tmp_path / "file")
+    (pid,) = begin(one, long)
+    os.kill(pid, signal.SIGINT)
+    for _ in range(5):
+        assert isinstance(one.wait_any(60), Reported)
+    one.stop(long)
+    assert one.wait_any(60) is None
+
+
+def test_waiting_has_an_end(one):
+    slow = does("sleep")
+    begin(one, slow)
+    assert one.wait_any(0) is None
+    assert one.wait_any(0.05) is None
+    one.stop(slow)
+
+
+def test_a_training_that_takes_too_long_is_killed():
+    with started(ProcessExecutor(3, trial_timeout=0.5)) as executor:
+        hung = [does("sleep"), does("chatter"), does("hold_the_interpreter")]
+        *late, after = run(executor, *hung, does("nothing"))
+    for died in late:
+        assert isinstance(died, Died)
+        assert died.reason == "timed out after 0.5 s"
+        assert 0.5 <= died.seconds < 60
+    assert after.value == 2.0
+
+
+def test_shutdown_closes_what_listens_and_kills_the_rest(tmp_path):
+    executor = ProcessExecutor(3, grace=1.0)
+    with started(executor):
+        pids = begin(
+            executor,
+            does("note_closing", tmp_path / "closed"),
+            does("sleep"),
+            does("leave_a_child", tmp_path / "child"),
+        )
+        while not (tmp_path / "child").exists():
+            assert executor.wait_any(60) is not None
+    child = int((tmp_path / "child").read_text(encoding="utf-8"))
+    wait_until_gone(*pids, child)
+    assert (tmp_path / "closed").read_text(encoding="utf-8") == "closed"
+
+
+def test_a_job_can_be_stopped_before_its_worker_is_up():
+    with started(ProcessExecutor(1)) as executor:
+        early, other = does("sleep"), does("nothing")
+        executor.submit(early)
+        executor.stop(early)
+        executor.submit(other)
+        assert {event.job.key for event in drain(executor)} == {other.key}
+
+
+def test_work_that_cannot_travel_is_refused_and_named():
+    lock = __import__("threading").Lock()
+
+    def locked(network, config):
+        with lock:
+            yield 1.0
+
+    with (
+        started(ProcessExecutor(1), locked) as executor,
+        pytest.raises(ArgumentError, match=r"evaluator \(TrainingEvaluator\) cannot be sent"),
+    ):
+        executor.submit(does("nothing"))
+
+
+class Loads:
+    """Calls a function where it is loaded."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+    def __call__(self, network, config):
+        yield 1.0
+
+
+def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
+    absent = Loads(__import__, "no_such_module_anywhere")
+    with started(ProcessExecutor(1), absent) as executor:
+        executor.submit(does("nothing"))
+        with pytest.raises(ExecutorError, match="no_such_module_anywhere"):
+            executor.wait_any(60)
+
+
+def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
+    monkeypatch.setattr(proxyhpo.executors.processes, "STARTS_TO_GIVE_UP", 2)
+    with started(ProcessExecutor(1), Loads(os._exit, 9)) as executor:
+        executor.submit(does("nothing"))
+        with pytest.raises(ExecutorError, match=r"2 workers in a row .* exited with code 9"):
+            executor.wait_any(60)
+
+
+SCRIPT = """
+    # A script without `if __name__ == "__main__"`, whose functions use what it defines.
+    import os, sys, time
+    import torch
+    from proxyhpo.evaluators.training import TrainingEvaluator
+    from proxyhpo.executors.processes import ProcessExecutor
+    from proxyhpo.testing.executors import job, work
+
+    OFFSET = torch.tensor(40.0)
+
+    def train(network, config):
+        if os.fork() == 0:
+            time.sleep(1000)
+        yield {"value": OFFSET + 2, "pid": os.getpid()}
+        time.sleep(1000)
+
+    executor = ProcessExecutor(2)
+    executor.start(work(train))
+    for _ in range(2):
+        executor.submit(job())
+    for _ in range(2):
+        report = executor.wait_any().report
+        print(int(report.value), int(report.metrics["pid"]), flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_workers_and_their_children_end_with_a_study_that_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as study:
+        lines = [study.stdout.readline().split() for _ in range(2)]
+        assert [value for value, _ in lines] == ["42", "42"]
+        workers = [int(pid) for _, pid in lines]
+        family = [*workers, *(child for pid in workers for child in children(pid))]
+        assert len(family) == 4
+        study.kill()
+        wait_until_gone(*family)
+
+
+def children(pid):
+    return map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "workers must be a whole number >= 1, got 0"),
+        ({"workers": True}, "workers must be a whole number"),
+        ({"threads": 1.5}, "threads must be a whole number >= 1, got 1.5"),
+        ({"ahead": -1}, "ahead must be a whole number >= 0, got -1"),
+        ({"trial_timeout": 0}, "trial_timeout must be a number of seconds > 0, got 0"),
+        ({"grace": "1"}, "grace must be a number of seconds > 0, got '1'"),
+        ({"devices": "cuda:0"}, "devices must be a list"),
+        ({"devices": []}, "devices must be a list|workers must be"),
+        ({"devices": ["gpu"]}, "devices: 'gpu' is none of 'cpu' and the 0 CUDA devices"),
+        ({"workers": 1, "devices": ["cpu", "cpu"]}, "of at most one for each of the 1 workers"),
+    ],
+)
+def test_arguments_are_checked_at_once(arguments, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ArgumentError, match=message):
+        ProcessExecutor(**arguments)
+
+
+def test_capacity_counts_what_runs_and_what_waits():
+    assert ProcessExecutor().capacity == 3
+    assert ProcessExecutor(4, ahead=0).capacity == 4
+    assert ProcessExecutor(devices=["cpu"] * 3).capacity == 4
+
+
+def test_devices_are_shared_out_and_counted_as_the_study_sees_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    seen = environments(["cuda:0", "cuda:1"], workers=3)
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-7f")
+    seen = environments(["cuda:1", "cuda:0"], workers=2)
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["GPU-7f", "5"]
+    with pytest.raises(ArgumentError, match="'cuda:2' is none of"):
+        environments(["cuda:2"], workers=1)
