@@ -63,6 +63,8 @@ class ByWidthPruner(Pruner):
             seed_everything(int(torch.randint(2**62, (), generator=generator)))
             narrow = self._build(density)
         _check(narrow, unwrapped(network), density)
+        for name, parameter in unwrapped(network).named_parameters():
+            narrow.get_parameter(name).requires_grad_(parameter.requires_grad)
         if density == 1:
             narrow.load_state_dict(unwrapped(network).state_dict())
         return Pruned(narrow.train(network.training), from_scratch=True)

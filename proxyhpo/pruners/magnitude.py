@@ -82,32 +82,35 @@ class MagnitudePruner(Pruner):
                 f"{type(network).__name__} has no weight matrix besides its head "
                 f"({', '.join(sorted(heads)) or 'none found'}), so there is nothing to mask"
             )
-        scores = {name: _score(weight, generator) for name, weight in inner.items()}
-        if self.scope == "layer":
-            kept = {name: _top(score, density) for name, score in scores.items()}
-        else:
-            kept = _top_of_all(scores, density)
+        kept = self._kept(inner, density, generator)
         devices = {name: weight.device for name, weight in inner.items()}
         hold_at_zero(network, {name: ~mask.to(devices[name]) for name, mask in kept.items()})
         return Pruned(network, skipped=[(name, "head") for name in matrices if name in heads])
 
-
-def _score(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """The magnitudes; of a constant matrix, which has no smaller ones, random numbers like them."""
-    magnitudes = weight.detach().abs().float().cpu()
-    if not is_constant(magnitudes):
-        return magnitudes
-    return magnitudes.mean() * torch.rand(weight.shape, generator=generator)
+    def _kept(
+        self, weights: Mapping[str, Tensor], density: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Name → True where a weight is kept."""
+        magnitudes = {name: w.detach().abs().float().cpu() for name, w in weights.items()}
+        constant = {name for name, magnitude in magnitudes.items() if is_constant(magnitude)}
+        for name in sorted(constant):  # in one order, so that equal generators do the same
+            magnitudes[name] = torch.rand(magnitudes[name].shape, generator=generator)
+        kept = {name: _top(magnitude, density) for name, magnitude in magnitudes.items()}
+        if self.scope == "global":
+            kept |= _top_of_all({n: m for n, m in magnitudes.items() if n not in constant}, density)
+        return kept
 
 
 def _top(score: Tensor, density: float) -> Tensor:
     """True for the ``density`` highest; at least one."""
     kept = torch.zeros(score.numel(), dtype=torch.bool)
-    kept[score.flatten().topk(max(1, round(density * score.numel()))).indices] = True
+    kept[score.flatten().topk(max(1, round(density * score.numel())), sorted=False).indices] = True
     return kept.reshape(score.shape)
 
 
 def _top_of_all(scores: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+    if not scores:
+        return {}
     safe = [
         score.masked_fill(_top(score, density * _FLOOR), torch.inf).flatten()
         for score in scores.values()
