@@ -128,22 +128,18 @@ def test_without_a_write_ahead_log_it_works_as_well(path, monkeypatch):
 
 
 def test_a_file_system_that_refuses_the_log_gets_none(path):
-    class Refusing:
+    class Refusing(sqlite3.Connection):
         """A connection on a file system that cannot share memory."""
 
-        def __init__(self):
-            self.asked = []
-
-        def execute(self, statement):
-            self.asked.append(statement)
+        def execute(self, statement, *arguments):
             if "WAL" in statement:
                 raise sqlite3.OperationalError("locking protocol")
-            return sqlite3.connect(":memory:").execute(statement)
+            return super().execute(statement, *arguments)
 
-    connection = Refusing()
-    with pytest.warns(ResourceWarning) if sys.version_info >= (3, 13) else contextlib.nullcontext():
+    with contextlib.closing(sqlite3.connect(path, factory=Refusing)) as connection:
         journal._set_durability(connection, wal=True)
-    assert connection.asked[-2:] == ["PRAGMA journal_mode = DELETE", "PRAGMA synchronous = FULL"]
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="only Linux tells")
