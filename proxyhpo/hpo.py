@@ -355,9 +355,9 @@ class ProxyHPO:
     def _result(self, study: Study, *, interrupted: bool = False) -> Result:
         assert self._store is not None, "a study has a store"
         weights: Mapping[str, Tensor] | StoreError = {}
-        if study.best is not None:
+        if study.state.best is not None:
             try:
-                weights = self._store.load_weights(weights_name(study.best))
+                weights = self._store.load_weights(weights_name(study.state.best))
             except StoreError as error:  # trained elsewhere, or deleted: the result still stands
                 weights = error
 
@@ -375,8 +375,8 @@ class ProxyHPO:
             history=study.history,
             ladder=study.parts.ladder,
             direction=study.parts.direction,
-            best=study.best,
-            search_seconds=study.search_seconds,
+            best=study.state.best,
+            search_seconds=study.state.search_seconds,
             interrupted=interrupted,
             make_network=make_network,
         )

@@ -35,7 +35,7 @@ class ProgressBar:
         """Moves on by one run."""
         rung = self._study.parts.ladder[record.rung]
         self._bar.set_description(f"density {self._study.open(record.rung).density:g}")
-        best = self._study.best
+        best = self._study.state.best
         if rung.is_base and best is not None:
             self._bar.set_postfix_str(f"best {best.value:.4g}")
         self._bar.update()

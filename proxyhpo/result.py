@@ -143,7 +143,7 @@ class Result:
                 str(record.trial),
                 f"{self.openings[record.rung].density:g}",
                 f"{record.value:.6g}",
-                _readable(record.config),
+                readable(record.config),
             )
             for rung in reversed(range(len(self.ladder)))
             for record in self.leaderboard(rung)[:5]
@@ -156,7 +156,7 @@ class Result:
             lines.append("  the full network has not been trained: see leaderboard(0) and climb()")
         else:
             lines.append(f"  best value {self.best_value:.6g} on the full network with")
-            lines.append(f"  {_readable(self.best_config)}")
+            lines.append(f"  {readable(self.best_config)}")
         lines.extend(f"  {line}" for line in str(self.cost).splitlines())
         lines.extend(f"  {agreement}" for agreement in self.agreement)
         for opening in self.history.openings.values():
@@ -171,7 +171,8 @@ class Result:
         return lines
 
 
-def _readable(config: Mapping[str, Any]) -> str:
+def readable(config: Mapping[str, Any]) -> str:
+    """A config in a line."""
     return ", ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
         for name, value in config.items()

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from proxyhpo.errors import StoreError
-from proxyhpo.records import History, Opening, Record, Rung
-from proxyhpo.result import Result
+from proxyhpo.records import Record, Rung
+from proxyhpo.result import Result, readable
+from proxyhpo.state import State
 
 __all__ = ["show"]
 
@@ -26,7 +27,7 @@ def show(identity: Mapping[str, Any], events: Events, *, top: int = 5) -> str:
         StoreError: if the events are not those of a study.
     """
     try:
-        text = "\n".join(_lines(identity, list(events), top))
+        text = "\n".join(_lines(identity, events, top))
     # A file from others may hold anything under any name. (ArgumentError is a ValueError.)
     except (
         ArithmeticError,
@@ -44,9 +45,11 @@ def show(identity: Mapping[str, Any], events: Events, *, top: int = 5) -> str:
 
 
 def _lines(identity: Mapping[str, Any], events: Events, top: int) -> Iterable[str]:
-    result = _result(identity, events)
+    ladder = [Rung(**rung) for rung in identity["ladder"]]
+    state = State.replay(len(ladder), events)
+    result = _result(identity, state, ladder)
     yield from _head(identity)
-    yield from _section("Progress", _progress(result, _entered(events, len(result.ladder))))
+    yield from _section("Progress", _progress(result, [len(trials) for trials in state.entered]))
     for rung in reversed(range(len(result.ladder))):
         if best := result.leaderboard(rung)[:top]:
             yield from _section(f"Best at {_place(result, rung)}", _leaderboard(best))
@@ -57,22 +60,13 @@ def _lines(identity: Mapping[str, Any], events: Events, top: int) -> Iterable[st
     yield from _section("Trust", map(str, result.agreement))
 
 
-def _result(identity: Mapping[str, Any], events: Events) -> Result:
-    history, search_seconds = History(), 0.0
-    for kind, body in events:
-        if kind == "trial":
-            history.add_trial(dict(body["config"]))
-            search_seconds += body.get("seconds", 0.0)
-        elif kind == "opening":
-            history.add_opening(Opening.from_json(body))
-        elif kind == "record":
-            history.add_record(Record.from_json(body))
+def _result(identity: Mapping[str, Any], state: State, ladder: Sequence[Rung]) -> Result:
     return Result(
-        history=history,
-        ladder=[Rung(**rung) for rung in identity["ladder"]],
+        history=state.history,
+        ladder=ladder,
         direction=identity["direction"],
-        best=None,
-        search_seconds=search_seconds,
+        best=state.best,
+        search_seconds=state.search_seconds,
         interrupted=False,
         make_network=_no_network,
     )
@@ -80,17 +74,6 @@ def _result(identity: Mapping[str, Any], events: Events) -> Result:
 
 def _no_network(record: Record) -> NoReturn:
     raise StoreError(f"a stored study alone cannot build the network of trial {record.trial}")
-
-
-def _entered(events: Events, n_rungs: int) -> list[int]:
-    """How many trials have entered each rung."""
-    entered: list[set[int]] = [set() for _ in range(n_rungs)]
-    for kind, body in events:
-        if kind == "trial":
-            entered[0].add(body["number"])
-        elif kind == "promotion":
-            entered[body["rung"]].add(body["trial"])
-    return [len(trials) for trials in entered]
 
 
 def _head(identity: Mapping[str, Any]) -> Iterable[str]:
@@ -113,7 +96,7 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
 
 def _leaderboard(records: Sequence[Record]) -> Iterable[str]:
     rows = [
-        [record.trial, f"{record.value:.6g}", f"{record.seconds:.1f}", _readable(record.config)]
+        [record.trial, f"{record.value:.6g}", f"{record.seconds:.1f}", readable(record.config)]
         for record in records
     ]
     return _table(["trial", "value", "seconds", "config"], rows)
@@ -121,7 +104,7 @@ def _leaderboard(records: Sequence[Record]) -> Iterable[str]:
 
 def _failures(records: Sequence[Record]) -> Iterable[str]:
     rows = [
-        [record.trial, record.rung, record.reason, _readable(record.config)] for record in records
+        [record.trial, record.rung, record.reason, readable(record.config)] for record in records
     ]
     return _table(["trial", "rung", "reason", "config"], rows)
 
@@ -143,10 +126,3 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _readable(config: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
-        for name, value in config.items()
-    )

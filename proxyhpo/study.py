@@ -16,10 +16,11 @@ import numpy as np
 
 from proxyhpo.ladder import places, promotable
 from proxyhpo.proxy import NetworkFactory, density_for_cost
-from proxyhpo.records import Config, History, Opening, Record, Rung
+from proxyhpo.records import Config, Opening, Record, Rung
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
+from proxyhpo.state import State
 from proxyhpo.store import Store
 from proxyhpo.transfers import Transfer, transferred
 from proxyhpo.work import Job, Outcome
@@ -53,32 +54,17 @@ class Study:
 
     def __init__(self, parts: Parts, store: Store, enqueued: Iterable[Config] = ()) -> None:
         self.parts = parts
-        self.history = History()
-        self.search_seconds = 0.0
+        self.state = State.replay(len(parts.ladder), store.events())
+        self.history = self.state.history
         self._store = store
         self._enqueued = deque(enqueued)
-        self._entered: list[dict[int, None]] = [{} for _ in parts.ladder]
-        self._ended: list[dict[int, Record]] = [{} for _ in parts.ladder]
-        self._best: Record | None = None
+        self._unfinished = deque(self.state.unfinished)
         self._exhausted = False
-        for kind, body in store.events():
-            self._apply(kind, body)
-        self._unfinished = deque(
-            (trial, rung)
-            for rung, entered in enumerate(self._entered)
-            for trial in entered
-            if trial not in self._ended[rung]
-        )
 
     @property
     def top(self) -> int:
         """The index of the last rung, the full network."""
         return len(self.parts.ladder) - 1
-
-    @property
-    def best(self) -> Record | None:
-        """The best training of the full network so far."""
-        return self._best
 
     def enqueue(self, config: Config) -> None:
         """Puts a config before what the searcher proposes, unless it has been tried already."""
@@ -116,12 +102,12 @@ class Study:
             reason=outcome.reason,
             traceback=outcome.traceback,
         )
-        previous = self._best
-        if outcome.weights is not None and self._is_better(record):
+        previous = self.state.best
+        if outcome.weights is not None and self.state.is_better(record):
             # Before the record: what the record says is there, is there.
             self._store.save_weights(weights_name(record), outcome.weights)
         self._write("record", record.to_json())
-        if previous is not None and self._best is not previous:
+        if previous is not None and self.state.best is not previous:
             self._store.drop_weights(weights_name(previous))
         return record
 
@@ -160,7 +146,7 @@ class Study:
 
     def predicted_climb_seconds(self) -> float:
         """What the rungs above the first will cost, told from the trainings at rung 0."""
-        runs = [record.seconds for record in self._ended[0].values() if record.seconds > 0]
+        runs = [record.seconds for record in self.state.ended[0].values() if record.seconds > 0]
         if not runs or not self.top:
             return 0.0
         mean = sum(runs) / len(runs)
@@ -232,16 +218,19 @@ class Study:
         if below == float("inf"):
             return []
         return promotable(
-            self._ended[rung - 1], int(below), self._places(rung), self._entered[rung].keys()
+            self.state.ended[rung - 1],
+            int(below),
+            self._places(rung),
+            self.state.entered[rung].keys(),
         )
 
     def _places(self, rung: int) -> int:
-        failures = sum(record.state == "failed" for record in self._ended[rung].values())
+        failures = sum(record.state == "failed" for record in self.state.ended[rung].values())
         return places(self.parts.ladder[rung - 1].keep or 0, failures)
 
     def _outstanding(self, rung: int, n_trials: float) -> float:
         """How many trials may yet end at a rung: those that run, and those still to come."""
-        entered, ended = self._entered[rung], self._ended[rung]
+        entered, ended = self.state.entered[rung], self.state.ended[rung]
         running = len(entered) - len(ended)
         if rung == 0:
             to_come = 0.0 if self._exhausted else max(0.0, n_trials - len(entered))
@@ -253,27 +242,7 @@ class Study:
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
         self._store.append(kind, body)
-        self._apply(kind, body)
-
-    def _apply(self, kind: str, body: Mapping[str, Any]) -> None:
-        if kind == "trial":
-            self._entered[0][self.history.add_trial(dict(body["config"]))] = None
-            self.search_seconds += body.get("seconds", 0.0)
-        elif kind == "opening":
-            self.history.add_opening(Opening.from_json(body))
-        elif kind == "promotion":
-            self._entered[body["rung"]][body["trial"]] = None
-        elif kind == "record":
-            record = Record.from_json(body)
-            self.history.add_record(record)
-            self._ended[record.rung][record.trial] = record
-            if self._is_better(record):
-                self._best = record
-
-    def _is_better(self, record: Record) -> bool:
-        if record.rung != self.top or record.state != "finished" or record.loss is None:
-            return False
-        return self._best is None or record.loss < (self._best.loss or 0.0)
+        self.state.apply(kind, body)
 
 
 def weights_name(record: Record) -> str:

@@ -1,0 +1,102 @@
+"""What a study knows: a fold over its events, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from typing_extensions import Self
+
+from proxyhpo.errors import StoreError
+from proxyhpo.records import History, Opening, Record
+
+__all__ = ["State"]
+
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,  # ArgumentError is one
+)
+
+
+class State:
+    """Trials, training runs, and who has climbed where.
+
+    Args:
+        n_rungs: of the ladder.
+    """
+
+    def __init__(self, n_rungs: int) -> None:
+        self.history = History()
+        self.entered: list[dict[int, None]] = [{} for _ in range(n_rungs)]
+        """Of each rung, the trials that have entered it, in order."""
+        self.ended: list[dict[int, Record]] = [{} for _ in range(n_rungs)]
+        """Of each rung, the record of every trial that has ended there."""
+        self.best: Record | None = None
+        """The best training of the full network."""
+        self.search_seconds = 0.0
+
+    @classmethod
+    def replay(cls, n_rungs: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> Self:
+        """The state after these events.
+
+        Raises:
+            StoreError: if they are not those of a study with so many rungs.
+        """
+        state = cls(n_rungs)
+        try:
+            for kind, body in events:
+                state.apply(kind, body)
+        except _MALFORMED as error:  # a file from others may hold anything under any name
+            raise StoreError(
+                f"the store holds no events of a study: {type(error).__name__}: {error}"
+            ) from error
+        return state
+
+    @property
+    def unfinished(self) -> list[tuple[int, int]]:
+        """The (trial, rung) of every training that was begun and has not ended."""
+        return [
+            (trial, rung)
+            for rung, entered in enumerate(self.entered)
+            for trial in entered
+            if trial not in self.ended[rung]
+        ]
+
+    def apply(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Moves on by an event; kinds that are not the study's business are passed over."""
+        if kind == "trial":
+            self.entered[0][self.history.add_trial(dict(body["config"]))] = None
+            self.search_seconds += float(body.get("seconds", 0.0))
+        elif kind == "opening":
+            opening = Opening.from_json(body)
+            self._check("rung", opening.rung, len(self.ended))
+            self.history.add_opening(opening)
+        elif kind == "promotion":
+            self._check("rung", body["rung"], len(self.ended))
+            self._check("trial", body["trial"], len(self.history.trials))
+            self.entered[body["rung"]][body["trial"]] = None
+        elif kind == "record":
+            self._add(Record.from_json(body))
+
+    def is_better(self, record: Record) -> bool:
+        """Whether this run of the full network is better than any before it."""
+        if record.rung != len(self.ended) - 1 or record.state != "finished" or record.loss is None:
+            return False
+        return self.best is None or self.best.loss is None or record.loss < self.best.loss
+
+    def _add(self, record: Record) -> None:
+        self._check("rung", record.rung, len(self.ended))
+        self._check("trial", record.trial, len(self.history.trials))
+        if self.is_better(record):
+            self.best = record
+        self.history.add_record(record)
+        self.ended[record.rung][record.trial] = record
+
+    @staticmethod
+    def _check(what: str, number: object, limit: int) -> None:
+        if not isinstance(number, int) or not 0 <= number < limit:
+            raise ValueError(f"there is no {what} {number!r:.80}")
