@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.seeding import preserved_random_state, seed_everything
 
 __all__ = ["Build", "Builder", "is_constant", "unwrapped"]
@@ -77,12 +78,19 @@ class Builder:
 
         Raises:
             ArgumentError: if what was made is not a network.
+            UnsupportedNetworkError: for lazy modules that have not run yet.
         """
         network = self._call(*self._takes.arguments(config), **self._takes.keywords(config, width))
         if not isinstance(network, nn.Module):
             raise ArgumentError(
                 f"build must return an nn.Module, it returned {type(network).__name__}"
             )
+        for name, parameter in network.named_parameters():
+            if is_lazy(parameter):
+                raise UnsupportedNetworkError(
+                    f"build returned a network whose parameter {name!r} has no shape yet, since "
+                    "its module is a lazy one: run it once on a batch before returning it"
+                )
         return network
 
     def seeded(self, config: Mapping[str, Any], seed: int) -> nn.Module:

@@ -63,7 +63,7 @@ def forward(network: nn.Module, inputs: Inputs) -> Forward:
     120
     """
     try:
-        with torch.device("meta"):
+        with preserved_random_state(), torch.device("meta"):
             return _counted(skeleton(network), on_meta(inputs))
     except Exception as error:  # noqa: BLE001 - a forward that looks at values may raise anything
         without_values = error

@@ -248,12 +248,13 @@ def density_for_cost(
     if by not in ("time", "flops"):
         raise unknown_name("kind of cost", by, ["time", "flops"])
     base = factory.measured(config, density=1.0, seed=seed)
+    aim = math.log(cost * _cost(base, by))
     best, best_distance = base, -math.log(cost)
     low, high = math.log(_LOWEST_DENSITY), 0.0
     for _ in range(_BUILDS if cost < 1 else 0):
         middle = (low + high) / 2
         proxy = factory.measured(config, density=math.exp(middle), seed=seed)
-        error = math.log(_cost(proxy, by) / _cost(base, by)) - math.log(cost)
+        error = math.log(_cost(proxy, by)) - aim
         if abs(error) < best_distance:
             best, best_distance = proxy, abs(error)
         low, high = (low, middle) if error > 0 else (middle, high)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from proxyhpo.building import Builder, is_constant, unwrapped
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 
 
 def new():
@@ -95,6 +95,21 @@ def test_pretrained_is_checked():
 def test_what_is_no_network_is_refused():
     with pytest.raises(ArgumentError, match="Module, it returned str"):
         Builder(lambda: "network").build({})
+
+
+def test_a_lazy_network_is_refused_until_it_has_run():
+    def build():
+        return nn.Sequential(nn.LazyLinear(3))
+
+    with pytest.raises(UnsupportedNetworkError, match=r"'0.weight' has no shape yet"):
+        Builder(build).shapes({})
+
+    def run_once():
+        network = build()
+        network(torch.zeros(1, 2))
+        return network
+
+    assert Builder(run_once).shapes({})["0.weight"] == (3, 2)
 
 
 def test_a_network_is_copied():

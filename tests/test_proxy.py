@@ -1,0 +1,393 @@
+import copy
+import random
+import warnings
+from itertools import pairwise
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import proxy as proxies
+from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
+from proxyhpo.proxy import NetworkFactory, Proxy, density_for_cost, weak_saving
+from proxyhpo.pruners import Pruned, Pruner
+from proxyhpo.pruners.by_width import ByWidthPruner
+from proxyhpo.pruners.magnitude import MagnitudePruner
+
+INPUTS = torch.zeros(16, 6)
+
+
+def build():
+    return nn.Sequential(
+        nn.Linear(6, 64), nn.Tanh(), nn.Linear(64, 64), nn.Dropout(0.5), nn.Linear(64, 3)
+    )
+
+
+class Random(Pruner):
+    """Keeps random hidden features of an MLP; what the tests need, and no more."""
+
+    def __init__(self, rounding=1):
+        self.rounding = rounding
+
+    def prune(self, network, example_inputs, *, density, generator):
+        network = copy.deepcopy(network)
+        layers = [module for module in network if isinstance(module, nn.Linear)]
+        for layer, after in pairwise(layers):
+            n = len(layer.weight)
+            many = max(1, round(n * density / self.rounding)) * self.rounding
+            kept = torch.randperm(n, generator=generator)[:many].sort().values
+            layer.weight = nn.Parameter(layer.weight.detach()[kept])
+            layer.bias = nn.Parameter(layer.bias.detach()[kept])
+            after.weight = nn.Parameter(after.weight.detach()[:, kept])
+        return Pruned(network, skipped=[("4", "head")])
+
+
+def seed(*numbers):
+    return np.random.SeedSequence(numbers or [1])
+
+
+def factory(build=build, pruner=None, inputs=INPUTS, **options):
+    return NetworkFactory(build, pruner or Random(), inputs, **options)
+
+
+def states_equal(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class TestNetwork:
+    def test_density_1_is_what_build_returns(self):
+        network = factory(pruner=None).network({}, density=1, seed=seed())
+        assert [p.shape for p in network.parameters()] == [p.shape for p in build().parameters()]
+        wrapped = factory(lambda: nn.DataParallel(build())).network({}, density=1, seed=seed())
+        assert isinstance(wrapped, nn.DataParallel)
+
+    @pytest.mark.parametrize("density", [1, 0.5])
+    def test_equal_arguments_give_equal_networks_other_seeds_others(self, density):
+        made = factory()
+        one, two = (made.network({}, density=density, seed=seed(3)) for _ in range(2))
+        other = made.network({}, density=density, seed=seed(4))
+        assert states_equal(one, two)
+        assert not states_equal(one, other)
+        assert states_equal(one, factory().network({}, density=density, seed=seed(3)))
+
+    def test_a_seed_can_be_used_again(self):
+        made, source = factory(), seed(3)
+        one, two = (made.network({}, density=0.5, seed=source) for _ in range(2))
+        assert states_equal(one, two)
+
+    def test_nothing_is_shared_between_networks(self):
+        made = factory()
+        one = made.network({}, density=1, seed=seed())
+        two = made.network({}, density=1, seed=seed())
+        nn.init.zeros_(one[0].weight)
+        assert two[0].weight.any()
+
+    def test_the_callers_random_states_are_put_back(self):
+        state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+        made = factory()
+        made.network({}, density=0.5, seed=seed())
+        made.measured({}, density=0.5, seed=seed())
+        made.pretrained_parameters({})
+        made.shapes({})
+        assert torch.equal(state[0], torch.get_rng_state())
+        assert state[1] == random.getstate()
+        assert (state[2] == np.random.get_state()[1]).all()
+
+    def test_build_gets_the_config(self):
+        made = factory(
+            lambda config: nn.Sequential(nn.Linear(6, config["n"]), nn.Linear(config["n"], 2))
+        )
+        assert made.network({"n": 20}, density=0.5, seed=seed())[0].out_features == 20
+        assert len(made.network({"n": 20}, density=0.5, seed=seed())[0].weight) == 10
+
+    def test_new_weights_are_rescaled(self):
+        made = factory()
+        full = made.network({}, density=1, seed=seed())
+        proxy = made.network({}, density=0.25, seed=seed())
+        rms = [float(n[2].weight.detach().square().mean()) for n in (full, proxy)]
+        assert rms[1] == pytest.approx(4 * rms[0], rel=1e-3)
+
+    def test_pretrained_weights_are_inherited_and_a_new_head_is_rescaled(self):
+        body = build()
+
+        def build_on_body():
+            network = copy.deepcopy(body)
+            network[4] = nn.Linear(64, 3)
+            return network
+
+        made = factory(build_on_body)
+        assert made.pretrained_parameters({}) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+        full = made.network({}, density=1, seed=seed())
+        proxy = made.network({}, density=0.5, seed=seed())
+        inherited = set(body[2].weight.flatten().tolist())
+        assert set(proxy[2].weight.flatten().tolist()) <= inherited
+        rms = [float(n[4].weight.detach().square().mean()) for n in (full, proxy)]
+        assert rms[1] == pytest.approx(2 * rms[0], rel=1e-3)
+
+    @pytest.mark.parametrize("pretrained", [True, False])
+    def test_a_network_that_was_given_is_copied(self, pretrained):
+        network = build()
+        made = factory(network, pretrained=pretrained)
+        proxy = made.network({}, density=0.5, seed=seed())
+        weights = set(network[2].weight.flatten().tolist())
+        assert (set(proxy[2].weight.flatten().tolist()) <= weights) == pretrained
+        assert states_equal(made.network({}, density=1, seed=seed()), network)
+
+    @pytest.mark.parametrize("density", [0, -1, 1.5, float("nan"), True])
+    def test_density_is_checked(self, density):
+        with pytest.raises(ArgumentError, match=r"density must be in \(0, 1\]"):
+            factory().network({}, density=density, seed=seed())
+
+    def test_a_constructor_that_seeds_itself_must_say_what_is_pretrained(self):
+        def seeded():
+            torch.manual_seed(0)
+            return build()
+
+        made = factory(seeded)
+        made.network({}, density=1, seed=seed())
+        with pytest.raises(ArgumentError, match="build seeds torch's random state itself"):
+            made.network({}, density=0.5, seed=seed())
+
+    def test_a_pruner_that_reads_torchs_state_still_repeats(self):
+        class Careless(Random):
+            def prune(self, network, example_inputs, *, density, generator):
+                other = torch.Generator().manual_seed(int(torch.randint(9**9, ())))
+                return super().prune(network, example_inputs, density=density, generator=other)
+
+        one, two = (
+            factory(pruner=Careless()).network({}, density=0.5, seed=seed()) for _ in range(2)
+        )
+        assert states_equal(one, two)
+
+    def test_it_travels_to_workers(self):
+        made = factory()
+        made.pretrained_parameters({})
+        travelled = cloudpickle.loads(cloudpickle.dumps(made))
+        one, two = (m.network({}, density=0.5, seed=seed()) for m in (made, travelled))
+        assert states_equal(one, two)
+
+    def test_masks_hold_after_rescaling(self):
+        proxy = factory(pruner=MagnitudePruner()).network({}, density=0.3, seed=seed())
+        away = dict(proxy.named_buffers())["2.weight_proxyhpo_away"]
+        assert not proxy[2].weight[away].any()
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"pruner": "l1-structured"}, "pruner must be a Pruner"),
+            ({"inputs": [1]}, "example_inputs"),
+            ({"device": "cud"}, "device: torch knows none called 'cud'"),
+            ({"build": 3}, "build must be"),
+            ({"pruner": ByWidthPruner()}, "build must take `width`"),
+        ],
+    )
+    def test_they_are_refused_at_once(self, options, message):
+        with pytest.raises(ArgumentError, match=message):
+            factory(**options)
+
+
+class TestByWidth:
+    @staticmethod
+    def narrow(config, width):
+        n = round(config["n"] * width)
+        return nn.Sequential(nn.Linear(6, n), nn.Tanh(), nn.Linear(n, n), nn.Linear(n, 3))
+
+    def test_build_makes_the_narrow_network(self):
+        made = factory(self.narrow, ByWidthPruner())
+        proxy = made.measured({"n": 40}, density=0.5, seed=seed())
+        assert proxy.network[0].out_features == 20
+        assert 0.5 < proxy.width_ratio < 0.6  # the first layer keeps its inputs
+        assert made.network({"n": 40}, density=1, seed=seed())[0].out_features == 40
+
+    def test_its_weights_are_as_it_drew_them(self):
+        made = factory(self.narrow, ByWidthPruner())
+        weight = made.network({"n": 400}, density=0.25, seed=seed())[2].weight.detach()
+        assert float(weight.abs().max()) == pytest.approx(1 / 10, rel=0.01)
+
+    def test_it_repeats(self):
+        one, two = (
+            factory(self.narrow, ByWidthPruner()).network({"n": 40}, density=0.5, seed=seed())
+            for _ in range(2)
+        )
+        assert states_equal(one, two)
+
+
+class TestMeasured:
+    def test_the_full_network(self):
+        measured = factory().measured({}, density=1, seed=seed())
+        parameters = sum(p.numel() for p in build().parameters())
+        assert (measured.density, measured.width_ratio, measured.skipped) == (1, 1, ())
+        assert measured.parameters == parameters
+        assert measured.flops == 2 * 16 * (6 * 64 + 64 * 64 + 64 * 3)
+        assert measured.step_seconds > 0
+        assert states_equal(measured.network, factory().network({}, density=1, seed=seed()))
+
+    def test_a_proxy(self):
+        measured = factory().measured({}, density=0.5, seed=seed())
+        assert measured.density == 0.5
+        assert measured.flops == 2 * 16 * (6 * 32 + 32 * 32 + 32 * 3)
+        sizes = np.array([6 * 64, 64 * 64, 64 * 3])
+        assert measured.width_ratio == pytest.approx((sizes * [1, 0.5, 0.5]).sum() / sizes.sum())
+        assert measured.skipped == (("4", "head"),)
+        assert states_equal(measured.network, factory().network({}, density=0.5, seed=seed()))
+        assert measured.network.training
+
+    def test_masks_count_by_what_is_not_zero(self):
+        base = factory().measured({}, density=1, seed=seed())
+        measured = factory(pruner=MagnitudePruner()).measured({}, density=0.25, seed=seed())
+        assert measured.flops == base.flops
+        assert measured.parameters == base.parameters - 0.75 * (6 * 64 + 64 * 64)
+        sizes = np.array([6 * 64, 64 * 64, 64 * 3])
+        assert measured.width_ratio == pytest.approx((sizes * [0.25, 0.25, 1]).sum() / sizes.sum())
+
+    def test_what_did_not_become_smaller_is_an_error(self):
+        class Whole(Pruner):
+            def prune(self, network, example_inputs, *, density, generator):
+                return Pruned(copy.deepcopy(network), skipped=[("conv", "a literal view")])
+
+        with pytest.raises(UnsupportedNetworkError) as raised:
+            factory(pruner=Whole()).measured({}, density=0.5, seed=seed())
+        message = str(raised.value)
+        assert "100% of Sequential is left" in message
+        assert "conv: a literal view" in message
+        assert "by-width" in message
+        assert "ignore=" in message
+
+    def test_what_hardly_became_smaller_too(self):
+        with pytest.raises(UnsupportedNetworkError, match=r"9[0-9]% of Sequential is left"):
+            factory(pruner=Fixed(0.97)).measured({}, density=0.5, seed=seed())
+
+    def test_but_a_high_density_is_what_it_is(self):
+        assert factory().measured({}, density=0.95, seed=seed()).flops > 0
+
+    def test_other_outputs_are_an_error(self):
+        class Headless(Random):
+            def prune(self, network, example_inputs, **options):
+                pruned = super().prune(network, example_inputs, **options)
+                return Pruned(pruned.network[:3])
+
+        with pytest.raises(UnsupportedNetworkError, match=r"\(\(16, 32\),\).*\(\(16, 3\),\)"):
+            factory(pruner=Headless()).measured({}, density=0.5, seed=seed())
+
+    def test_a_proxy_that_does_not_run_is_an_error(self):
+        class Broken(Random):
+            def prune(self, network, example_inputs, **options):
+                pruned = super().prune(network, example_inputs, **options)
+                pruned.network[4] = nn.Linear(99, 3)
+                return pruned
+
+        with pytest.raises(UnsupportedNetworkError, match="failed"):
+            factory(pruner=Broken()).measured({}, density=0.5, seed=seed())
+
+    def test_wrapped_networks(self):
+        def wrapped():
+            return nn.DataParallel(build())
+
+        class Unwrapping(Random):
+            def prune(self, network, example_inputs, **options):
+                return super().prune(network.module, example_inputs, **options)
+
+        made = factory(wrapped, Unwrapping())
+        assert made.measured({}, density=0.5, seed=seed()).width_ratio < 0.6
+        assert made.measured({}, density=1, seed=seed()).flops > 0
+
+
+class Fixed(Random):
+    """Whatever is asked."""
+
+    def __init__(self, density):
+        super().__init__()
+        self.density = density
+
+    def prune(self, network, example_inputs, *, density, generator):
+        return super().prune(network, example_inputs, density=self.density, generator=generator)
+
+
+class TestDensityForCost:
+    @pytest.mark.parametrize("cost", [0.5, 0.2, 0.1, 0.05])
+    def test_the_flops_come_near(self, cost):
+        made = factory()
+        base = made.measured({}, density=1, seed=seed())
+        found = density_for_cost_quietly(made, cost, by="flops")
+        assert found.flops / base.flops == pytest.approx(cost, rel=0.2)
+        assert found.density < 1
+
+    def test_time_is_what_counts_by_default(self, monkeypatch):
+        """With a clock on which a step costs what its hidden features cost, plus an overhead."""
+        monkeypatch.setattr(proxies, "step_seconds", lambda network, *_, **__: cost_of(network))
+        found = density_for_cost(factory(), {}, 0.3, seed=seed())
+        assert cost_of(found.network) / cost_of(build()) == pytest.approx(0.3, rel=0.2)
+
+    def test_the_nearest_of_coarse_steps_is_taken(self):
+        made = factory(pruner=Random(rounding=16))
+        base = made.measured({}, density=1, seed=seed())
+        found = density_for_cost_quietly(made, 0.3, by="flops")
+        assert len(found.network[0].weight) == 32
+        assert found.flops < base.flops
+
+    def test_a_cost_of_1_is_the_full_network(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert density_for_cost(factory(), {}, 1, seed=seed()).density == 1
+
+    def test_a_small_saving_warns_with_the_reason(self, monkeypatch):
+        monkeypatch.setattr(proxies, "step_seconds", lambda *_, **__: 1.0)
+        with pytest.warns(UserWarning, match="the time goes into other things than products"):
+            density_for_cost(factory(), {}, 0.3, seed=seed(), by="flops")
+        with pytest.warns(UserWarning, match="masked, which saves no time"):
+            density_for_cost(factory(pruner=MagnitudePruner()), {}, 0.3, seed=seed())
+
+    @pytest.mark.parametrize("cost", [0, 1.5, True, float("nan")])
+    def test_cost_is_checked(self, cost):
+        with pytest.raises(ArgumentError, match=r"cost must be in \(0, 1\]"):
+            density_for_cost(factory(), {}, cost, seed=seed())
+
+    def test_by_is_checked(self):
+        with pytest.raises(UnknownNameError, match="did you mean 'flops'"):
+            density_for_cost(factory(), {}, 0.5, seed=seed(), by="flop")
+
+    def test_flops_that_cannot_be_counted(self):
+        class Elementwise(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.w = nn.Parameter(torch.rand(6))
+
+            def forward(self, x):
+                return x * self.w
+
+        with pytest.raises(ArgumentError, match="cannot be counted, no operator"):
+            density_for_cost(factory(Elementwise), {}, 0.5, seed=seed(), by="flops")
+
+
+def density_for_cost_quietly(made, cost, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such a small network is not faster
+        return density_for_cost(made, {}, cost, seed=seed(), **options)
+
+
+def cost_of(network):
+    return 1 + sum(p.numel() for p in network.parameters()) / 500
+
+
+def measured(seconds, flops, skipped=()):
+    return Proxy(nn.Identity(), 0.5, 10, flops, seconds, 0.5, skipped)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        (measured(0.5, 25), None),
+        (measured(0.8, 25), "1.25x faster: its FLOPs are 25%, but at this size"),
+        (measured(0.9, 95, [("conv", "view")]), "its FLOPs are 95%; left whole: conv"),
+        (measured(1.0, 100), "masked"),
+        (measured(1.0, None), "could not be counted"),
+    ],
+)
+def test_a_weak_saving_is_said_with_its_reason(proxy, said):
+    text = weak_saving(proxy, measured(1.0, 100))
+    assert text is None if said is None else said in text
