@@ -1,0 +1,236 @@
+"""Labels for the indices of dimensions, and which of them must live and die together.
+
+Every index of every dimension of a tensor has a label, a whole number. Labels that are *joined*
+are removed together or not at all; what is joined to something that cannot be removed is
+*protected*, with a reason. A dimension of a tensor is an array of labels, one for each index.
+
+The label :data:`FIXED` stands for an index whose existence the inputs decide: an example of the
+batch, a pixel, a token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DIVIDES", "FIXED", "INPUT", "INSIDE", "NATURAL", "OUTPUT", "ROWS", "Dim", "Labels"]
+
+Dim = npt.NDArray[np.int64]
+"""The labels of one dimension, one for each of its indices."""
+
+FIXED = 0
+
+INPUT = "its size comes from the inputs"
+OUTPUT = "its size is that of an output"
+ROWS = "its rows are looked up by index"
+INSIDE = "it is the inside of a kernel"
+DIVIDES = "it divides a dimension that is pruned along another part"
+NATURAL = (INPUT, OUTPUT, ROWS, INSIDE, DIVIDES)
+"""Reasons that lie in the nature of a network: nobody would expect these to be pruned."""
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A dimension (``whole``, in the shape of its parts) that is also seen as several parts."""
+
+    whole: npt.NDArray[np.int64]
+    parts: Sequence[Dim]
+
+
+class Labels:
+    """A union-find over labels, in bulk, with reasons for what is protected.
+
+    >>> labels = Labels()
+    >>> rows, columns = labels.new(4), labels.new(4)
+    >>> labels.join(rows, columns)
+    >>> labels.protect(columns[:1], "it is an example")
+    >>> labels.protected(rows).tolist()
+    [True, False, False, False]
+    >>> labels.reason(rows[0])
+    'it is an example'
+    """
+
+    def __init__(self) -> None:
+        self._parent = np.zeros(1, np.int64)
+        self._why = np.ones(1, np.int64)  # by root: 0 if it may be removed, else a reason
+        self._solid = np.zeros(1, np.bool_)  # by root: whether more than Python made its size
+        self._count = 1
+        self._starts = [0]
+        self._reasons = ["", *NATURAL]
+        self._products: list[_Product] = []
+        self.sources: list[tuple[Dim, Sequence[Dim]]] = []
+        """(labels made for a reshaped dimension, the dimensions that it came from)."""
+
+    def new(self, size: int, *, solid: bool = True) -> Dim:
+        """New labels for a dimension; not solid if only a Python number gave its size."""
+        start, self._count = self._count, self._count + size
+        if self._count > len(self._parent):
+            room = max(self._count, 2 * len(self._parent)) - len(self._parent)
+            self._parent = np.concatenate([self._parent, np.zeros(room, np.int64)])
+            self._why = np.concatenate([self._why, np.zeros(room, np.int64)])
+            self._solid = np.concatenate([self._solid, np.zeros(room, np.bool_)])
+        labels = np.arange(start, self._count)
+        self._starts.append(start)
+        self._parent[start : self._count] = labels
+        self._solid[start : self._count] = solid
+        return labels
+
+    def all(self) -> Dim:
+        """Every label so far, :data:`FIXED` first."""
+        return np.arange(self._count)
+
+    def origins(self) -> Dim:
+        """For every label a number of the dimension that it was made for."""
+        return np.searchsorted(np.array(self._starts), self.all(), side="right")
+
+    def find(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The representative of each label's class."""
+        roots = self._parent[labels]
+        while True:
+            above = self._parent[roots]
+            if np.array_equal(above, roots):
+                break
+            roots = above
+        self._parent[labels] = roots
+        return roots
+
+    def solid(self) -> npt.NDArray[np.bool_]:
+        """For every label whether its class is more than sizes that Python gave, or stays."""
+        roots = self.find(self.all())
+        return self._solid[roots] | (self._why[roots] > 0)
+
+    def join(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
+        """Joins labels position by position; a partner of :data:`FIXED` becomes protected."""
+        left, right = (side.ravel() for side in np.broadcast_arrays(left, right))
+        if left.size == 0 or np.array_equal(left, right):
+            return
+        fixed = (left == FIXED) | (right == FIXED)
+        if fixed.any():
+            self.protect(np.maximum(left, right)[fixed], INPUT)
+            left, right = left[~fixed], right[~fixed]
+        while left.size:
+            left, right = self.find(left), self.find(right)
+            apart = left != right
+            low = np.minimum(left, right)[apart]
+            high = np.maximum(left, right)[apart]
+            self._parent[high] = low  # where one has several partners the last wins: go on
+            np.maximum.at(self._why, low, self._why[high])
+            np.logical_or.at(self._solid, low, self._solid[high])
+            left, right = low, high
+
+    def tie(self, matrix: npt.NDArray[np.int64]) -> None:
+        """Joins the rows of a matrix of labels: equal columns become one class."""
+        self.join(matrix[1:], matrix[:1])
+
+    def protect(self, labels: npt.NDArray[np.int64], reason: str) -> None:
+        """Marks the classes of these labels as not to be removed; the first reason stays."""
+        roots = self.find(labels.ravel())
+        roots = roots[self._why[roots] == 0]
+        if roots.size:
+            if reason not in self._reasons:
+                self._reasons.append(reason)
+            self._why[roots] = self._reasons.index(reason)
+
+    def protected(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each label's class must stay."""
+        return self._why[self.find(labels)] > 0
+
+    def reason(self, label: np.int64) -> str:
+        """Why this label's class must stay; empty if it need not."""
+        return self._reasons[self._why[self.find(np.array([label]))[0]]]
+
+    # One dimension seen as several, and several seen as one.
+
+    def merge(self, parts: Sequence[Dim]) -> Dim:
+        """The labels of a dimension that these were flattened into."""
+        sizes = [part.size for part in parts]
+        free = [axis for axis, part in enumerate(parts) if not self.protected(part).all()]
+        if len(parts) == 1:
+            return parts[0]
+        if not free:
+            return np.zeros(math.prod(sizes), np.int64)
+        if len(free) == 1:
+            return np.ascontiguousarray(_along(parts[free[0]], free[0], sizes)).ravel()
+        whole = self.new(math.prod(sizes), solid=any(self._is_solid(part) for part in parts))
+        self._products.append(_Product(whole.reshape(sizes), parts))
+        self.sources.append((whole, parts))
+        return whole
+
+    def divide(self, whole: Dim, sizes: Sequence[int]) -> list[Dim]:
+        """The labels of the dimensions that this one was unflattened into."""
+        if len(sizes) == 1:
+            return [whole]
+        parts = [np.zeros(size, np.int64) for size in sizes]
+        if self.protected(whole).all():
+            return parts
+        shaped = whole.reshape(sizes)
+        roots = self.find(whole).reshape(sizes)
+        for axis in reversed(range(len(sizes))):
+            line = tuple(slice(None) if a == axis else 0 for a in range(len(sizes)))
+            if sizes[axis] > 1 and np.array_equal(roots, _along(roots[line], axis, sizes)):
+                parts[axis] = np.ascontiguousarray(shaped[line])
+                return parts
+        solid = self._is_solid(whole)
+        parts = [
+            self.new(size, solid=solid) if size > 1 else part
+            for size, part in zip(sizes, parts, strict=True)
+        ]
+        self._products.append(_Product(shaped, parts))
+        self.sources.extend((part, [whole]) for part in parts if part.size > 1)
+        return parts
+
+    def settle(self) -> None:
+        """Decides, for every dimension that is seen as several parts, which part is pruned.
+
+        Only one part can be: an index of the whole goes if and only if its index in that part
+        goes. Usually all others are protected (pixels, heads); where more are left the last is
+        taken, so that heads become narrower rather than fewer.
+        """
+        pending = self._products
+        while pending:
+            waiting = [product for product in pending if not self._settled(product)]
+            if len(waiting) == len(pending):
+                self._keep_last(waiting[0])
+            pending = waiting
+        self._products = []
+
+    def _settled(self, product: _Product) -> bool:
+        if self.protected(product.whole.ravel()).all():
+            reason = self.reason(product.whole.flat[0])
+            for part in product.parts:
+                self.protect(part[part != FIXED], reason)
+            return True
+        free = self._free(product)
+        if len(free) > 1:
+            return False
+        for axis, part in enumerate(product.parts):
+            if axis in free:
+                self.join(product.whole, _along(part, axis, product.whole.shape))
+            else:
+                self.protect(part[part != FIXED], DIVIDES)
+        if not free:
+            self.protect(product.whole, DIVIDES)
+        return True
+
+    def _keep_last(self, product: _Product) -> None:
+        for axis in self._free(product)[:-1]:
+            self.protect(product.parts[axis], DIVIDES)
+
+    def _free(self, product: _Product) -> list[int]:
+        return [axis for axis, part in enumerate(product.parts) if self._is_solid(part)]
+
+    def _is_solid(self, part: Dim) -> bool:
+        """Whether any of these may be removed, and is more than a size that Python gave."""
+        roots = self.find(part)
+        return bool((self._solid[roots] & (self._why[roots] == 0)).any())
+
+
+def _along(part: npt.NDArray[np.int64], axis: int, sizes: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The labels of one part at every index of the whole."""
+    shape = [1] * len(sizes)
+    shape[axis] = -1
+    return np.broadcast_to(part.reshape(shape), tuple(sizes))

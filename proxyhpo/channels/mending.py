@@ -1,0 +1,238 @@
+"""What Python remembers of a network's sizes, put right.
+
+torch's own modules are known, one small function a type. In everybody else's an integer that
+equals a size that changed may be that size: such integers are candidates, and a run tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+__all__ = ["Candidate", "Edit", "apply_edits", "candidates", "integers", "known_edits"]
+
+Edit = tuple[str, tuple[str | int, ...], Any]
+"""Module name, path of attributes and indices below it, new value."""
+
+Sizes = Callable[[str], Sequence[int] | None]
+"""Module name → the shape of its first input in the smaller network, if it was seen."""
+
+
+def known_edits(network: nn.Module, sizes: Sizes) -> list[Edit]:
+    """What torch's own modules have to remember, now that their tensors are smaller."""
+    edits: list[Edit] = []
+    for name, module in network.named_modules():
+        for kind, mend in _MENDERS.items():
+            if isinstance(module, kind):
+                values = mend(module, sizes(name))
+                edits.extend(
+                    (name, (attribute,), value)
+                    for attribute, value in values.items()
+                    if getattr(module, attribute) != value
+                )
+                break
+    return edits
+
+
+def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
+    """Sets attributes, also inside of tuples, lists, mappings and plain objects."""
+    for name, path, value in edits:
+        _set(network.get_submodule(name), path, value)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An integer that modules of one type remember, and what it might have to become.
+
+    Args:
+        kind: the module type, path and value: the same for all modules that are alike.
+        edits: module → the new value, one for each module of this kind.
+    """
+
+    kind: tuple[str, tuple[str | int, ...], int, int]
+    edits: tuple[Edit, ...]
+
+
+def candidates(
+    network: nn.Module, changed: Mapping[str, Mapping[int, Sequence[int]]]
+) -> list[Candidate]:
+    """Every integer that equals a size which changed in its module.
+
+    Args:
+        network: the full one, or a copy with its integers.
+        changed: module → old size → the sizes that it has become there, likeliest first.
+    """
+    found: dict[tuple[str, tuple[str | int, ...], int, int], list[Edit]] = {}
+    for name, module in network.named_modules():
+        sizes = changed.get(name, {})
+        for path, value in integers(module):
+            for choice, size in enumerate(sizes.get(value, ())):
+                kind = (type(module).__qualname__, path, value, choice)
+                found.setdefault(kind, []).append((name, path, size))
+    return [Candidate(kind, tuple(edits)) for kind, edits in found.items()]
+
+
+def integers(module: nn.Module) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    private = vars(nn.Module()).keys()
+    for attribute, value in vars(module).items():
+        if attribute not in private:
+            yield from _inside(value, (attribute,), depth=2)
+
+
+def _inside(
+    value: Any, path: tuple[str | int, ...], depth: int
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield path, value
+    elif depth == 0 or isinstance(value, (nn.Module, Tensor, type)) or callable(value):
+        return
+    elif isinstance(value, (tuple, list)):
+        for index, part in enumerate(value):
+            yield from _inside(part, (*path, index), depth - 1)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if isinstance(key, (str, int)):
+                yield from _inside(part, (*path, key), depth - 1)
+    elif hasattr(value, "__dict__"):
+        for name, part in vars(value).items():
+            yield from _inside(part, (*path, name), depth - 1)
+
+
+def _set(holder: Any, path: tuple[str | int, ...], value: Any) -> None:
+    first, *rest = path
+    if rest:
+        inner = _get(holder, first)
+        if isinstance(inner, tuple):
+            changed = list(inner)
+            _set(changed, tuple(rest), value)
+            made = type(inner)(*changed) if hasattr(inner, "_fields") else type(inner)(changed)
+            _set(holder, (first,), made)
+        else:
+            _set(inner, tuple(rest), value)
+    elif isinstance(holder, (list, dict)):
+        holder[first] = value  # type: ignore[index] - an index of a list, or a key
+    else:
+        object.__setattr__(holder, str(first), value)  # frozen dataclasses too
+
+
+def _get(holder: Any, key: str | int) -> Any:
+    if isinstance(holder, (list, tuple, dict)):
+        return holder[key]  # type: ignore[index] - an index of a sequence, or a key
+    return getattr(holder, str(key))
+
+
+# torch's own modules: from smaller tensors to the attributes that have to agree with them.
+
+
+def _linear(module: nn.Linear, _: Any) -> dict[str, Any]:
+    rows, columns = module.weight.shape
+    return {"out_features": rows, "in_features": columns}
+
+
+def _bilinear(module: nn.Bilinear, _: Any) -> dict[str, Any]:
+    names = ("out_features", "in1_features", "in2_features")
+    return dict(zip(names, module.weight.shape, strict=True))
+
+
+def _convolution(module: _ConvNd, _: Any) -> dict[str, Any]:
+    first, second = module.weight.shape[:2]
+    turned = isinstance(module, _ConvTransposeNd)
+    inner, outer = (first, second) if turned else (second, first)
+    groups = module.groups
+    if groups > 1:  # as many groups as before, unless each was one channel
+        groups = first if turned and groups == module.in_channels else groups
+        if not turned and groups == module.in_channels:
+            groups = outer * groups // module.out_channels
+    channels = (inner, outer * groups) if turned else (inner * groups, outer)
+    return {"in_channels": channels[0], "out_channels": channels[1], "groups": groups}
+
+
+def _channel_norm(module: _NormBase, size: Sequence[int] | None) -> dict[str, Any]:
+    for tensor in (module.weight, module.running_mean):
+        if tensor is not None:
+            return {"num_features": len(tensor)}
+    if size is None:
+        return {}
+    return {"num_features": size[0] if _unbatched(module, size) else size[1]}
+
+
+def _unbatched(module: _NormBase, size: Sequence[int]) -> bool:
+    return isinstance(module, _InstanceNorm) and len(size) == module._get_no_batch_dim()  # type: ignore[no-untyped-call, no-any-return]  # noqa: SLF001 - torch untyped, and no other way to know
+
+
+def _group_norm(module: nn.GroupNorm, size: Sequence[int] | None) -> dict[str, Any]:
+    if module.weight is not None:
+        channels = len(module.weight)
+    elif size is not None:
+        channels = size[1]
+    else:
+        return {}
+    groups = channels if module.num_groups == module.num_channels else module.num_groups
+    return {"num_channels": channels, "num_groups": groups}
+
+
+def _last_norm(module: nn.LayerNorm, size: Sequence[int] | None) -> dict[str, Any]:
+    if module.weight is not None:
+        return {"normalized_shape": tuple(module.weight.shape)}
+    count = len(module.normalized_shape)
+    return {} if size is None else {"normalized_shape": tuple(size[-count:])}
+
+
+def _embedding(module: nn.Embedding, _: Any) -> dict[str, Any]:
+    rows, columns = module.weight.shape
+    return {"num_embeddings": rows, "embedding_dim": columns}
+
+
+def _recurrent(module: nn.RNNBase, _: Any) -> dict[str, Any]:
+    gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
+    values = {
+        "input_size": module.weight_ih_l0.shape[1],
+        "hidden_size": module.weight_ih_l0.shape[0] // gates,
+    }
+    if module.proj_size:
+        values["proj_size"] = module.weight_hr_l0.shape[0]
+    return values
+
+
+def _cell(module: nn.RNNCellBase, _: Any) -> dict[str, Any]:
+    return {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]}
+
+
+def _attention(module: nn.MultiheadAttention, _: Any) -> dict[str, Any]:
+    embed = module.out_proj.weight.shape[0]
+    keys, values = embed, embed
+    if module.in_proj_weight is None:
+        keys, values = module.k_proj_weight.shape[1], module.v_proj_weight.shape[1]
+    return {
+        "embed_dim": embed,
+        "head_dim": embed // module.num_heads,
+        "kdim": keys,
+        "vdim": values,
+    }
+
+
+def _prelu(module: nn.PReLU, _: Any) -> dict[str, Any]:
+    return {"num_parameters": len(module.weight)}
+
+
+_MENDERS: Mapping[type[nn.Module], Callable[[Any, Sequence[int] | None], dict[str, Any]]] = {
+    nn.Linear: _linear,
+    nn.Bilinear: _bilinear,
+    _ConvNd: _convolution,
+    _NormBase: _channel_norm,
+    nn.GroupNorm: _group_norm,
+    nn.LayerNorm: _last_norm,
+    nn.RMSNorm: _last_norm,
+    nn.Embedding: _embedding,
+    nn.EmbeddingBag: _embedding,
+    nn.RNNBase: _recurrent,
+    nn.RNNCellBase: _cell,
+    nn.MultiheadAttention: _attention,
+    nn.PReLU: _prelu,
+}

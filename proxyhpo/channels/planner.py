@@ -1,0 +1,243 @@
+"""The door to all this: smaller networks, from plans that are made once for a structure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from proxyhpo.channels.forward import Clock
+from proxyhpo.channels.groups import Group, groups_of, protected_of
+from proxyhpo.channels.mending import apply_edits, integers
+from proxyhpo.channels.plan import SECONDS, Plan, counts, plan, traced
+from proxyhpo.channels.skeleton import owned_tensors, refuse, unwrap
+from proxyhpo.channels.slicing import Score, chosen, kept_indices, sliced, slices_of
+from proxyhpo.channels.verify import unreached
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
+from proxyhpo.inputs import Inputs, check_inputs, map_tensors
+
+__all__ = ["Planner", "Shrunk", "find_groups", "remove", "shrink"]
+
+ENOUGH = 0.9
+"""A network is refused if its FLOPs cannot be brought below this part."""
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A smaller network.
+
+    Args:
+        network: the smaller copy: the same parameter names and mode, no storage shared.
+        skipped: what was left whole, as (parameter or module name, reason).
+        contracted: parameter name → the dimensions that its products sum over (its fan-in).
+    """
+
+    network: nn.Module
+    skipped: Sequence[tuple[str, str]]
+    contracted: Mapping[str, tuple[int, ...]]
+
+
+class Planner:
+    """Makes networks smaller, and remembers how: tracing happens once for a structure.
+
+    It can be pickled; its plans go with it.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[str, Plan] = {}
+
+    def shrink(
+        self,
+        network: nn.Module,
+        example_inputs: Inputs,
+        *,
+        density: float,
+        score: Score,
+        ignore: Sequence[str] = (),
+        round_to: int = 8,
+    ) -> Shrunk:
+        """See :func:`shrink`."""
+        _check(density, round_to)
+        network, inputs = unwrap(network), check_inputs(example_inputs)
+        refuse(network)
+        if density == 1:
+            return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
+        key = _fingerprint(network, inputs, density, ignore, round_to)
+        known = self._plans.get(key)
+        made = known or _planned(network, inputs, density, ignore, round_to)
+        smaller = _carried_out(network, made, score)
+        if known is None:
+            _check_training(network, smaller, inputs, made)
+            self._plans[key] = made
+        return Shrunk(smaller, made.skipped, made.contracted)
+
+
+def shrink(
+    network: nn.Module,
+    example_inputs: Inputs,
+    *,
+    density: float,
+    score: Score,
+    ignore: Sequence[str] = (),
+    round_to: int = 8,
+) -> Shrunk:
+    """A smaller copy of a network, in which each group of channels keeps a share of its classes.
+
+    Args:
+        network: any module; it is left untouched. ``torch.compile``, DataParallel and
+            DistributedDataParallel are taken off.
+        example_inputs: a typical batch.
+        density: the share of its classes that each group keeps, in (0, 1].
+        score: from the slices of a group to a score for each class: the highest stay.
+        ignore: names of modules or parameters to leave whole.
+        round_to: what the number of classes is rounded down to a multiple of, where that is not
+            below half of what was asked.
+
+    Raises:
+        ArgumentError: for arguments outside their range, or unknown names in ``ignore``.
+        UnsupportedNetworkError: if the network cannot be made smaller; it says why, and the ways
+            out.
+    """
+    return Planner().shrink(
+        network, example_inputs, density=density, score=score, ignore=ignore, round_to=round_to
+    )
+
+
+def find_groups(
+    network: nn.Module, example_inputs: Inputs, *, ignore: Sequence[str] = ()
+) -> tuple[Sequence[Group], Sequence[tuple[str, str]]]:
+    """All groups of channels that can be pruned; and what cannot, as (tensor name, reason).
+
+    Raises:
+        UnsupportedNetworkError: if the network cannot be looked into.
+    """
+    network = unwrap(network)
+    refuse(network)
+    found = traced(network, check_inputs(example_inputs), ignore, Clock(SECONDS))
+    return groups_of(found), protected_of(found)
+
+
+def remove(
+    network: nn.Module,
+    groups_and_kept: Sequence[tuple[Group, Sequence[int]]],
+    example_inputs: Inputs,
+) -> Shrunk:
+    """A smaller copy in which each of these groups keeps just these classes.
+
+    A group without which the network would not run stays whole, and is named in ``skipped``.
+
+    Args:
+        network: any module; it is left untouched.
+        groups_and_kept: groups that :func:`find_groups` found, and the classes that stay, at
+            least one of each.
+        example_inputs: a typical batch.
+
+    Raises:
+        ArgumentError: for classes that a group does not have, or none.
+        UnsupportedNetworkError: if the network cannot be looked into.
+    """
+    for group, kept in groups_and_kept:
+        if len(kept) == 0 or min(kept) < 0 or max(kept) >= group.n:
+            raise ArgumentError(f"kept must be some of 0..{group.n - 1} for {group}, got {kept!r}")
+    network, inputs = unwrap(network), check_inputs(example_inputs)
+    refuse(network)
+    made = plan(network, inputs, (), lambda _: groups_and_kept)
+    smaller = _carried_out(network, made, None)
+    _check_training(network, smaller, inputs, made)
+    return Shrunk(smaller, made.skipped, made.contracted)
+
+
+def _planned(
+    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
+) -> Plan:
+    made = plan(network, inputs, ignore, lambda found: counts(found, density, round_to))
+    small, full = made.flops
+    if not made.selection or (full and small / full >= max(ENOUGH, density)):
+        raise UnsupportedNetworkError(_refusal(network, made))
+    return made
+
+
+def _carried_out(network: nn.Module, made: Plan, score: Score | None) -> nn.Module:
+    """The smaller network: the classes with the highest scores, or those of the plan itself."""
+    tensors = owned_tensors(network)
+    selection = made.selection
+    if score is not None:
+        selection = [(group, _best(group, len(kept), tensors, score)) for group, kept in selection]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    smaller = sliced(network, tensors, kept_indices(selection, shapes))
+    apply_edits(smaller, made.edits)
+    return smaller
+
+
+def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score) -> Sequence[int]:
+    scores = score(slices_of(group, tensors))
+    if scores.shape != (group.n,):
+        raise ArgumentError(
+            f"score must return one number for each of {group.n} classes, "
+            f"got a tensor of shape {tuple(scores.shape)}"
+        )
+    return chosen(scores, count)
+
+
+def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made: Plan) -> None:
+    """Trains a step, so to speak, with real numbers; done once for a plan."""
+    try:
+        missed = unreached(smaller, inputs, made.setting)
+    except Exception as error:
+        raise UnsupportedNetworkError(
+            f"the smaller {type(network).__name__} does not train: {type(error).__name__}: {error}"
+        ) from error
+    missed = missed and missed - unreached(network, inputs, made.setting)
+    if missed:
+        raise UnsupportedNetworkError(
+            f"in the smaller {type(network).__name__} a backward no longer reaches "
+            f"{', '.join(sorted(missed))}"
+        )
+
+
+def _refusal(network: nn.Module, made: Plan) -> str:
+    small, full = made.flops
+    share = f"{small / full:.0%} of its FLOPs" if full else "all of its size"
+    reasons = [f"  {_described(network, name)}: {why}" for name, why in made.skipped[:20]]
+    more = len(made.skipped) - len(reasons)
+    return "\n".join(
+        [
+            f"{type(network).__name__} cannot be pruned: {share} would be left.",
+            *(reasons or ["  no channels lead from one layer to another"]),
+            *([f"  and {more} more"] if more > 0 else []),
+            "Ways out: a constructor that makes the narrow network itself, build(width); a rule "
+            "for an operator that has none (entry points proxyhpo.operator_rules); or "
+            "ignore=[...] with the modules that are in the way.",
+        ]
+    )
+
+
+def _described(network: nn.Module, name: str) -> str:
+    """A tensor's or module's name, with the type of the module that it belongs to."""
+    modules = dict(network.named_modules())
+    owner = name
+    while owner not in modules:
+        owner = owner.rpartition(".")[0]
+    return f"{name} ({type(modules[owner]).__name__})"
+
+
+def _check(density: float, round_to: int) -> None:
+    if not 0 < density <= 1:
+        raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise ArgumentError(f"round_to must be a whole number >= 1, got {round_to!r}")
+
+
+def _fingerprint(
+    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
+) -> str:
+    """What a plan depends on: shapes, types of modules, and the integers that they remember."""
+    said: list[object] = [density, tuple(ignore), round_to]
+    said += [(name, tuple(t.shape), t.dtype) for name, t in owned_tensors(network).items()]
+    for name, module in network.named_modules():
+        said.append((name, type(module).__module__, type(module).__qualname__))
+        said.extend(integers(module))
+    map_tensors(lambda tensor: said.append((tensor.shape[1:], tensor.dtype)) or tensor, inputs)
+    return hashlib.sha256(repr(said).encode()).hexdigest()

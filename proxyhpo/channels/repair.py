@@ -1,0 +1,227 @@
+"""From groups and counts to a network that runs: mends integers, or leaves groups whole.
+
+Every attempt is judged by how many operators ran as foretold, so that an integer is changed, or a
+group left whole, only where that helps at the very place where it failed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from proxyhpo.channels.forward import Clock
+from proxyhpo.channels.groups import Group
+from proxyhpo.channels.labels import Dim
+from proxyhpo.channels.mending import Candidate, Edit, apply_edits, candidates, known_edits
+from proxyhpo.channels.recorder import Step
+from proxyhpo.channels.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.slicing import kept_indices, sliced
+from proxyhpo.channels.trace import Trace
+from proxyhpo.channels.verify import Forecast, Outcome, follow
+from proxyhpo.inputs import Inputs
+
+__all__ = ["Mended", "Repair", "Selection"]
+
+Selection = Sequence[tuple[Group, Sequence[int]]]
+"""Groups, and the classes of each that stay."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A selection that was tried.
+
+    Args:
+        selection: groups, and the classes of each that stay.
+        edits: what Python has to remember.
+        outcome: how far it ran.
+        taken: the candidates among the edits.
+        forecast: what was foretold.
+    """
+
+    selection: Selection
+    edits: Sequence[Edit]
+    outcome: Outcome
+    taken: Sequence[Candidate]
+    forecast: Forecast
+
+
+@dataclass
+class Repair:
+    """Makes a selection work, at the price of groups left whole where there is no other way.
+
+    Args:
+        network: the full network, unwrapped; never changed.
+        inputs: a typical batch.
+        found: its trace.
+        clock: ends it.
+    """
+
+    network: nn.Module
+    inputs: Inputs
+    found: Trace
+    clock: Clock
+    left_whole: list[tuple[Group, str]] = field(default_factory=list)
+    """What could not be pruned, and why."""
+
+    def __post_init__(self) -> None:
+        setting, tensors = self.found.setting, owned_tensors(self.network)
+        self._working = copy_with(self.network, lambda _, t: setting.tensor(t), tensors)
+        self._helped: list[tuple[str, tuple[str | int, ...], int, int]] = []
+
+    def run(self, selection: Selection) -> Mended:
+        """The largest part of a selection that works; an empty one always does."""
+        mended = self._mend(selection)
+        while mended.outcome.failure is not None and mended.selection:
+            mended = self._leave_whole(mended)
+        return mended
+
+    def _leave_whole(self, failed: Mended) -> Mended:
+        """Without the group that is to blame, or without all of which one may be."""
+        suspects = self._suspects(failed)
+        for suspect in suspects:
+            tried = self._mend([pair for pair in failed.selection if pair[0] is not suspect])
+            if tried.outcome.failure is None or tried.outcome.progress > failed.outcome.progress:
+                self._note([suspect], failed)
+                return tried
+        if suspects:
+            self._note(suspects, failed)
+            return self._mend([pair for pair in failed.selection if pair[0] not in suspects])
+        return self._bisect(failed)
+
+    def _suspects(self, failed: Mended) -> list[Group]:
+        """The groups whose classes are seen where it failed, those that come out of it first."""
+        step = failed.outcome.step
+        if step is None:
+            return []
+        found: list[Group] = []
+        for tensors in (step.results, step.operands):
+            dims = [dim for tensor in tensors for dim in tensor]
+            for group, _ in failed.selection:
+                roots = failed.forecast.roots_of(group, self.found)
+                if group not in found and failed.forecast.touches(roots, dims):
+                    found.append(group)
+        return found
+
+    def _bisect(self, failed: Mended) -> Mended:
+        """Halves the selection until the groups are found that do not work."""
+        works: list[tuple[Group, Sequence[int]]] = []
+
+        def add(some: Selection) -> None:
+            tried = self._mend([*works, *some])
+            if tried.outcome.failure is None:
+                works.extend(some)
+            elif len(some) == 1:
+                self._note([some[0][0]], tried)
+            else:
+                add(some[: len(some) // 2])
+                add(some[len(some) // 2 :])
+
+        half = len(failed.selection) // 2
+        for some in (failed.selection[:half], failed.selection[half:]):
+            if some:
+                add(some)
+        return self._mend(works)
+
+    def _note(self, groups: Sequence[Group], failed: Mended) -> None:
+        self.left_whole.extend((group, str(failed.outcome.failure)) for group in groups)
+
+    def _mend(self, selection: Selection) -> Mended:
+        """Tries it with torch's own modules mended, then with candidates, while they help."""
+        forecast = Forecast(self.found, selection)
+        shapes = {name: [dim.size for dim in dims] for name, dims in self.found.owned.items()}
+        kept = kept_indices(selection, shapes)
+        network = sliced(self._working, owned_tensors(self._working), kept)
+        first_inputs = _first_inputs(self.found)
+
+        def size(name: str) -> Sequence[int] | None:
+            return forecast.shape(first_inputs[name]) if name in first_inputs else None
+
+        known = known_edits(network, size)
+
+        def attempt(taken: Sequence[Candidate]) -> Mended:
+            edits = [*known, *(edit for candidate in taken for edit in candidate.edits)]
+            copied = sliced(self._working, owned_tensors(self._working), kept)
+            apply_edits(copied, edits)
+            outcome = follow(copied, self.inputs, self.found, forecast, self.clock)
+            return Mended(selection, edits, outcome, taken, forecast)
+
+        best = attempt(())
+        if best.outcome.failure is None:
+            return best
+        pool = candidates(self._working, _changes(self.found, forecast))
+        helped = [candidate for candidate in pool if candidate.kind in self._helped]
+        if helped:
+            tried = attempt(helped)
+            best = tried if tried.outcome.progress > best.outcome.progress else best
+        while best.outcome.failure is not None:
+            for candidate in _near(pool, best):
+                tried = attempt([*best.taken, candidate])
+                if tried.outcome.failure is None or tried.outcome.progress > best.outcome.progress:
+                    best = tried
+                    break
+            else:
+                break
+        self._helped = [candidate.kind for candidate in best.taken]
+        return best
+
+
+def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
+    """The candidates in the modules that were running when it failed, innermost first."""
+    if best.outcome.step is None:
+        return []
+    taken = {candidate.kind[:3] for candidate in best.taken}
+    depth = {name: level for level, name in enumerate(best.outcome.step.modules)}
+    near = [
+        (max(depth[name] for name, _, _ in candidate.edits if name in depth), candidate)
+        for candidate in pool
+        if candidate.kind[:3] not in taken and any(name in depth for name, _, _ in candidate.edits)
+    ]
+    return [
+        candidate for _, candidate in sorted(near, key=lambda pair: (-pair[0], pair[1].kind[3]))
+    ]
+
+
+def _first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
+    """Module → the first tensor of more than one dimension that an operator in it saw."""
+    seen: dict[str, Sequence[Dim]] = {}
+    for steps in found.steps.values():
+        for step in steps:
+            name = step.modules[-1] if step.modules else ""
+            if name not in seen:
+                seen.update((name, dims) for dims in step.operands[:1] if len(dims) > 1)
+    return seen
+
+
+def _changes(found: Trace, forecast: Forecast) -> Mapping[str, Mapping[int, Sequence[int]]]:
+    """Module → old size → the sizes that it becomes in there; what it does itself counts most."""
+    counts: dict[str, Counter[tuple[int, int]]] = {}
+    for steps in found.steps.values():
+        for step in steps:
+            changes = Counter(_resized(step, forecast))
+            for name in step.modules:
+                weight = 1000 if name == step.modules[-1] else 1
+                own = counts.setdefault(name, Counter())
+                for change, times in changes.items():
+                    own[change] += weight * times
+    ordered: dict[str, dict[int, list[int]]] = {}
+    for name, own in counts.items():
+        sizes = ordered.setdefault(name, {})
+        for (old, new), _ in own.most_common():
+            sizes.setdefault(old, []).append(new)
+    return ordered
+
+
+def _resized(step: Step, forecast: Forecast) -> list[tuple[int, int]]:
+    """(old, new) size of every dimension of an operator that changes."""
+    dims = [dim for tensor in (*step.operands, *step.results) for dim in tensor]
+    if step.operator == "aten::constant_pad_nd":
+        for before, after in zip(step.operands[0], step.results[0], strict=True):
+            inside = np.flatnonzero(np.isin(after, before))
+            if 0 < inside.size < after.size:
+                dims.extend([after[: inside[0]], after[inside[-1] + 1 :]])
+    sizes = [(dim.size, forecast.size(dim)) for dim in dims]
+    return [(old, new) for old, new in sizes if old != new]

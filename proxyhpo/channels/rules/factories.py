@@ -1,0 +1,27 @@
+"""Operators that make tensors: the sizes come from Python, and take on what they meet."""
+
+from __future__ import annotations
+
+from proxyhpo.channels.rules import Call, Dim, Labels, fixed, rule
+
+
+@rule(
+    "empty", "zeros", "ones", "full", "arange", "rand", "randn", "randint", "randperm", "eye",
+    "linspace", "logspace", "scalar_tensor", "new_empty", "new_zeros", "new_ones", "new_full",
+    "tril_indices", "triu_indices", "empty_strided", "new_empty_strided", "bartlett_window",
+    "hann_window", "hamming_window", "blackman_window", "normal.float_float",
+)  # fmt: skip
+def made(labels: Labels, call: Call) -> list[Dim]:
+    """New labels: the number is right once the network's integers are mended."""
+    return [
+        labels.new(size, solid=False) if size > 1 else fixed([size])[0]
+        for size in call.result.shape
+    ]
+
+
+@rule(
+    "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like",
+)  # fmt: skip
+def like(_: Labels, call: Call) -> list[Dim]:
+    """The sizes of another tensor."""
+    return call.dims("self")

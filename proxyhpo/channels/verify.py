@@ -1,0 +1,207 @@
+"""A smaller network, held against what the trace of the full one foretells.
+
+Right shapes at the end are not enough: ``view(batch, -1, self.head_dim)`` with an old ``head_dim``
+makes fewer heads and goes through. So every operator's shape is compared on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from proxyhpo.channels.forward import (
+    Clock,
+    TimeLimitError,
+    forward,
+    outputs_of,
+    undisturbed,
+)
+from proxyhpo.channels.groups import Group
+from proxyhpo.channels.labels import Dim
+from proxyhpo.channels.recorder import Step, flops_of, operator_name
+from proxyhpo.channels.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.trace import Setting, Trace
+from proxyhpo.inputs import Inputs, call
+
+__all__ = ["Forecast", "Outcome", "follow", "unreached"]
+
+_WEIGHTY = ("mm", "mv", "conv", "norm", "softmax", "pool", "embedding", "sum", "mean")
+"""What operators have in their names whose order is the same however tensors are viewed."""
+
+
+class Forecast:
+    """The sizes that dimensions have once some classes are gone.
+
+    Args:
+        found: the trace of the full network.
+        groups_and_kept: the classes of each group that stay.
+    """
+
+    def __init__(
+        self, found: Trace, groups_and_kept: Sequence[tuple[Group, Sequence[int]]]
+    ) -> None:
+        self._roots = found.labels.find(found.labels.all())
+        self._stays = np.ones(len(self._roots), np.bool_)
+        self._loose = ~found.labels.solid()
+        for group, kept in groups_and_kept:
+            gone = np.ones(group.n, np.bool_)
+            gone[list(kept)] = False
+            self._stays[self.roots_of(group, found)[gone]] = False
+
+    def roots_of(self, group: Group, found: Trace) -> Dim:
+        """The representative of each class of a group."""
+        (name, axis), positions = next(iter(group.positions.items()))
+        return self._roots[found.owned[name][axis][positions[:, 0]]]
+
+    def touches(self, roots: Dim, dims: Sequence[Dim]) -> bool:
+        """Whether any of these classes is found in any of the dimensions."""
+        return any(bool(np.isin(self._roots[dim], roots).any()) for dim in dims)
+
+    def size(self, dim: Dim) -> int:
+        """How many indices of a dimension stay."""
+        return int(self._stays[self._roots[dim]].sum())
+
+    def shape(self, dims: Sequence[Dim]) -> tuple[int, ...]:
+        """The shape that a tensor of these dimensions will have."""
+        return tuple(self.size(dim) for dim in dims)
+
+    def agrees(self, dims: Sequence[Dim], shape: Sequence[int]) -> bool:
+        """Whether a tensor has that shape; sizes that only Python knows may be any."""
+        return len(dims) == len(shape) and all(
+            size == self.size(dim) or bool(self._loose[dim].any())
+            for dim, size in zip(dims, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a smaller network ran as foretold.
+
+    Args:
+        progress: operators that were, in train and in eval mode.
+        flops: of the forward in train mode.
+        failure: what went wrong, None if nothing.
+        step: the operator of the full network at which it went wrong, if that is known.
+    """
+
+    progress: int
+    flops: int
+    failure: str | None = None
+    step: Step | None = None
+
+
+class _DeviationError(Exception):
+    """A shape that was not foretold."""
+
+
+class _Follower:
+    """Compares a forward with a trace, operator by operator."""
+
+    def __init__(self, steps: Sequence[Step], forecast: Forecast) -> None:
+        self._forecast = forecast
+        self._expected = steps
+        self._exact = True
+        self.progress = 0
+        self.flops = 0
+
+    def observe(
+        self,
+        function: torch._ops.OpOverload,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: Any,
+        modules: tuple[str, ...],
+    ) -> None:
+        del modules
+        self.flops += flops_of(function, args, kwargs, result)
+        name = operator_name(function)
+        if self._exact and (self.step is None or self.step.operator != name):
+            self._exact = False  # views and copies may differ where sizes do: go on without them
+            done = sum(_is_weighty(step.operator) for step in self._expected[: self.progress])
+            self._expected = [step for step in self._expected if _is_weighty(step.operator)]
+            self.progress = done
+        if not self._exact and not _is_weighty(name):
+            return
+        if self.step is None or self.step.operator != name:
+            self._expected = ()  # another way through the code: the outputs have to do
+            return
+        outs = [result] if isinstance(result, Tensor) else result
+        shapes = [out.shape for out in outs if isinstance(out, Tensor)]
+        for dims, shape in zip(self.step.results, shapes, strict=True):
+            if not self._forecast.agrees(dims, shape):
+                expected = self._forecast.shape(dims)
+                raise _DeviationError(f"{name} gives shape {tuple(shape)} instead of {expected}")
+        self.progress += 1
+
+    @property
+    def step(self) -> Step | None:
+        """The operator that comes next in the trace."""
+        return self._expected[self.progress] if self.progress < len(self._expected) else None
+
+
+def follow(
+    network: nn.Module, inputs: Inputs, found: Trace, forecast: Forecast, clock: Clock
+) -> Outcome:
+    """Runs a smaller copy, which may be spoilt, in the setting of the trace."""
+    progress = flops = 0
+    for training, steps in found.steps.items():
+        follower = _Follower(steps, forecast)
+        try:
+            outputs = forward(
+                network,
+                found.setting.inputs(inputs),
+                follower.observe,
+                found.setting.meta,
+                clock,
+                training=training,
+            )
+        except TimeLimitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a user's forward raises on other sizes: it is the answer
+            said = f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, _DeviationError) else said
+            return Outcome(progress + follower.progress, flops, said, follower.step)
+        progress += follower.progress
+        flops = max(flops, follower.flops if training else 0)
+        shapes = [tuple(output.shape) for output in outputs_of(outputs)]
+        if shapes != found.outputs[training]:
+            said = f"its outputs have shapes {shapes} instead of {found.outputs[training]}"
+            return Outcome(progress, flops, said)
+    return Outcome(progress, flops)
+
+
+def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
+    """The trainable parameters that a backward does not reach.
+
+    Runs as training will, forward and backward, and then in eval mode; whatever that raises is
+    raised. The network is untouched: parameters are shared, buffers are not.
+    """
+    tensors = owned_tensors(network)
+    copied = copy_with(
+        network, lambda _, t: t if isinstance(t, nn.Parameter) else t.detach().clone(), tensors
+    )
+    learned = {name: p for name, p in copied.named_parameters() if p.requires_grad}
+    real = Setting(meta=False, batch=setting.batch)
+    device = next((p.device for p in copied.parameters()), torch.device("cpu"))
+    with undisturbed(), torch.enable_grad():
+        outputs = outputs_of(call(copied.train(), real.inputs(inputs, device)))
+        losses = [out.abs().sum() for out in outputs if out.requires_grad]
+        found = (
+            torch.autograd.grad(
+                torch.stack(losses).sum(), list(learned.values()), allow_unused=True
+            )
+            if losses
+            else [None] * len(learned)
+        )
+        with torch.no_grad():
+            call(copied.eval(), real.inputs(inputs, device))
+    return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
+
+
+def _is_weighty(operator: str) -> bool:
+    return any(part in operator for part in _WEIGHTY)
