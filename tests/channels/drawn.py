@@ -85,9 +85,9 @@ def swap(draw, c):
     cut = draw(st.integers(1, c - 1)) if c > 1 else 1
 
     def function(self, x):
-        return torch.cat([torch.tanh(x[:, cut:]), x[:, :cut]], dim=1)
+        return torch.cat([torch.tanh(x[:, self.cut :]), x[:, : self.cut]], dim=1)
 
-    return Call(function), c
+    return Call(function, cut=cut), c
 
 
 def channels_last(draw, c):

@@ -108,8 +108,8 @@ class Cells(nn.Module):
         self.w = w
 
     def forward(self, x):
-        h, c = x.new_zeros(len(x), self.w), torch.zeros(len(x), self.w)
-        g = torch.zeros(len(x), self.w)
+        h, c = x.new_zeros(len(x), self.w), torch.zeros(len(x), self.w, dtype=x.dtype)
+        g = torch.zeros_like(h)
         for step in x.unbind(1):
             h, c = self.lstm(step, (h, c))
             g = self.gru(h, g)
@@ -318,7 +318,7 @@ class RotaryAttention(nn.Module):
         return self.out(y.transpose(1, 2).reshape(n, t, -1))
 
 
-@member(tokens(), coupled=(r"\.q\.", r"\.k\."))
+@member(tokens(), coupled=(r"\.[qkv]\.",))
 class Llama(nn.Module):
     def __init__(self, d):
         super().__init__()
