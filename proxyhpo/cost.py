@@ -43,10 +43,10 @@ class Cost:
         base_training_seconds: one full training of the full network; None while unknown.
         base_training_source: where that figure is from: ``measured`` on the finalists, or
             ``predicted`` from the step times.
-        predicted_base_training_seconds: from the proxies' seconds and the ratio of step times.
         full_search_seconds: what training every trial on the full network would have cost: the
-            proxies' seconds times the ratio of step times; None while unknown.
-        full_search_base_trainings: the same in base trainings.
+            proxies' seconds times the ratio that the finalists showed, or while there are none,
+            the ratio of step times; None while unknown.
+        predicted_full_search_seconds: the same by the ratio of step times, as a check.
         n_trials: trials that ended at rung 0.
     """
 
@@ -55,8 +55,8 @@ class Cost:
     measuring_seconds: float
     base_training_seconds: float | None
     base_training_source: str
-    predicted_base_training_seconds: float | None
     full_search_seconds: float | None
+    predicted_full_search_seconds: float | None
     n_trials: int
 
     @property
@@ -96,10 +96,10 @@ class Cost:
             )
         else:
             lines.append(f"cost: {self.seconds:.1f} s")
-        if self.base_training_source == "measured" and self.predicted_base_training_seconds:
+        if self.base_training_source == "measured" and self.predicted_full_search_seconds:
             lines.append(
-                f"  a base training was predicted to take "
-                f"{self.predicted_base_training_seconds:.2f} s, from step times"
+                f"  a full search: {self.full_search_seconds:.1f} s by what the finalists took, "
+                f"{self.predicted_full_search_seconds:.1f} s by step times"
             )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
@@ -119,9 +119,13 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
         by_rung[record.rung].append(record)
-    predicted = _predicted_seconds(history, ladder, by_rung[0])
+    by_steps = _step_ratio(history, ladder)
+    by_finalists = _finalists_ratio(by_rung[0], by_rung[-1])
+    ratio = by_steps if by_finalists is None else by_finalists
+    full_search = _scaled(by_rung[0], ratio)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
-    unit = fmean(measured) if measured else _mean(predicted)
+    predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
+    unit = fmean(measured) if measured else predicted
     return Cost(
         rungs=[
             _rung_cost(history, rung, records, ladder[rung], unit)
@@ -132,21 +136,32 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         measuring_seconds=sum(opening.seconds for opening in history.openings.values()),
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
-        predicted_base_training_seconds=_mean(predicted),
-        full_search_seconds=sum(predicted) if predicted else None,
+        full_search_seconds=full_search,
+        predicted_full_search_seconds=_scaled(by_rung[0], by_steps),
         n_trials=len(by_rung[0]),
     )
 
 
-def _predicted_seconds(
-    history: History, ladder: Sequence[Rung], records: Sequence[Record]
-) -> list[float]:
-    """What each trial of rung 0 would have taken on the full network."""
+def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
+    """How much longer the full network trains than the first proxy, by the measured steps."""
     below, top = history.openings.get(0), history.openings.get(len(ladder) - 1)
     if below is None or top is None:
-        return []
-    ratio = top.step_seconds / below.step_seconds / ladder[0].budget
-    return [record.overhead_seconds + _training_seconds(record) * ratio for record in records]
+        return None
+    return top.step_seconds / below.step_seconds / ladder[0].budget
+
+
+def _finalists_ratio(lower: Sequence[Record], upper: Sequence[Record]) -> float | None:
+    """The same, by the trials that were trained on both."""
+    above = {r.trial: _training_seconds(r) for r in upper if r.state == "finished"}
+    below = {r.trial: _training_seconds(r) for r in lower if r.trial in above}
+    return _ratio(sum(above[trial] for trial in below), sum(below.values()))
+
+
+def _scaled(records: Sequence[Record], ratio: float | None) -> float | None:
+    """What the trials of rung 0 would have taken on the full network."""
+    if ratio is None or not records:
+        return None
+    return sum(r.overhead_seconds + _training_seconds(r) * ratio for r in records)
 
 
 def _training_seconds(record: Record) -> float:
@@ -172,7 +187,3 @@ def _rung_cost(
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
-
-
-def _mean(numbers: Sequence[float]) -> float | None:
-    return fmean(numbers) if numbers else None

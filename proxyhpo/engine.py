@@ -25,6 +25,9 @@ Callback = Callable[[Record], object]
 
 EXCEPTIONS_TO_GIVE_UP = 5
 
+CAUTION = 1.25
+"""By how much a prediction is exceeded before a time limit is."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -122,7 +125,7 @@ class _Clock:
     def n_trials(self) -> int:
         left = self.seconds_left
         if left is not None and not self._closed:
-            self._closed = left < self._study.predicted_climb_seconds()
+            self._closed = left < CAUTION * self._study.predicted_seconds()
         entered = len(self._study.history.trials)
         return entered if self._closed else max(entered, self._limits.n_trials)
 

@@ -69,7 +69,10 @@ class State:
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Moves on by an event; kinds that are not the study's business are passed over."""
         if kind == "trial":
-            self.entered[0][self.history.add_trial(dict(body["config"]))] = None
+            number = self.history.add_trial(dict(body["config"]))
+            if body["number"] != number:
+                raise ValueError(f"trial {number} is called {body['number']!r:.80}")
+            self.entered[0][number] = None
             self.search_seconds += float(body.get("seconds", 0.0))
         elif kind == "opening":
             opening = Opening.from_json(body)

@@ -144,14 +144,14 @@ class Study:
         """The value as the engine compares it: lower is better."""
         return value if self.parts.direction == "minimize" else -value
 
-    def predicted_climb_seconds(self) -> float:
-        """What the rungs above the first will cost, told from the trainings at rung 0."""
+    def predicted_seconds(self) -> float:
+        """What one more trial and the climb would take, told from the trainings at rung 0."""
         runs = [record.seconds for record in self.state.ended[0].values() if record.seconds > 0]
-        if not runs or not self.top:
+        if not runs:
             return 0.0
         mean = sum(runs) / len(runs)
         ladder, below = self.parts.ladder, self.open(0)
-        total = 0.0
+        total = mean
         for rung in range(1, len(ladder)):
             # A rung that has not opened is charged as the full network: rather too much.
             opening = self.history.openings.get(rung) or self.open(self.top)

@@ -6,6 +6,8 @@ from proxyhpo.state import State
 
 TRIAL = ("trial", {"number": 0, "config": {"x": 1}, "seconds": 0.5})
 
+SECOND = ("trial", {"number": 1, "config": {"x": 2}})
+
 
 def record(rung, state="finished", loss=1.0, trial=0):
     return ("record", Record(trial, rung, 0, {"x": 1}, {}, state, loss, loss).to_json())
@@ -19,7 +21,8 @@ def test_what_began_and_has_not_ended_is_unfinished():
 
 
 def test_the_best_is_of_the_full_network_and_finished():
-    events = [TRIAL, TRIAL, record(0, loss=-9.0), record(1, loss=2.0), record(1, loss=1.0, trial=1)]
+    first, second = record(1, loss=2.0), record(1, loss=1.0, trial=1)
+    events = [TRIAL, SECOND, record(0, loss=-9.0), first, second]
     assert State.replay(2, events).best.trial == 1
     assert State.replay(2, [TRIAL, record(0), record(1, state="stopped")]).best is None
 
@@ -34,7 +37,8 @@ def test_kinds_of_others_are_passed_over():
     "event",
     [
         ("trial", {}),
-        ("trial", {"config": 3}),
+        ("trial", {"number": 1, "config": 3}),
+        ("trial", {"number": 0, "config": {}}),
         ("promotion", {"trial": 0, "rung": 9}),
         ("promotion", {"trial": -1, "rung": 1}),
         ("promotion", {"trial": "0", "rung": 1}),
