@@ -48,8 +48,9 @@ class Page:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self.namespace = {"__name__": "__main__"}
+        self.importable = [ROOT]
+        self.make_importable(folder)
         monkeypatch.chdir(folder)
-        monkeypatch.syspath_prepend(folder)
         monkeypatch.setenv("MPLBACKEND", "Agg")
 
     def run(self):
@@ -60,7 +61,7 @@ class Page:
                 # As if it stood where it stands in the page, for tracebacks.
                 source = "\n" * block.line + block.code
                 exec(compile(source, str(self.path), "exec"), self.namespace)
-        for tests in sorted(self.folder.rglob("test_*.py")):
+        if tests := sorted(self.folder.rglob("test_*.py")):
             self.run_tests(tests)
 
     def write(self, code):
@@ -70,15 +71,17 @@ class Page:
         path.write_text(rest, encoding="utf-8")
         if path.name == "pyproject.toml":
             install(path)
-            self.monkeypatch.syspath_prepend(path.parent)
+            self.make_importable(path.parent)
 
-    def run_tests(self, tests):
-        command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests.parent), str(ROOT)])}
+    def make_importable(self, folder):
+        self.importable.insert(0, folder)
+        self.monkeypatch.syspath_prepend(folder)
+
+    def run_tests(self, files):
+        options = ["-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]
         done = subprocess.run(
-            [*command, tests.name],
-            cwd=tests.parent,
-            env=environment,
+            [sys.executable, "-m", "pytest", *options, *files],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, self.importable))},
             capture_output=True,
             text=True,
             check=False,
@@ -175,7 +178,7 @@ x = 1
 ```python
 # file: some-plug-in/test_it.py
 def test_it():
-    import module_of_a_page
+    import helper_of_a_page
     assert OUTCOME
 ```
 
