@@ -1,0 +1,275 @@
+"""The laws that every searcher keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from proxyhpo.records import Config, History, Record, config_key
+from proxyhpo.searchers import Searcher
+from proxyhpo.seeding import preserved_random_state, seed_everything
+from proxyhpo.space import Choice, Float, Int, Space
+
+__all__ = ["SearcherContract"]
+
+Loss = Callable[[Config], float | None]
+
+SPACES = {
+    "mixed": Space(
+        {
+            "lr": Float(1e-5, 1, log=True),
+            "dropout": Float(0, 0.5, step=0.1),
+            "width": Int(16, 512, log=True),
+            "layers": Int(1, 4),
+            "activation": Choice({"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}),
+            "batch": Choice([32, 64, 128]),
+        }
+    ),
+    "conditional": Space(
+        {
+            "optimizer": Choice(["adam", "sgd"]),
+            "beta": Float(0.5, 0.999, when=("optimizer", "adam")),
+            "momentum": Float(0, 0.99, when=("optimizer", "sgd")),
+            "nesterov": Choice([False, True], when=("optimizer", "sgd")),
+            "damping": Float(0, 1, when=("nesterov", False)),
+        }
+    ),
+    "choices": Space({"a": Choice([None, True, 1, 1.5]), "b": Choice(["x", "y", "z", ""])}),
+    "constants": Space({"lr": Float(1e-4, 1e-1, log=True), "epochs": 10, "layers": Int(3, 3)}),
+    "many": Space({f"x{i}": Float(-1, 1) for i in range(12)}),
+}
+
+FINITE = {
+    "one value": Space({"a": Choice(["only"]), "b": Int(3, 3)}),
+    "choices": Space({"a": Choice([1, 2, 3]), "b": Choice(["x", "y"])}),
+    "steps": Space({"a": Float(0, 1, step=0.25), "b": Int(1, 3)}),
+    "conditional": Space({"a": Choice([1, 2]), "b": Int(1, 4, when=("a", 2))}),
+}
+
+
+class SearcherContract:
+    """Subclass it as ``TestMySearcher`` and give the fixture ``searcher``; each method is a law.
+
+    ::
+
+        class TestMySearcher(SearcherContract):
+            @pytest.fixture
+            def searcher(self):
+                return MySearcher()
+    """
+
+    learns: ClassVar[bool] = True
+    """Whether losses influence what is proposed; False for random search and the like."""
+
+    @pytest.fixture
+    def searcher(self) -> Searcher:
+        """The searcher to test, with settings that let it use its model after ten trials."""
+        raise NotImplementedError
+
+    @pytest.fixture(params=sorted(SPACES))
+    def space(self, request: pytest.FixtureRequest) -> Space:
+        """A space with a peculiarity or two."""
+        return SPACES[request.param]
+
+    @pytest.fixture(params=[0, 3, 14])
+    def history(self, request: pytest.FixtureRequest, space: Space) -> History:
+        """None, a few or many trials: the last two pending, some failed and some stopped."""
+        return drawn_history(space, request.param)
+
+    def test_valid_configs_of_plain_values(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """Configs are in the space, and hold Python's own types only."""
+        for config in propose(searcher, space, history, 2):
+            assert config_key(space.validate(config)) == config_key(config)
+            assert list(space.validate(config)) == list(config)
+            for value in config.values():
+                assert value is None or type(value) in {bool, int, float, str}
+
+    def test_as_many_as_wanted_and_distinct(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """All configs of a batch are new and differ from each other; pending ones count."""
+        if space.size < math.inf:
+            pytest.skip("a small space may be used up")
+        configs = propose(searcher, space, history, 3)
+        assert len({config_key(config) for config in configs}) == 3
+        assert not any(history.has(config) for config in configs)
+
+    def test_history_is_left_alone(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """A searcher only reads."""
+        before = snapshot(history)
+        propose(searcher, space, history, 2)
+        assert snapshot(history) == before
+
+    def test_equal_history_and_generator_give_equal_proposals(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """Nothing is remembered from call to call, not even of another search."""
+        first = propose(searcher, space, history, 2)
+        propose(searcher, SPACES["constants"], drawn_history(SPACES["constants"], 11), 1)
+        assert propose(searcher, space, history, 2) == first
+
+    def test_global_random_state_is_neither_used_nor_changed(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """The generator is the only source of randomness."""
+        with preserved_random_state():
+            seed_everything(1)
+            before = global_random_state()
+            first = propose(searcher, space, history, 1)
+            assert global_random_state() == before
+            seed_everything(2)
+            assert propose(searcher, space, history, 1) == first
+
+    def test_a_resumed_study_goes_on_as_if_uninterrupted(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """Proposals from a history that was stored and read back are those of the live one."""
+        resumed = History()
+        for trial in history.trials:
+            resumed.add_trial(json.loads(json.dumps(trial.config)))
+        for record in history.records:
+            resumed.add_record(Record.from_json(json.loads(json.dumps(record.to_json()))))
+        assert propose(searcher, space, resumed, 2) == propose(searcher, space, history, 2)
+
+    def test_order_in_which_trials_ended_does_not_matter(
+        self, searcher: Searcher, space: Space, history: History
+    ) -> None:
+        """Workers may finish in any order."""
+        reordered = History()
+        for trial in history.trials:
+            reordered.add_trial(trial.config)
+        for record in reversed(history.records):
+            reordered.add_record(record)
+        assert propose(searcher, space, reordered, 2) == propose(searcher, space, history, 2)
+
+    @pytest.mark.parametrize("finite", sorted(FINITE))
+    @pytest.mark.parametrize("n", [1, 4])
+    def test_a_small_space_is_used_up_without_repeats(
+        self, searcher: Searcher, finite: str, n: int
+    ) -> None:
+        """Every config is tried once; only then may there be none, or repeats."""
+        space, history = FINITE[finite], History()
+        while len(history.trials) < space.size:
+            configs = propose(searcher, space, history, n)
+            assert configs
+            for config in configs[: int(space.size) - len(history.trials)]:
+                assert not history.has(config)
+                tell(history, config, toy_loss(space, config))
+        for config in propose(searcher, space, history, n):
+            assert history.has(space.validate(config))
+
+    @pytest.mark.parametrize(
+        "loss",
+        [None, 0.0, 1e300, -1e300, "huge range"],
+        ids=["all failed", "all equal", "all huge", "all tiny", "huge range"],
+    )
+    def test_any_losses_are_survived(
+        self, searcher: Searcher, space: Space, loss: float | str | None
+    ) -> None:
+        """Failures only, equal losses, and finite losses of any size still lead to proposals."""
+        history, rng = History(), np.random.default_rng(0)
+        for number in range(12):
+            config = space.sample(rng)
+            tell(history, config, (-10.0) ** (25 * number) if isinstance(loss, str) else loss)
+        [config] = propose(searcher, space, history, 1)
+        space.validate(config)
+
+    def test_failures_are_avoided(self, searcher: Searcher) -> None:
+        """Where trainings fail, few are tried, though what failed would be a good place."""
+        if not self.learns:
+            pytest.skip("losses do not influence what is proposed")
+        space = Space({"x": Float(0, 1), "kind": Choice(["fails", "works", "works too"])})
+        bad = [
+            config["kind"] == "fails"
+            for seed in range(3)
+            for config in searched(searcher, space, 24, fails_for_one_kind, seed)[12:]
+        ]
+        assert sum(bad) <= 0.2 * len(bad)  # at random: a third
+
+    def test_losses_are_minimised(self, searcher: Searcher) -> None:
+        """Low losses draw the search near; a sign error would drive it away."""
+        if not self.learns:
+            pytest.skip("losses do not influence what is proposed")
+        space = Space({"x": Float(0, 1)})
+        late = [
+            abs(config["x"] - 0.3)
+            for seed in range(3)
+            for config in searched(searcher, space, 24, lambda c: abs(c["x"] - 0.3), seed)[12:]
+        ]
+        assert float(np.median(late)) < 0.15  # at random: 0.26
+
+
+def propose(
+    searcher: Searcher, space: Space, history: History, n: int, *, seed: int = 0
+) -> list[Config]:
+    """Proposals, at most ``n`` of them."""
+    configs = searcher.propose(space, history, n, rng=np.random.default_rng(seed))
+    assert isinstance(configs, list)
+    assert len(configs) <= n
+    return configs
+
+
+def tell(history: History, config: Config, loss: float | None, state: Any = "finished") -> None:
+    """Adds a trial that has ended; without a loss it has failed."""
+    tell_later(history, history.add_trial(config), loss, state)
+
+
+def tell_later(history: History, number: int, loss: float | None, state: Any = "finished") -> None:
+    """Adds the end of a trial."""
+    config = history.trials[number].config
+    state = "failed" if loss is None else state
+    history.add_record(Record(number, 0, 0, config, config, state, loss, loss))
+
+
+def searched(
+    searcher: Searcher, space: Space, n_trials: int, loss: Loss, seed: int
+) -> list[Config]:
+    """The configs of a search, in order."""
+    history = History()
+    for number in range(n_trials):
+        [config] = propose(searcher, space, history, 1, seed=1000 * seed + number)
+        tell(history, config, loss(config))
+    return [trial.config for trial in history.trials]
+
+
+def drawn_history(space: Space, n_trials: int) -> History:
+    """A history of random configs: the last two pending, every fifth failed, some stopped."""
+    history, rng = History(), np.random.default_rng(5)
+    numbers = [history.add_trial(space.sample(rng)) for _ in range(n_trials)]
+    for number in numbers[:-2]:
+        loss = None if number % 5 == 4 else toy_loss(space, history.trials[number].config)
+        tell_later(history, number, loss, "stopped" if number % 5 == 2 else "finished")
+    return history
+
+
+def toy_loss(space: Space, config: Config) -> float:
+    """A bowl in the unit cube."""
+    return float(np.sum((space.encode(config) - 0.3) ** 2))
+
+
+def fails_for_one_kind(config: Config) -> float | None:
+    """A loss that is lowest at x = .5, and None for one of the options."""
+    return None if config["kind"] == "fails" else abs(config["x"] - 0.5)
+
+
+def snapshot(history: History) -> tuple[str, str]:
+    """Everything that there is to see of a history."""
+    return repr((history.trials, history.records)), repr(history.openings)
+
+
+def global_random_state() -> str:
+    """The states of Python's, NumPy's and torch's global generators."""
+    with np.printoptions(threshold=np.iinfo(np.int64).max):
+        legacy = repr(np.random.get_state())  # noqa: NPY002 - the one that must not change
+    return repr((random.getstate(), legacy, torch.get_rng_state().tolist()))

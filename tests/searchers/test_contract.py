@@ -1,0 +1,37 @@
+"""Every built-in searcher keeps the laws of its interface."""
+
+import pytest
+
+from proxyhpo.searchers.bayesian import BayesianSearcher
+from proxyhpo.searchers.grid import GridSearcher
+from proxyhpo.searchers.random import RandomSearcher
+from proxyhpo.searchers.tpe import TPESearcher
+from proxyhpo.testing.searchers import SearcherContract
+
+
+class TestRandom(SearcherContract):
+    learns = False
+
+    @pytest.fixture
+    def searcher(self):
+        return RandomSearcher()
+
+
+class TestGrid(SearcherContract):
+    learns = False
+
+    @pytest.fixture
+    def searcher(self):
+        return GridSearcher()
+
+
+class TestTPE(SearcherContract):
+    @pytest.fixture
+    def searcher(self):
+        return TPESearcher()
+
+
+class TestBayesian(SearcherContract):
+    @pytest.fixture(params=["GP", "ET"])
+    def searcher(self, request):
+        return BayesianSearcher(surrogate=request.param)
