@@ -101,6 +101,18 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
+def run_until(deadline, command, environment):
+    """Runs a study and kills it so many seconds after its first records, or never."""
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            lines.append(line.strip())
+            if deadline is not None and len(lines) == 3:
+                time.sleep(deadline)
+                process.send_signal(signal.SIGKILL)
+    return lines
+
+
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     script, path = tmp_path / "script.py", tmp_path / "study.db"
     script.write_text(SCRIPT)
@@ -108,24 +120,14 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     moments = random.Random(3)
     done = 0
     for attempt in range(30):
-        process = subprocess.Popen(
-            [sys.executable, script, path], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        lines = []
         deadline = None if attempt >= 4 else moments.uniform(0, 0.15)
-        for line in process.stdout:
-            lines.append(line.strip())
-            if deadline is not None and len(lines) > 2:
-                time.sleep(deadline)
-                process.send_signal(signal.SIGKILL)
-                break
-        lines += [line.strip() for line in process.stdout]
-        process.wait()
+        lines = run_until(deadline, [sys.executable, script, path], environment)
         done += lines.count("done")
         if "complete" in lines:
             break
     assert attempt >= 4
-    result = study(path).result
+    with pytest.warns(UserWarning, match="source of train has changed"):
+        result = study(path).result
     assert outcomes(result) == outcomes(study(None).run(12))
     # A record may be stored whose callback was killed; none is ever run twice.
     assert len(result.records) - 4 <= done <= len(result.records)
