@@ -1,0 +1,172 @@
+"""Ray: the contract, and the faults that its tasks survive. Skipped where Ray is absent."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import cloudpickle
+import pytest
+import torch
+
+from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.executors import Died, Reported
+from proxyhpo.executors.ray_core import RayExecutor
+from proxyhpo.testing.executors import ExecutorContract, drain, job, run, work
+
+ray = pytest.importorskip("ray")
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray.*")
+
+# What the workers do is defined here, and they cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def instance():
+    """One small Ray for all tests of this file, which executors find and leave as it is."""
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=80 * 1024**2,
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("instance")
+class TestRayExecutor(ExecutorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls):
+        return RayExecutor()
+
+
+def train(network, config):
+    yield {"value": 1.0, "pid": os.getpid(), "threads": torch.get_num_threads()}
+    if config["file"] == "sleep":
+        time.sleep(10_000)
+    elif config["file"]:
+        os.kill(os.getpid(), getattr(signal, config["file"]))
+    yield {"value": 2.0, "pid": os.getpid(), "threads": torch.get_num_threads()}
+
+
+@pytest.fixture(scope="module")
+def two(instance):
+    executor = RayExecutor(grace=1.0, trial_timeout=3.0)
+    executor.start(work(train))
+    yield executor
+    executor.shutdown()
+    assert ray.is_initialized()
+
+
+def test_capacity_is_what_the_nodes_have_room_for(two):
+    assert two.capacity == 2
+    assert RayExecutor(num_cpus=0.5).capacity == 4
+    assert RayExecutor(workers=7).capacity == 7
+
+
+def test_a_worker_that_dies_costs_its_job(two):
+    died, other, after = run(two, job(file="SIGKILL"), job(), job())
+    assert isinstance(died, Died)
+    assert "WorkerCrashedError" in died.reason
+    assert other.value == after.value == 2.0
+    assert other.metrics["threads"] == 1
+
+
+def test_a_training_that_takes_too_long_is_killed(two):
+    late, other = run(two, job(file="sleep"), job())
+    assert isinstance(late, Died)
+    assert late.reason == "timed out after 3 s"
+    assert 3 <= late.seconds < 60
+    assert other.value == 2.0
+
+
+def test_a_training_that_does_not_stop_is_killed_in_silence(two):
+    deaf = job(file="sleep")
+    two.submit(deaf)
+    assert isinstance(two.wait_any(60), Reported)
+    assert two.wait_any(0.01) is None
+    two.stop(deaf)
+    others = [job(), job(), job()]
+    for other in others:
+        two.submit(other)
+    assert {event.job.key for event in drain(two)} == {other.key for other in others}
+
+
+def cannot_load():
+    raise ModuleNotFoundError("no such module there")
+
+
+class Unloadable:
+    def __reduce__(self):
+        return cannot_load, ()
+
+    def __call__(self, network, config):
+        yield 1.0
+
+
+@pytest.mark.usefixtures("instance")
+def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
+    executor = RayExecutor()
+    executor.start(work(Unloadable()))
+    executor.submit(job())
+    with pytest.raises(ExecutorError, match="no such module there"):
+        executor.wait_any(60)
+    executor.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_cpus": -1}, "num_cpus must be a number >= 0, got -1"),
+        ({"num_cpus": 0}, "needs some of num_cpus or num_gpus"),
+        ({"num_gpus": "1"}, "num_gpus must be a number >= 0, got '1'"),
+        ({"workers": 0}, "workers must be a whole number >= 1, got 0"),
+        ({"trial_timeout": -1}, "trial_timeout must be a number of seconds > 0"),
+    ],
+)
+def test_arguments_are_checked_at_once(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        RayExecutor(**arguments)
+
+
+SCRIPT = """
+    # Starts Ray itself; says where it listens, and what becomes of a job when a node leaves.
+    import time
+    from pathlib import Path
+    from ray.cluster_utils import Cluster
+    import ray
+    from proxyhpo.executors.ray_core import RayExecutor
+    from proxyhpo.testing.executors import job, run, work
+
+    def listening():
+        tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
+        rows = [row.split() for table in tables for row in table[1:]]
+        return {row[1] for row in rows if row[3] == "0A"}
+
+    before = listening()
+    executor = RayExecutor()
+    executor.start(work(lambda network, config: 42.0))
+    print({address.split(":")[0] for address in listening() - before})
+    print(run(executor, job())[0].value)
+    executor.shutdown()
+    print(ray.is_initialized())
+"""
+
+
+def test_a_ray_of_our_own_listens_on_this_machine_alone_and_ends(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
+    answer = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=200, check=True
+    )
+    addresses, value, left_running = answer.stdout.splitlines()[-3:]
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert set(eval(addresses)) <= loopback
+    assert value == "42.0"
+    assert left_running == "False"
