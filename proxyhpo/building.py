@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.seeding import preserved_random_state, seed_everything
 
-__all__ = ["Build", "Builder", "is_constant", "unwrapped"]
+__all__ = ["Build", "Builder", "is_constant"]
 
 Build = Callable[..., nn.Module] | nn.Module
 """Takes nothing, the config, or also ``width``; or a network, to be copied."""
@@ -151,7 +152,7 @@ class Builder:
                 "network itself to have it copied."
             )
         return _Examined(
-            shapes={name: tuple(p.shape) for name, p in unwrapped(network).named_parameters()},
+            shapes={name: tuple(p.shape) for name, p in unwrap(network).named_parameters()},
             equal=frozenset(
                 name
                 for name, digest in _digests(network).items()
@@ -214,21 +215,6 @@ def _told_by_signature(build: Callable[..., Any]) -> _Takes:
     )
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The user's network inside ``torch.compile``, ``DataParallel`` or DDP.
-
-    >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
-    Linear(in_features=2, out_features=3, bias=True)
-    """
-    while True:
-        inner = getattr(network, "_orig_mod", None)
-        if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = network.module
-        if not isinstance(inner, nn.Module):
-            return network
-        network = inner
-
-
 def is_constant(tensor: Tensor) -> bool:
     """Whether all entries are equal, as of a bias of zeros or a gain of ones.
 
@@ -242,7 +228,7 @@ def _digests(network: nn.Module) -> dict[str, bytes | None]:
     """Parameter name → a digest of its values, None where they are constant."""
     return {
         name: None if is_constant(parameter) else _digest(parameter)
-        for name, parameter in unwrapped(network).named_parameters()
+        for name, parameter in unwrap(network).named_parameters()
     }
 
 

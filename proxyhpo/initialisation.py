@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from proxyhpo.building import is_constant
 
@@ -30,6 +33,7 @@ _ELEMENTWISE = (
     nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the one base of every batch and instance norm
     nn.PReLU,
 )
+_POWER_ITERATIONS = 15  # as many as torch does when the parametrization is made
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -43,7 +47,8 @@ def rescale(
     """Gives the weights of a pruned network, in place, the scale of those they came from.
 
     Tensors that the user made constant (zero-initialised branches, gains of one) stay as they
-    are. Slices of an orthogonal matrix are not orthogonal, and are made so again.
+    are. Slices of an orthogonal matrix are not orthogonal, and are made so again. Under spectral
+    normalisation a weight has no scale of its own to be kept.
 
     Args:
         network: the pruned network; its parameters have the names that they have in ``full``.
@@ -66,9 +71,12 @@ def rescale(
             now = _scale(parameter, fan_in(network, name, dims))
             if now > 0 and not math.isclose(was, now, rel_tol=1e-6):
                 parameter.mul_(was / now)
+        _refresh_spectral_norms(network)
 
 
-def fan_in(network: nn.Module, name: str, contracted: tuple[int, ...] | None = None) -> int | None:
+def fan_in(
+    network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
+) -> float | None:
     """How many products each output of a parameter sums; None if it is no weight matrix.
 
     Args:
@@ -86,7 +94,13 @@ def fan_in(network: nn.Module, name: str, contracted: tuple[int, ...] | None = N
         return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
     if contracted is None:
         contracted = _contracted_by_type(module, leaf, weight)
-    return math.prod(weight.shape[dim] for dim in contracted) if contracted else None
+    if not contracted:
+        return None
+    product = math.prod(weight.shape[dim] for dim in contracted)
+    if weight.ndim > 1 and len(contracted) == weight.ndim:
+        # No product sums over all of a matrix: it is used both ways, as in a tied autoencoder.
+        return math.sqrt(product)
+    return product
 
 
 def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -103,7 +117,24 @@ def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[i
     return tuple(range(1, weight.ndim))
 
 
-def _scale(tensor: Tensor, fan: int | None) -> float:
+def _refresh_spectral_norms(network: nn.Module) -> None:
+    """Slices of singular vectors are none, and the norm that they estimate is far too small."""
+    for module in filter(is_parametrized, network.modules()):
+        by_name = cast("nn.ModuleDict", module.parametrizations)
+        for name, parametrizations in by_name.items():
+            iterates = [
+                part for part in parametrizations.children() if isinstance(part, _SpectralNorm)
+            ]
+            modes = [part.training for part in iterates]
+            for part in iterates:
+                part.train()
+            for _ in range(_POWER_ITERATIONS if iterates else 0):
+                getattr(module, name)  # one power iteration, as in each forward in train mode
+            for part, mode in zip(iterates, modes, strict=True):
+                part.train(mode)
+
+
+def _scale(tensor: Tensor, fan: float | None) -> float:
     """The rms times √fan-in; of a vector, whose entries are not summed, the rms alone."""
     rms = float(tensor.float().norm()) / math.sqrt(max(tensor.numel(), 1))
     return rms * math.sqrt(fan or 1)

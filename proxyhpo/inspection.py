@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from proxyhpo import plugins
-from proxyhpo.building import Build, unwrapped
+from proxyhpo.building import Build
+from proxyhpo.channels import unwrap
 from proxyhpo.inputs import Inputs
 from proxyhpo.measuring import forward, masked_away
 from proxyhpo.proxy import NetworkFactory, Proxy, weak_saving
@@ -170,7 +171,7 @@ def inspect(
 
 
 def _layers(proxy: Proxy, base: Proxy, inputs: Inputs) -> list[Layer]:
-    full, network = unwrapped(base.network), proxy.network
+    full, network = unwrap(base.network), proxy.network
     away = masked_away(network, full)
     flops = [forward(each, inputs).by_module for each in (network, full)]
     layers = []

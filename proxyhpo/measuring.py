@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from proxyhpo.channels.skeleton import copy_with, owned_tensors
 from proxyhpo.initialisation import fan_in
 from proxyhpo.inputs import Inputs, call, map_tensors
 from proxyhpo.seeding import preserved_random_state
@@ -80,12 +81,7 @@ def forward(network: nn.Module, inputs: Inputs) -> Forward:
 
 def skeleton(network: nn.Module) -> nn.Module:
     """A copy of the network on the meta device, made without copying what its tensors hold."""
-    memo: dict[int, Any] = {}
-    for parameter in network.parameters():
-        memo[id(parameter)] = nn.Parameter(_on_meta(parameter), parameter.requires_grad)
-    for buffer in network.buffers():
-        memo[id(buffer)] = _on_meta(buffer)
-    return copy.deepcopy(network, memo)
+    return copy_with(network, lambda _, tensor: _on_meta(tensor), owned_tensors(network))
 
 
 def on_meta(inputs: Inputs) -> Any:

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from proxyhpo.acceptance import check_outputs, check_smaller
-from proxyhpo.building import Build, Builder, unwrapped
+from proxyhpo.building import Build, Builder
+from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.initialisation import rescale
 from proxyhpo.inputs import Inputs, check_inputs
@@ -146,9 +147,9 @@ class NetworkFactory:
         """
         full = self._full(config, density, seed)
         if density == 1:
-            return self._measure(Pruned(full), forward(unwrapped(full), self._inputs))
+            return self._measure(Pruned(full), forward(unwrap(full), self._inputs))
         pruned = self._pruned(full, config, density, seed)
-        full = unwrapped(full)
+        full = unwrap(full)
         before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
         check_outputs(before, after)
         check_smaller(pruned, full, density, before, after)
@@ -200,7 +201,7 @@ class NetworkFactory:
         if not pruned.from_scratch:
             rescale(
                 pruned.network,
-                unwrapped(full),
+                unwrap(full),
                 inherited=self._builder.pretrained(config),
                 contracted=pruned.contracted,
             )

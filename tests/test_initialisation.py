@@ -12,7 +12,11 @@ import torch
 from torch import nn
 
 from proxyhpo.initialisation import fan_in, rescale
+from proxyhpo.inputs import call
+from proxyhpo.measuring import tensors_in
+from proxyhpo.pruners.l1_structured import L1StructuredPruner
 from proxyhpo.pruners.magnitude import MagnitudePruner
+from tests.channels.zoo import ZOO
 
 # Wide enough that the scale of one network says something: its spread grows with depth / width.
 WIDTH, DEPTH = 320, 8
@@ -72,7 +76,7 @@ def sliced(network, density):
 
 def output_std(network, inputs):
     with torch.no_grad():
-        return float(network(inputs).std())
+        return float(torch.stack([x.std() for x in tensors_in(call(network, inputs))]).mean())
 
 
 def mean_ratio(make, prune, inputs, *, rescaled=True, seeds=12):
@@ -137,6 +141,38 @@ def test_so_does_a_masked_one(scope, density):
         )
 
     assert 0.8 < mean_ratio(lambda: mlp(kaiming), prune, inputs, seeds=4) < 1.2
+
+
+@pytest.mark.parametrize("density", [0.5, 0.25])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "residual_mlp",
+        "glu",
+        "einsum",
+        "parameter_lists",
+        "tied_autoencoder",
+        "pixel_shuffle",
+        "upsampling",
+        "weight_norm",
+        "lstm_2_layers_1_directions_h_n",
+        "gru_1_layers_2_directions_h_n",
+        "cross_attention",
+    ],
+)
+def test_networks_of_every_kind_keep_the_scale_of_their_outputs(name, density):
+    """They are small, so that many are averaged; 30 % is about three standard errors."""
+    member = ZOO[name]
+    inputs, pruner = member.inputs(), L1StructuredPruner()
+    generator = torch.Generator()
+
+    def prune(network):
+        pruned = pruner.prune(network, inputs, density=density, generator=generator)
+        rescale(pruned.network, network, contracted=pruned.contracted)
+        return pruned.network
+
+    ratio = mean_ratio(member.build, prune, inputs, rescaled=False, seeds=16)
+    assert 0.7 < ratio < 1.3
 
 
 def test_each_weight_gets_its_scale_back():
@@ -211,6 +247,30 @@ def test_masked_weights_stay_zero():
     away = {name: p == 0 for name, p in proxy.named_parameters()}
     rescale(proxy, full)
     assert all((p[away[name]] == 0).all() for name, p in proxy.named_parameters())
+
+
+def test_a_tied_weight_is_used_both_ways():
+    full, proxy = (nn.ParameterDict({"w": torch.randn(n, n)}) for n in (40, 10))
+    proxy["w"] = nn.Parameter(full["w"].detach()[:10, :10].clone())
+    rescale(proxy, full, contracted={"w": (0, 1)})
+    power = [float(n["w"].detach().square().mean()) for n in (proxy, full)]
+    assert power[0] / power[1] == pytest.approx(4, rel=1e-3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_spectral_norms_are_those_of_the_smaller_weight(training):
+    full = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(64, 64)))
+    proxy = copy.deepcopy(full).train(training)
+    parametrized = proxy[0].parametrizations.weight
+    parametrized.original = nn.Parameter(parametrized.original.detach()[:16, :16].clone())
+    parametrized[0]._u, parametrized[0]._v = (
+        torch.nn.functional.normalize(vector[:16], dim=0)
+        for vector in (parametrized[0]._u, parametrized[0]._v)
+    )
+    rescale(proxy, full)
+    assert parametrized[0].training == training
+    with torch.no_grad():
+        assert float(torch.linalg.matrix_norm(proxy.eval()[0].weight, 2)) < 1.1
 
 
 def test_half_precision():

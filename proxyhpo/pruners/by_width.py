@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from proxyhpo.building import unwrapped
+from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import Inputs
 from proxyhpo.pruners import Pruned, Pruner
@@ -62,11 +62,11 @@ class ByWidthPruner(Pruner):
         with preserved_random_state():
             seed_everything(int(torch.randint(2**62, (), generator=generator)))
             narrow = self._build(density)
-        _check(narrow, unwrapped(network), density)
-        for name, parameter in unwrapped(network).named_parameters():
+        _check(narrow, unwrap(network), density)
+        for name, parameter in unwrap(network).named_parameters():
             narrow.get_parameter(name).requires_grad_(parameter.requires_grad)
         if density == 1:
-            narrow.load_state_dict(unwrapped(network).state_dict())
+            narrow.load_state_dict(unwrap(network).state_dict())
         return Pruned(narrow.train(network.training), from_scratch=True)
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from proxyhpo.building import is_constant, unwrapped
+from proxyhpo.building import is_constant
+from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 from proxyhpo.initialisation import fan_in
 from proxyhpo.inputs import Inputs, call, with_batch
@@ -67,7 +68,7 @@ class MagnitudePruner(Pruner):
     ) -> Pruned:
         if not 0 < density <= 1:
             raise ArgumentError(f"density must be in (0, 1], got {density!r}")
-        network = copy.deepcopy(unwrapped(network))
+        network = copy.deepcopy(unwrap(network))
         if density == 1:
             return Pruned(network)
         heads = _heads(network, example_inputs)
