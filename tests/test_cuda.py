@@ -1,0 +1,81 @@
+"""What only a GPU can show; skipped where there is none."""
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+
+def build():
+    return nn.Sequential(nn.Linear(64, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.Linear(1024, 2))
+
+
+def study(train, **options):
+    return ProxyHPO(
+        build,
+        train,
+        {"lr": Float(1e-4, 1, log=True)},
+        example_inputs=torch.zeros(32, 64),
+        direction="maximize",
+        searcher="random",
+        progress=False,
+        device="cuda",
+        **options,
+    )
+
+
+def train(network, config):
+    network.to("cuda")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config["lr"])
+    for _ in range(3):
+        loss = network(torch.randn(32, 64, device="cuda")).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield -loss.item()
+
+
+def test_memory_is_given_back_between_trials():
+    held = []
+    study(train, callbacks=[lambda record: held.append(torch.cuda.memory_allocated())]).run(8)
+    assert max(held[1:]) <= held[0]
+
+
+def test_out_of_memory_is_a_failed_record_and_the_search_goes_on():
+    calls = []
+
+    def greedy(network, config):
+        calls.append(1)
+        if len(calls) == 2:
+            torch.empty(2**50, device="cuda")
+        yield from train(network, config)
+
+    result = study(greedy).run(5)
+    [failed] = result.failures
+    assert "OutOfMemoryError" in failed.reason
+    assert result.best_network()(torch.zeros(1, 64)).shape == (1, 2)
+
+
+def test_equal_seeds_give_equal_studies_on_the_gpu_too():
+    first, second = (study(train).run(4) for _ in range(2))
+    assert [r.value for r in first.records] == pytest.approx([r.value for r in second.records])
+
+
+def test_the_largest_batch_that_does_not_fit_is_refused():
+    from proxyhpo.errors import ArgumentError
+
+    hpo = ProxyHPO(
+        build,
+        train,
+        {"lr": Float(1e-4, 1), "batch_size": 2**36},
+        example_inputs=torch.zeros(32, 64),
+        direction="maximize",
+        progress=False,
+        device="cuda",
+        check_memory=True,
+    )
+    with pytest.raises(ArgumentError, match="check_memory"):
+        hpo.run(1)
