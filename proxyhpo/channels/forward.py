@@ -24,9 +24,9 @@ from proxyhpo.inputs import Inputs, call, map_tensors
 
 __all__ = ["Clock", "Observe", "TimeLimitError", "forward", "outputs_of", "undisturbed"]
 
-Observe = Callable[
-    [torch._ops.OpOverload, Sequence[Any], dict[str, Any], Any, tuple[str, ...]], None
-]
+OpOverload = torch._ops.OpOverload  # noqa: SLF001 - torch has no other name for the type
+
+Observe = Callable[[OpOverload, Sequence[Any], dict[str, Any], Any, tuple[str, ...]], None]
 """Called with an operator, its arguments, its result and the names of the modules around it."""
 
 
@@ -47,9 +47,9 @@ class Clock:
             raise TimeLimitError(f"it took longer than {self._seconds:g} s")
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
     def __init__(self, observe: Observe, clock: Clock, stack: list[str], *, meta: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
         self._observe, self._clock, self._stack, self._meta = observe, clock, stack, meta
 
     @classmethod
@@ -74,9 +74,9 @@ def forward(
     network: nn.Module,
     inputs: Inputs,
     observe: Observe,
-    meta: bool,
     clock: Clock,
     *,
+    meta: bool,
     training: bool,
 ) -> Any:
     """Runs a copy of a network that may be spoilt, without gradients.
@@ -135,7 +135,7 @@ def _decomposed() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     with (
         sdpa_kernel(SDPBackend.MATH),
-        torch.backends.mkldnn.flags(enabled=False),  # type: ignore[no-untyped-call] - torch untyped
+        torch.backends.mkldnn.flags(enabled=False),
     ):
         torch.backends.mha.set_fastpath_enabled(False)
         try:

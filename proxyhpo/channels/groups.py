@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -62,11 +63,11 @@ def groups_of(found: Trace) -> list[Group]:
     members, counts = np.unique(np.stack([roots[free], origins[free]]), axis=1, return_counts=True)
     borders = np.flatnonzero(np.diff(members[0], prepend=-1, append=-1))
     alike: dict[bytes, list[int]] = {}
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         held = members[1, start:end]
         if sum(origin in keys for origin in held) > 1:
             signature = np.concatenate([held, counts[start:end]]).tobytes()
-            alike.setdefault(signature, []).append(start)
+            alike.setdefault(signature, []).append(int(start))
     groups = []
     for starts in alike.values():
         end = borders[np.searchsorted(borders, starts[0]) + 1]

@@ -141,7 +141,7 @@ class Labels:
 
     def reason(self, label: np.int64) -> str:
         """Why this label's class must stay; empty if it need not."""
-        return self._reasons[self._why[self.find(np.array([label]))[0]]]
+        return self._reasons[int(self._why[self.find(np.array([label]))[0]])]
 
     # One dimension seen as several, and several seen as one.
 

@@ -79,6 +79,7 @@ def candidates(
 
 
 def integers(module: nn.Module) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Path and value of every integer that a module remembers, also inside what it holds."""
     private = vars(nn.Module()).keys()
     for attribute, value in vars(module).items():
         if attribute not in private:
@@ -116,14 +117,14 @@ def _set(holder: Any, path: tuple[str | int, ...], value: Any) -> None:
         else:
             _set(inner, tuple(rest), value)
     elif isinstance(holder, (list, dict)):
-        holder[first] = value  # type: ignore[index] - an index of a list, or a key
+        holder[first] = value  # type: ignore[index]  # an index of a list, or a key
     else:
         object.__setattr__(holder, str(first), value)  # frozen dataclasses too
 
 
 def _get(holder: Any, key: str | int) -> Any:
     if isinstance(holder, (list, tuple, dict)):
-        return holder[key]  # type: ignore[index] - an index of a sequence, or a key
+        return holder[key]  # type: ignore[index]  # an index of a sequence, or a key
     return getattr(holder, str(key))
 
 
@@ -163,7 +164,7 @@ def _channel_norm(module: _NormBase, size: Sequence[int] | None) -> dict[str, An
 
 
 def _unbatched(module: _NormBase, size: Sequence[int]) -> bool:
-    return isinstance(module, _InstanceNorm) and len(size) == module._get_no_batch_dim()  # type: ignore[no-untyped-call, no-any-return]  # noqa: SLF001 - torch untyped, and no other way to know
+    return isinstance(module, _InstanceNorm) and len(size) == module._get_no_batch_dim()  # type: ignore[no-untyped-call]  # noqa: SLF001 - torch untyped, and no other way to know
 
 
 def _group_norm(module: nn.GroupNorm, size: Sequence[int] | None) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def _embedding(module: nn.Embedding, _: Any) -> dict[str, Any]:
     return {"num_embeddings": rows, "embedding_dim": columns}
 
 
-def _recurrent(module: nn.RNNBase, _: Any) -> dict[str, Any]:
+def _recurrent(module: Any, _: Any) -> dict[str, Any]:
     gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
     values = {
         "input_size": module.weight_ih_l0.shape[1],

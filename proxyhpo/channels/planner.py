@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from proxyhpo.channels.forward import Clock
@@ -22,6 +23,12 @@ __all__ = ["Planner", "Shrunk", "find_groups", "remove", "shrink"]
 
 ENOUGH = 0.9
 """A network is refused if its FLOPs cannot be brought below this part."""
+
+WAYS_OUT = (
+    "Ways out: a constructor that makes the narrow network itself, build(width); a rule for an "
+    "operator that has none (entry points proxyhpo.operator_rules); or ignore=[...] with the "
+    "modules that are in the way."
+)
 
 
 @dataclass(frozen=True)
@@ -207,9 +214,7 @@ def _refusal(network: nn.Module, made: Plan) -> str:
             f"{type(network).__name__} cannot be pruned: {share} would be left.",
             *(reasons or ["  no channels lead from one layer to another"]),
             *([f"  and {more} more"] if more > 0 else []),
-            "Ways out: a constructor that makes the narrow network itself, build(width); a rule "
-            "for an operator that has none (entry points proxyhpo.operator_rules); or "
-            "ignore=[...] with the modules that are in the way.",
+            WAYS_OUT,
         ]
     )
 
@@ -239,5 +244,5 @@ def _fingerprint(
     for name, module in network.named_modules():
         said.append((name, type(module).__module__, type(module).__qualname__))
         said.extend(integers(module))
-    map_tensors(lambda tensor: said.append((tensor.shape[1:], tensor.dtype)) or tensor, inputs)
+    said.append(map_tensors(lambda tensor: torch.empty_like(tensor[:0], device="meta"), inputs))
     return hashlib.sha256(repr(said).encode()).hexdigest()

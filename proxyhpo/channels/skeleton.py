@@ -21,13 +21,10 @@ __all__ = ["copy_with", "owned_tensors", "refuse", "unwrap"]
 
 def unwrap(network: nn.Module) -> nn.Module:
     """The user's own network inside ``torch.compile``, DataParallel or DistributedDataParallel."""
-    while True:
-        if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            network = network.module
-        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):  # of torch.compile
-            network = network._orig_mod
-        else:
-            return network
+    if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return unwrap(network.module)
+    inside = getattr(network, "_orig_mod", None)  # what torch.compile calls it
+    return unwrap(inside) if isinstance(inside, nn.Module) else network
 
 
 def refuse(network: nn.Module) -> None:
@@ -46,8 +43,8 @@ def refuse(network: nn.Module) -> None:
         if is_lazy(tensor):
             module = network.get_submodule(name.rpartition(".")[0])
             raise UnsupportedNetworkError(
-                f"parameter {name!r} of a {type(module).__name__} has no shape yet: run the network "
-                "once on a batch before handing it in"
+                f"parameter {name!r} of a {type(module).__name__} has no shape yet: run the "
+                "network once on a batch before handing it in"
             )
 
 
@@ -69,10 +66,11 @@ def copy_with(
 ) -> nn.Module:
     """A deep copy in which ``make(name, tensor)`` stands for each owned tensor.
 
-    Parameters become parameters again and keep ``requires_grad``.
+    Parameters become parameters again and keep ``requires_grad``. What cannot be copied (locks,
+    custom operators, open files) is shared.
 
     Raises:
-        UnsupportedNetworkError: if the network cannot be copied.
+        UnsupportedNetworkError: if the network cannot be copied even so.
     """
     memo: dict[int, object] = {}
     for name, tensor in owned.items():
@@ -85,9 +83,28 @@ def copy_with(
             {id(v): type(v)() for v in vars(module).values() if type(v) is OrderedDict and not v}
         )
     try:
+        return copy.deepcopy(network, dict(memo))
+    except Exception:  # noqa: BLE001 - whatever an attribute's own way of being copied raises
+        memo.update(_uncopyable(network, memo))
+    try:
         return copy.deepcopy(network, memo)
     except Exception as error:
         raise UnsupportedNetworkError(
             f"{type(network).__name__} cannot be copied by copy.deepcopy: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _uncopyable(network: nn.Module, memo: Mapping[int, object]) -> dict[int, object]:
+    """The attributes that cannot be copied, by their ids."""
+    found: dict[int, object] = {}
+    own = vars(nn.Module()).keys()
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if name in own or isinstance(value, nn.Module):
+                continue
+            try:
+                copy.deepcopy(value, dict(memo))
+            except Exception:  # noqa: BLE001 - see above; once for a structure
+                found[id(value)] = value
+    return found

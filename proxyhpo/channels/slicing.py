@@ -43,10 +43,10 @@ def slices_of(group: Group, tensors: Mapping[str, Tensor]) -> list[Tensor]:
     ]
 
 
-def chosen(scores: Tensor, count: int) -> npt.NDArray[np.int64]:
+def chosen(scores: Tensor, count: int) -> list[int]:
     """The classes with the highest scores, ascending; of equal ones the first."""
     order = torch.sort(scores.detach().cpu(), descending=True, stable=True).indices
-    return np.sort(order[:count].numpy())
+    return sorted(order[:count].tolist())
 
 
 def kept_indices(

@@ -94,19 +94,19 @@ def trace(network: nn.Module, inputs: Inputs, *, ignore: Sequence[str], clock: C
         UnsupportedNetworkError: if the network does not run on the inputs.
     """
     _check_names(network, ignore)
-    errors: list[tuple[bool, Exception]] = []
+    failures: list[tuple[Setting, Exception]] = []
     for setting in _settings(network):
         try:
             return _traced(network, inputs, setting, ignore, clock)
-        except (TimeLimitError, UnsupportedNetworkError):
+        except (TimeLimitError, UnsupportedNetworkError):  # noqa: PERF203 - four times at most
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a user's forward raises: another setting is tried, and the last raises
-            errors.append((setting.meta, error))
-    error = next(error for meta, error in errors if not meta)
+        except Exception as error:  # noqa: BLE001 - whatever a user's forward raises: another setting is tried
+            failures.append((setting, error))
+    told = next(error for setting, error in failures if not setting.meta)
     raise UnsupportedNetworkError(
         f"{type(network).__name__} does not run on example_inputs in train mode: "
-        f"{type(error).__name__}: {error}"
-    ) from error
+        f"{type(told).__name__}: {told}"
+    ) from told
 
 
 def _settings(network: nn.Module) -> list[Setting]:
@@ -120,45 +120,35 @@ def _settings(network: nn.Module) -> list[Setting]:
 def _traced(
     network: nn.Module, inputs: Inputs, setting: Setting, ignore: Sequence[str], clock: Clock
 ) -> Trace:
-    labels = Labels()
-    tensors = owned_tensors(network)
+    labels, tensors = Labels(), owned_tensors(network)
     owned = {name: _labelled(labels, tensor) for name, tensor in tensors.items()}
     _protect_insides(network, labels, owned)
     copied = copy_with(network, lambda _, tensor: setting.tensor(tensor), tensors)
     runs: dict[bool, tuple[Recorder, list[Tensor]]] = {}
     for training in (True, False):
-        recorder = Recorder(labels)
-        working = setting.inputs(inputs)
+        recorder, working = Recorder(labels), setting.inputs(inputs)
         recorder.start(_still_owned(copied, owned), owned, working)
+        watch = recorder.observe
         try:
-            runs[training] = (
-                recorder,
-                outputs_of(
-                    forward(
-                        copied, working, recorder.observe, setting.meta, clock, training=training
-                    )
-                ),
-            )
+            outputs = forward(copied, working, watch, clock, meta=setting.meta, training=training)
         except Exception as error:
             if training or isinstance(error, TimeLimitError):
                 raise
             continue  # a network that only trains: there is no eval mode to look after
+        runs[training] = recorder, outputs_of(outputs)
         recorder.finish(runs[training][1])
     if not runs[True][1]:
-        raise UnsupportedNetworkError(
-            f"no tensor is found in what {type(network).__name__} returns"
-        )
+        raise UnsupportedNetworkError(f"no tensor is in what {type(network).__name__} returns")
     labels.settle()
-    recorders = [recorder for recorder, _ in runs.values()]
-    _protect_rest(labels, owned, ignore, {name for r in recorders for name in r.used})
+    _protect_rest(labels, owned, ignore, {name for r, _ in runs.values() for name in r.used})
     return Trace(
         labels,
         owned,
         setting,
         {training: recorder.steps for training, (recorder, _) in runs.items()},
         {training: [tuple(out.shape) for out in outs] for training, (_, outs) in runs.items()},
-        _contracted(labels, owned, [dim for r in recorders for dim in r.summed]),
-        recorders[0].flops,
+        _contracted(labels, owned, [dim for r, _ in runs.values() for dim in r.summed]),
+        runs[True][0].flops,
     )
 
 

@@ -156,8 +156,8 @@ def follow(
                 network,
                 found.setting.inputs(inputs),
                 follower.observe,
-                found.setting.meta,
                 clock,
+                meta=found.setting.meta,
                 training=training,
             )
         except TimeLimitError:

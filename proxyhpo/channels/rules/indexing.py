@@ -8,8 +8,6 @@ from torch import Tensor
 from proxyhpo.channels.labels import ROWS, Dim
 from proxyhpo.channels.rules import Call, Labels, Result, fixed, rule
 
-SELECTED = "single indices of it are picked"
-
 
 @rule("cat")
 def cat(labels: Labels, call: Call) -> list[Dim]:
@@ -61,7 +59,7 @@ def cut(labels: Labels, call: Call) -> list[Dim]:
 def select(labels: Labels, call: Call) -> list[Dim]:
     """A single index, which must be there."""
     dims = list(call.dims("self"))
-    _pick(labels, dims.pop(call.axis(call["dim"], len(dims))))
+    _pick(labels, call, dims.pop(call.axis(call["dim"], len(dims))))
     return dims
 
 
@@ -69,7 +67,7 @@ def select(labels: Labels, call: Call) -> list[Dim]:
 def unbind(labels: Labels, call: Call) -> Result:
     """Every single index."""
     dims = list(call.dims("self"))
-    _pick(labels, dims.pop(call.axis(call["dim"], len(dims))))
+    _pick(labels, call, dims.pop(call.axis(call["dim"], len(dims))))
     return tuple(dims for _ in call.result)
 
 
@@ -80,7 +78,7 @@ def index(labels: Labels, call: Call) -> list[Dim]:
     places = [axis for axis, where in enumerate(call["indices"]) if where is not None]
     covered = _covered(call["indices"])
     for axis in covered:
-        _pick(labels, dims[axis])
+        _pick(labels, call, dims[axis])
     if call.operator == "aten::index_put":
         return dims
     rest = [dim for axis, dim in enumerate(dims) if axis not in covered]
@@ -97,7 +95,7 @@ def along(labels: Labels, call: Call) -> Result:
     """Picks, reorders or writes along one dimension, which must stay."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dim"], len(dims))
-    _pick(labels, dims[axis])
+    _pick(labels, call, dims[axis])
     outs = [call.result] if isinstance(call.result, Tensor) else call.result
     made = []
     for out in outs:
@@ -150,7 +148,8 @@ def _joined(labels: Labels, parts: list[list[Dim]], but: int | None) -> list[Dim
 
 def _covered(indices: list[Tensor | None]) -> list[int]:
     """The dimensions that are looked up: a mask of booleans covers several."""
-    axis, covered = 0, []
+    axis = 0
+    covered: list[int] = []
     for where in indices:
         width = where.ndim if where is not None and where.dtype.itemsize == 1 else 1
         if where is not None:
@@ -165,8 +164,11 @@ def _count_apart(labels: Labels, piece: Dim) -> None:
         labels.join(piece, labels.new(piece.size, solid=False))
 
 
-def _pick(labels: Labels, dim: Dim) -> None:
-    labels.protect(dim[dim > 0], SELECTED)
+def _pick(labels: Labels, call: Call, dim: Dim) -> None:
+    """Protects a dimension whose single indices matter: rows of a table, or channels."""
+    of_data = call.is_data(call["self"])
+    reason = f"{call.operator} picks single indices of it" if of_data else ROWS
+    labels.protect(dim[dim > 0], reason)
 
 
 def _pass(dim: Dim, size: int) -> Dim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import mul
 
 import numpy as np
@@ -149,8 +149,9 @@ def pixel_shuffle(labels: Labels, call: Call) -> list[Dim]:
 
 
 @rule("pixel_unshuffle")
-def pixel_unshuffle(_: Labels, call: Call) -> list[Dim]:
+def pixel_unshuffle(labels: Labels, call: Call) -> list[Dim]:
     """The way back."""
+    del labels
     *batch, channels, _, _ = call.dims("self")
     repeated = np.repeat(channels, call["downscale_factor"] ** 2)
     return [*batch, repeated, *fixed(call.result.shape[-2:])]
@@ -207,7 +208,7 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int],
 def _reshaped(labels: Labels, dims: list[Dim], sizes: list[int]) -> list[Dim]:
     """Cuts each dimension at the borders of the new ones, and puts the pieces together."""
     borders = sorted({*accumulate((dim.size for dim in dims), mul), *accumulate(sizes, mul)})
-    if any(border % below for below, border in zip(borders, borders[1:], strict=False)):
+    if any(border % below for below, border in pairwise(borders)):
         for dim in dims:
             labels.protect(dim[dim != FIXED], RESHAPED)
         return fixed(sizes)

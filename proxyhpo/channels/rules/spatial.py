@@ -49,6 +49,7 @@ def pad(labels: Labels, call: Call) -> list[Dim]:
 @rule("im2col")
 def unfold(labels: Labels, call: Call) -> list[Dim]:
     """Patches: every channel becomes one row for each position of the kernel."""
+    del labels
     *batch, channels, _, _ = call.dims("self")
     rows = np.repeat(channels, int(np.prod(call["kernel_size"])))
     return [*batch, rows, *fixed(call.result.shape[-1:])]
