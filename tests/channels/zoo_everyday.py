@@ -720,3 +720,18 @@ class NamedTupleOutput(nn.Module):
     def forward(self, x):
         x = self.body(x)
         return Answer(self.boxes(x).flatten(2).transpose(1, 2), self.classes(x).flatten(2))
+
+
+@member(images())
+class Auxiliary(nn.Module):
+    """A second head that only training sees."""
+
+    def __init__(self, w):
+        super().__init__()
+        self.first, self.second = conv_norm(3, w), conv_norm(w, 2 * w)
+        self.early, self.late = nn.Sequential(conv_norm(w, w, 1), head(w)), head(2 * w)
+
+    def forward(self, x):
+        x = self.first(x)
+        y = self.late(self.second(x))
+        return (y, self.early(x)) if self.training else y

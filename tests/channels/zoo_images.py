@@ -8,7 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision import models
-from torchvision.models import convnext, densenet, efficientnet, maxvit, regnet, resnet, vgg
+from torchvision.models import (
+    convnext,
+    densenet,
+    efficientnet,
+    maxvit,
+    mobilenetv3,
+    regnet,
+    resnet,
+    vgg,
+)
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
@@ -146,7 +155,15 @@ register(
 )
 register(
     "mobilenet_v3",
-    partial(models.mobilenet_v3_small, num_classes=10, width_mult=0.5),
+    lambda: mobilenetv3.MobileNetV3(
+        [
+            mobilenetv3.InvertedResidualConfig(16, 3, 32, 16, True, "RE", 1, 1, 1),
+            mobilenetv3.InvertedResidualConfig(16, 5, 64, 32, False, "HS", 2, 1, 1),
+            mobilenetv3.InvertedResidualConfig(32, 5, 64, 32, True, "HS", 1, 1, 1),
+        ],
+        last_channel=64,
+        num_classes=10,
+    ),
     images(size=32),
     flops=0.4,
 )
@@ -165,7 +182,6 @@ register(
     images(size=32),
     flops=0.4,
 )
-register("mnasnet", partial(models.MNASNet, 0.5, num_classes=10), images(size=32), flops=0.4)
 register(
     "regnet",
     lambda: regnet.RegNet(
@@ -193,13 +209,6 @@ register(
     "shufflenet",
     lambda: models.ShuffleNetV2([1, 2, 1], [16, 16, 32, 64, 64], num_classes=10),
     images(size=32),
-    flops=0.4,
-)
-register(
-    "googlenet_auxiliary",
-    lambda: models.GoogLeNet(num_classes=10, aux_logits=True, init_weights=False),
-    images(size=32),
-    flops=0.35,
 )
 
 
