@@ -135,11 +135,9 @@ def test_arguments_are_checked_at_once(arguments, message):
         RayExecutor(**arguments)
 
 
-SCRIPT = """
-    # Starts Ray itself; says where it listens, and what becomes of a job when a node leaves.
-    import time
+LOCAL = """
+    # Starts Ray itself, and says where it listens.
     from pathlib import Path
-    from ray.cluster_utils import Cluster
     import ray
     from proxyhpo.executors.ray_core import RayExecutor
     from proxyhpo.testing.executors import job, run, work
@@ -152,21 +150,59 @@ SCRIPT = """
     before = listening()
     executor = RayExecutor()
     executor.start(work(lambda network, config: 42.0))
-    print({address.split(":")[0] for address in listening() - before})
-    print(run(executor, job())[0].value)
+    print(">", {address.split(":")[0] for address in listening() - before})
+    print(">", run(executor, job())[0].value)
     executor.shutdown()
-    print(ray.is_initialized())
+    print(">", ray.is_initialized())
 """
 
 
-def test_a_ray_of_our_own_listens_on_this_machine_alone_and_ends(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    answer = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=200, check=True
+CLUSTER = """
+    # Says what becomes of two jobs when the node of the first one leaves.
+    import time
+    from ray.cluster_utils import Cluster
+    from proxyhpo.executors.ray_core import RayExecutor
+    from proxyhpo.testing.executors import job, run, work
+
+    def train(network, config):
+        yield 1.0
+        time.sleep(10_000 * (config["file"] == "sleep"))
+
+    quiet = {"include_dashboard": False, "object_store_memory": 80 * 1024**2}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
+    leaves = cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
+    executor = RayExecutor(address=cluster.address)
+    executor.start(work(train))
+    executor.submit(job(file="sleep"))
+    executor.wait_any(60)
+    print(">", executor.capacity)
+    cluster.remove_node(leaves, allow_graceful=False)
+    print(">", type(executor.wait_any(100)).__name__)
+    cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
+    print(">", run(executor, job())[0].value)
+    executor.shutdown()
+    cluster.shutdown()
+"""
+
+
+def say(script, tmp_path):
+    """What the script prints, without what Ray does."""
+    file = tmp_path / "script.py"
+    file.write_text(textwrap.dedent(script), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, file], capture_output=True, text=True, timeout=250, check=False
     )
-    addresses, value, left_running = answer.stdout.splitlines()[-3:]
+    assert done.returncode == 0, done.stderr
+    return [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
+
+
+def test_a_ray_of_our_own_listens_on_this_machine_alone_and_ends(tmp_path):
+    addresses, value, left_running = say(LOCAL, tmp_path)
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert set(eval(addresses)) <= loopback
     assert value == "42.0"
     assert left_running == "False"
+
+
+def test_a_node_that_leaves_costs_its_job(tmp_path):
+    assert say(CLUSTER, tmp_path) == ["1", "Died", "1.0"]

@@ -1,0 +1,132 @@
+"""Executors of ``concurrent.futures``, and what is only like them."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import cloudpickle
+import pytest
+import torch
+
+from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.executors import Died, Finished
+from proxyhpo.executors.futures import FuturesExecutor
+from proxyhpo.testing.executors import drain, job, run, work
+
+# What the workers do is defined here, and they cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Here:
+    """Runs each function at once, in this process; its futures are not those of the library."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:  # noqa: BLE001 - as executors do
+            future.set_exception(error)
+        return Almost(future, self)
+
+
+class Almost:
+    """Done when it has been asked twice, like a job in the queue of a cluster."""
+
+    def __init__(self, future, executor):
+        self._future = future
+        self._asked = 0
+        self.result = future.result
+        self.cancelled = False
+
+    def done(self):
+        self._asked += 1
+        return self._asked > 2
+
+    def cancel(self):
+        self.cancelled = True
+
+
+def train(network, config):
+    if config["file"]:
+        os.kill(os.getpid(), getattr(signal, config["file"]))
+    yield 1.0
+
+
+@pytest.fixture(autouse=True)
+def _denormal():
+    """Some of these trainings run in this process, which is set up for them."""
+    yield
+    torch.set_flush_denormal(False)
+
+
+def started(executor, what=train, *, workers=1):
+    futures = FuturesExecutor(executor, workers=workers)
+    futures.start(work(what))
+    return futures
+
+
+def test_what_is_only_like_a_future_is_asked_now_and_then():
+    futures = started(Here())
+    began = time.monotonic()
+    first, second = run(futures, job(), job())
+    assert first.value == second.value == 1.0
+    assert time.monotonic() - began >= 0.5
+    assert futures.wait_any() is None
+
+
+def test_waiting_has_an_end():
+    futures = started(Here())
+    one = job()
+    futures.submit(one)
+    assert futures.wait_any(0) is None
+    (event,) = drain(futures)
+    assert isinstance(event, Finished)
+    assert event.job is one
+
+
+def test_stopping_takes_back_what_has_not_begun():
+    futures = started(Here())
+    one, other = job(), job()
+    futures.submit(one)
+    future = futures._running[one.key].future
+    futures.submit(other)
+    futures.stop(one)
+    assert future.cancelled
+    assert [event.job for event in drain(futures)] == [other]
+
+
+def test_two_trainings_at_once_in_one_process_are_refused():
+    from proxyhpo.executors import futures as module
+
+    futures = started(Here())
+    with module._one_at_a_time:
+        futures.submit(job())
+    with pytest.raises(ExecutorError, match="share the global random"):
+        futures.wait_any()
+
+
+def test_a_crash_breaks_a_pool_of_processes_and_is_said():
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        futures = started(pool)
+        (died,) = run(futures, job(file="SIGKILL"))
+        assert isinstance(died, Died)
+        assert died.reason.startswith("BrokenProcessPool")
+        with pytest.raises(ExecutorError, match=r"broken .* resume the study"):
+            futures.submit(job())
+
+
+def test_arguments_are_checked_at_once():
+    with pytest.raises(ArgumentError, match="executor must have a method submit"):
+        FuturesExecutor(3, workers=1)
+    with ThreadPoolExecutor() as threads, pytest.raises(ArgumentError, match="other processes"):
+        FuturesExecutor(threads, workers=1)
+    with pytest.raises(ArgumentError, match="workers must be a whole number >= 1, got 0"):
+        FuturesExecutor(Here(), workers=0)
+    assert FuturesExecutor(Here(), workers=3).capacity == 3
