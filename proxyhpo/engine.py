@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,11 +37,14 @@ class Limits:
         n_trials: how many trials enter rung 0 in all.
         timeout: seconds from now; enough of it is kept back for the rungs above the first.
         max_retries: how often a training whose worker died is tried again.
+        ordered: decide on as many trainings as run at a time, and wait for all of them, so that
+            the study can be repeated whichever ends first.
     """
 
     n_trials: int
     timeout: float | None = None
     max_retries: int = 0
+    ordered: bool = False
 
 
 def climb(
@@ -76,10 +79,7 @@ def climb(
     executor.start(work)
     try:
         while not stopping() and not clock.is_up:
-            while len(in_flight) < executor.capacity:
-                job = study.next_job(clock.n_trials)
-                if job is None:
-                    break
+            for job in _decided(study, clock, executor, len(in_flight), ordered=limits.ordered):
                 in_flight[job.key] = job
                 executor.submit(job)
             if not in_flight:
@@ -101,6 +101,20 @@ def climb(
             judge.consider(record)
     finally:
         executor.shutdown()
+
+
+def _decided(
+    study: Study, clock: _Clock, executor: Executor, running: int, *, ordered: bool
+) -> Iterator[Job]:
+    """The jobs that may begin now."""
+    if ordered:
+        if not running:
+            yield from study.next_batch(clock.n_trials, executor.capacity)
+        return
+    for _ in range(executor.capacity - running):
+        if (job := study.next_job(clock.n_trials)) is None:
+            return
+        yield job
 
 
 class _Clock:

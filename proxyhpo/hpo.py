@@ -107,6 +107,9 @@ class ProxyHPO:
         check_memory: try the largest ``batch_size`` of the space once on the full network before
             the search.
         max_retries: how often a training whose worker died is tried again.
+        ordered: with an executor that runs several trainings at a time, decide on that many and
+            wait for all of them, so that the study repeats from its seed whichever ends first. The
+            price is that workers wait for the slowest of each batch.
         version: a mark of your own that makes a study another study (for instance of the data).
 
     Raises:
@@ -137,6 +140,7 @@ class ProxyHPO:
         callbacks: Sequence[Callback] = (),
         check_memory: bool = False,
         max_retries: int = 0,
+        ordered: bool = False,
         version: str | int | None = None,
     ) -> None:
         self._space = space if isinstance(space, Space) else Space(space)
@@ -188,6 +192,7 @@ class ProxyHPO:
         self._callbacks = tuple(callbacks)
         self._check_memory = check_memory
         self._max_retries = _whole("max_retries", max_retries)
+        self._ordered = ordered
         self._version = version
         self._enqueued: list[Config] = []
         self._store: Store | None = None
@@ -213,7 +218,12 @@ class ProxyHPO:
             UnsupportedNetworkError: if no proxy can be made of the network.
             StoreError: if the store is in use, belongs to another study, or cannot be written.
         """
-        limits = Limits(_whole("n_trials", n_trials, least=1), _timeout(timeout), self._max_retries)
+        limits = Limits(
+            _whole("n_trials", n_trials, least=1),
+            _timeout(timeout),
+            self._max_retries,
+            self._ordered,
+        )
         parts = self._parts
         if finalists is not None:
             parts = replace(parts, ladder=with_finalists(parts.ladder, finalists))

@@ -38,6 +38,8 @@ class State:
         self.best: Record | None = None
         """The best training of the full network."""
         self.search_seconds = 0.0
+        self.batch_is_open = False
+        """Whether trainings were decided on since the last batch of them was closed."""
 
     @classmethod
     def replay(cls, n_rungs: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> Self:
@@ -68,7 +70,11 @@ class State:
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Moves on by an event; kinds that are not the study's business are passed over."""
-        if kind == "trial":
+        if kind in ("trial", "promotion"):
+            self.batch_is_open = True
+        if kind == "batch":
+            self.batch_is_open = False
+        elif kind == "trial":
             number = self.history.add_trial(dict(body["config"]))
             if body["number"] != number:
                 raise ValueError(f"trial {number} is called {body['number']!r:.80}")

@@ -83,6 +83,21 @@ class Study:
             job = self._promotion(n_trials)
         return job
 
+    def next_batch(self, n_trials: float, size: int) -> list[Job]:
+        """What is to be done next, decided all at once before any of it begins.
+
+        So the decisions do not depend on which training ends first. A batch that a killed run had
+        decided on is run to its end before the next one, and one half decided is completed.
+        """
+        jobs = [self._job(trial, rung) for trial, rung in self._unfinished]
+        self._unfinished.clear()
+        if not jobs or self.state.batch_is_open:
+            while len(jobs) < size and (job := self.next_job(n_trials)) is not None:
+                jobs.append(job)
+            if jobs:
+                self._write("batch", {"size": len(jobs)})
+        return jobs
+
     def finish(self, job: Job, outcome: Outcome, *, stopped: bool = False) -> Record:
         """Writes the outcome of a job down and returns its record."""
         value = outcome.value

@@ -23,6 +23,10 @@ class Study:
         trial = self.history.add_trial({"x": len(self.history.trials)})
         return Job(trial, 0, 0, {}, {}, 0.5, 1, 0)
 
+    def next_batch(self, n_trials, size):
+        jobs = [self.next_job(n_trials) for _ in range(size)]
+        return [job for job in jobs if job is not None]
+
     def finish(self, job, outcome, *, stopped=False):
         state = "failed" if outcome.value is None else "finished"
         record = Record(
@@ -175,3 +179,14 @@ def test_a_training_that_goes_on_when_time_is_up_is_ended(clock):
     climb(study, None, executor, Limits(100, timeout=10))
     assert executor.stopped == 1
     assert not study.history.records
+
+
+def test_in_order_nothing_begins_before_the_whole_batch_has_ended():
+    study, seen = Study(), []
+
+    def script(job):
+        seen.append((job.trial, len(study.history.trials)))
+        return finished(job)
+
+    climb(study, None, Executor(script, capacity=3), Limits(7, ordered=True))
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 6), (4, 6), (5, 6), (6, 7)]
