@@ -14,9 +14,10 @@ from torch import nn
 from proxyhpo import plugins
 from proxyhpo.building import Build
 from proxyhpo.channels import unwrap
+from proxyhpo.choosing import weak_saving
 from proxyhpo.inputs import Inputs
 from proxyhpo.measuring import forward, masked_away
-from proxyhpo.proxy import NetworkFactory, Proxy, weak_saving
+from proxyhpo.proxy import NetworkFactory, Proxy
 from proxyhpo.pruners import Pruner
 
 __all__ = ["Inspection", "Layer", "inspect"]

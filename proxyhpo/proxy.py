@@ -8,12 +8,10 @@ network.
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from torch import nn
 from proxyhpo.acceptance import check_outputs, check_smaller
 from proxyhpo.building import Build, Builder
 from proxyhpo.channels import unwrap
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.errors import ArgumentError
 from proxyhpo.initialisation import rescale
 from proxyhpo.inputs import Inputs, check_inputs
 from proxyhpo.measuring import (
@@ -36,11 +34,7 @@ from proxyhpo.measuring import (
 from proxyhpo.pruners import Pruned, Pruner, TakesConstructor
 from proxyhpo.seeding import preserved_random_state, seed_everything
 
-__all__ = ["NetworkFactory", "Proxy", "density_for_cost", "weak_saving"]
-
-_BUILDS = 7
-_LOWEST_DENSITY = 1 / 64
-_WORTHWHILE = 1.3
+__all__ = ["NetworkFactory", "Proxy"]
 
 
 @dataclass(frozen=True)
@@ -218,78 +212,6 @@ class NetworkFactory:
             skipped=tuple(pruned.skipped),
             uncounted=cost.reason,
         )
-
-
-def density_for_cost(
-    factory: NetworkFactory,
-    config: Mapping[str, Any],
-    cost: float,
-    *,
-    seed: np.random.SeedSequence,
-    by: Literal["time", "flops"] = "time",
-) -> Proxy:
-    """The proxy whose cost is nearest to a fraction of the full network's.
-
-    A few densities are tried, halving the interval in which the right one lies on a log scale.
-    Warns if the proxy found saves less than a factor of 1.3.
-
-    Args:
-        factory: makes and measures the networks.
-        config: see :meth:`NetworkFactory.network`.
-        cost: the fraction aimed at, in (0, 1].
-        seed: see :meth:`NetworkFactory.network`.
-        by: whether a measured step or the FLOPs of a forward count as the cost.
-
-    Raises:
-        ArgumentError: naming the argument; also for FLOPs that cannot be counted.
-        UnsupportedNetworkError: if the network cannot be pruned.
-    """
-    if isinstance(cost, bool) or not 0 < cost <= 1:
-        raise ArgumentError(f"cost must be in (0, 1], got {cost!r}")
-    if by not in ("time", "flops"):
-        raise unknown_name("kind of cost", by, ["time", "flops"])
-    base = factory.measured(config, density=1.0, seed=seed)
-    aim = math.log(cost * _cost(base, by))
-    best, best_distance = base, -math.log(cost)
-    low, high = math.log(_LOWEST_DENSITY), 0.0
-    for _ in range(_BUILDS if cost < 1 else 0):
-        middle = (low + high) / 2
-        proxy = factory.measured(config, density=math.exp(middle), seed=seed)
-        error = math.log(_cost(proxy, by)) - aim
-        if abs(error) < best_distance:
-            best, best_distance = proxy, abs(error)
-        low, high = (low, middle) if error > 0 else (middle, high)
-    if cost < 1 and (weakness := weak_saving(best, base)):
-        warnings.warn(weakness, stacklevel=2)
-    return best
-
-
-def weak_saving(proxy: Proxy, base: Proxy) -> str | None:
-    """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
-    saving = base.step_seconds / proxy.step_seconds
-    if saving >= _WORTHWHILE:
-        return None
-    text = f"a step of the proxy of density {proxy.density:.2g} is only {saving:.2f}x faster: "
-    if proxy.flops is None or base.flops is None:
-        return text + "its FLOPs could not be counted, so the reason is unknown"
-    work = proxy.flops / base.flops
-    if work > 0.999:
-        return text + "its weights are masked, which saves no time on dense hardware"
-    if work < 1 / _WORTHWHILE:
-        return text + (
-            f"its FLOPs are {work:.0%}, but at this size the time goes into other things than "
-            "products; a larger batch or a larger network gains more"
-        )
-    names = ", ".join(name for name, _ in proxy.skipped[:5])
-    return text + f"its FLOPs are {work:.0%}" + (f"; left whole: {names}" if names else "")
-
-
-def _cost(proxy: Proxy, by: Literal["time", "flops"]) -> float:
-    if by == "time":
-        return proxy.step_seconds
-    if proxy.flops is None:
-        raise ArgumentError(f"by='flops': they cannot be counted, {proxy.uncounted}")
-    return proxy.flops
 
 
 def _at_width(builder: Builder, config: Mapping[str, Any], width: float) -> nn.Module:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxyhpo.choosing import density_for_cost
 from proxyhpo.ladder import places, promotable
-from proxyhpo.proxy import NetworkFactory, density_for_cost
+from proxyhpo.proxy import NetworkFactory
 from proxyhpo.records import Config, Opening, Record, Rung
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import seed_sequence
