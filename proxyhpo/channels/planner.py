@@ -14,7 +14,7 @@ from proxyhpo.channels.groups import Group, groups_of, protected_of
 from proxyhpo.channels.mending import apply_edits, integers
 from proxyhpo.channels.plan import SECONDS, Plan, counts, plan, traced
 from proxyhpo.channels.skeleton import owned_tensors, refuse, unwrap
-from proxyhpo.channels.slicing import Score, chosen, kept_indices, sliced, slices_of
+from proxyhpo.channels.slicing import Score, Slices, chosen, kept_indices, sliced
 from proxyhpo.channels.verify import unreached
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import Inputs, check_inputs, map_tensors
@@ -179,7 +179,7 @@ def _carried_out(network: nn.Module, made: Plan, score: Score | None) -> nn.Modu
 
 
 def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score) -> Sequence[int]:
-    scores = score(slices_of(group, tensors))
+    scores = score(Slices(group, tensors))
     if scores.shape != (group.n,):
         raise ArgumentError(
             f"score must return one number for each of {group.n} classes, "

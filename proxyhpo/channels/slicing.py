@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from proxyhpo.channels.groups import Group, Key
 from proxyhpo.channels.skeleton import copy_with
 
-__all__ = ["Kept", "Score", "chosen", "kept_indices", "rounded", "sliced", "slices_of"]
+__all__ = ["Kept", "Score", "Slices", "chosen", "kept_indices", "rounded", "sliced"]
 
 Kept = Mapping[Key, npt.NDArray[np.int64]]
 """Tensor and dimension → the indices that stay, ascending; what is not named stays whole."""
@@ -33,14 +34,34 @@ def rounded(n: int, density: float, round_to: int) -> int:
     return lower if 2 * lower >= asked else asked
 
 
-def slices_of(group: Group, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """What a score sees: the slices of the parameters, or of buffers where there are no others."""
-    members = [key for key in group.positions if tensors[key[0]].is_floating_point()]
-    learned = [key for key in members if isinstance(tensors[key[0]], nn.Parameter)]
-    return [
-        _rows(tensors[name].detach(), axis, group.positions[name, axis])
-        for name, axis in learned or members
-    ]
+class Slices(Sequence[Tensor]):
+    """What a score sees: one after the other, since all at once may be as large as the network.
+
+    The slices are those of the parameters, or of buffers where a group has no others.
+    """
+
+    def __init__(self, group: Group, tensors: Mapping[str, Tensor]) -> None:
+        members = [key for key in group.positions if tensors[key[0]].is_floating_point()]
+        learned = [key for key in members if isinstance(tensors[key[0]], nn.Parameter)]
+        self._keys = learned or members
+        self._group, self._tensors = group, tensors
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        name, axis = self._keys[index]
+        tensor, positions = self._tensors[name].detach(), self._group.positions[name, axis]
+        places = positions.ravel()
+        if not np.array_equal(places, np.arange(tensor.shape[axis])):  # else it need not be copied
+            tensor = tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
+        return tensor.movedim(axis, 0).reshape(len(positions), -1).float()
 
 
 def chosen(scores: Tensor, count: int) -> list[int]:
@@ -79,12 +100,6 @@ def sliced(network: nn.Module, tensors: Mapping[str, Tensor], kept: Kept) -> nn.
         return smaller.contiguous(memory_format=_layout(tensor))
 
     return copy_with(network, cut, tensors)
-
-
-def _rows(tensor: Tensor, axis: int, positions: npt.NDArray[np.int64]) -> Tensor:
-    indices = torch.from_numpy(positions.ravel()).to(tensor.device)
-    rows = tensor.index_select(axis, indices).movedim(axis, 0)
-    return rows.reshape(len(positions), -1).float()
 
 
 def _layout(tensor: Tensor) -> torch.memory_format:

@@ -55,4 +55,4 @@ class L1StructuredPruner(Pruner):
 
 
 def _magnitude(slices: Sequence[Tensor]) -> Tensor:
-    return torch.stack([part.abs().sum(1) for part in slices]).sum(0)
+    return torch.stack([torch.linalg.vector_norm(part, ord=1, dim=1) for part in slices]).sum(0)
