@@ -12,6 +12,12 @@ from proxyhpo.pruners.magnitude import MagnitudePruner
 from tests.test_proxy import Fixed, Random, build, factory, seed
 
 
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    """A step takes what its weights take, and an overhead."""
+    monkeypatch.setattr(proxies, "step_seconds", lambda network, *_, **__: cost_of(network))
+
+
 class TestDensityForCost:
     @pytest.mark.parametrize("cost", [0.5, 0.2, 0.1, 0.05])
     def test_the_flops_come_near(self, cost):
@@ -21,9 +27,7 @@ class TestDensityForCost:
         assert found.flops / base.flops == pytest.approx(cost, rel=0.2)
         assert found.density < 1
 
-    def test_time_is_what_counts_by_default(self, monkeypatch):
-        """With a clock on which a step costs what its hidden features cost, plus an overhead."""
-        monkeypatch.setattr(proxies, "step_seconds", lambda network, *_, **__: cost_of(network))
+    def test_time_is_what_counts_by_default(self):
         found = density_for_cost(factory(), {}, 0.3, seed=seed())
         assert cost_of(found.network) / cost_of(build()) == pytest.approx(0.3, rel=0.2)
 
