@@ -36,6 +36,7 @@ class WorkerProcess:
     def __init__(self, work_file: int, *, threads: int, environment: Mapping[str, str]) -> None:
         self.job: Job | None
         self.started_at: float | None
+        self._has_trained = False
         self.connection, theirs = Pipe()
         with theirs:
             command = [sys.executable, "-m", "proxyhpo._worker"]
@@ -77,6 +78,7 @@ class WorkerProcess:
     def started(self, limit: float | None) -> None:
         """The training has begun, and may take ``limit`` seconds."""
         self.started_at = time.monotonic()
+        self._has_trained = True
         if limit is not None and not self.stopping:
             self.deadline = self.started_at + limit
             self._late = f"timed out after {limit:g} s"
@@ -109,6 +111,8 @@ class WorkerProcess:
     def close(self) -> None:
         """Says that there will be no more jobs; a training that runs is closed."""
         self.connection.close()
+        if not self._has_trained:  # it may still be importing torch, and has nothing to close
+            self.kill()
 
     def bury(self, patience: float = 1.0) -> str:
         """Gives everything back once the worker is gone, and tells why it went.

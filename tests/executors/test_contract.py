@@ -22,7 +22,7 @@ class TestProcessExecutor(ExecutorContract):
     @pytest.fixture(scope="class")
     @classmethod
     def executor(cls):
-        return ProcessExecutor(2)
+        return ProcessExecutor(1)
 
 
 class TestFuturesExecutor(ExecutorContract):
@@ -30,5 +30,5 @@ class TestFuturesExecutor(ExecutorContract):
     @classmethod
     def executor(cls):
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, mp_context=context) as pool:
-            yield FuturesExecutor(pool, workers=2)
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            yield FuturesExecutor(pool, workers=1)

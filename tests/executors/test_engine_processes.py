@@ -1,0 +1,197 @@
+"""Whole studies over worker processes: what they do must not depend on where trainings run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO
+from proxyhpo.executors.processes import ProcessExecutor
+
+# What the workers do is defined here, and they cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+LETHAL = 1.1e-3
+
+
+def build():
+    return nn.Sequential(
+        nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)
+    )
+
+
+def train(network, config):
+    optimizer = torch.optim.SGD(network.parameters(), lr=config["lr"])
+    for _ in range(3):
+        loss = network(torch.rand(8, 6)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
+def train_and_die(network, config):
+    yield from train(network, config)
+    if config["lr"] < LETHAL:
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield 0.5
+
+
+def study(train=train, **options):
+    options = {"searcher": "random", "progress": False, **options}
+    return ProxyHPO(
+        build,
+        train,
+        {"lr": Float(1e-3, 0.1, log=True)},
+        example_inputs=torch.zeros(8, 6),
+        direction="minimize",
+        **options,
+    )
+
+
+def outcomes(result):
+    """What was trained and what came of it, whatever the order in which it ended."""
+    return sorted(
+        (r.rung, r.trial, r.config["lr"], r.trained_with["lr"], r.state, r.value, r.reason)
+        for r in result.records
+    )
+
+
+def test_a_study_over_workers_is_the_study_in_this_process():
+    here = study().run(8, finalists=2)
+    there = study(executor=ProcessExecutor(2)).run(8, finalists=2)
+    assert outcomes(there) == outcomes(here)
+    assert there.best_config == here.best_config
+    parameters = zip(
+        there.best_network().parameters(), here.best_network().parameters(), strict=True
+    )
+    assert all(torch.equal(*pair) for pair in parameters)
+
+
+def test_a_dead_worker_is_a_failed_record_and_the_search_goes_on():
+    executor = ProcessExecutor(2)
+    result = study(train_and_die, transfer="identity", executor=executor).run(12, finalists=1)
+    failed = [record for record in result.records if record.state == "failed"]
+    doomed = [trial.number for trial in result.history.trials if trial.config["lr"] < LETHAL]
+    assert len(doomed) > 0
+    assert {record.trial for record in failed if record.rung == 0} == set(doomed)
+    assert all("SIGKILL" in record.reason for record in failed)
+    assert result.best_value == 0.5
+
+
+SCRIPT = """
+    # A script as users write it, without `if __name__ == "__main__"`.
+    import json, os, signal, sys, time
+    from pathlib import Path
+    import torch
+    from torch import nn
+    from proxyhpo import Float, ProxyHPO
+    from proxyhpo.executors.processes import ProcessExecutor
+
+    folder, pace, workers = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    DATA = torch.rand(16, 6, generator=torch.Generator().manual_seed(3))
+
+    def build():
+        return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.Linear(32, 2))
+
+    def train(network, config):
+        with (folder / "begun").open("a") as file:
+            print(os.getpid(), file=file)
+        optimizer = torch.optim.SGD(network.parameters(), lr=config["lr"])
+        for step in range(4):
+            loss = network(DATA).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            time.sleep(pace)
+            if (folder / "kill").exists():
+                (folder / "kill").unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield loss.item()
+
+    result = ProxyHPO(
+        build,
+        train,
+        {"lr": Float(1e-3, 0.1, log=True)},
+        example_inputs=DATA,
+        direction="minimize",
+        searcher="random",
+        progress=False,
+        executor=ProcessExecutor(workers) if workers else None,
+        max_retries=1,
+        store=folder / "study.db",
+    ).run(10, finalists=2)
+    print(json.dumps(sorted((r.rung, r.trial, r.config["lr"], r.value) for r in result.records)))
+"""
+
+
+def start(folder, *, pace=0.0, workers=2):
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
+    command = [sys.executable, script, folder, str(pace), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def records(script):
+    answer, _ = script.communicate(timeout=120)
+    assert script.returncode == 0
+    return json.loads(answer)
+
+
+def begun(folder):
+    """The process ids of all trainings that have begun."""
+    file = folder / "begun"
+    return file.read_text(encoding="utf-8").split() if file.exists() else []
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def have_ended(pids):
+    return not any(Path("/proc", pid).exists() for pid in pids)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The records of the script's study, trained in its own process."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with start(folder, workers=0) as script:
+        answer = records(script)
+    assert len(answer) == len(begun(folder)) == 12
+    return answer
+
+
+def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninterrupted):
+    with start(tmp_path, pace=0.2) as script:
+        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        script.kill()
+    wait_for(lambda: have_ended(begun(tmp_path)))
+    (tmp_path / "kill").touch()  # a worker, once, whose trial is tried again
+    with start(tmp_path) as script:
+        assert records(script) == uninterrupted
+    assert not (tmp_path / "kill").exists()
+    # Run twice: what two workers had in their hands, and what the dead one had.
+    assert len(begun(tmp_path)) <= 12 + 2 + 1
+
+
+def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
+    with start(tmp_path, pace=0.2) as script:
+        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        script.send_signal(signal.SIGINT)
+        some = records(script)
+    assert 3 <= len(some) < 12
+    assert all(record in uninterrupted for record in some)
+    assert have_ended(begun(tmp_path))
