@@ -111,7 +111,12 @@ def outputs_of(structure: Any) -> list[Tensor]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The same random numbers each time, nothing compiled, nothing said; all put back after."""
+    """The same random numbers each time, nothing compiled, nothing said; all put back after.
+
+    On one thread: a forward of two examples gains little from more, and waits long for them where
+    other processes are busy.
+    """
+    threads = torch.get_num_threads()
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' forwards may draw from the global state
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
@@ -119,12 +124,14 @@ def undisturbed() -> Iterator[None]:
         warnings.simplefilter("ignore")
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        torch.set_num_threads(1)
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002 - see above
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002 - see above
 
