@@ -33,7 +33,7 @@ from proxyhpo.measuring import forward, parameter_count, step_seconds, tensors_i
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
 
 Row = dict[str, Any]
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 3e-4
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def _losses(network: nn.Module, inputs: Inputs, steps: int = 5) -> list[float]:
     for _ in range(steps):
         optimizer.zero_grad()
         loss = _loss(network, inputs)
-        loss.backward()  # type: ignore[no-untyped-call] # torch gives it no types
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return [*losses, _loss(network, inputs).item()]
@@ -167,7 +167,7 @@ def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
     outputs = tensors_in(call(network, inputs))
     if [y.shape for y in outputs] != shapes:
         return {"peer": "the shapes of the outputs changed"}
-    torch.stack([y.sum() for y in outputs]).sum().backward()  # type: ignore[no-untyped-call] # as above
+    torch.stack([y.sum() for y in outputs]).sum().backward()
     after = forward(network, inputs).flops
     return {"peer": after / before if before and after else "FLOPs cannot be counted"}
 
