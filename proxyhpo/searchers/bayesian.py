@@ -46,11 +46,12 @@ _SURROGATES = ("ET", "GBRT", "GP", "RF")
 _ACQUISITIONS = ("EI", "LCB", "PI")
 _DESIGN_DRAWS = 32  # the most even of which is the next initial config; more would be less random
 _LISTED = 2000  # a space of at most so many configs is looked at as a whole
-_DRAWS = 2000  # over which the search for the greatest acquisition begins
-_STARTS = 5  # how many of the best points each round of it goes on from ...
-_STEPS = 20  # ... with so many steps each ...
-_SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # ... of these lengths, one a round
-_ROUNDED = 50  # how many of the best points are rounded to configs and compared once more
+_DRAWS = 500  # configs with which the search for the greatest acquisition begins
+_SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # lengths of steps, one a round
+_STARTS = 5  # how many of the best configs each round goes on from ...
+_STEPS = 20  # ... with so many steps each
+_RESTARTS = 1  # of the fit of a Gaussian process's kernel, which takes half of the time
+_KEPT = 50  # how many of the best a round hands on; more than are likely to have been tried
 
 
 @final
@@ -81,7 +82,7 @@ class BayesianSearcher(Searcher):
         surrogate: str = "GP",
         acquisition: str = "EI",
         n_initial: int = 10,
-        xi: float = 0.01,
+        xi: float = 0.0,
         kappa: float = 1.96,
     ) -> None:
         if surrogate not in _SURROGATES:
@@ -146,39 +147,34 @@ class _Model:
 
     def best(self, unseen: Unseen, pending: list[Array]) -> Config | None:
         """The new config of greatest acquisition, or None if there is no new one."""
-        if self._space.size <= _LISTED:
-            points = np.array([self._space.encode(config) for config in unseen.all()])
-            if not len(points):
-                return None
-        surrogate = self._with_lies(pending)
         if self._space.size > _LISTED:
-            points = self._climb(surrogate)
-        for point in _ranked(points, self._acquisition(surrogate, points)):
-            config = self._space.decode(point)
-            if config in unseen:
-                return config
-        return unseen.near(points[0])
+            points = self._climb(self._with_lies(pending))
+            new = (config for config in map(self._space.decode, points) if config in unseen)
+            return next(new, None) or unseen.near(points[0])
+        points = np.array([self._space.encode(config) for config in unseen.all()])
+        if not len(points):
+            return None
+        return self._space.decode(self._ranked(self._with_lies(pending), points)[0])
 
     def _climb(self, surrogate: Any) -> Array:
-        """Points of configs with great acquisition, found by random steps uphill."""
-        points = self._rng.random((_DRAWS, len(self._space.names)))
-        values = self._acquisition(surrogate, points)
-        starts = np.vstack(
-            [_ranked(points, values)[:_STARTS], _ranked(self._points, -self._losses)[:_STARTS]]
-        )
+        """Configs as points, by acquisition, the greatest first; found by random steps uphill."""
+        axes = len(self._space.names)
+        points = self._ranked(surrogate, self._rng.random((_DRAWS, axes)))
+        starts = np.vstack([points[:_STARTS], self._points[np.argsort(self._losses)[:_STARTS]]])
         for scale in _SCALES:
             steps = np.repeat(starts, _STEPS, axis=0)
-            steps += (
-                scale
-                * self._rng.standard_normal(steps.shape)
-                * (self._rng.random(steps.shape) < 0.5)
-            )
-            steps = np.clip(steps, 0, 1)
-            points = np.vstack([points, steps])
-            values = np.append(values, self._acquisition(surrogate, steps))
-            starts = _ranked(points, values)[:_STARTS]
-        best = _ranked(points, values)[:_ROUNDED]
-        return np.array([self._space.encode(self._space.decode(point)) for point in best])
+            moved = self._rng.random(steps.shape) < 0.5
+            steps += scale * moved * self._rng.standard_normal(steps.shape)
+            points = self._ranked(surrogate, np.vstack([points[:_KEPT], steps]))
+            starts = points[:_STARTS]
+        return points
+
+    def _ranked(self, surrogate: Any, points: Array) -> Array:
+        """Points moved to the configs that they decode to, by acquisition, the greatest first."""
+        points = np.array([self._space.encode(self._space.decode(point)) for point in points])
+        order = np.argsort(-self._acquisition(surrogate, points), kind="stable")
+        ranked: Array = points[order]
+        return ranked
 
     def _acquisition(self, surrogate: Any, points: Array) -> Array:
         features = _features(self._space, points)
@@ -201,27 +197,33 @@ class _Model:
             space=[(0.0, 1.0)] * features.shape[1],
             random_state=int(self._rng.integers(2**31)),
         )
+        if isinstance(estimator, GaussianProcessRegressor):
+            estimator.set_params(n_restarts_optimizer=_RESTARTS)
         return estimator.fit(features, self._losses)
 
     def _with_lies(self, pending: list[Array]) -> Any:
-        """The surrogate, told that what is pending came out average.
-
-        The lies are conditioned on, never fitted: a kernel must not adapt to them.
-        """
-        fitted = self._fitted
+        """The surrogate, told that what is pending came out average."""
         if not pending:
-            return fitted
-        estimator = clone(fitted)
-        if isinstance(fitted, GaussianProcessRegressor):
-            estimator.set_params(
-                kernel=fitted.kernel_.k1,  # without the noise, which becomes alpha
-                alpha=fitted.alpha + fitted.noise_,
-                noise=None,
-                optimizer=None,
-            )
+            return self._fitted
         points = np.vstack([self._points, *pending])
         losses = np.append(self._losses, np.zeros(len(pending)))
-        return estimator.fit(_features(self._space, points), losses)
+        return _conditioned(self._fitted, _features(self._space, points), losses)
+
+
+def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:
+    """The same surrogate of other data; the kernel of a Gaussian process is not fitted again.
+
+    It must not adapt to lies, and fitting it is what takes the time.
+    """
+    estimator = clone(fitted)
+    if isinstance(fitted, GaussianProcessRegressor):
+        estimator.set_params(
+            kernel=fitted.kernel_.k1,  # without the noise, which becomes alpha
+            alpha=fitted.alpha + fitted.noise_,
+            noise=None,
+            optimizer=None,
+        )
+    return estimator.fit(features, losses)
 
 
 def _most_even(
@@ -270,12 +272,6 @@ def _standardised(losses: Array) -> Array:
     losses = np.minimum(losses, median) + scale * excess / (1 + excess)
     standardised: Array = (losses - losses.mean()) / (losses.std() or 1.0)
     return standardised
-
-
-def _ranked(points: Array, values: Array) -> Array:
-    """The points by value, the greatest first."""
-    ranked: Array = points[np.argsort(-values, kind="stable")]
-    return ranked
 
 
 @contextmanager
