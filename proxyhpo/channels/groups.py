@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,9 +26,13 @@ class Group:
     Args:
         positions: tensor and dimension → the indices of each class there, of shape
             (n, indices a class).
+        rewired: whether the classes are shares of one class that holds all of its dimensions, as
+            repeated channel shuffles leave it. Any share may go, but what stays then meets other
+            weights than before, as in a network that was built narrow.
     """
 
     positions: Mapping[Key, npt.NDArray[np.int64]]
+    rewired: bool = False
 
     @property
     def n(self) -> int:
@@ -73,7 +78,7 @@ def groups_of(found: Trace) -> list[Group]:
         end = borders[np.searchsorted(borders, starts[0]) + 1]
         held_keys = [keys[origin] for origin in members[1, starts[0] : end] if origin in keys]
         classes = members[0, starts]
-        groups.append(Group({key: _positions(roots[dims[key]], classes) for key in held_keys}))
+        groups.append(_group({key: _positions(roots[dims[key]], classes) for key in held_keys}))
     return [group for group in groups if group.n > 1]
 
 
@@ -86,6 +91,15 @@ def protected_of(found: Trace) -> list[tuple[str, str]]:
             if stays.size:
                 said[name, found.labels.reason(stays[0])] = None
     return [(name, reason) for name, reason in said if reason != INSIDE]
+
+
+def _group(positions: dict[Key, npt.NDArray[np.int64]]) -> Group:
+    """These classes, or a single one cut into as many shares as all of its dimensions have."""
+    sizes = [held.shape[1] for held in positions.values()]
+    if len(next(iter(positions.values()))) > 1:
+        return Group(positions)
+    shares = math.gcd(*sizes)
+    return Group({key: held.reshape(-1, shares).T for key, held in positions.items()}, rewired=True)
 
 
 def _positions(

@@ -46,12 +46,11 @@ class Forecast:
         self, found: Trace, groups_and_kept: Sequence[tuple[Group, Sequence[int]]]
     ) -> None:
         self._roots = found.labels.find(found.labels.all())
-        self._stays = np.ones(len(self._roots), np.bool_)
+        self._stays = np.ones(len(self._roots))
         self._loose = ~found.labels.solid()
         for group, kept in groups_and_kept:
-            gone = np.ones(group.n, np.bool_)
-            gone[list(kept)] = False
-            self._stays[self.roots_of(group, found)[gone]] = False
+            share = len(kept) / group.n if group.rewired else np.isin(np.arange(group.n), kept)
+            self._stays[self.roots_of(group, found)] = share
 
     def roots_of(self, group: Group, found: Trace) -> Dim:
         """The representative of each class of a group."""
@@ -64,7 +63,7 @@ class Forecast:
 
     def size(self, dim: Dim) -> int:
         """How many indices of a dimension stay."""
-        return int(self._stays[self._roots[dim]].sum())
+        return int(np.rint(self._stays[self._roots[dim]].sum()))
 
     def shape(self, dims: Sequence[Dim]) -> tuple[int, ...]:
         """The shape that a tensor of these dimensions will have."""

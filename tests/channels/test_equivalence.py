@@ -18,7 +18,7 @@ from proxyhpo.channels import Group, find_groups, remove
 from proxyhpo.inputs import call, map_tensors
 from tests.channels.drawn import networks
 from tests.channels.member import noise
-from tests.channels.zoo import Member, every_member
+from tests.channels.zoo import ZOO, Member, every_member
 
 # Not zero itself, since a row of zeros has no norm to divide by; in double precision it is as good.
 NOTHING = 1e-30
@@ -79,7 +79,11 @@ def test_removing_dead_channels_changes_nothing(member: Member):
     inputs = double(member.inputs())
     network = ready(member.network(), inputs)
     groups, _ = find_groups(network, inputs)
-    free = [g for g in groups if not any(member.acts_across(network, name) for name in g.names)]
+    free = [
+        group
+        for group in groups
+        if not group.rewired and not any(member.acts_across(network, name) for name in group.names)
+    ]
     assert bool(free) == member.dead
     rng = np.random.default_rng(0)
     if free:
@@ -114,3 +118,15 @@ def test_the_check_sees_a_wrong_slice():
     dead = deadened(network, [(group, list(range(7)))])
     wrong = remove(dead, [(group, list(range(1, 8)))], inputs).network
     assert not torch.allclose(wrong(inputs), dead(inputs))
+
+
+def test_what_repeated_shuffles_tie_together_becomes_narrower_by_any_share():
+    member = ZOO["shufflenet"]
+    network, inputs = member.network(), member.inputs()
+    [group] = [group for group in find_groups(network, inputs)[0] if group.rewired]
+    for count in (13, 5):
+        removed = remove(network, [(group, range(count))], inputs)
+        assert not removed.skipped
+        for (name, axis), positions in group.positions.items():
+            tensor = removed.network.state_dict()[name]
+            assert tensor.shape[axis] == count * positions.shape[1], name

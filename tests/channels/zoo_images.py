@@ -207,7 +207,7 @@ register(
 register("squeezenet", partial(models.squeezenet1_1, num_classes=10), images(size=32), flops=0.35)
 register(
     "shufflenet",
-    lambda: models.ShuffleNetV2([1, 2, 1], [16, 16, 32, 64, 64], num_classes=10),
+    lambda: models.ShuffleNetV2([1, 4, 1], [16, 16, 40, 48, 64], num_classes=10),
     images(size=32),
 )
 
