@@ -1,0 +1,78 @@
+"""The loop is yours: ask what to train, train it wherever and however you like, tell the value.
+
+The study is kept in a file. Stop this script at any moment and start it again: it goes on where it
+was, and a training that was asked for and never told is asked for again. Meanwhile, and
+afterwards, `python -m proxyhpo show 04_ask_and_tell.db` says how far it is.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_diabetes
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from proxyhpo import Config, Float, Int, ProxyHPO
+
+torch.set_num_threads(1)  # for networks as small as this one, more threads are slower
+
+# Real data: how far diabetes went in a year, from ten figures; both standardised.
+data = load_diabetes()
+inputs = torch.tensor(data.data, dtype=torch.float32) * len(data.data) ** 0.5
+targets = torch.tensor(data.target, dtype=torch.float32)[:, None]
+targets = (targets - targets.mean()) / targets.std()
+train_inputs, validation_inputs = inputs.split([300, 142])
+train_targets, validation_targets = targets.split([300, 142])
+
+
+def build(config: Config) -> nn.Module:
+    """As many hidden layers as the config says."""
+    layers: list[nn.Module] = [nn.Linear(10, 512), nn.ReLU()]
+    for _ in range(config["hidden_layers"] - 1):
+        layers += [nn.Linear(512, 512), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(512, 1))
+
+
+def train(network: nn.Module, config: Config) -> float:
+    """Validation error, in terms of the variance, after 20 epochs."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config["lr"], weight_decay=config["weight_decay"]
+    )
+    for _ in range(20):
+        for batch in torch.randperm(300).split(50):
+            optimizer.zero_grad()
+            mse_loss(network(train_inputs[batch]), train_targets[batch]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return mse_loss(network(validation_inputs), validation_targets).item()
+
+
+study = ProxyHPO(
+    build,
+    train,
+    {
+        "hidden_layers": Int(1, 4),
+        "lr": Float(1e-5, 1e-1, log=True),
+        "weight_decay": Float(1e-4, 1, log=True),
+    },
+    example_inputs=train_inputs[:50],
+    direction="minimize",
+    store="04_ask_and_tell.db",
+)
+
+if __name__ == "__main__":
+    print(f"{len(study.result.records)} trainings are in the file")
+    weights = Path("04_ask_and_tell.pt")
+    with study:  # the file is held until the end of the block
+        while (asked := study.ask(n_trials=30)) is not None:
+            torch.manual_seed(asked.trial)  # the network has the study's seed, the rest is yours
+            network = asked.network()
+            began = time.perf_counter()
+            value = train(network, asked.config)
+            record = study.tell(asked, value, seconds=time.perf_counter() - began)
+            print(f"trial {asked.trial} at density {asked.density:g}: {value:.4f}")
+            if study.result.best == record:  # so the trained network is yours to keep, too
+                torch.save(network.state_dict(), weights)
+        print(study.result)
+    print(f"the weights of the best network are in {weights}")

@@ -1,0 +1,59 @@
+"""Every example is run as a user runs it, in an empty folder, but with few trials."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+from proxyhpo import ProxyHPO
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+N_TRIALS = 2
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Runs an example with two trials, of which one climbs, and gives what it printed."""
+    monkeypatch.chdir(tmp_path)
+    full_run, full_ask = ProxyHPO.run, ProxyHPO.ask
+
+    def short_run(self, n_trials, **options):
+        return full_run(self, min(n_trials, N_TRIALS), **{**options, "finalists": 1})
+
+    def short_ask(self, n_trials=None):
+        return full_ask(self, min(n_trials or N_TRIALS, N_TRIALS))
+
+    monkeypatch.setattr(ProxyHPO, "run", short_run)
+    monkeypatch.setattr(ProxyHPO, "ask", short_ask)
+
+    def run(path):
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_examples_are_numbered_without_gaps():
+    assert [path.name[:2] for path in EXAMPLES] == [
+        f"{number:02d}" for number in range(1, 1 + len(EXAMPLES))
+    ]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_runs_to_its_end_and_says_what_it_found(path, run):
+    printed = run(path)
+    assert "base trainings" in printed
+    assert "lr" in printed
+    if "store=" in path.read_text():  # the second time there is nothing left to train
+        assert "0 trainings are in the file" in printed
+        again = run(path)
+        assert f"{2 * N_TRIALS} trainings are in the file" in again
+        assert again.partition("Result")[2] == printed.partition("Result")[2]
