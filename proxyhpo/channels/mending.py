@@ -15,9 +15,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-__all__ = ["Candidate", "Edit", "apply_edits", "candidates", "integers", "known_edits"]
+__all__ = ["Candidate", "Edit", "Kind", "apply_edits", "candidates", "integers", "known_edits"]
 
-Edit = tuple[str, tuple[str | int, ...], Any]
+Path = tuple[str | int, ...]
+"""Attributes and indices, from a module inwards."""
+
+Edit = tuple[str, Path, Any]
 """Module name, path of attributes and indices below it, new value."""
 
 Sizes = Callable[[str], Sequence[int] | None]
@@ -46,39 +49,52 @@ def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
         _set(network.get_submodule(name), path, value)
 
 
+Kind = tuple[str, Path, int]
+"""Module type, path of attributes, and which of the possible sizes it takes."""
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """An integer that modules of one type remember, and what it might have to become.
+    """An attribute of one type of module, and what it might have to become.
 
     Args:
-        kind: the module type, path and value: the same for all modules that are alike.
-        edits: module → the new value, one for each module of this kind.
+        kind: what tells it from others.
+        edits: for each module of the type in which it equals a size that changed.
     """
 
-    kind: tuple[str, tuple[str | int, ...], int, int]
+    kind: Kind
     edits: tuple[Edit, ...]
 
 
 def candidates(
     network: nn.Module, changed: Mapping[str, Mapping[int, Sequence[int]]]
 ) -> list[Candidate]:
-    """Every integer that equals a size which changed in its module.
+    """Every integer attribute that equals a size which changed in its module.
+
+    Modules of one type are taken to mean the same by the same attribute.
 
     Args:
         network: the full one, or a copy with its integers.
         changed: module → old size → the sizes that it has become there, likeliest first.
     """
-    found: dict[tuple[str, tuple[str | int, ...], int, int], list[Edit]] = {}
+    places: dict[tuple[str, Path], list[tuple[str, Sequence[int]]]] = {}
     for name, module in network.named_modules():
         sizes = changed.get(name, {})
         for path, value in integers(module):
-            for choice, size in enumerate(sizes.get(value, ())):
-                kind = (type(module).__qualname__, path, value, choice)
-                found.setdefault(kind, []).append((name, path, size))
-    return [Candidate(kind, tuple(edits)) for kind, edits in found.items()]
+            if value in sizes:
+                alike = places.setdefault((type(module).__qualname__, path), [])
+                alike.append((name, sizes[value]))
+    return [
+        Candidate(
+            (kind, path, choice),
+            tuple((name, path, sizes[min(choice, len(sizes) - 1)]) for name, sizes in alike),
+        )
+        for (kind, path), alike in places.items()
+        for choice in range(max(len(sizes) for _, sizes in alike))
+    ]
 
 
-def integers(module: nn.Module) -> Iterator[tuple[tuple[str | int, ...], int]]:
+def integers(module: nn.Module) -> Iterator[tuple[Path, int]]:
     """Path and value of every integer that a module remembers, also inside what it holds."""
     private = vars(nn.Module()).keys()
     for attribute, value in vars(module).items():
@@ -86,9 +102,7 @@ def integers(module: nn.Module) -> Iterator[tuple[tuple[str | int, ...], int]]:
             yield from _inside(value, (attribute,), depth=2)
 
 
-def _inside(
-    value: Any, path: tuple[str | int, ...], depth: int
-) -> Iterator[tuple[tuple[str | int, ...], int]]:
+def _inside(value: Any, path: Path, depth: int) -> Iterator[tuple[Path, int]]:
     if isinstance(value, int) and not isinstance(value, bool):
         yield path, value
     elif depth == 0 or isinstance(value, (nn.Module, Tensor, type)) or callable(value):
@@ -105,7 +119,7 @@ def _inside(
             yield from _inside(part, (*path, name), depth - 1)
 
 
-def _set(holder: Any, path: tuple[str | int, ...], value: Any) -> None:
+def _set(holder: Any, path: Path, value: Any) -> None:
     first, *rest = path
     if rest:
         inner = _get(holder, first)

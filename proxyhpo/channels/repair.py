@@ -16,7 +16,7 @@ from torch import nn
 from proxyhpo.channels.forward import Clock
 from proxyhpo.channels.groups import Group
 from proxyhpo.channels.labels import Dim
-from proxyhpo.channels.mending import Candidate, Edit, apply_edits, candidates, known_edits
+from proxyhpo.channels.mending import Candidate, Edit, Kind, apply_edits, candidates, known_edits
 from proxyhpo.channels.recorder import Step
 from proxyhpo.channels.skeleton import copy_with, owned_tensors
 from proxyhpo.channels.slicing import kept_indices, sliced
@@ -70,7 +70,7 @@ class Repair:
     def __post_init__(self) -> None:
         setting, tensors = self.found.setting, owned_tensors(self.network)
         self._working = copy_with(self.network, lambda _, t: setting.tensor(t), tensors)
-        self._helped: list[tuple[str, tuple[str | int, ...], int, int]] = []
+        self._helped: list[Kind] = []
 
     def run(self, selection: Selection) -> Mended:
         """The largest part of a selection that works; an empty one always does."""
@@ -170,19 +170,33 @@ class Repair:
 
 
 def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
-    """The candidates in the modules that were running when it failed, innermost first."""
-    if best.outcome.step is None:
+    """The candidates in the modules that were running when it failed, innermost first.
+
+    Before them those that would make a size what it should be at that very operator; after them
+    those of the modules inside the innermost one, since code may ask its parts.
+    """
+    step = best.outcome.step
+    if step is None:
         return []
-    taken = {candidate.kind[:3] for candidate in best.taken}
-    depth = {name: level for level, name in enumerate(best.outcome.step.modules)}
-    near = [
-        (max(depth[name] for name, _, _ in candidate.edits if name in depth), candidate)
-        for candidate in pool
-        if candidate.kind[:3] not in taken and any(name in depth for name, _, _ in candidate.edits)
-    ]
-    return [
-        candidate for _, candidate in sorted(near, key=lambda pair: (-pair[0], pair[1].kind[3]))
-    ]
+    taken = {candidate.kind[:2] for candidate in best.taken}
+    foretold = {new for _, new in _resized(step, best.forecast)}
+    depth = {name: level for level, name in enumerate(step.modules, start=1)}
+
+    def nearness(candidate: Candidate) -> tuple[bool, int, int]:
+        running = [(depth[name], size) for name, _, size in candidate.edits if name in depth]
+        level, size = max(running, default=(0, None))
+        if not running and step.modules:
+            level -= not any(_within(name, step.modules[-1]) for name, _, _ in candidate.edits)
+        return size in foretold, level, -candidate.kind[2]
+
+    near = [(nearness(c), place) for place, c in enumerate(pool) if c.kind[:2] not in taken]
+    return [pool[place] for (_, level, _), place in sorted(near, reverse=True) if level >= 0]
+
+
+def _within(name: str, outer: str) -> bool:
+    """Whether a module is a part of another, or a part of a part."""
+    inner = name.removeprefix(f"{outer}.") if outer else name
+    return (inner != name or not outer) and inner.count(".") <= 1
 
 
 def _first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
