@@ -1,8 +1,9 @@
 """A proxy of every kind of network: what it costs, what it keeps, and whether it learns.
 
 One row a network: parameters, FLOPs (forward, train mode) and measured step time (forward and
-backward, one thread) of the full network and of its proxy at half the channels, the seconds that
-pruning took, whether five steps of training lowered the loss, and what was left whole and why.
+backward, 32 examples, one thread) of the full network and of its proxy at half the channels, the
+seconds that pruning took, whether five steps of training lowered the loss, and what was left
+whole and why. Seconds are those of the processor, so that other processes do not count.
 
     python -m benchmarks.networks                      # all of them, about half an hour
     python -m benchmarks.networks --only resnet --quick
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -29,7 +31,7 @@ from torch import Tensor, nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
 from proxyhpo.inputs import Inputs, call
-from proxyhpo.measuring import forward, parameter_count, step_seconds, tensors_in
+from proxyhpo.measuring import forward, parameter_count, tensors_in
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
 
 Row = dict[str, Any]
@@ -110,20 +112,36 @@ def _measured(entry: Entry, density: float, *, quick: bool) -> Row:
     torch.manual_seed(0)
     inputs = entry.inputs(min(8, entry.batch) if quick else entry.batch)
     network = entry.build().train()
-    began = time.perf_counter()
+    began = time.process_time()
     pruned = L1StructuredPruner().prune(
         network, inputs, density=density, generator=torch.Generator().manual_seed(0)
     )
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     pair = (network, pruned.network)
     return {
         "parameters": [parameter_count(each) for each in pair],
         "flops": [forward(each, inputs).flops for each in pair],
-        "step_seconds": [step_seconds(each, inputs, limit=1 if quick else 20) for each in pair],
+        "step_seconds": _step_seconds(pair, inputs, limit=1 if quick else 40),
         "prune_seconds": seconds,
         "losses": _losses(pruned.network, inputs),
         "skipped": list(pruned.skipped),
     }
+
+
+def _step_seconds(networks: Sequence[nn.Module], inputs: Inputs, limit: float) -> list[float]:
+    """Of each, the median of five steps after one to warm up; fewer once the limit has passed.
+
+    They take turns, so that whatever slows the machine down slows down all.
+    """
+    began = time.process_time()
+    seconds: list[list[float]] = [[] for _ in networks]
+    while len(seconds[0]) < 6 and (len(seconds[0]) < 2 or time.process_time() - began < limit):
+        for network, own in zip(networks, seconds, strict=True):
+            network.zero_grad()
+            start = time.process_time()
+            _loss(network, inputs).backward()
+            own.append(time.process_time() - start)
+    return [statistics.median(own[1:]) for own in seconds]
 
 
 def _losses(network: nn.Module, inputs: Inputs, steps: int = 5) -> list[float]:
