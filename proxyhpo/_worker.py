@@ -24,10 +24,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from proxyhpo.engine.work import Job, Outcome, Work
 from proxyhpo.errors import ExecutorError
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
-from proxyhpo.executors.shipping import tune_torch, unpack
-from proxyhpo.work import Job, Outcome, Work
+from proxyhpo.executors.shipping import one_line, tune_torch, unpack
 
 
 class _OverError(BaseException):
@@ -80,8 +80,7 @@ class _Worker:
         except _OverError:
             raise
         except BaseException as error:  # noqa: BLE001 - a failed training, whatever it raised
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            outcome = Outcome(None, reason=reason, traceback=traceback.format_exc())
+            outcome = Outcome(None, reason=one_line(error), traceback=traceback.format_exc())
             return pickle.dumps((ENDED, outcome))
 
     def _is_told_to_stop(self) -> bool:

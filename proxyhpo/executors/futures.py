@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Event, Finished
 from proxyhpo.executors.checks import check_whole
-from proxyhpo.executors.shipping import finish, pack, tune_torch, unpack
+from proxyhpo.executors.shipping import finish, one_line, pack, tune_torch, unpack
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Job, Outcome, Work
+    from proxyhpo.engine.work import Job, Outcome, Work
 
 __all__ = ["FuturesExecutor"]
 
@@ -151,7 +151,7 @@ class _Running:
         except ExecutorError:
             raise
         except (Exception, CancelledError) as error:  # noqa: BLE001 - each library has its own
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = one_line(error)
             return Died(self.job, reason, time.monotonic() - self.began)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo.executors import Died, Event
-from proxyhpo.executors.shipping import tune_torch, unpack
+from proxyhpo.executors.shipping import one_line, tune_torch, unpack
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Job, Work
+    from proxyhpo.engine.work import Job, Work
 
 __all__ = ["Task", "import_ray", "kept_local", "train"]
 
@@ -83,7 +83,7 @@ class Task:
     def died(self, error: Exception) -> Event:
         """What has happened to its job."""
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
-        reason = self._verdict or f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = self._verdict or one_line(error)
         return Died(self.job, reason, seconds)
 
 

@@ -19,7 +19,7 @@ import proxyhpo
 from proxyhpo.executors.messages import STOP, Setup
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Job
+    from proxyhpo.engine.work import Job
 
 __all__ = ["WorkerProcess"]
 
@@ -45,7 +45,7 @@ class WorkerProcess:
                 command,
                 pass_fds=(theirs.fileno(), work_file),
                 stdin=subprocess.DEVNULL,  # a training that waits for input would hang
-                cwd=Path(proxyhpo.__file__).parents[1],  # found however it was found here
+                cwd=_starting_directory(),
                 env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
                 start_new_session=True,  # Ctrl-C does not reach it, and its children end with it
             )
@@ -139,6 +139,16 @@ class WorkerProcess:
     def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # it is gone, which receive() will tell
             self.connection.send_bytes(pickle.dumps(message))
+
+
+def _starting_directory() -> Path:
+    """From where ``python -m`` finds this package, however it was found here.
+
+    That directory comes first in the path of modules, which is no place for ``site-packages``:
+    there lie backports that would hide modules of the standard library.
+    """
+    root = Path(proxyhpo.__file__).parents[1]
+    return Path(root.anchor) if root.name in {"site-packages", "dist-packages"} else root
 
 
 def _cause(code: int) -> str:
