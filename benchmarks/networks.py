@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
 from proxyhpo.inputs import Inputs, call
-from proxyhpo.measuring import forward, parameter_count, tensors_in
+from proxyhpo.networks.measuring import forward, parameter_count, tensors_in
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
 
 Row = dict[str, Any]

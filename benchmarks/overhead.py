@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from proxyhpo.searchers.bayesian import BayesianSearcher
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
+from proxyhpo.searchers.bayesian import BayesianSearcher
 from proxyhpo.searchers.grid import GridSearcher
 
 SPACE = {

@@ -74,5 +74,5 @@ if __name__ == "__main__":
     print(f"validation accuracy  {result.best_value:.4f}")
     print(f"test accuracy        {accuracy(result.best_network(), test):.4f}")
     print(result.cost)
-    for agreement in result.agreement:
-        print(agreement)
+    for fidelity in result.fidelity:
+        print(fidelity)

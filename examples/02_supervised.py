@@ -10,7 +10,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
 from proxyhpo.evaluators.supervised import SupervisedEvaluator
-from proxyhpo.inspection import inspect
+from proxyhpo.proxy.inspection import inspect
 
 torch.set_num_threads(1)  # for networks as small as this one, more threads are slower
 torch.manual_seed(0)

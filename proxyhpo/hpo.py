@@ -14,17 +14,19 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from proxyhpo import plugins
-from proxyhpo.engine import Callback, Limits, climb
+from proxyhpo.engine.climb import Callback, Limits, climb
+from proxyhpo.engine.identity import identity_of, source_hash
+from proxyhpo.engine.ladder import check_ladder, default_ladder, with_finalists
+from proxyhpo.engine.progress import ProgressBar
+from proxyhpo.engine.study import Direction, Parts, Study, weights_name
+from proxyhpo.engine.work import Job, Outcome, Work
 from proxyhpo.errors import ArgumentError, StoreError
 from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.identity import identity_of, source_hash
 from proxyhpo.inputs import Inputs, check_inputs
-from proxyhpo.ladder import check_ladder, default_ladder, with_finalists
-from proxyhpo.memory import check_memory
-from proxyhpo.progress import ProgressBar
 from proxyhpo.proxy import NetworkFactory
+from proxyhpo.proxy.memory import check_memory
 from proxyhpo.pruners import Pruner
 from proxyhpo.records import Config, Record, Rung
 from proxyhpo.result import Result
@@ -32,9 +34,7 @@ from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import preserved_random_state, seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.store import Store, open_store
-from proxyhpo.study import Direction, Parts, Study, weights_name
 from proxyhpo.transfers import Transfer
-from proxyhpo.work import Job, Outcome, Work
 
 __all__ = ["Asked", "ProxyHPO"]
 

@@ -1,4 +1,4 @@
-"""What a study found, what it cost, and how well its rungs agreed."""
+"""What a study found, what it cost, and whether its proxies could be trusted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from proxyhpo.agreement import Agreement, agreements
 from proxyhpo.cost import Cost, cost_of
 from proxyhpo.errors import ArgumentError, NotClimbedError
+from proxyhpo.fidelity import Fidelity, fidelities
 from proxyhpo.records import Config, History, Opening, Record, Rung
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Result:
         return cost_of(self.history, self.ladder, self.search_seconds)
 
     @property
-    def agreement(self) -> Sequence[Agreement]:
-        """How well the rungs agree on the trials that they share."""
-        return agreements(self.history, len(self.ladder))
+    def fidelity(self) -> Sequence[Fidelity]:
+        """How well each rung stands in for the next one, and the first for the last."""
+        return fidelities(self.history, self.ladder)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a training run; the config's columns are called ``config.<name>``.
@@ -158,7 +158,7 @@ class Result:
             lines.append(f"  best value {self.best_value:.6g} on the full network with")
             lines.append(f"  {readable(self.best_config)}")
         lines.extend(f"  {line}" for line in str(self.cost).splitlines())
-        lines.extend(f"  {agreement}" for agreement in self.agreement)
+        lines.extend(f"  {line}" for each in self.fidelity for line in str(each).splitlines())
         for opening in self.history.openings.values():
             if opening.exponents:
                 powers = ", ".join(f"{k} x {v:+.3g}" for k, v in opening.exponents.items())

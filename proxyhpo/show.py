@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from proxyhpo.engine.state import State
 from proxyhpo.errors import StoreError
 from proxyhpo.records import Record, Rung
 from proxyhpo.result import Result, readable
-from proxyhpo.state import State
 
 __all__ = ["show"]
 
@@ -57,7 +57,9 @@ def _lines(identity: Mapping[str, Any], events: Events, top: int) -> Iterable[st
         shown = list(failed)[-top:]
         yield from _section(f"Failures, last {len(shown)} of {len(failed)}", _failures(shown))
     yield from _section("Cost", str(result.cost).splitlines())
-    yield from _section("Trust", map(str, result.agreement))
+    yield from _section(
+        "Trust", [line for each in result.fidelity for line in str(each).splitlines()]
+    )
 
 
 def _result(identity: Mapping[str, Any], state: State, ladder: Sequence[Rung]) -> Result:

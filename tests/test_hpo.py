@@ -439,7 +439,7 @@ def test_three_rungs_with_budgets():
     ladder = [Rung(0.25, budget=0.5, keep=4), Rung(0.5, keep=2), Rung(1)]
     result = study(train, ladder=ladder).run(9)
     assert sorted(budgets) == [(8, 0.5)] * 9 + [(16, 1.0)] * 4 + [(32, 1.0)] * 2
-    assert [(a.lower, a.upper, a.n) for a in result.agreement] == [(0, 1, 4), (1, 2, 2), (0, 2, 2)]
+    assert [(a.lower, a.upper, a.n) for a in result.fidelity] == [(0, 1, 4), (1, 2, 2), (0, 2, 2)]
 
 
 def test_steps_cut_a_training_that_takes_no_budget():

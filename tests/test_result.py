@@ -67,7 +67,13 @@ def test_the_ledger_adds_up(result):
 
 def test_repr_says_what_matters(result):
     text = repr(result)
-    for words in ("maximize", "best value", "lr=", "base trainings instead of", "agreement"):
+    for words in (
+        "maximize",
+        "best value",
+        "lr=",
+        "base trainings instead of",
+        "rung 0 for rung 1",
+    ):
         assert words in text
     assert f"{len(result.failures)} runs failed" in text
 

@@ -69,7 +69,7 @@ class Repair:
 
     def __post_init__(self) -> None:
         setting, tensors = self.found.setting, owned_tensors(self.network)
-        self._working = copy_with(self.network, lambda _, t: setting.tensor(t), tensors)
+        self.working = copy_with(self.network, lambda _, t: setting.tensor(t), tensors)
         self._helped: list[Kind] = []
 
     def run(self, selection: Selection) -> Mended:
@@ -83,10 +83,11 @@ class Repair:
         """Without the group that is to blame, or without all of which one may be."""
         suspects = self._suspects(failed)
         for suspect in suspects:
-            tried = self._mend([pair for pair in failed.selection if pair[0] is not suspect])
+            without = [pair for pair in failed.selection if pair[0] is not suspect]
+            tried = self._mend(without, search=False)
             if tried.outcome.failure is None or tried.outcome.progress > failed.outcome.progress:
                 self._note([suspect], failed)
-                return tried
+                return self._mend(without)
         if suspects:
             self._note(suspects, failed)
             return self._mend([pair for pair in failed.selection if pair[0] not in suspects])
@@ -129,44 +130,63 @@ class Repair:
     def _note(self, groups: Sequence[Group], failed: Mended) -> None:
         self.left_whole.extend((group, str(failed.outcome.failure)) for group in groups)
 
-    def _mend(self, selection: Selection) -> Mended:
+    def _mend(self, selection: Selection, *, search: bool = True) -> Mended:
         """Tries it with torch's own modules mended, then with candidates, while they help."""
-        forecast = Forecast(self.found, selection)
-        shapes = {name: [dim.size for dim in dims] for name, dims in self.found.owned.items()}
-        kept = kept_indices(selection, shapes)
-        network = sliced(self._working, owned_tensors(self._working), kept)
-        first_inputs = _first_inputs(self.found)
-
-        def size(name: str) -> Sequence[int] | None:
-            return forecast.shape(first_inputs[name]) if name in first_inputs else None
-
-        known = known_edits(network, size)
-
-        def attempt(taken: Sequence[Candidate]) -> Mended:
-            edits = [*known, *(edit for candidate in taken for edit in candidate.edits)]
-            copied = sliced(self._working, owned_tensors(self._working), kept)
-            apply_edits(copied, edits)
-            outcome = follow(copied, self.inputs, self.found, forecast, self.clock)
-            return Mended(selection, edits, outcome, taken, forecast)
-
-        best = attempt(())
+        attempt = _Attempt(self, selection)
+        best = attempt.run(())
         if best.outcome.failure is None:
             return best
-        pool = candidates(self._working, _changes(self.found, forecast))
+        pool = candidates(self.working, _changes(self.found, attempt.forecast))
         helped = [candidate for candidate in pool if candidate.kind in self._helped]
-        if helped:
-            tried = attempt(helped)
-            best = tried if tried.outcome.progress > best.outcome.progress else best
-        while best.outcome.failure is not None:
-            for candidate in _near(pool, best):
-                tried = attempt([*best.taken, candidate])
-                if tried.outcome.failure is None or tried.outcome.progress > best.outcome.progress:
-                    best = tried
-                    break
-            else:
+        best = self._better(best, attempt, [helped]) or best
+        while search and best.outcome.failure is not None:
+            near = _near(pool, best)
+            together = [c for c in near if _fits(c, best)]
+            better = self._better(best, attempt, [*([c] for c in near), together])
+            if better is None:
                 break
-        self._helped = [candidate.kind for candidate in best.taken]
+            best = better
+        if search:
+            self._helped = [candidate.kind for candidate in best.taken]
         return best
+
+    def _better(
+        self, best: Mended, attempt: _Attempt, choices: Sequence[Sequence[Candidate]]
+    ) -> Mended | None:
+        """With the first of these that lets it run further, if any does."""
+        for some in choices:
+            if some:
+                tried = attempt.run([*best.taken, *some])
+                if tried.outcome.failure is None or tried.outcome.progress > best.outcome.progress:
+                    return tried
+        return None
+
+
+class _Attempt:
+    """Runs a selection with one set of edits after the other."""
+
+    def __init__(self, repair: Repair, selection: Selection) -> None:
+        self.forecast = Forecast(repair.found, selection)
+        self._repair, self._selection = repair, selection
+        shapes = {name: [dim.size for dim in dims] for name, dims in repair.found.owned.items()}
+        self._kept = kept_indices(selection, shapes)
+        first = _first_inputs(repair.found)
+
+        def size(name: str) -> Sequence[int] | None:
+            return self.forecast.shape(first[name]) if name in first else None
+
+        self._known = known_edits(self._smaller(), size)
+
+    def run(self, taken: Sequence[Candidate]) -> Mended:
+        edits = [*self._known, *(edit for candidate in taken for edit in candidate.edits)]
+        network, repair = self._smaller(), self._repair
+        apply_edits(network, edits)
+        outcome = follow(network, repair.inputs, repair.found, self.forecast, repair.clock)
+        return Mended(self._selection, edits, outcome, taken, self.forecast)
+
+    def _smaller(self) -> nn.Module:
+        working = self._repair.working
+        return sliced(working, owned_tensors(working), self._kept)
 
 
 def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
@@ -179,18 +199,26 @@ def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
     if step is None:
         return []
     taken = {candidate.kind[:2] for candidate in best.taken}
-    foretold = {new for _, new in _resized(step, best.forecast)}
     depth = {name: level for level, name in enumerate(step.modules, start=1)}
 
     def nearness(candidate: Candidate) -> tuple[bool, int, int]:
-        running = [(depth[name], size) for name, _, size in candidate.edits if name in depth]
-        level, size = max(running, default=(0, None))
-        if not running and step.modules:
-            level -= not any(_within(name, step.modules[-1]) for name, _, _ in candidate.edits)
-        return size in foretold, level, -candidate.kind[2]
+        names = [name for name, _, _ in candidate.edits]
+        level = max(depth.get(name, 0) for name in names)
+        if not level and step.modules:
+            level -= not any(_within(name, step.modules[-1]) for name in names)
+        return _fits(candidate, best), level, -candidate.kind[2]
 
     near = [(nearness(c), place) for place, c in enumerate(pool) if c.kind[:2] not in taken]
     return [pool[place] for (_, level, _), place in sorted(near, reverse=True) if level >= 0]
+
+
+def _fits(candidate: Candidate, best: Mended) -> bool:
+    """Whether it is in a module that was running, and gives a size that is missing there."""
+    step = best.outcome.step
+    assert step is not None
+    missing = {new for _, new in _resized(step, best.forecast)}
+    running = step.modules[-1:]
+    return any(name in running and size in missing for name, _, size in candidate.edits)
 
 
 def _within(name: str, outer: str) -> bool:

@@ -1,8 +1,9 @@
 """Executors run trainings: here, in other processes, or on other machines.
 
-An executor is told once what all trainings of a study share (:class:`~proxyhpo.work.Work`), is
-handed :class:`~proxyhpo.work.Job` s, and says what came of them. It decides nothing: proposals,
-promotions, stopping and the store belong to the study process alone.
+An executor is told once what all trainings of a study share (a
+:class:`~proxyhpo.engine.work.Work`), is handed a :class:`~proxyhpo.engine.work.Job` at a time, and
+says what came of it. It decides nothing: proposals, promotions, stopping and the store belong to
+the study process alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from proxyhpo.engine.work import Job, Outcome, Work
     from proxyhpo.records import Report
-    from proxyhpo.work import Job, Outcome, Work
 
 __all__ = ["Died", "Event", "Executor", "Finished", "Reported"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from proxyhpo.executors import Event, Finished, Reported
 
 if TYPE_CHECKING:
+    from proxyhpo.engine.work import Job, Outcome, Work
     from proxyhpo.records import Report
-    from proxyhpo.work import Job, Outcome, Work
 
 __all__ = ["InProcessExecutor"]
 

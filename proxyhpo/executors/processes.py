@@ -20,7 +20,7 @@ from proxyhpo.executors.shipping import pack
 from proxyhpo.executors.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Job, Work
+    from proxyhpo.engine.work import Job, Work
 
 __all__ = ["ProcessExecutor"]
 

@@ -7,15 +7,15 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo.engine.work import Outcome
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Event, Finished, Reported
 from proxyhpo.executors.checks import check_amount, check_seconds, check_whole
 from proxyhpo.executors.ray_tasks import Task, import_ray, kept_local, train
 from proxyhpo.executors.shipping import pack
-from proxyhpo.work import Outcome
 
 if TYPE_CHECKING:
-    from proxyhpo.work import Job, Work
+    from proxyhpo.engine.work import Job, Work
 
 __all__ = ["RayExecutor"]
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from proxyhpo.building import is_constant
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
-from proxyhpo.initialisation import fan_in
 from proxyhpo.inputs import Inputs, call, with_batch
-from proxyhpo.masking import hold_at_zero
-from proxyhpo.measuring import on_meta, skeleton, tensors_in
+from proxyhpo.networks.building import is_constant
+from proxyhpo.networks.initialisation import fan_in
+from proxyhpo.networks.measuring import on_meta, skeleton, tensors_in
 from proxyhpo.pruners import Pruned, Pruner
+from proxyhpo.pruners.masking import hold_at_zero
 from proxyhpo.seeding import preserved_random_state
 
 __all__ = ["MagnitudePruner"]
@@ -41,7 +41,7 @@ class MagnitudePruner(Pruner):
 
     Weight matrices and kernels are masked, whatever their module; embeddings, biases, gains and
     the head (what makes the output) are left whole. Weights stay masked through any optimizer,
-    ``deepcopy``, ``load_state_dict`` and moves between devices: see :mod:`proxyhpo.masking`.
+    ``deepcopy``, ``load_state_dict`` and moves between devices (:mod:`proxyhpo.pruners.masking`).
     A matrix whose entries are all equal, as a zero-initialised one, is masked at random.
 
     Args:

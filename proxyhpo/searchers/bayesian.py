@@ -24,16 +24,16 @@ import numpy.typing as npt
 from scipy.stats import qmc
 from sklearn.base import clone
 from skopt.acquisition import gaussian_ei, gaussian_lcb, gaussian_pi
-from skopt.learning import GaussianProcessRegressor
+from skopt.learning import GaussianProcessRegressor, GradientBoostingQuantileRegressor
 from skopt.utils import cook_estimator
 from threadpoolctl import threadpool_limits
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, unknown_name
-from proxyhpo.hyperparameters.choice import Choice
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
-from proxyhpo.unseen import Unseen
+from proxyhpo.space.choice import Choice
+from proxyhpo.space.unseen import Unseen
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
@@ -104,8 +104,7 @@ class BayesianSearcher(Searcher):
     def propose(
         self, space: Space, history: History, n: int, *, rng: np.random.Generator
     ) -> list[Config]:
-        with _repeatable():
-            return list(islice(self._proposals(space, history, rng), n))
+        return list(islice(self._proposals(space, history, rng), n))
 
     def _proposals(
         self, space: Space, history: History, rng: np.random.Generator
@@ -120,7 +119,8 @@ class BayesianSearcher(Searcher):
             if len(losses) < self.n_initial:
                 config = _most_even(space, unseen, points, rng)
             else:
-                config = model.best(unseen, points[len(losses) :])
+                with _repeatable():
+                    config = model.best(unseen, points[len(losses) :])
             if config is None:
                 return
             points.append(space.encode(config))
@@ -177,15 +177,15 @@ class _Model:
         return ranked
 
     def _acquisition(self, surrogate: Any, points: Array) -> Array:
-        features = _features(self._space, points)
+        features, predictor = _features(self._space, points), _Predictor(surrogate)
         settings, least = self._settings, self._losses.min()
         values: Array
         if settings.acquisition == "LCB":
-            values = -gaussian_lcb(features, surrogate, settings.kappa)
+            values = -gaussian_lcb(features, predictor, settings.kappa)
         elif settings.acquisition == "PI":
-            values = gaussian_pi(features, surrogate, least, settings.xi)
+            values = gaussian_pi(features, predictor, least, settings.xi)
         else:
-            values = gaussian_ei(features, surrogate, least, settings.xi)
+            values = gaussian_ei(features, predictor, least, settings.xi)
         return values
 
     @cached_property
@@ -208,6 +208,24 @@ class _Model:
         points = np.vstack([self._points, *pending])
         losses = np.append(self._losses, np.zeros(len(pending)))
         return _conditioned(self._fitted, _features(self._space, points), losses)
+
+
+@final
+class _Predictor:
+    """A surrogate as an acquisition function sees it."""
+
+    def __init__(self, surrogate: Any) -> None:
+        self._surrogate = surrogate
+
+    def predict(self, features: Array, *, return_std: bool) -> tuple[Array, Array]:
+        """Mean and standard deviation of the loss."""
+        assert return_std
+        if not isinstance(self._surrogate, GradientBoostingQuantileRegressor):
+            mean, deviation = self._surrogate.predict(features, return_std=True)
+            return mean, deviation
+        # Its own deviation needs a function that NumPy 2.4 has dropped; quantiles may cross.
+        low, middle, high = self._surrogate.predict(features, return_quantiles=True).T
+        return middle, np.maximum(high - low, 0) / 2
 
 
 def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:

@@ -10,15 +10,15 @@ import numpy as np
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, ConfigError, unknown_name
-from proxyhpo.hyperparameters.choice import Choice
-from proxyhpo.hyperparameters.values import python_value
-from proxyhpo.lattice import Lattice, shuffled
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
+from proxyhpo.space.choice import Choice
+from proxyhpo.space.lattice import Lattice, shuffled
+from proxyhpo.space.values import python_value
 
 if TYPE_CHECKING:
-    from proxyhpo.hyperparameters import Hyperparameter
     from proxyhpo.space import Space
+    from proxyhpo.space.hyperparameter import Hyperparameter
 
 __all__ = ["GridSearcher"]
 

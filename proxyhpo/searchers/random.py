@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from typing_extensions import override
 
-from proxyhpo.lattice import Lattice, shuffled
 from proxyhpo.records import Config, History, config_key
 from proxyhpo.searchers import Searcher
+from proxyhpo.space.lattice import Lattice, shuffled
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space

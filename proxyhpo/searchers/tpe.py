@@ -22,10 +22,10 @@ from hyperopt import JOB_STATE_DONE, STATUS_OK, Domain, hp, tpe, trials_from_doc
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.hyperparameters.choice import Choice
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
-from proxyhpo.unseen import Unseen
+from proxyhpo.space.choice import Choice
+from proxyhpo.space.unseen import Unseen
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space

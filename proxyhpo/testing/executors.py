@@ -22,6 +22,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo.engine.work import Job, Outcome, Work
 from proxyhpo.evaluators.training import TrainingEvaluator
 from proxyhpo.executors import Died, Event, Executor, Finished, Reported
 from proxyhpo.executors.in_process import InProcessExecutor
@@ -29,7 +30,6 @@ from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.magnitude import MagnitudePruner
 from proxyhpo.seeding import preserved_random_state
 from proxyhpo.space import Choice, Space
-from proxyhpo.work import Job, Outcome, Work
 
 __all__ = ["ExecutorContract", "drain", "job", "run", "work"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo.inputs import Inputs, call
-from proxyhpo.measuring import tensors_in
+from proxyhpo.networks.measuring import tensors_in
 from proxyhpo.pruners import Pruned, Pruner
 from proxyhpo.seeding import preserved_random_state
 

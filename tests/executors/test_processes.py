@@ -17,12 +17,12 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import proxyhpo.executors.processes
+from proxyhpo.engine.work import Outcome
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Reported
 from proxyhpo.executors.devices import environments
 from proxyhpo.executors.processes import ProcessExecutor
 from proxyhpo.testing.executors import drain, job, run, work
-from proxyhpo.work import Outcome
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -8,7 +8,7 @@ from proxyhpo.errors import ArgumentError, ConfigError, UnknownNameError
 from proxyhpo.records import History, config_key
 from proxyhpo.searchers.grid import GridSearcher
 from proxyhpo.space import Choice, Float, Int, Space
-from tests.spaces import SMALL, all_configs, spaces
+from tests.space.spaces import SMALL, all_configs, spaces
 
 
 def propose(searcher, space, history, n):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from proxyhpo.records import History, config_key
 from proxyhpo.searchers.random import RandomSearcher
 from proxyhpo.space import Choice, Float, Int, Space
-from tests.spaces import SMALL, all_configs, spaces
+from tests.space.spaces import SMALL, all_configs, spaces
 
 
 def rng(seed=0):

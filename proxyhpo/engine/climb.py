@@ -1,0 +1,181 @@
+"""The climb: hand out jobs, wait for what comes of them, write it down, until nothing is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxyhpo.engine.study import Study
+from proxyhpo.engine.work import Job, Outcome
+from proxyhpo.errors import TrainingFailedError
+from proxyhpo.executors import Died, Executor, Finished, Reported
+from proxyhpo.records import Record
+
+if TYPE_CHECKING:
+    from proxyhpo.engine.work import Work
+
+__all__ = ["Callback", "Limits", "climb"]
+
+logger = logging.getLogger("proxyhpo")
+
+Callback = Callable[[Record], object]
+
+EXCEPTIONS_TO_GIVE_UP = 5
+
+CAUTION = 1.25
+"""By how much a prediction is exceeded before a time limit is."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a climb goes.
+
+    Args:
+        n_trials: how many trials enter rung 0 in all.
+        timeout: seconds from now; enough of it is kept back for the rungs above the first.
+        max_retries: how often a training whose worker died is tried again.
+        ordered: decide on as many trainings as run at a time, and wait for all of them, so that
+            the study can be repeated whichever ends first.
+    """
+
+    n_trials: int
+    timeout: float | None = None
+    max_retries: int = 0
+    ordered: bool = False
+
+
+def climb(
+    study: Study,
+    work: Work,
+    executor: Executor,
+    limits: Limits,
+    *,
+    callbacks: Sequence[Callback] = (),
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Takes a study as far as its limits allow.
+
+    What is in flight when time is up, or when an exception such as Ctrl-C passes through, is ended
+    and stays unfinished in the store, to be run again with the same seeds.
+
+    Args:
+        study: hands out the jobs and writes the outcomes down.
+        work: what the trainings share.
+        executor: runs them.
+        limits: where to end.
+        callbacks: called with each new record.
+        stopping: asked after every event; True ends the climb.
+
+    Raises:
+        TrainingFailedError: if the first five trainings all raise an exception.
+    """
+    clock = _Clock(study, limits)
+    judge = _Judge(study)
+    in_flight: dict[tuple[int, int, int], Job] = {}
+    deaths: dict[tuple[int, int, int], int] = {}
+    executor.start(work)
+    try:
+        while not stopping() and not clock.is_up:
+            for job in _decided(study, clock, executor, len(in_flight), ordered=limits.ordered):
+                in_flight[job.key] = job
+                executor.submit(job)
+            if not in_flight:
+                return
+            event = executor.wait_any(clock.seconds_left)
+            if event is None or isinstance(event, Reported):
+                continue
+            key = event.job.key
+            if isinstance(event, Died) and deaths.get(key, 0) < limits.max_retries:
+                deaths[key] = deaths.get(key, 0) + 1
+                logger.warning("trial %d died (%s); trying again", key[0], event.reason)
+                executor.submit(event.job)
+                continue
+            del in_flight[key]
+            record = study.finish(event.job, _outcome(event))
+            _log(record)
+            for callback in callbacks:
+                callback(record)
+            judge.consider(record)
+    finally:
+        executor.shutdown()
+
+
+def _decided(
+    study: Study, clock: _Clock, executor: Executor, running: int, *, ordered: bool
+) -> Iterator[Job]:
+    """The jobs that may begin now."""
+    if ordered:
+        if not running:
+            yield from study.next_batch(clock.n_trials, executor.capacity)
+        return
+    for _ in range(executor.capacity - running):
+        if (job := study.next_job(clock.n_trials)) is None:
+            return
+        yield job
+
+
+class _Clock:
+    """Time and trials left; closes rung 0 early enough for the rungs above it."""
+
+    def __init__(self, study: Study, limits: Limits) -> None:
+        self._study = study
+        self._limits = limits
+        self._began = time.monotonic()
+        self._closed = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        timeout = self._limits.timeout
+        return None if timeout is None else max(0.0, self._began + timeout - time.monotonic())
+
+    @property
+    def is_up(self) -> bool:
+        return self.seconds_left is not None and self.seconds_left <= 0
+
+    @property
+    def n_trials(self) -> int:
+        left = self.seconds_left
+        if left is not None and not self._closed:
+            self._closed = left < CAUTION * self._study.predicted_seconds()
+        entered = len(self._study.history.trials)
+        return entered if self._closed else max(entered, self._limits.n_trials)
+
+
+class _Judge:
+    """Gives up when nothing but exceptions comes of a study from the start."""
+
+    def __init__(self, study: Study) -> None:
+        self._hopeful = any(record.value is not None for record in study.history.records)
+        self._raised: list[Record] = []
+
+    def consider(self, record: Record) -> None:
+        self._hopeful = self._hopeful or record.value is not None
+        if self._hopeful:
+            return
+        if record.traceback is None:  # a NaN from a wild learning rate is ordinary
+            self._raised.clear()
+            return
+        self._raised.append(record)
+        if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
+            first = self._raised[0]
+            raise TrainingFailedError(
+                f"the first {len(self._raised)} trainings all failed. The first one, with "
+                f"{first.trained_with}, said:\n\n{first.traceback}"
+            )
+
+
+def _outcome(event: Finished | Died) -> Outcome:
+    if isinstance(event, Finished):
+        return event.outcome
+    return Outcome(value=None, seconds=event.seconds, reason=event.reason, traceback=event.reason)
+
+
+def _log(record: Record) -> None:
+    where = f"trial {record.trial} at rung {record.rung}"
+    if record.reason is None:
+        logger.info("%s %s: %g with %s", where, record.state, record.value, record.config)
+    else:
+        logger.warning("%s failed: %s with %s", where, record.reason, record.config)

@@ -1,0 +1,266 @@
+"""A study: what is known, and what is to be done next.
+
+Its state is a fold over the events of a store (a trial proposed, a rung opened, a trial promoted,
+a training ended), so resuming is replaying. Everything is committed before it is acted on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from proxyhpo.engine.ladder import places, promotable
+from proxyhpo.engine.state import State
+from proxyhpo.engine.work import Job, Outcome
+from proxyhpo.proxy import NetworkFactory
+from proxyhpo.proxy.choosing import density_for_cost
+from proxyhpo.records import Config, Opening, Record, Rung
+from proxyhpo.searchers import Searcher
+from proxyhpo.seeding import seed_sequence
+from proxyhpo.space import Space
+from proxyhpo.store import Store
+from proxyhpo.transfers import Transfer, transferred
+
+__all__ = ["Direction", "Parts", "Study"]
+
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a study is made of; none of it changes while it runs."""
+
+    space: Space
+    searcher: Searcher
+    transfer: Transfer
+    ladder: Sequence[Rung]
+    networks: NetworkFactory
+    direction: Direction
+    seed: int
+
+
+class Study:
+    """Hands out jobs and takes their outcomes; writes each step down before the next.
+
+    Args:
+        parts: what it is made of.
+        store: its events so far are replayed.
+        enqueued: configs to try before the searcher is asked, once each.
+    """
+
+    def __init__(self, parts: Parts, store: Store, enqueued: Iterable[Config] = ()) -> None:
+        self.parts = parts
+        self.state = State.replay(len(parts.ladder), store.events())
+        self.history = self.state.history
+        self._store = store
+        self._enqueued = deque(enqueued)
+        self._unfinished = deque(self.state.unfinished)
+        self._exhausted = False
+
+    @property
+    def top(self) -> int:
+        """The index of the last rung, the full network."""
+        return len(self.parts.ladder) - 1
+
+    def enqueue(self, config: Config) -> None:
+        """Puts a config before what the searcher proposes, unless it has been tried already."""
+        self._enqueued.append(config)
+
+    def next_job(self, n_trials: float) -> Job | None:
+        """What is to be done next, or None if nothing is until more outcomes are known.
+
+        Args:
+            n_trials: how many trials enter rung 0 in all.
+        """
+        if self._unfinished:
+            return self._job(*self._unfinished.popleft())
+        job = self._promotion(n_trials) or self._new_trial(n_trials)
+        if job is None and self._exhausted:  # which may have made promotions certain
+            job = self._promotion(n_trials)
+        return job
+
+    def next_batch(self, n_trials: float, size: int) -> list[Job]:
+        """What is to be done next, decided all at once before any of it begins.
+
+        So the decisions do not depend on which training ends first. A batch that a killed run had
+        decided on is run to its end before the next one, and one half decided is completed.
+        """
+        jobs = [self._job(trial, rung) for trial, rung in self._unfinished]
+        self._unfinished.clear()
+        if not jobs or self.state.batch_is_open:
+            while len(jobs) < size and (job := self.next_job(n_trials)) is not None:
+                jobs.append(job)
+            if jobs:
+                self._write("batch", {"size": len(jobs)})
+        return jobs
+
+    def finish(self, job: Job, outcome: Outcome, *, stopped: bool = False) -> Record:
+        """Writes the outcome of a job down and returns its record."""
+        value = outcome.value
+        record = Record(
+            trial=job.trial,
+            rung=job.rung,
+            replicate=job.replicate,
+            config=job.config,
+            trained_with=job.trained_with,
+            state="failed" if value is None else "stopped" if stopped else "finished",
+            value=value,
+            loss=None if value is None else self.loss(value),
+            reports=outcome.reports,
+            metrics=outcome.metrics,
+            seconds=outcome.seconds,
+            overhead_seconds=outcome.overhead_seconds,
+            reason=outcome.reason,
+            traceback=outcome.traceback,
+        )
+        previous = self.state.best
+        if outcome.weights is not None and self.state.is_better(record):
+            # Before the record: what the record says is there, is there.
+            self._store.save_weights(weights_name(record), outcome.weights)
+        self._write("record", record.to_json())
+        if previous is not None and self.state.best is not previous:
+            self._store.drop_weights(weights_name(previous))
+        return record
+
+    def open(self, rung: int) -> Opening:
+        """What was measured when the rung opened; measured now, if it has not been opened yet."""
+        if rung in self.history.openings:
+            return self.history.openings[rung]
+        began = time.perf_counter()
+        parts, wanted = self.parts, self.parts.ladder[rung]
+        config = parts.space.resolve(parts.space.center())
+        seeds = seed_sequence("measuring", parts.seed, rung)
+        if wanted.cost is not None:
+            proxy = density_for_cost(parts.networks, config, wanted.cost, seed=seeds)
+        else:
+            assert wanted.density is not None, "a rung has a density or a cost"
+            proxy = parts.networks.measured(config, density=wanted.density, seed=seeds)
+        at_base = proxy.density == 1
+        exponents = {} if at_base else parts.transfer.exponents(parts.space, self.history)
+        opening = Opening(
+            rung=rung,
+            density=proxy.density,
+            width_ratio=proxy.width_ratio,
+            parameters=proxy.parameters,
+            flops=proxy.flops,
+            step_seconds=proxy.step_seconds,
+            exponents=dict(exponents),
+            seconds=time.perf_counter() - began,
+            skipped=tuple(proxy.skipped),
+        )
+        self._write("opening", opening.to_json())
+        return self.history.openings[rung]
+
+    def loss(self, value: float) -> float:
+        """The value as the engine compares it: lower is better."""
+        return value if self.parts.direction == "minimize" else -value
+
+    def predicted_seconds(self) -> float:
+        """What one more trial and the climb would take, told from the trainings at rung 0."""
+        runs = [record.seconds for record in self.state.ended[0].values() if record.seconds > 0]
+        if not runs:
+            return 0.0
+        mean = sum(runs) / len(runs)
+        ladder, below = self.parts.ladder, self.open(0)
+        total = mean
+        for rung in range(1, len(ladder)):
+            # A rung that has not opened is charged as the full network: rather too much.
+            opening = self.history.openings.get(rung) or self.open(self.top)
+            ratio = opening.step_seconds / below.step_seconds
+            ratio *= ladder[rung].budget / ladder[0].budget
+            total += (ladder[rung - 1].keep or 0) * mean * max(1.0, ratio)
+        return total
+
+    def _promotion(self, n_trials: float) -> Job | None:
+        for rung in range(self.top, 0, -1):
+            if promotable := self._promotable(rung, n_trials):
+                # Opened first: its exponents may depend on what is known by now.
+                self.open(rung)
+                self._write("promotion", {"trial": promotable[0], "rung": rung})
+                return self._job(promotable[0], rung)
+        return None
+
+    def _new_trial(self, n_trials: float) -> Job | None:
+        if len(self.history.trials) >= n_trials:
+            return None
+        trial = self._propose()
+        return None if trial is None else self._job(trial, 0)
+
+    def _propose(self) -> int | None:
+        """Commits a new trial and returns its number, or None if there is nothing more to try."""
+        number = len(self.history.trials)
+        while self._enqueued:
+            config: Config = self._enqueued.popleft()
+            if not self.history.has(config):
+                self._write("trial", {"number": number, "config": config, "source": "enqueued"})
+                return number
+        if self._exhausted:
+            return None
+        began = time.perf_counter()
+        rng = np.random.default_rng(seed_sequence("proposal", self.parts.seed, number))
+        configs = self.parts.searcher.propose(self.parts.space, self.history, 1, rng=rng)
+        seconds = time.perf_counter() - began
+        if not configs:
+            self._exhausted = True
+            return None
+        config = self.parts.space.validate(configs[0], argument="the searcher's proposal")
+        self._write(
+            "trial", {"number": number, "config": config, "source": "searcher", "seconds": seconds}
+        )
+        return number
+
+    def _job(self, trial: int, rung: int) -> Job:
+        opening, wanted = self.open(rung), self.parts.ladder[rung]
+        config = self.history.trials[trial].config
+        return Job(
+            trial=trial,
+            rung=rung,
+            replicate=0,
+            config=config,
+            trained_with=transferred(config, opening.exponents, opening.width_ratio),
+            density=opening.density,
+            budget=wanted.budget,
+            seed=self.parts.seed,
+            keep_weights=rung == self.top,
+        )
+
+    def _promotable(self, rung: int, n_trials: float) -> list[int]:
+        below = self._outstanding(rung - 1, n_trials)
+        if below == float("inf"):
+            return []
+        return promotable(
+            self.state.ended[rung - 1],
+            int(below),
+            self._places(rung),
+            self.state.entered[rung].keys(),
+        )
+
+    def _places(self, rung: int) -> int:
+        failures = sum(record.state == "failed" for record in self.state.ended[rung].values())
+        return places(self.parts.ladder[rung - 1].keep or 0, failures)
+
+    def _outstanding(self, rung: int, n_trials: float) -> float:
+        """How many trials may yet end at a rung: those that run, and those still to come."""
+        entered, ended = self.state.entered[rung], self.state.ended[rung]
+        running = len(entered) - len(ended)
+        if rung == 0:
+            to_come = 0.0 if self._exhausted else max(0.0, n_trials - len(entered))
+        elif self._outstanding(rung - 1, n_trials) > 0:
+            to_come = self._places(rung)
+        else:
+            to_come = len(self._promotable(rung, n_trials))
+        return running + to_come
+
+    def _write(self, kind: str, body: Mapping[str, Any]) -> None:
+        self._store.append(kind, body)
+        self.state.apply(kind, body)
+
+
+def weights_name(record: Record) -> str:
+    """Under which name the trained weights of a run are kept."""
+    return f"trial-{record.trial}-rung-{record.rung}"

@@ -1,0 +1,192 @@
+from collections import deque
+
+import pytest
+
+from proxyhpo.engine import climb as climbing
+from proxyhpo.engine.climb import Limits, climb
+from proxyhpo.engine.work import Job, Outcome
+from proxyhpo.errors import TrainingFailedError
+from proxyhpo.executors import Died, Finished, Reported
+from proxyhpo.records import History, Record, Report
+
+
+class Study:
+    """Hands out rung-0 jobs only, and remembers what was finished."""
+
+    def __init__(self, predicted=0.0):
+        self.history = History()
+        self.predicted = predicted
+
+    def next_job(self, n_trials):
+        if len(self.history.trials) >= n_trials:
+            return None
+        trial = self.history.add_trial({"x": len(self.history.trials)})
+        return Job(trial, 0, 0, {}, {}, 0.5, 1, 0)
+
+    def next_batch(self, n_trials, size):
+        jobs = [self.next_job(n_trials) for _ in range(size)]
+        return [job for job in jobs if job is not None]
+
+    def finish(self, job, outcome, *, stopped=False):
+        state = "failed" if outcome.value is None else "finished"
+        record = Record(
+            job.trial, 0, 0, {}, {}, state, outcome.value, outcome.value,
+            reason=outcome.reason, traceback=outcome.traceback,
+        )  # fmt: skip
+        self.history.add_record(record)
+        return record
+
+    def predicted_seconds(self):
+        return self.predicted
+
+
+class Executor:
+    """Plays a script: job → its events, one after the other."""
+
+    streams = True
+
+    def __init__(self, script, capacity=1):
+        self.script, self.capacity = script, capacity
+        self.queue, self.most = deque(), 0
+        self.started = self.stopped = 0
+
+    def start(self, work):
+        self.started += 1
+
+    def submit(self, job):
+        self.queue.append(job)
+        self.most = max(self.most, len(self.queue))
+
+    def wait_any(self, timeout=None):
+        event = self.script(self.queue[0])
+        if not isinstance(event, Reported):
+            self.queue.popleft()
+        return event
+
+    def shutdown(self):
+        self.stopped += 1
+
+
+def finished(job, value=1.0, **failure):
+    return Finished(job, Outcome(None if failure else value, **failure))
+
+
+@pytest.mark.parametrize("capacity", [1, 3])
+def test_keeps_every_place_taken_until_all_trials_have_ended(capacity):
+    study, executor = Study(), Executor(finished, capacity)
+    climb(study, None, executor, Limits(7))
+    assert len(study.history.records) == 7
+    assert executor.most == capacity
+    assert (executor.started, executor.stopped) == (1, 1)
+
+
+def test_a_death_is_a_failure_unless_it_may_be_tried_again():
+    deaths = []
+
+    def script(job):
+        if job.trial == 1 and len(deaths) < 2:
+            deaths.append(job)
+            return Died(job, "killed by signal 9", 0.5)
+        return finished(job)
+
+    study = Study()
+    climb(study, None, Executor(script), Limits(3, max_retries=2))
+    assert [record.state for record in study.history.records] == ["finished"] * 3
+    deaths.clear()
+    study = Study()
+    climb(study, None, Executor(script), Limits(3, max_retries=0))
+    assert [record.state for record in study.history.records] == [
+        "finished",
+        "failed",
+        "finished",
+    ]
+    assert study.history.records[1].reason == "killed by signal 9"
+
+
+def test_the_executor_is_shut_down_whatever_happens():
+    def script(job):
+        raise KeyboardInterrupt
+
+    executor = Executor(script)
+    with pytest.raises(KeyboardInterrupt):
+        climb(Study(), None, executor, Limits(3))
+    assert executor.stopped == 1
+
+
+def test_exceptions_in_a_row_from_the_start_end_the_study():
+    def script(job):
+        return finished(job, reason="ValueError: x", traceback=f"Traceback {job.trial}")
+
+    study = Study()
+    with pytest.raises(TrainingFailedError, match="Traceback 0"):
+        climb(study, None, Executor(script), Limits(20))
+    assert len(study.history.records) == 5
+
+
+@pytest.mark.parametrize("relief", [{"value": 2.0}, {"reason": "report 1 was nan"}])
+def test_exceptions_not_in_a_row_do_not(relief):
+    def script(job):
+        if job.trial % 5 == 4:
+            return finished(job, **relief)
+        return finished(job, reason="ValueError: x", traceback="Traceback")
+
+    study = Study()
+    climb(study, None, Executor(script), Limits(20))
+    assert len(study.history.records) == 20
+
+
+def test_callbacks_see_each_record_and_may_end_the_climb():
+    seen = []
+    climb(
+        Study(), None, Executor(finished), Limits(20),
+        callbacks=[seen.append], stopping=lambda: len(seen) >= 3,
+    )  # fmt: skip
+    assert [record.trial for record in seen] == [0, 1, 2]
+
+
+class Time:
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Time()
+    monkeypatch.setattr(climbing, "time", clock)
+    return clock
+
+
+def test_no_trial_begins_when_the_time_left_is_needed_for_the_climb(clock):
+    def script(job):
+        clock.now += 1
+        return finished(job)
+
+    study = Study(predicted=4.0)
+    climb(study, None, Executor(script), Limits(100, timeout=10))
+    # After 5 trials 5 s are left, which is what 4 s may become.
+    assert len(study.history.trials) == 6
+
+
+def test_a_training_that_goes_on_when_time_is_up_is_ended(clock):
+    def script(job):
+        clock.now += 1
+        return Reported(job, Report(1.0), clock.now)
+
+    study, executor = Study(), Executor(script)
+    climb(study, None, executor, Limits(100, timeout=10))
+    assert executor.stopped == 1
+    assert not study.history.records
+
+
+def test_in_order_nothing_begins_before_the_whole_batch_has_ended():
+    study, seen = Study(), []
+
+    def script(job):
+        seen.append((job.trial, len(study.history.trials)))
+        return finished(job)
+
+    climb(study, None, Executor(script, capacity=3), Limits(7, ordered=True))
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 6), (4, 6), (5, 6), (6, 7)]

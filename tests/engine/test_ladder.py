@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyhpo.engine.ladder import check_ladder, default_ladder, places, promotable, with_finalists
+from proxyhpo.errors import ArgumentError
+from proxyhpo.records import Record, Rung
+
+
+def record(trial, loss, state="finished"):
+    return Record(trial, 0, 0, {}, {}, state, loss, loss)
+
+
+def test_default_is_a_proxy_and_the_full_network():
+    assert default_ladder(None, None) == [Rung(0.25, keep=3), Rung(1)]
+    assert default_ladder(0.5, 2) == [Rung(0.5, keep=2), Rung(1)]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "words"),
+    [
+        ([], "last rung must be the full network"),
+        ([Rung(0.5, keep=2)], "last rung must be the full network"),
+        ([Rung(0.5, keep=2), Rung(1, budget=0.5)], "last rung must be the full network"),
+        ([Rung(0.5), Rung(1)], "rung 0 needs keep="),
+        ([Rung(0.5, keep=2), Rung(1, keep=1)], "nothing is above the last rung"),
+        ([Rung(0.5, keep=2), Rung(0.7, keep=3), Rung(1)], "keeps 3, more than the 2"),
+        ([Rung(0.5, keep=3), Rung(0.25, keep=2), Rung(1)], "rung 1 is cheaper than rung 0"),
+        ([0.5, 1], "entry 0 must be a Rung"),
+    ],
+)
+def test_refuses_what_cannot_be_climbed(ladder, words):
+    with pytest.raises(ArgumentError, match=words):
+        check_ladder(ladder, takes_budget=True)
+
+
+def test_a_small_budget_needs_a_training_that_can_be_shorter():
+    ladder = [Rung(0.5, budget=0.3, keep=1), Rung(1)]
+    assert check_ladder(ladder, takes_budget=True) == tuple(ladder)
+    with pytest.raises(ArgumentError, match="train takes no `budget`"):
+        check_ladder(ladder, takes_budget=False)
+
+
+def test_ladders_over_width_length_or_both_are_accepted():
+    for ladder in (
+        [Rung(1)],
+        [Rung(1, budget=0.1, keep=5), Rung(1)],
+        [Rung(0.25, budget=0.3, keep=9), Rung(0.25, keep=5), Rung(0.5, keep=2), Rung(1)],
+        [Rung(cost=0.1, keep=3), Rung(1)],
+    ):
+        assert check_ladder(ladder, takes_budget=True) == tuple(ladder)
+
+
+def test_finalists_are_let_through_all_the_way():
+    ladder = (Rung(0.25, keep=4), Rung(0.5, keep=2), Rung(1))
+    assert with_finalists(ladder, 6) == (Rung(0.25, keep=6), Rung(0.5, keep=6), Rung(1))
+    assert with_finalists(ladder, 1) == (Rung(0.25, keep=4), Rung(0.5, keep=1), Rung(1))
+    with pytest.raises(ArgumentError, match="finalists"):
+        with_finalists(ladder, 0)
+    with pytest.raises(ArgumentError, match="one rung"):
+        with_finalists((Rung(1),), 2)
+
+
+def test_places_of_failed_finalists_are_filled_at_most_once_each():
+    assert [places(3, failures) for failures in (0, 1, 3, 9)] == [3, 4, 6, 6]
+
+
+def test_stopped_trials_come_after_finished_ones_and_failed_ones_never():
+    ended = {0: record(0, 0.1, "stopped"), 1: record(1, 0.9), 2: record(2, None, "failed")}
+    assert promotable(ended, 0, 3, set()) == [1, 0]
+
+
+def test_ties_go_to_the_earlier_trial():
+    assert promotable({1: record(1, 0.5), 0: record(0, 0.5)}, 0, 1, set()) == [0]
+
+
+@given(
+    losses=st.lists(st.integers(0, 20), min_size=1, max_size=12),
+    keep=st.integers(1, 5),
+    order=st.randoms(use_true_random=False),
+)
+def test_early_promotions_are_those_of_the_end(losses, keep, order):
+    """A promotion made before all trials have ended is never regretted, in whatever order."""
+    trials = list(range(len(losses)))
+    order.shuffle(trials)
+    ended, entered = {}, set()
+    for count, trial in enumerate(trials, start=1):
+        ended[trial] = record(trial, float(losses[trial]))
+        entered.update(promotable(ended, len(losses) - count, keep, entered))
+    best = sorted(range(len(losses)), key=lambda trial: (losses[trial], trial))[:keep]
+    assert entered == set(best)

@@ -1,0 +1,141 @@
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError
+from proxyhpo.proxy.inspection import inspect
+from proxyhpo.pruners.by_width import ByWidthPruner
+from proxyhpo.pruners.magnitude import MagnitudePruner
+
+
+class Network(nn.Module):
+    def __init__(self, width=1.0):
+        super().__init__()
+        n = round(32 * width)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.words = nn.Embedding(20, n)
+        self.rnn = nn.LSTM(n, n, batch_first=True)
+        self.up = nn.ConvTranspose1d(n, n // 2, 3)
+        self.norm = nn.BatchNorm1d(n // 2)
+        self.head = nn.Linear(n // 2, 3)
+
+    def forward(self, x):
+        x = self.rnn(self.words(x))[0].transpose(1, 2)
+        return self.head(self.norm(self.up(x)).mean(2)) * self.scale
+
+
+TOKENS = torch.arange(24).reshape(4, 6) % 20
+
+
+def by_width(**options):
+    return inspect(Network, TOKENS, pruner=ByWidthPruner(), **options)
+
+
+def test_each_layer():
+    layers = {layer.name: layer for layer in by_width(density=0.5).layers}
+    assert list(layers) == ["", "words", "rnn", "up", "norm", "head"]
+    kinds = ["Network", "Embedding", "LSTM", "ConvTranspose1d", "BatchNorm1d", "Linear"]
+    assert [layer.kind for layer in layers.values()] == kinds
+    channels = [layer.channels for layer in layers.values()]
+    assert channels == [(1, 1), (16, 32), (16, 32), (8, 16), (8, 16), (3, 3)]
+    assert layers["words"].parameters == (20 * 16, 20 * 32)
+    assert layers["head"].parameters == (3 * 8 + 3, 3 * 16 + 3)
+    assert layers["head"].flops == (2 * 4 * 3 * 8, 2 * 4 * 3 * 16)
+    assert layers["norm"].flops == (0, 0)
+
+
+def test_totals():
+    inspection = by_width(density=0.5)
+    for side, total in enumerate((inspection.proxy, inspection.base)):
+        assert sum(layer.parameters[side] for layer in inspection.layers) == total.parameters
+        assert sum(layer.flops[side] for layer in inspection.layers) == total.flops
+    assert inspection.flops_ratio == inspection.proxy.flops / inspection.base.flops
+    assert inspection.time_ratio > 0
+
+
+def test_what_it_prints():
+    text = repr(by_width(density=0.5))
+    lines = text.splitlines()
+    assert lines[0].split() == ["layer", "type", "channels", "parameters", "FLOPs"]
+    assert any(line.split()[:5] == ["rnn", "LSTM", "16", "of", "32"] for line in lines)
+    for word in ("density      0.5", "parameters   ", "FLOPs        ", "step time    "):
+        assert word in text
+
+
+def test_what_a_notebook_shows_is_escaped():
+    class Strange(nn.Sequential):
+        pass
+
+    Strange.__name__ = "<script>"
+    network = Strange(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    network.spare = nn.Parameter(torch.zeros(1))
+    shown = inspect(
+        network, torch.zeros(2, 4), pruner=MagnitudePruner(), density=0.5, pretrained=True
+    )._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "<td>32 of 32</td>" in shown
+
+
+def test_masks():
+    network = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.Linear(32, 2))
+    inspection = inspect(
+        network, torch.zeros(2, 4), pruner="magnitude", density=0.5, pretrained=True
+    )
+    first, second, head = inspection.layers
+    assert first.parameters == (4 * 16 + 32, 4 * 32 + 32)
+    assert second.channels == (32, 32)
+    assert head.parameters == (66, 66)
+    assert inspection.proxy.parameters == sum(layer.parameters[0] for layer in inspection.layers)
+    assert "left whole:  3.weight: head" in repr(inspection)
+
+
+def test_warnings():
+    network = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    inspection = inspect(
+        network, torch.zeros(2, 4), pruner="magnitude", density=0.5, pretrained=True
+    )
+    weak, unproven = inspection.warnings
+    assert "saves no time on dense hardware" in weak
+    assert "4 parameters are pretrained" in unproven
+    assert "unproven" in repr(inspection)
+
+
+def test_the_full_network_itself():
+    inspection = inspect(Network, TOKENS, density=1, pruner="magnitude")
+    assert inspection.warnings == []
+    assert inspection.flops_ratio == 1
+
+
+def test_flops_that_cannot_be_counted():
+    class Elementwise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = (nn.Parameter(torch.rand(1, n, 1)) for n in (8, 2))
+
+        def forward(self, x):
+            return torch.fft.fft(x * self.inner).real * self.outer[:, :1]
+
+    inspection = inspect(Elementwise, torch.rand(3, 8, 4), density=1, pruner="magnitude")
+    assert inspection.flops_ratio is None
+    assert "not counted: no operator" in repr(inspection)
+
+
+def test_the_config_and_the_seed_reach_build():
+    def build(config):
+        return nn.Sequential(nn.Linear(4, config["n"]), nn.Linear(config["n"], 2))
+
+    inspections = [
+        inspect(build, torch.zeros(2, 4), pruner="magnitude", config={"n": 50}, seed=seed)
+        for seed in (1, 1, 2)
+    ]
+    assert inspections[0].layers[0].channels == (50, 50)
+    sums = [float(i.base.network[0].weight.detach().sum()) for i in inspections]
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_what_cannot_be_pruned_is_refused():
+    with pytest.raises(UnsupportedNetworkError):
+        inspect(lambda: nn.Sequential(nn.Linear(4, 2)), torch.zeros(2, 4), pruner="magnitude")
+    with pytest.raises(UnknownNameError, match="did you mean 'magnitude'"):
+        inspect(Network, TOKENS, pruner="magnitud")
