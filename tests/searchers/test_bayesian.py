@@ -17,6 +17,7 @@ from proxyhpo.searchers.bayesian import (
     _repeatable,
     _standardised,
 )
+from proxyhpo.seeding import preserved_random_state, seed_everything
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.testing.searchers import SPACES, drawn_history, tell
 from tests.searchers.functions import branin, search
@@ -66,6 +67,17 @@ def test_every_surrogate_and_acquisition_looks_near_the_best(surrogate, acquisit
     trials = [({"x": x}, (x - 0.3) ** 2) for x in np.linspace(0, 1, 24).tolist()]
     found = [c["x"] for c in proposals(searcher, X, history_of(X, trials))]
     assert np.median(np.abs(np.array(found) - 0.3)) < 0.15  # at random: 0.25
+
+
+@pytest.mark.parametrize("surrogate", ["RF", "ET", "GBRT"])
+def test_trees_repeat_themselves_whatever_the_global_random_state(surrogate):
+    searcher, space = BayesianSearcher(surrogate=surrogate), SPACES["mixed"]
+    history = drawn_history(space, 14)
+    with preserved_random_state():
+        seed_everything(1)
+        first = proposals(searcher, space, history, n=2, seeds=1)
+        seed_everything(2)
+        assert proposals(searcher, space, history, n=2, seeds=1) == first
 
 
 @pytest.mark.parametrize("acquisition", ["EI", "PI"])
