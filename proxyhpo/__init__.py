@@ -7,6 +7,7 @@ what that cost and whether the two agreed.
 
 from proxyhpo.errors import ProxyHPOError
 from proxyhpo.hpo import ProxyHPO
+from proxyhpo.proxy.inspection import inspect
 from proxyhpo.records import Config, Record, Report, Rung
 from proxyhpo.result import Result
 from proxyhpo.space import Choice, Float, Int, Space
@@ -23,4 +24,5 @@ __all__ = [
     "Result",
     "Rung",
     "Space",
+    "inspect",
 ]

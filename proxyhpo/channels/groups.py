@@ -51,8 +51,8 @@ class Group:
 def groups_of(found: Trace) -> list[Group]:
     """All groups that a trace found, in the order of the network's tensors.
 
-    What only one dimension of one tensor holds is left out: that is a position which the example
-    inputs did not reach, rather than a channel which leads from one layer to another.
+    A class of a single index is left out: that is a position which the example inputs did not
+    reach, rather than a channel which leads from one layer to another.
     """
     labels = found.labels
     dims = {
@@ -70,7 +70,8 @@ def groups_of(found: Trace) -> list[Group]:
     alike: dict[bytes, list[int]] = {}
     for start, end in pairwise(borders):
         held = members[1, start:end]
-        if sum(origin in keys for origin in held) > 1:
+        owned = np.isin(held, list(keys))
+        if counts[start:end][owned].sum() > 1:
             signature = np.concatenate([held, counts[start:end]]).tobytes()
             alike.setdefault(signature, []).append(int(start))
     groups = []

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import flop_registry
 
 from proxyhpo.channels.labels import OUTPUT, Dim, Labels
 from proxyhpo.channels.rules import Call, find_rule, fixed
@@ -156,6 +155,8 @@ def operator_name(function: torch._ops.OpOverload) -> str:
 
 def flops_of(function: torch._ops.OpOverload, args: Any, kwargs: Any, result: Any) -> int:
     """Floating point operations of one operator, as torch's own counter has them."""
+    from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - slow: it imports triton
+
     formula = flop_registry.get(function.overloadpacket)
     return int(formula(*args, **kwargs, out_val=result)) if formula else 0
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from proxyhpo.channels.skeleton import copy_with, owned_tensors
 from proxyhpo.inputs import Inputs, call, map_tensors
@@ -178,6 +177,8 @@ def tensors_in(output: Any) -> list[Tensor]:
 
 def _counted(network: nn.Module, inputs: Inputs) -> Forward:
     """Counts on a network that may be changed."""
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415 - slow: it imports triton
+
     network.train()
     # Attention is only counted where it is made of products.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):

@@ -97,7 +97,8 @@ def convolution(labels: Labels, call: Call) -> list[Dim]:
     """Channels are summed over, within groups; the kernel's inside and pixels stay."""
     batch, channels, *pixels = call.dims("input")
     first, second, *kernel = call.dims("weight")
-    for inside in (*pixels, *kernel):
+    pixels = [_passed(labels, call, axis, pixel) for axis, pixel in enumerate(pixels)]
+    for inside in kernel:
         labels.protect(inside[inside > 0], INSIDE)
     groups = call["groups"]
     if call["transposed"]:
@@ -110,7 +111,16 @@ def convolution(labels: Labels, call: Call) -> list[Dim]:
     call.summed.extend(kernel if not call.is_data(call["weight"]) else ())
     if call["bias"] is not None:
         labels.join(out, call.dims("bias")[0])
-    return [batch, out, *fixed(call.result.shape[2:])]
+    return [batch, out, *pixels]
+
+
+def _passed(labels: Labels, call: Call, axis: int, pixels: Dim) -> Dim:
+    """Pixels stay, unless the kernel sees one at a time."""
+    size = call.result.shape[2 + axis]
+    alone = call["weight"].shape[2 + axis] == 1 and size == pixels.size
+    if not alone:
+        labels.protect(pixels[pixels > 0], f"{call.operator} slides along it")
+    return pixels if alone else fixed([size])[0]
 
 
 def _grouped(labels: Labels, channels: Dim, out: Dim, inner: Dim, groups: int) -> Dim:

@@ -99,7 +99,7 @@ def windows(labels: Labels, call: Call) -> list[Dim]:
     """Windows over a dimension, which stays."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dimension"], len(dims))
-    labels.protect(dims[axis][dims[axis] > 0], INSIDE)
+    labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} slides along it")
     dims[axis] = fixed([call.result.shape[axis]])[0]
     return [*dims, *fixed(call.result.shape[-1:])]
 
@@ -134,7 +134,7 @@ def fourier(labels: Labels, call: Call) -> list[Dim]:
     """Transformed dimensions stay."""
     dims = list(call.dims("self"))
     for axis in call["dim"]:
-        labels.protect(dims[axis][dims[axis] > 0], INSIDE)
+        labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} transforms it")
         dims[axis] = fixed([call.result.shape[axis]])[0]
     return dims
 

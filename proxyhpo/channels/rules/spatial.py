@@ -7,7 +7,6 @@ import re
 import numpy as np
 from torch import Tensor
 
-from proxyhpo.channels.labels import INSIDE
 from proxyhpo.channels.rules import Call, Dim, Labels, Result, fixed, rule
 
 
@@ -30,7 +29,7 @@ def spatial(labels: Labels, call: Call) -> Result:
     dims = call.dims(call.tensors()[0])
     leading, pixels = dims[: -int(found[1])], dims[-int(found[1]) :]
     for inside in pixels:
-        labels.protect(inside[inside > 0], INSIDE)
+        labels.protect(inside[inside > 0], f"{call.operator} slides along it")
     outs = [call.result] if isinstance(call.result, Tensor) else call.result
     made = tuple([*leading, *fixed(out.shape[len(leading) :])] for out in outs)
     return made[0] if isinstance(call.result, Tensor) else made
