@@ -67,7 +67,7 @@ def milliseconds_a_job(executor: Executor, jobs: int = 500) -> float:
         pass  # until a worker is up
     began, submitted, finished = time.perf_counter(), 0, 0
     while finished < jobs:
-        while submitted < jobs and submitted - finished < executor.capacity:
+        while submitted < jobs and submitted - finished < executor.capacity + executor.ahead:
             executor.submit(job())
             submitted += 1
         event = executor.wait_any()

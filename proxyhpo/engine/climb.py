@@ -111,7 +111,7 @@ def _decided(
         if not running:
             yield from study.next_batch(clock.n_trials, executor.capacity)
         return
-    for _ in range(executor.capacity - running):
+    for _ in range(executor.capacity + executor.ahead - running):
         if (job := study.next_job(clock.n_trials)) is None:
             return
         yield job

@@ -55,6 +55,10 @@ class Executor(Protocol):
         """How many jobs run at the same time."""
 
     @property
+    def ahead(self) -> int:
+        """How many more are to be submitted, so that no place waits for the next to be decided."""
+
+    @property
     def streams(self) -> bool:
         """Whether reports arrive while a training runs, so that it can be stopped early."""
 

@@ -58,6 +58,7 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
     """
 
     streams = False
+    ahead = 0
 
     def __init__(self, executor: Any, *, workers: int, threads: int = 1) -> None:
         if not callable(getattr(executor, "submit", None)):

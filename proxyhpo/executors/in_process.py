@@ -19,6 +19,7 @@ class InProcessExecutor:
     """One training at a time, advanced by a report whenever somebody waits."""
 
     capacity = 1
+    ahead = 0
     streams = True
 
     def __init__(self) -> None:

@@ -77,17 +77,13 @@ class ProcessExecutor:
         self._threads = threads
         self._trial_timeout = trial_timeout
         self._grace = grace
-        self._ahead = ahead
+        self.capacity = workers
+        self.ahead = ahead
         self._work: Work | None = None
         self._workers: list[WorkerProcess | None] = []
         self._queue: deque[Job] = deque()
         self._events: deque[Event] = deque()
         self._failed_starts = 0
-
-    @property
-    def capacity(self) -> int:
-        """How many jobs run, or wait for the next free worker."""
-        return len(self._environments) + self._ahead
 
     def start(self, work: Work) -> None:
         """Starts the workers; they import torch while the study prepares its first job."""

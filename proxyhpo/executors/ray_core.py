@@ -42,6 +42,7 @@ class RayExecutor:
         threads: of torch in each training.
         trial_timeout: seconds after which a training is killed, and has failed.
         grace: seconds that a training which is stopped may take to end, before it is killed.
+        ahead: how many jobs wait at Ray for the next free place.
 
     Raises:
         ArgumentError: naming the argument that cannot be.
@@ -60,6 +61,7 @@ class RayExecutor:
         threads: int = 1,
         trial_timeout: float | None = None,
         grace: float = 10.0,
+        ahead: int = 1,
     ) -> None:
         check_amount("num_cpus", num_cpus)
         check_amount("num_gpus", num_gpus)
@@ -70,6 +72,7 @@ class RayExecutor:
         check_whole("threads", threads, at_least=1)
         check_seconds("trial_timeout", trial_timeout)
         check_seconds("grace", grace)
+        check_whole("ahead", ahead, at_least=0)
         self._ray = import_ray()
         self._resources = {"CPU": num_cpus, "GPU": num_gpus}
         self._address = address
@@ -77,6 +80,7 @@ class RayExecutor:
         self._threads = threads
         self._trial_timeout = trial_timeout
         self._grace = grace
+        self.ahead = ahead
         self._has_started_ray = False
         self._work: Work | None = None
         self._tasks: list[Task] = []

@@ -45,8 +45,8 @@ class Executor:
 
     streams = True
 
-    def __init__(self, script, capacity=1):
-        self.script, self.capacity = script, capacity
+    def __init__(self, script, capacity=1, ahead=0):
+        self.script, self.capacity, self.ahead = script, capacity, ahead
         self.queue, self.most = deque(), 0
         self.started = self.stopped = 0
 
@@ -71,12 +71,12 @@ def finished(job, value=1.0, **failure):
     return Finished(job, Outcome(None if failure else value, **failure))
 
 
-@pytest.mark.parametrize("capacity", [1, 3])
-def test_keeps_every_place_taken_until_all_trials_have_ended(capacity):
-    study, executor = Study(), Executor(finished, capacity)
+@pytest.mark.parametrize(("capacity", "ahead"), [(1, 0), (3, 0), (2, 1)])
+def test_keeps_every_place_taken_until_all_trials_have_ended(capacity, ahead):
+    study, executor = Study(), Executor(finished, capacity, ahead)
     climb(study, None, executor, Limits(7))
     assert len(study.history.records) == 7
-    assert executor.most == capacity
+    assert executor.most == capacity + ahead
     assert (executor.started, executor.stopped) == (1, 1)
 
 

@@ -13,6 +13,7 @@ class Shuffling:
     """Three places; which training ends next is drawn by lot."""
 
     capacity = 3
+    ahead = 1  # must not matter
     streams = False
 
     def __init__(self, seed, interrupt_after=None):
