@@ -129,13 +129,13 @@ def _measured(entry: Entry, density: float, *, quick: bool) -> Row:
 
 
 def _step_seconds(networks: Sequence[nn.Module], inputs: Inputs, limit: float) -> list[float]:
-    """Of each, the median of five steps after one to warm up; fewer once the limit has passed.
+    """Of each, the median of three steps after one to warm up; fewer once the limit has passed.
 
     They take turns, so that whatever slows the machine down slows down all.
     """
     began = time.process_time()
     seconds: list[list[float]] = [[] for _ in networks]
-    while len(seconds[0]) < 6 and (len(seconds[0]) < 2 or time.process_time() - began < limit):
+    while len(seconds[0]) < 4 and (len(seconds[0]) < 2 or time.process_time() - began < limit):
         for network, own in zip(networks, seconds, strict=True):
             network.zero_grad()
             start = time.process_time()
