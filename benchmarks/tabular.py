@@ -1,0 +1,244 @@
+"""Searches on tables: what a ladder costs, and what the network it finds is worth.
+
+    python -m benchmarks.tabular [--repetitions 51] [--out results.jsonl] [--report-only]
+
+Needs the extra ``bench``. Every search runs through the engine; what a training gives and how long
+it takes is looked up in a table of networks that others have trained. A repetition draws configs
+and an order of the table's seeds: the first two are for searching, the others decide, for all
+strategies alike, what the config that was found is worth on the full network. Each finished search
+is a line of the file; run again, the command goes on where it ended. It writes its table and
+figure to docs/benchmarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks.tables import HPOBENCH, HPOLIB, Table, Training, hpobench, hpolib
+from benchmarks.tabular_report import Outcome, write_report
+from proxyhpo import ProxyHPO, Result, Rung
+from proxyhpo.records import Config, Record
+
+N_TRIALS = (30, 100)
+TOP = Rung(1)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to search.
+
+    Args:
+        ladder: the rungs.
+        transfer: how the learning rate follows the width.
+        swapped: whether the two seeds for searching change places.
+        checkpoints: whether a trial goes on from where it was trained on the rung below, so that
+            of a config only its dearest training is charged.
+    """
+
+    ladder: Sequence[Rung]
+    transfer: str = "power-law"
+    swapped: bool = False
+    checkpoints: bool = False
+
+
+def two(density: float, keep: int = 3, **options: Any) -> Strategy:
+    return Strategy([Rung(density, keep=keep), TOP], **options)
+
+
+def three(first: float, keep: int, second: float, finalists: int) -> Strategy:
+    return Strategy([Rung(first, keep=keep), Rung(second, keep=finalists), TOP])
+
+
+def halving(**options: Any) -> Strategy:
+    """A quarter of 27 climbs each time: ASHA (arXiv:1810.05934) with one worker."""
+    rungs = [Rung(1 / 64, keep=8), Rung(1 / 16, keep=4), Rung(1 / 4, keep=2)]
+    return Strategy([*rungs, TOP], checkpoints=True, **options)
+
+
+FULL = Strategy([Rung(1, keep=3), TOP], "identity")
+
+STRATEGIES = {
+    "full": FULL,
+    "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
+    "1/64, lr as is": two(1 / 64, transfer="identity"),
+    "successive halving, lr as is": halving(transfer="identity"),
+    "successive halving": halving(),
+    "1/16, lr as is": two(1 / 16, transfer="identity"),
+    "1/4, lr as is": two(1 / 4, transfer="identity"),
+    "1/16": two(1 / 16),
+    "1/10": two(1 / 10),
+    "1/6": two(1 / 6.3),
+    "1/4": two(1 / 4),
+    "1/10, 2 finalists": two(1 / 10, 2),
+    "1/16, 5 finalists": two(1 / 16, 5),
+    "1/16 (6), 1/4 (2)": three(1 / 16, 6, 1 / 4, 2),
+    "1/16 (6), 1/4 (3)": three(1 / 16, 6, 1 / 4, 3),
+    "1/16 (5), 1/6 (2)": three(1 / 16, 5, 1 / 6.3, 2),
+    "1/16 (12), 1/4 (3)": three(1 / 16, 12, 1 / 4, 3),
+    "1/10 (6), 1/4 (2)": three(1 / 10, 6, 1 / 4, 2),
+    "1/6 (6), 2/5 (2)": three(1 / 6.3, 6, 2 / 5, 2),
+}
+
+
+def search(
+    table: Table, strategy: Strategy, configs: Sequence[Config], seeds: Sequence[int]
+) -> Result:
+    """One search through the engine."""
+    first, second = seeds[1::-1] if strategy.swapped else seeds[:2]
+    training = Training(table, (first, second))
+    hpo = ProxyHPO(
+        training.build,
+        training,
+        table.space,
+        example_inputs=training.inputs,
+        direction=table.direction,
+        pruner="by-width",
+        searcher="random",
+        transfer=strategy.transfer,
+        ladder=strategy.ladder,
+        progress=False,
+    )
+    for config in configs:
+        hpo.enqueue(config)
+    # What a step of a stand-in takes tells nothing, and costs more than all that is looked up.
+    with patch("proxyhpo.proxy.factory.step_seconds", return_value=1.0):
+        return hpo.run(len(configs))
+
+
+def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, float]]:
+    """What can be concluded from the trainings of a search: (config, seconds) by name."""
+    found = {"": (result.best_config, charged(result.records, strategy))}
+    below = [record for record in result.records if record.rung == 0]
+    winner = result.leaderboard(0)[0]
+    if strategy is FULL:
+        found["no re-look"] = winner.config, charged(below, strategy)
+        for budget in (0.25, 0.15):
+            found[f"first {budget:.0%} of the time"] = within(below, budget)
+        found["mean of both"] = mean_of_both(result).config, charged(result.records, strategy)
+    elif len(strategy.ladder) == 2 and strategy.ladder[0].keep == 3:
+        top = next(r for r in result.records if r.rung == 1 and r.trial == winner.trial)
+        found["single best"] = winner.config, charged([*below, top], strategy)
+        found["all ranks"] = by_all_ranks(result).config, charged(result.records, strategy)
+    return found
+
+
+def charged(records: Sequence[Record], strategy: Strategy) -> float:
+    """Seconds of training; the engine's own time would be compared with simulated time."""
+    if not strategy.checkpoints:
+        return sum(record.seconds for record in records)
+    dearest: dict[int, float] = {}
+    for record in records:
+        dearest[record.trial] = max(record.seconds, dearest.get(record.trial, 0.0))
+    return sum(dearest.values())
+
+
+def within(records: Sequence[Record], share: float) -> tuple[Config, float]:
+    """The best of the first trials of a search whose seconds are this share of all of them."""
+    limit = share * sum(record.seconds for record in records)
+    seconds = np.cumsum([record.seconds for record in records])
+    last = max(1, int(np.sum(seconds <= limit)))
+    return min(records[:last], key=loss).config, float(seconds[last - 1])
+
+
+def mean_of_both(result: Result) -> Record:
+    """The finalist that is best by the mean of its two trainings on the full network."""
+    first = {record.trial: loss(record) for record in result.records if record.rung == 0}
+    return min(result.leaderboard(1), key=lambda record: loss(record) + first[record.trial])
+
+
+def by_all_ranks(result: Result) -> Record:
+    """The finalist that is best by the mean of its ranks on all rungs, each divided by how many."""
+    below, above = result.leaderboard(0), result.leaderboard(1)
+    ranks = {record.trial: rank / len(below) for rank, record in enumerate(below)}
+    scored = [(rank / len(above) + ranks[r.trial], rank, r) for rank, r in enumerate(above)]
+    return min(scored)[2]
+
+
+def loss(record: Record) -> float:
+    assert record.loss is not None, "a table has no failures"
+    return record.loss
+
+
+def repetition(table: Table, number: int, n_trials: int, title: str) -> dict[str, Any]:
+    """What a strategy comes to; configs and seeds are the same for every strategy."""
+    name = [ord(letter) for letter in table.name]
+    rng = np.random.default_rng([number, n_trials, *name])
+    configs = table.draw(n_trials, rng)
+    seeds = [int(seed) for seed in rng.permutation(table.values.shape[-1])]
+    strategy = STRATEGIES[title]
+    found = decisions(search(table, strategy, configs, seeds), strategy)
+    return {
+        "table": table.name,
+        "data_set": table.data_set,
+        "repetition": number,
+        "n_trials": n_trials,
+        "strategy": title,
+        "decisions": {
+            decision: [table.quality(config, seeds[2:]), seconds]
+            for decision, (config, seconds) in found.items()
+        },
+    }
+
+
+def run(data_sets: Sequence[Sequence[Table]], repetitions: int, path: Path) -> None:
+    """Adds to the file what is missing in it.
+
+    Args:
+        data_sets: the tables of each; repetitions take them in turn.
+        repetitions: for each data set.
+        path: of the file.
+    """
+    done = {(o.table, o.repetition, o.n_trials, o.strategy) for o in read(path)}
+    with path.open("a") as file:
+        file.write("\n")  # the last line may have been cut
+        for number, tables, n_trials, title in product(
+            range(repetitions), data_sets, N_TRIALS, STRATEGIES
+        ):
+            table = tables[number % len(tables)]
+            if (table.name, number, n_trials, title) not in done:
+                file.write(json.dumps(repetition(table, number, n_trials, title)) + "\n")
+                file.flush()
+
+
+def read(path: Path) -> list[Outcome]:
+    """The searches that have finished."""
+    outcomes = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            search = json.loads(line)
+        except json.JSONDecodeError:  # cut when the command was killed
+            continue
+        for decision, (loss, seconds) in search.pop("decisions").items():
+            title = search["strategy"] + (f": {decision}" if decision else "")
+            outcomes.append(Outcome(**{**search, "strategy": title}, loss=loss, seconds=seconds))
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=51, help="for each data set")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/data/tabular.jsonl"))
+    parser.add_argument("--report-only", action="store_true", help="train nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    if not arguments.report_only:
+        data_sets = [*map(hpobench, HPOBENCH), *map(hpolib, HPOLIB)]
+        run(data_sets, arguments.repetitions, arguments.out)
+    write_report(read(arguments.out), Path("docs/benchmarks"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The statistics of searches on tables, as a page and a figure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search came to.
+
+    Args:
+        table: on which.
+        data_set: of the table.
+        repetition: number of the draw of configs and seeds.
+        n_trials: how many configs.
+        strategy: its name, with the decision that was made from it.
+        loss: of the config found, on the full network under seeds that no search has seen.
+        seconds: charged.
+    """
+
+    table: str
+    data_set: str
+    repetition: int
+    n_trials: int
+    strategy: str
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A strategy against the full search with a re-look, on the same draws.
+
+    Args:
+        cost: seconds, as a share of a full search without a re-look; the mean over the tables.
+        by_table: mean difference of each table.
+        by_data_set: the same of each data set.
+    """
+
+    cost: float
+    by_table: Floats
+    by_data_set: Mapping[str, float]
+
+    @property
+    def difference(self) -> float:
+        """Mean over the data sets."""
+        return float(np.mean(list(self.by_data_set.values())))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % bootstrap interval; data sets are resampled, with all that belongs to them."""
+        values = np.array(list(self.by_data_set.values()))
+        drawn = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
+        low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
+        return float(low), float(high)
+
+    @property
+    def worst(self) -> float:
+        """Of the data sets."""
+        return max(self.by_data_set.values())
+
+    @property
+    def p_value(self) -> float:
+        """Wilcoxon's signed-rank test over the tables; optimistic, some share their data."""
+        from scipy.stats import wilcoxon  # noqa: PLC0415 - slow to import
+
+        return float(wilcoxon(self.by_table).pvalue) if np.any(self.by_table) else 1.0
+
+
+REFERENCE, UNIT = "full", "full: no re-look"
+
+
+def summaries(outcomes: Iterable[Outcome], *, relative: bool) -> dict[str, Summary]:
+    """Strategy → summary.
+
+    Args:
+        outcomes: of one number of trials.
+        relative: whether differences are of log losses (else of losses, in hundredths).
+    """
+    draws: dict[tuple[str, str, int], dict[str, Outcome]] = defaultdict(dict)
+    for outcome in outcomes:
+        draws[outcome.data_set, outcome.table, outcome.repetition][outcome.strategy] = outcome
+    complete = {key: draw for key, draw in draws.items() if UNIT in draw}
+    names = list(dict.fromkeys(name for draw in complete.values() for name in draw))
+    return {name: _summary(name, complete, relative=relative) for name in names}
+
+
+def _summary(
+    name: str,
+    draws: Mapping[tuple[str, str, int], Mapping[str, Outcome]],
+    *,
+    relative: bool,
+) -> Summary:
+    differences, costs = defaultdict(list), defaultdict(list)
+    for (data_set, table, _), draw in draws.items():
+        if name in draw:
+            own, other = draw[name].loss, draw[REFERENCE].loss
+            difference = np.log(own / other) if relative else own - other
+            differences[data_set, table].append(100 * difference)
+            costs[data_set, table].append(draw[name].seconds / draw[UNIT].seconds)
+    by_table = {key: float(np.mean(values)) for key, values in differences.items()}
+    grouped = defaultdict(list)
+    for (data_set, _), mean in by_table.items():
+        grouped[data_set].append(mean)
+    return Summary(
+        cost=float(np.mean([np.mean(values) for values in costs.values()])),
+        by_table=np.array(list(by_table.values())),
+        by_data_set={data_set: float(np.mean(means)) for data_set, means in grouped.items()},
+    )
+
+
+def chosen_elsewhere(
+    candidates: Mapping[str, Summary], limit: float
+) -> dict[str, tuple[str, float]]:
+    """Data set → (the candidate that is best on all others, within a cost; its difference here)."""
+    found = {}
+    affordable = {name: each for name, each in candidates.items() if each.cost <= limit}
+    for data_set in next(iter(affordable.values())).by_data_set if affordable else ():
+        elsewhere = {
+            name: np.mean([v for other, v in each.by_data_set.items() if other != data_set])
+            for name, each in affordable.items()
+        }
+        best = min(elsewhere, key=lambda name: elsewhere[name])
+        found[data_set] = best, affordable[best].by_data_set[data_set]
+    return found
+
+
+def write_report(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Writes ``tabular-figures.md`` and, if matplotlib is there, ``tabular.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    families = {"HPOBench": [], "HPOLib": []}  # type: dict[str, list[Outcome]]
+    for outcome in outcomes:
+        family = "HPOBench" if ", depth" in outcome.table else "HPOLib"
+        families[family].append(outcome)
+    lines, drawn = [], {}
+    for family, members in families.items():
+        for n in sorted({outcome.n_trials for outcome in members}):
+            relative = family == "HPOLib"
+            found = summaries((o for o in members if o.n_trials == n), relative=relative)
+            lines += [f"### {family}, {n} trials", "", *_table(found, relative=relative), ""]
+            lines += [*_by_data_set(found), ""]
+            drawn[f"{family}, {n} trials"] = found
+    (folder / "tabular-figures.md").write_text("\n".join(lines))
+    _figure(drawn, folder / "tabular.png")
+
+
+def _table(found: Mapping[str, Summary], *, relative: bool) -> Iterable[str]:
+    unit = "% of loss" if relative else "points"
+    yield f"| strategy | cost | difference, {unit} | p | worst data set |"
+    yield "|---|---|---|---|---|"
+    for name, each in found.items():
+        low, high = each.interval
+        yield (
+            f"| {name} | {each.cost:.3f} | {each.difference:+.2f} [{low:+.2f}, {high:+.2f}] "
+            f"| {each.p_value:.2g} | {each.worst:+.2f} |"
+        )
+
+
+def _by_data_set(found: Mapping[str, Summary]) -> Iterable[str]:
+    data_sets = list(found[REFERENCE].by_data_set)
+    yield f"| strategy | {' | '.join(data_sets)} |"
+    yield "|---" * (len(data_sets) + 1) + "|"
+    for name, each in found.items():
+        yield f"| {name} | {' | '.join(f'{each.by_data_set[d]:+.2f}' for d in data_sets)} |"
+
+
+def _figure(drawn: Mapping[str, Mapping[str, Summary]], path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
+    except ImportError:
+        return
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    for axis, (title, found) in zip(figure.subplots(2, 2).flat, drawn.items(), strict=False):
+        for name, each in found.items():
+            if ":" in name or name == REFERENCE:
+                continue
+            low, high = each.interval
+            error = [[each.difference - low], [high - each.difference]]
+            axis.errorbar(each.cost, each.difference, error, marker="o", capsize=2)
+            axis.annotate(name, (each.cost, each.difference), fontsize=6, rotation=20)
+        axis.axhline(0, color="black", linewidth=0.5)
+        axis.set(title=title, xlabel="cost in full searches", ylabel="difference (down: better)")
+    figure.savefig(path, dpi=130)
