@@ -102,10 +102,11 @@ def counts(found: Trace, density: float, round_to: int) -> list[tuple[Group, ran
         for square in squares:
             sizes = {kept[place] * times for place, times in square}
             step = math.lcm(*(times for _, times in square))
-            size = max(step, min(sizes) // step * step)
-            changed |= sizes != {size}
-            for place, times in square:
-                kept[place] = size // times
+            size = min(sizes) // step * step
+            if size and sizes != {size}:  # only ever downwards, so that it comes to an end
+                changed = True
+                for place, times in square:
+                    kept[place] = size // times
     return [
         (group, range(count)) for group, count in zip(groups, kept, strict=True) if count < group.n
     ]
