@@ -112,15 +112,17 @@ class Labels:
         if fixed.any():
             self.protect(np.maximum(left, right)[fixed], INPUT)
             left, right = left[~fixed], right[~fixed]
+        before = self.find(np.concatenate([left, right]))
         while left.size:
             left, right = self.find(left), self.find(right)
             apart = left != right
             low = np.minimum(left, right)[apart]
             high = np.maximum(left, right)[apart]
             self._parent[high] = low  # where one has several partners the last wins: go on
-            np.maximum.at(self._why, low, self._why[high])
-            np.logical_or.at(self._solid, low, self._solid[high])
             left, right = low, high
+        after = self.find(before)
+        np.maximum.at(self._why, after, self._why[before])
+        np.logical_or.at(self._solid, after, self._solid[before])
 
     def tie(self, matrix: npt.NDArray[np.int64]) -> None:
         """Joins the rows of a matrix of labels: equal columns become one class."""

@@ -75,11 +75,11 @@ def candidates(
 
     Args:
         network: the full one, or a copy with its integers.
-        changed: module → old size → the sizes that it has become there, likeliest first.
+        changed: module that ran → old size → what it has become there, likeliest first.
     """
     places: dict[tuple[str, Path], list[tuple[str, Sequence[int]]]] = {}
     for name, module in network.named_modules():
-        sizes = changed.get(name, {})
+        sizes = _sizes_in(name, changed)
         for path, value in integers(module):
             if value in sizes:
                 alike = places.setdefault((type(module).__qualname__, path), [])
@@ -92,6 +92,15 @@ def candidates(
         for (kind, path), alike in places.items()
         for choice in range(max(len(sizes) for _, sizes in alike))
     ]
+
+
+def _sizes_in(
+    name: str, changed: Mapping[str, Mapping[int, Sequence[int]]]
+) -> Mapping[int, Sequence[int]]:
+    """Those of the module itself, or of what it is a part of where it only holds things."""
+    while name and name not in changed:
+        name = name.rpartition(".")[0]
+    return changed.get(name, {})
 
 
 def integers(module: nn.Module) -> Iterator[tuple[Path, int]]:

@@ -12,8 +12,9 @@ must live and die together, and returns the labels of what came out::
         return [rows, columns]
 
 What an operator without a rule touches is protected, and reported by the operator's name. A rule
-for one of your own operators is such a function, offered by an entry point in the group
-``proxyhpo.operator_rules`` whose name is the operator's (``mylib::myop``).
+for one of your own operators, or for one of torch's that has none here, is such a function, offered
+by an entry point in the group ``proxyhpo.operator_rules`` whose name is the operator's
+(``mylib::myop``, ``aten::linalg_inv_ex``).
 """
 
 from __future__ import annotations
@@ -128,11 +129,10 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
 def find_rule(operator: str, function: torch._ops.OpOverload) -> Rule | None:
     """The rule for an operator: a built-in, a plug-in's, or that of all pointwise ones."""
     _load_families()
-    if operator in _RULES:
-        return _RULES[operator]
-    if torch.Tag.pointwise in function.tags:
+    found = _RULES.get(operator) or _plugged(operator)
+    if found is None and torch.Tag.pointwise in function.tags:
         return _RULES["aten::add"]
-    return _plugged(operator)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -142,7 +142,7 @@ def _load_families() -> None:
 
 
 def _plugged(operator: str) -> Rule | None:
-    if operator.startswith("aten::") or operator not in plugins.names("proxyhpo.operator_rules"):
+    if operator not in plugins.names("proxyhpo.operator_rules"):
         return None
     found: Rule = plugins.load("proxyhpo.operator_rules", operator)
     return found

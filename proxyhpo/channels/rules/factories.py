@@ -9,7 +9,7 @@ from proxyhpo.channels.rules import Call, Dim, Labels, fixed, rule
     "empty", "zeros", "ones", "full", "arange", "rand", "randn", "randint", "randperm", "eye",
     "linspace", "logspace", "scalar_tensor", "new_empty", "new_zeros", "new_ones", "new_full",
     "tril_indices", "triu_indices", "empty_strided", "new_empty_strided", "bartlett_window",
-    "hann_window", "hamming_window", "blackman_window", "normal.float_float",
+    "hann_window", "hamming_window", "blackman_window",
 )  # fmt: skip
 def made(labels: Labels, call: Call) -> list[Dim]:
     """New labels: the number is right once the network's integers are mended."""
