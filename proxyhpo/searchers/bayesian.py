@@ -46,7 +46,7 @@ _SURROGATES = ("ET", "GBRT", "GP", "RF")
 _ACQUISITIONS = ("EI", "LCB", "PI")
 _DESIGN_DRAWS = 32  # the most even of which is the next initial config; more would be less random
 _LISTED = 2000  # a space of at most so many configs is looked at as a whole
-_DRAWS = 500  # configs with which the search for the greatest acquisition begins
+_DRAWS = 1000  # configs with which the search for the greatest acquisition begins
 _SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # lengths of steps, one a round
 _STARTS = 5  # how many of the best configs each round goes on from ...
 _STEPS = 20  # ... with so many steps each
@@ -151,9 +151,10 @@ class _Model:
             points = self._climb(self._with_lies(pending))
             new = (config for config in map(self._space.decode, points) if config in unseen)
             return next(new, None) or unseen.near(points[0])
-        points = np.array([self._space.encode(config) for config in unseen.all()])
-        if not len(points):
+        configs = list(unseen.all())
+        if not configs:
             return None
+        points = np.array([self._space.encode(config) for config in configs])
         return self._space.decode(self._ranked(self._with_lies(pending), points)[0])
 
     def _climb(self, surrogate: Any) -> Array:
@@ -170,8 +171,8 @@ class _Model:
         return points
 
     def _ranked(self, surrogate: Any, points: Array) -> Array:
-        """Points moved to the configs that they decode to, by acquisition, the greatest first."""
-        points = np.array([self._space.encode(self._space.decode(point)) for point in points])
+        """Points moved to where configs lie, by acquisition, the greatest first."""
+        points = _moved(self._space, np.clip(points, 0, 1))
         order = np.argsort(-self._acquisition(surrogate, points), kind="stable")
         ranked: Array = points[order]
         return ranked
@@ -257,6 +258,23 @@ def _most_even(
     if not new:
         return unseen.near(np.full(len(space.names), 0.5))
     return min(new, key=lambda config: qmc.discrepancy(np.array([*points, space.encode(config)])))
+
+
+def _moved(space: Space, points: Array) -> Array:
+    """Points moved to where the configs that they decode to lie."""
+    if any(space.parent(name) for name in space.names):
+        return np.array([space.encode(space.decode(point)) for point in points])
+    # Without conditions each axis is one of its own, which is much faster; on a continuous one
+    # there is a config everywhere.
+    moved = points.copy()
+    for index, name in enumerate(space.names):
+        hyperparameter = space[name]
+        if hyperparameter.values is not None:
+            places = map(
+                hyperparameter.encode, map(hyperparameter.decode, points[:, index].tolist())
+            )
+            moved[:, index] = list(places)
+    return moved
 
 
 def _features(space: Space, points: Array) -> Array:

@@ -19,7 +19,7 @@ class Function:
     space: Space
     loss: Callable
     threshold: float
-    """What hyperopt's or scikit-optimize's own tests ask of the least loss, if they do."""
+    """What hyperopt's own tests ask of the least loss (of hart6: more than random search gives)."""
 
 
 def function(threshold, **hyperparameters):
@@ -58,7 +58,7 @@ def branin(config, rng):
     return benchmarks.branin((config["x"], config["y"]))
 
 
-@function(-3.0, **{f"x{i}": Float(0, 1) for i in range(6)})  # its least value is -3.32
+@function(-2.5, **{f"x{i}": Float(0, 1) for i in range(6)})  # its least value is -3.32
 def hart6(config, rng):
     return benchmarks.hart6([config[f"x{i}"] for i in range(6)])
 

@@ -21,16 +21,16 @@ EVALUATIONS = {
         "gauss_wave2": 75,
         "n_arms": 50,
         "branin": 200,
-        "hart6": 100,
+        "hart6": 120,
     },
     BayesianSearcher: {
-        "quadratic1": 16,
+        "quadratic1": 20,
         "q1_lognormal": 20,
         "distractor": 24,
         "gauss_wave2": 24,
-        "n_arms": 24,
+        "n_arms": 50,
         "branin": 24,
-        "hart6": 32,
+        "hart6": 28,
     },
 }
 
