@@ -103,6 +103,8 @@ class Cost:
             )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
+            flops = rung.flops_base_trainings
+            base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
             failed = f", {rung.failed} failed" if rung.failed else ""
             lines.append(
                 f"  density {rung.density:g}: {rung.runs} runs{failed}, {rung.seconds:.1f} s{base}"
@@ -152,8 +154,8 @@ def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
 
 def _finalists_ratio(lower: Sequence[Record], upper: Sequence[Record]) -> float | None:
     """The same, by the trials that were trained on both."""
-    above = {r.trial: _training_seconds(r) for r in upper if r.state == "finished"}
-    below = {r.trial: _training_seconds(r) for r in lower if r.trial in above}
+    above = {r.trial: r.training_seconds for r in upper if r.state == "finished"}
+    below = {r.trial: r.training_seconds for r in lower if r.trial in above}
     return _ratio(sum(above[trial] for trial in below), sum(below.values()))
 
 
@@ -161,11 +163,7 @@ def _scaled(records: Sequence[Record], ratio: float | None) -> float | None:
     """What the trials of rung 0 would have taken on the full network."""
     if ratio is None or not records:
         return None
-    return sum(r.overhead_seconds + _training_seconds(r) * ratio for r in records)
-
-
-def _training_seconds(record: Record) -> float:
-    return max(0.0, record.seconds - record.overhead_seconds)
+    return sum(r.overhead_seconds + r.training_seconds * ratio for r in records)
 
 
 def _rung_cost(

@@ -87,7 +87,7 @@ class ExecutorError(ProxyHPOError):
 
 
 class TrainingFailedError(ProxyHPOError):
-    """Every training failed from the start; the first error is the ``__cause__``."""
+    """Every training failed from the start; the message holds the first one's traceback."""
 
 
 class NotClimbedError(ProxyHPOError, RuntimeError):

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from proxyhpo import plugins
-from proxyhpo.engine.climb import Callback, Limits, climb
+from proxyhpo.check import Check, check_of, ladder_to_check
+from proxyhpo.engine.climb import Callback, Limits, climb, settle
 from proxyhpo.engine.identity import identity_of, source_hash
 from proxyhpo.engine.ladder import check_ladder, default_ladder, with_finalists
 from proxyhpo.engine.progress import ProgressBar
 from proxyhpo.engine.study import Direction, Parts, Study, weights_name
 from proxyhpo.engine.work import Job, Outcome, Work
-from proxyhpo.errors import ArgumentError, StoreError
+from proxyhpo.errors import (
+    ArgumentError,
+    NotClimbedError,
+    StoreError,
+    UnsupportedNetworkError,
+)
 from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.executors.in_process import InProcessExecutor
@@ -93,6 +103,9 @@ class ProxyHPO:
             ``[Rung(.25, keep=3), Rung(1)]`` (density .5 for a pretrained network).
         density: short for a ladder of two rungs with this density below.
         finalists: short for a ladder of two rungs that lets this many trials up.
+        controls: how many trials, drawn from those that do not climb, are trained on the full
+            network all the same, so that the verdict on the proxy does not rest on its best trials
+            alone. Each costs a training of the full network.
         executor: where trainings run; by default in this process.
         store: path of a file in which the study is kept and from which it is resumed; by default
             it is kept in memory.
@@ -101,7 +114,8 @@ class ProxyHPO:
             unchanged. By default found out by building twice under different seeds.
         steps: how many reports a full training makes, where a rung has a budget below 1 and
             ``train`` takes no ``budget``: it is cut short after that fraction of them.
-        device: where trainings will run, for measuring step times there.
+        device: where trainings will run, for measuring step times there; by default where the
+            evaluator trains, or the CPU if it does not say.
         progress: whether to draw a progress bar.
         callbacks: each is called with every new :class:`~proxyhpo.records.Record`.
         check_memory: try the largest ``batch_size`` of the space once on the full network before
@@ -130,12 +144,13 @@ class ProxyHPO:
         ladder: Sequence[Rung] | None = None,
         density: float | None = None,
         finalists: int | None = None,
+        controls: int = 0,
         executor: Executor | None = None,
         store: str | Path | None = None,
         seed: int = 0,
         pretrained: bool | None = None,
         steps: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
         check_memory: bool = False,
@@ -147,18 +162,20 @@ class ProxyHPO:
         self._evaluator = _evaluator(train)
         self._evaluator.check(self._space)
         self._train_source = source_hash(train)
-        self._inputs, self._device = check_inputs(example_inputs), device
+        self._inputs = check_inputs(example_inputs)
+        self._device = device or self._evaluator.device or "cpu"
         self._pruner = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
         networks = NetworkFactory(
             build,
             self._pruner,
             self._inputs,
             pretrained=pretrained,
-            device=device,
+            device=self._device,
         )
         center = self._space.resolve(self._space.center())
         with preserved_random_state():
             is_pretrained = bool(networks.pretrained_parameters(center))
+        self._pretrained = is_pretrained
         if transfer is None:
             transfer = "identity" if is_pretrained else "power-law"
         if ladder is None:
@@ -179,6 +196,7 @@ class ProxyHPO:
             networks=networks,
             direction=_direction(direction, self._evaluator),
             seed=_whole("seed", seed),
+            controls=_whole("controls", controls),
         )
         self._work = Work(
             networks,
@@ -197,7 +215,8 @@ class ProxyHPO:
         self._enqueued: list[Config] = []
         self._store: Store | None = None
         self._asking: Study | None = None
-        self._stopping = False
+        self._asked: set[tuple[int, int, int]] = set()
+        self._stopping = Event()
 
     def run(
         self, n_trials: int, *, finalists: int | None = None, timeout: float | None = None
@@ -230,13 +249,54 @@ class ProxyHPO:
         return self._climb(parts, limits)
 
     def climb(self, *, finalists: int | None = None) -> Result:
-        """Climbs with the best of the trials there are, without new ones."""
+        """Climbs with the best of the trials there are, without new ones.
+
+        Raises:
+            NotClimbedError: if there are none.
+        """
         n_trials = len(self.result.history.trials)
-        return self.run(max(1, n_trials), finalists=finalists)
+        if not n_trials:
+            raise NotClimbedError("climb: there are no trials yet; run() or ask() for some first")
+        return self.run(n_trials, finalists=finalists)
+
+    def check(
+        self, n: int = 12, *, second_seed: bool = False, timeout: float | None = None
+    ) -> Check:
+        """Trains random configs on the first rung and on the full network, and compares.
+
+        Worth its price before a long search, or where it is not known whether a proxy of this kind
+        of network and training can be trusted: about ``n`` trainings of the full network. A second
+        call goes on from the first one if there is a store (a file of its own, beside the study's).
+
+        Args:
+            n: how many configs, earlier calls and failures included. Fewer than 10 that end well
+                cannot speak against a proxy.
+            second_seed: train each config on the full network once more, to see how well it agrees
+                with itself; no proxy can do better. About twice as dear.
+            timeout: seconds for this call.
+
+        Raises:
+            ArgumentError: if the ladder is the full network alone.
+        """
+        if len(self._parts.ladder) == 1:
+            raise ArgumentError("check: the ladder is the full network alone, there is no proxy")
+        n = _whole("n", n, least=1)
+        ladder = ladder_to_check(self._parts.ladder, n, second_seed=second_seed)
+        kind = "check-2-seeds" if second_seed else "check"
+        searcher = plugins.load("proxyhpo.searchers", "random")()
+        twin = copy(self)
+        vars(twin).update(
+            _parts=replace(self._parts, ladder=ladder, searcher=searcher, controls=0),
+            _path=None if self._path is None else f"{os.fspath(self._path)}-{kind}",
+            _enqueued=[],
+            _store=None,
+            _asking=None,
+        )
+        return check_of(twin.run(n, timeout=timeout), self._step_seconds)
 
     def stop(self) -> None:
         """Ends a run after the current event, as from a callback; it can be gone on with."""
-        self._stopping = True
+        self._stopping.set()
 
     def enqueue(self, config: Mapping[str, Any]) -> None:
         """Has a config tried before the searcher is asked, unless it has been tried already.
@@ -269,6 +329,7 @@ class ProxyHPO:
             job = self._asking.next_job(limit)
         if job is None:
             return None
+        self._asked.add(job.key)
         return Asked(
             config=self._space.resolve(job.trained_with),
             base_config=self._space.resolve(job.config),
@@ -279,7 +340,12 @@ class ProxyHPO:
         )
 
     def tell(
-        self, asked: Asked, value: float | Sequence[float] | None, *, seconds: float = 0.0
+        self,
+        asked: Asked,
+        value: float | Sequence[float] | None,
+        *,
+        seconds: float = 0.0,
+        network: nn.Module | None = None,
     ) -> Record:
         """Says what came of a training that was asked.
 
@@ -287,11 +353,21 @@ class ProxyHPO:
             asked: from :meth:`ask`.
             value: the value, or all values in the order reported; None if the training failed.
             seconds: that it took, for the ledger.
+            network: as trained, so that the result's ``best_network()`` can give it back.
+
+        Raises:
+            ArgumentError: for what has not been asked here, or has been told already.
         """
-        if self._asking is None:
-            raise ArgumentError("tell: nothing has been asked")
+        if self._asking is None or asked.job.key not in self._asked:
+            raise ArgumentError(
+                f"tell: trial {asked.trial} is not being asked for: it has been told already, or "
+                "this object has been closed, or never asked for it"
+            )
         outcome = _told(value, seconds)
-        return self._asking.finish(asked.job, outcome)
+        if network is not None and asked.job.keep_weights and outcome.reason is None:
+            outcome = replace(outcome, weights=network.state_dict())
+        self._asked.remove(asked.job.key)
+        return settle(self._asking, asked.job, outcome, self._callbacks)
 
     @property
     def result(self) -> Result:
@@ -306,6 +382,7 @@ class ProxyHPO:
     def close(self) -> None:
         """Lets go of the store's file, which is held while trainings are being asked for."""
         self._asking = None
+        self._asked.clear()
         if self._store is not None and self._path is not None:
             self._store.close()
             self._store = None
@@ -319,7 +396,10 @@ class ProxyHPO:
         self.close()
 
     def _climb(self, parts: Parts, limits: Limits) -> Result:
-        self._asking, self._stopping = None, False
+        began = time.monotonic()
+        self._asking = None
+        self._asked.clear()
+        self._stopping.clear()
         try:
             with preserved_random_state(), ExitStack() as stack:
                 study = self._study(parts)
@@ -332,20 +412,34 @@ class ProxyHPO:
                 if self._progress:
                     callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
                     stack.callback(bar.close)
-                climb(
+                if limits.timeout is not None:  # which began when this run did
+                    left = limits.timeout - (time.monotonic() - began)
+                    limits = replace(limits, timeout=max(0.0, left))
+                complete = climb(
                     study,
                     self._work,
                     self._executor,
                     limits,
                     callbacks=callbacks,
-                    stopping=lambda: self._stopping,
+                    stopping=self._stopping.is_set,
                 )
-            return self._result(study, interrupted=self._stopping)
+            return self._result(study, interrupted=not complete)
         except KeyboardInterrupt:
             # Replayed, since the last event may have been stored and not been applied.
             return self._result(self._study(parts), interrupted=True)
         finally:
             self.close()
+
+    def _step_seconds(self, density: float) -> float | None:
+        """Of a proxy of this density, or None if none can be made."""
+        config = self._space.resolve(self._space.center())
+        seeds = seed_sequence("measuring", self._parts.seed)
+        try:
+            with preserved_random_state():
+                networks = self._parts.networks
+                return networks.measured(config, density=density, seed=seeds).step_seconds
+        except UnsupportedNetworkError:
+            return None
 
     def _study(self, parts: Parts) -> Study:
         """The study as its store tells it; the store is opened if it is not open."""
@@ -356,8 +450,13 @@ class ProxyHPO:
                 "transfer": parts.transfer,
                 "evaluator": self._evaluator,
             }
+            settings = {
+                "steps": self._work.steps,
+                "pretrained": self._pretrained,
+                "version": self._version,
+            }
             with preserved_random_state():
-                identity = identity_of(parts, strategies, self._version)
+                identity = identity_of(parts, strategies, settings)
             self._store = open_store(self._path, identity)
             _warn_if_changed(self._store, self._train_source)
         return Study(parts, self._store, self._enqueued)
@@ -382,13 +481,14 @@ class ProxyHPO:
             return network.eval()
 
         return Result(
-            history=study.history,
+            history=study.history.snapshot(),
             ladder=study.parts.ladder,
             direction=study.parts.direction,
             best=study.state.best,
             search_seconds=study.state.search_seconds,
             interrupted=interrupted,
             make_network=make_network,
+            pretrained=self._pretrained,
         )
 
 

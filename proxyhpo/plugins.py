@@ -130,8 +130,8 @@ def _refusal(word: str, given: object, interface: type) -> str:
     cls = given if isinstance(given, type) else type(given)
     if word == "pruner" and any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__):
         return (
-            f"pruner={given!r} is an Optuna pruner, which ends trials early: hand it in as "
-            f"stopper=. A pruner here makes the network smaller: {allowed}"
+            f"pruner={given!r} is an Optuna pruner, which ends trials early. A pruner here makes "
+            f"the network smaller: {allowed}"
         )
     if isinstance(given, type) and issubclass(given, interface):
         return (

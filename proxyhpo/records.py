@@ -2,7 +2,8 @@
 
 A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
 A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
-All of it is frozen and JSON-able, so that a study can be stored, resumed and sent to workers.
+All of it but the history is frozen and JSON-able, so that a study can be stored, resumed and sent
+to workers.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ class Record:
         loss: the same, lower is better; None if failed.
         reports: every value reported, in order.
         metrics: the last report's further numbers.
-        seconds: of the run, building and pruning included, or as the training reported.
-        overhead_seconds: the part of the real time spent building and pruning.
+        seconds: of building, pruning and training, the last as it reported it itself, if it did.
+        overhead_seconds: the part spent building and pruning.
         reason: why it failed, in one line; None otherwise.
         traceback: of the failure, if there was an exception.
     """
@@ -162,6 +163,11 @@ class Record:
     overhead_seconds: float = 0.0
     reason: str | None = None
     traceback: str | None = None
+
+    @property
+    def training_seconds(self) -> float:
+        """Of the run without building and pruning."""
+        return max(0.0, self.seconds - self.overhead_seconds)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -214,6 +220,15 @@ class History:
         self._keys: set[str] = set()
         self._records: list[Record] = []
         self._openings: dict[int, Opening] = {}
+
+    def snapshot(self) -> History:
+        """A copy that does not grow with this one."""
+        copied = History()
+        copied._trials = list(self._trials)
+        copied._keys = set(self._keys)
+        copied._records = list(self._records)
+        copied._openings = dict(self._openings)
+        return copied
 
     @property
     def trials(self) -> Sequence[Trial]:

@@ -32,6 +32,7 @@ class Result:
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the study before it was complete.
         make_network: builds the full network for a config and loads weights into it.
+        pretrained: whether the network's weights are trained: for these a proxy is unproven.
     """
 
     history: History
@@ -41,6 +42,7 @@ class Result:
     search_seconds: float
     interrupted: bool
     make_network: Callable[[Record], nn.Module]
+    pretrained: bool = False
 
     @property
     def best_record(self) -> Record:
@@ -166,6 +168,10 @@ class Result:
                     f"  at density {opening.density:g} (width ratio {opening.width_ratio:.3g}) "
                     f"trained with powers of the width ratio: {powers}"
                 )
+        if self.pretrained and len(self.ladder) > 1:
+            lines.append(
+                "  unproven: the network is pretrained, and little is known of proxies there"
+            )
         if self.failures:
             lines.append(f"  {len(self.failures)} runs failed, first: {self.failures[0].reason}")
         return lines

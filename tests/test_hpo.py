@@ -365,9 +365,10 @@ def test_a_timeout_ends_the_training_in_flight_and_its_finally_runs():
         finally:
             closed.append(1)
 
-    result = study(train).run(5, timeout=0.3)
+    result = study(train).run(5, timeout=3)
     assert closed == [1]
     assert not result.records
+    assert result.interrupted
 
 
 def test_a_timeout_keeps_back_enough_for_the_climb():
@@ -378,6 +379,7 @@ def test_a_timeout_keeps_back_enough_for_the_climb():
     result = study(train, ladder=[Rung(0.5, keep=1), Rung(1)]).run(10**6, timeout=3)
     assert len(result.leaderboard(0)) > 1
     assert len(result.leaderboard(1)) == 1
+    assert result.interrupted
 
 
 def test_a_callback_sees_every_record_and_may_stop_the_study():
@@ -414,6 +416,39 @@ def test_asking_without_an_end_and_then_climbing():
         _ = hpo.result.best_config
     result = hpo.climb(finalists=2)
     assert [record.rung for record in result.records] == [0] * 5 + [1] * 2
+
+
+def test_what_is_told_is_finished_as_in_a_run():
+    seen = []
+    hpo = study(callbacks=[seen.append])
+    while (asked := hpo.ask(3)) is not None:
+        network = asked.network()
+        values = list(train(network, asked.config))
+        before = hpo.result
+        record = hpo.tell(asked, values, network=network)
+        assert seen[-1] == record
+        assert record not in before.records
+        with pytest.raises(ArgumentError, match="told already"):
+            hpo.tell(asked, values)
+    bias = hpo.result.best_network()[0].bias
+    assert torch.equal(bias, torch.full((32,), hpo.result.best_config["lr"]))
+
+
+def test_only_what_was_asked_here_can_be_told():
+    asked = study().ask()
+    with pytest.raises(ArgumentError, match="never asked"):
+        study().tell(asked, 1.0)
+
+
+def test_there_is_no_climb_without_trials():
+    with pytest.raises(NotClimbedError, match="no trials yet"):
+        study(never).climb()
+
+
+def test_a_result_for_a_pretrained_network_says_that_it_is_unproven():
+    result = study(build=build(), pretrained=True).run(1)
+    assert "unproven" in repr(result)
+    assert "unproven" not in repr(study().run(1))
 
 
 def test_a_failure_can_be_told():
@@ -496,6 +531,7 @@ def test_simulated_seconds_are_charged_instead_of_measured_ones():
         yield {"value": 1.0, "seconds": 100.0 if width(network) == 32 else 10.0, "loss": 0.25}
 
     result = study(train).run(5, finalists=2)
-    assert result.cost.base_training_seconds == 100
+    assert result.cost.base_training_seconds == pytest.approx(100, rel=0.05)
     assert result.cost.base_trainings == pytest.approx((5 * 10 + 2 * 100) / 100, rel=0.05)
+    assert result.cost.full_search_base_trainings == pytest.approx(5, rel=0.05)
     assert result.records[0].metrics["loss"] == 0.25

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proxyhpo.channels.labels import OUTPUT, Dim, Labels
 from proxyhpo.channels.rules import Call, find_rule, fixed
+from proxyhpo.channels.rules.factories import unmet
 from proxyhpo.inputs import map_tensors
 
 __all__ = ["Recorder", "Step", "flops_of", "operator_name"]
@@ -109,6 +110,8 @@ class Recorder:
     def _ruled(
         self, function: torch._ops.OpOverload, call: Call, outs: Sequence[Tensor]
     ) -> Sequence[list[Dim]]:
+        if not call.tensors():  # whatever its name, it makes a tensor out of nothing
+            return [unmet(self.labels, out.shape) for out in outs]
         rule = find_rule(call.operator, function)
         if rule is None:
             return self._unruled(call, outs, f"there is no rule for operator {call.operator}")

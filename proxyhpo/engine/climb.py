@@ -17,7 +17,7 @@ from proxyhpo.records import Record
 if TYPE_CHECKING:
     from proxyhpo.engine.work import Work
 
-__all__ = ["Callback", "Limits", "climb"]
+__all__ = ["Callback", "Limits", "climb", "settle"]
 
 logger = logging.getLogger("proxyhpo")
 
@@ -55,7 +55,7 @@ def climb(
     *,
     callbacks: Sequence[Callback] = (),
     stopping: Callable[[], bool] = lambda: False,
-) -> None:
+) -> bool:
     """Takes a study as far as its limits allow.
 
     What is in flight when time is up, or when an exception such as Ctrl-C passes through, is ended
@@ -68,6 +68,9 @@ def climb(
         limits: where to end.
         callbacks: called with each new record.
         stopping: asked after every event; True ends the climb.
+
+    Returns:
+        Whether the study is complete: neither stopped nor out of time.
 
     Raises:
         TrainingFailedError: if the first five trainings all raise an exception.
@@ -83,7 +86,7 @@ def climb(
                 in_flight[job.key] = job
                 executor.submit(job)
             if not in_flight:
-                return
+                return not clock.has_closed
             event = executor.wait_any(clock.seconds_left)
             if event is None or isinstance(event, Reported):
                 continue
@@ -94,13 +97,19 @@ def climb(
                 executor.submit(event.job)
                 continue
             del in_flight[key]
-            record = study.finish(event.job, _outcome(event))
-            _log(record)
-            for callback in callbacks:
-                callback(record)
-            judge.consider(record)
+            judge.consider(settle(study, event.job, _outcome(event), callbacks))
+        return False
     finally:
         executor.shutdown()
+
+
+def settle(study: Study, job: Job, outcome: Outcome, callbacks: Sequence[Callback]) -> Record:
+    """Writes an outcome down, and says so."""
+    record = study.finish(job, outcome)
+    _log(record)
+    for callback in callbacks:
+        callback(record)
+    return record
 
 
 def _decided(
@@ -124,7 +133,7 @@ class _Clock:
         self._study = study
         self._limits = limits
         self._began = time.monotonic()
-        self._closed = False
+        self.has_closed = False
 
     @property
     def seconds_left(self) -> float | None:
@@ -138,10 +147,10 @@ class _Clock:
     @property
     def n_trials(self) -> int:
         left = self.seconds_left
-        if left is not None and not self._closed:
-            self._closed = left < CAUTION * self._study.predicted_seconds()
+        if left is not None and not self.has_closed:
+            self.has_closed = left < CAUTION * self._study.predicted_seconds()
         entered = len(self._study.history.trials)
-        return entered if self._closed else max(entered, self._limits.n_trials)
+        return entered if self.has_closed else max(entered, self._limits.n_trials)
 
 
 class _Judge:

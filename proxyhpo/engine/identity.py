@@ -13,7 +13,9 @@ from proxyhpo.engine.study import Parts
 __all__ = ["identity_of", "source_hash"]
 
 
-def identity_of(parts: Parts, strategies: Mapping[str, object], version: object) -> dict[str, Any]:
+def identity_of(
+    parts: Parts, strategies: Mapping[str, object], settings: Mapping[str, object]
+) -> dict[str, Any]:
     """What a store must agree on before a study is resumed from it; nested JSON.
 
     How many trials there are, and how many of them climb, may change between runs: these are not
@@ -22,7 +24,7 @@ def identity_of(parts: Parts, strategies: Mapping[str, object], version: object)
     Args:
         parts: of the study.
         strategies: argument name → the strategy used for it.
-        version: the user's own mark, for changes that cannot be seen from here.
+        settings: argument name → its value, of further arguments that a training depends on.
     """
     config = parts.space.resolve(parts.space.center())
     return {
@@ -35,7 +37,7 @@ def identity_of(parts: Parts, strategies: Mapping[str, object], version: object)
         "seed": parts.seed,
         "strategies": {name: _describe(strategy) for name, strategy in strategies.items()},
         "network": {name: list(shape) for name, shape in parts.networks.shapes(config).items()},
-        "version": version,
+        **settings,
     }
 
 

@@ -24,6 +24,7 @@ class ProgressBar:
 
         self._study = study
         climbers = sum(min(rung.keep or 0, n_trials) for rung in study.parts.ladder)
+        climbers += study.parts.controls
         self._bar: Any = tqdm(
             total=n_trials + climbers,
             initial=len(study.history.records),

@@ -37,6 +37,8 @@ class State:
         """Of each rung, the record of every trial that has ended there."""
         self.best: Record | None = None
         """The best training of the full network."""
+        self.controls: set[int] = set()
+        """The trials that climbed to the full network without being picked for it."""
         self.search_seconds = 0.0
         self.batch_is_open = False
         """Whether trainings were decided on since the last batch of them was closed."""
@@ -88,6 +90,8 @@ class State:
             self._check("rung", body["rung"], len(self.ended))
             self._check("trial", body["trial"], len(self.history.trials))
             self.entered[body["rung"]][body["trial"]] = None
+            if body.get("control"):
+                self.controls.add(body["trial"])
         elif kind == "record":
             self._add(Record.from_json(body))
 

@@ -33,7 +33,10 @@ Direction = Literal["minimize", "maximize"]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a study is made of; none of it changes while it runs."""
+    """What a study is made of; none of it changes while it runs.
+
+    ``controls`` is how many trials climb to the full network that were not picked for it.
+    """
 
     space: Space
     searcher: Searcher
@@ -42,6 +45,7 @@ class Parts:
     networks: NetworkFactory
     direction: Direction
     seed: int
+    controls: int = 0
 
 
 class Study:
@@ -82,7 +86,7 @@ class Study:
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._exhausted:  # which may have made promotions certain
             job = self._promotion(n_trials)
-        return job
+        return job or self._control(n_trials)
 
     def next_batch(self, n_trials: float, size: int) -> list[Job]:
         """What is to be done next, decided all at once before any of it begins.
@@ -173,7 +177,10 @@ class Study:
             opening = self.history.openings.get(rung) or self.open(self.top)
             ratio = opening.step_seconds / below.step_seconds
             ratio *= ladder[rung].budget / ladder[0].budget
-            total += (ladder[rung - 1].keep or 0) * mean * max(1.0, ratio)
+            climbers = (ladder[rung - 1].keep or 0) + (
+                self.parts.controls if rung == self.top else 0
+            )
+            total += climbers * mean * max(1.0, ratio)
         return total
 
     def _promotion(self, n_trials: float) -> Job | None:
@@ -184,6 +191,28 @@ class Study:
                 self._write("promotion", {"trial": promotable[0], "rung": rung})
                 return self._job(promotable[0], rung)
         return None
+
+    def _control(self, n_trials: float) -> Job | None:
+        """A trial that was not picked: the full network shows whether it was rightly left behind.
+
+        Drawn when all that climb from rung 0 are known. Whether a proxy tells good configs from bad
+        ones cannot be seen among the best alone.
+        """
+        drawn = len(self.state.controls)
+        if not self.top or drawn >= self.parts.controls or self._outstanding(0, n_trials) > 0:
+            return None
+        climbing = self.state.entered[1].keys() | self.state.entered[self.top].keys()
+        left = [
+            trial
+            for trial, record in sorted(self.state.ended[0].items())
+            if record.state == "finished" and trial not in climbing
+        ]
+        if not left:
+            return None
+        rng = np.random.default_rng(seed_sequence("control", self.parts.seed, drawn))
+        trial = int(rng.choice(left))
+        self._write("promotion", {"trial": trial, "rung": self.top, "control": True})
+        return self._job(trial, self.top)
 
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
@@ -241,7 +270,11 @@ class Study:
         )
 
     def _places(self, rung: int) -> int:
-        failures = sum(record.state == "failed" for record in self.state.ended[rung].values())
+        failures = sum(
+            record.state == "failed"
+            for trial, record in self.state.ended[rung].items()
+            if trial not in self.state.controls
+        )
         return places(self.parts.ladder[rung - 1].keep or 0, failures)
 
     def _outstanding(self, rung: int, n_trials: float) -> float:

@@ -70,7 +70,7 @@ class Outcome:
         value: the last one reported; None if the run failed.
         reports: every finite value reported.
         metrics: the last report's.
-        seconds: of building, pruning and training; or as the training itself reported.
+        seconds: of building, pruning and training, the last as it reported it itself, if it did.
         overhead_seconds: of building and pruning.
         reason: why it failed, in one line; None if it did not.
         traceback: of the exception, if there was one.
@@ -140,7 +140,7 @@ class _Run:
     @property
     def seconds(self) -> float:
         reported = self.metrics.get("seconds")
-        return self.overhead + self.training if reported is None else float(reported)
+        return self.overhead + (self.training if reported is None else float(reported))
 
     def train(self) -> Generator[tuple[Report, float], None, None]:
         began = time.perf_counter()

@@ -52,6 +52,11 @@ class ProxyEvaluator(ABC):
         """The direction of its values, where the evaluator knows it; None leaves it to the user."""
         return None
 
+    @property
+    def device(self) -> str | None:
+        """Where it trains, such as ``"cuda:0"``, where the evaluator knows it; None otherwise."""
+        return None
+
     def check(self, space: Space) -> None:  # noqa: B027 - most evaluators can train with any space
         """Refuses a space that it cannot train with; called once, before any training.
 

@@ -134,6 +134,11 @@ class SupervisedEvaluator(ProxyEvaluator):
                 _whole(name, option)
 
     @override
+    @property
+    def device(self) -> str:
+        """Where it trains: as it was told, or else on CUDA if there is one."""
+        return str(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
     def evaluate(
         self, network: nn.Module, config: Config, *, budget: float, seed: int
     ) -> Iterator[Report]:
@@ -142,7 +147,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         The last epoch ends with the budget's last step, whole or not.
         """
         self._check_names(config, _OPTIMIZERS)
-        device = self._device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(self.device)
         network.to(device)
         size = config.get("batch_size", self.batch_size)
         n_steps, training = self._training_batches(size, seed, device)

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import inspect
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,12 +23,13 @@ from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.seeding import preserved_random_state, seed_everything
 
-__all__ = ["Build", "Builder", "is_constant"]
+__all__ = ["Build", "Builder", "is_constant", "structure"]
 
 Build = Callable[..., nn.Module] | nn.Module
 """Takes nothing, the config, or also ``width``; or a network, to be copied."""
 
 _TWO_SEEDS = (1, 2)
+_REMEMBERED = 100  # networks; each may have a thousand parameters with long names
 
 
 class Builder:
@@ -63,7 +64,7 @@ class Builder:
                 f"build must be a function that makes a network, or a network, got {build!r}"
             )
         self._pretrained = pretrained
-        self._examined: _Examined | None = None
+        self._examined: dict[Hashable, _Examined] = {}
 
     @property
     def takes_width(self) -> bool:
@@ -104,15 +105,22 @@ class Builder:
         """Parameter name → its shape in the full network."""
         return dict(self._examine(config).shapes)
 
-    def pretrained(self, config: Mapping[str, Any]) -> frozenset[str]:
+    def pretrained(
+        self, config: Mapping[str, Any], network: nn.Module | None = None
+    ) -> frozenset[str]:
         """The names of the parameters that are pretrained.
 
         They come out equal from two builds under different seeds, and are not constant.
 
+        Args:
+            config: with objects in the place of their labels; in terms of the full network.
+            network: one built from it, if at hand: nothing is built where another one of the same
+                structure has been examined.
+
         Raises:
             ArgumentError: if ``build`` seeds torch itself, so that all weights come out equal.
         """
-        examined = self._examine(config)
+        examined = self._examine(config, network)
         if self._pretrained is not None:
             return frozenset(examined.shapes) if self._pretrained else frozenset()
         if examined.seeds_itself:
@@ -123,14 +131,22 @@ class Builder:
             )
         return examined.equal
 
-    def _examine(self, config: Mapping[str, Any]) -> _Examined:
+    def _examine(self, config: Mapping[str, Any], network: nn.Module | None = None) -> _Examined:
         """Builds twice; once in all where the network does not depend on the config."""
-        if self._examined is not None:
-            return self._examined
-        examined = self._build_twice(config)
-        if not self._takes.has_config:
-            self._examined = examined
+        key: Hashable = None
+        if self._takes.has_config:
+            key = None if network is None else (structure(network), _choices(config))
+        examined = self._examined.get(key)
+        if examined is None:
+            examined = self._build_twice(config)
+            if key is not None or not self._takes.has_config:
+                self._remember(key, examined)
         return examined
+
+    def _remember(self, key: Hashable, examined: _Examined) -> None:
+        if len(self._examined) >= _REMEMBERED:
+            del self._examined[next(iter(self._examined))]
+        self._examined[key] = examined
 
     def _build_twice(self, config: Mapping[str, Any]) -> _Examined:
         """One network after the other, so that memory never holds two of them."""
@@ -212,6 +228,23 @@ def _told_by_signature(build: Callable[..., Any]) -> _Takes:
         has_config=True,
         config_keyword=None if first else config.name,
         width=len(others) < len(named),
+    )
+
+
+def structure(network: nn.Module) -> bytes:
+    """A digest of the names and shapes of its parameters.
+
+    >>> structure(nn.Linear(2, 3)) == structure(nn.Linear(2, 3)) != structure(nn.Linear(2, 4))
+    True
+    """
+    shapes = [(name, tuple(p.shape)) for name, p in unwrap(network).named_parameters()]
+    return hashlib.blake2b(repr(shapes).encode(), digest_size=16).digest()
+
+
+def _choices(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What might choose between weights of equal shapes, one pretrained and one not: no float."""
+    return tuple(
+        sorted((name, repr(value)) for name, value in config.items() if type(value) is not float)
     )
 
 

@@ -21,7 +21,7 @@ from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError
 from proxyhpo.inputs import Inputs, check_inputs
 from proxyhpo.networks.acceptance import check_outputs, check_smaller
-from proxyhpo.networks.building import Build, Builder
+from proxyhpo.networks.building import Build, Builder, structure
 from proxyhpo.networks.initialisation import rescale
 from proxyhpo.networks.measuring import (
     Forward,
@@ -104,6 +104,7 @@ class NetworkFactory:
             )
         self._pruner = pruner
         self._inputs = check_inputs(example_inputs)
+        self._checked: set[tuple[bytes, float]] = set()
         try:
             self._device = torch.device(device)
         except (RuntimeError, TypeError) as error:
@@ -122,12 +123,18 @@ class NetworkFactory:
         Raises:
             ArgumentError: for a density outside its range, or if ``build`` does not make a new
                 network at each call.
-            UnsupportedNetworkError: if it cannot be pruned, saying why.
+            UnsupportedNetworkError: if it cannot be pruned, saying why; if it did not become
+                smaller, in FLOPs or, where weights are masked, in weights that are not zero; or if
+                its outputs have other shapes.
         """
         full = self._full(config, density, seed)
         if density == 1:
             return full
-        return self._pruned(full, config, density, seed).network
+        pruned = self._pruned(full, config, density, seed)
+        # The architecture may depend on the config, so that each has to be checked, once.
+        if (structure(full), density) not in self._checked:
+            self._check(pruned, full, density)
+        return pruned.network
 
     def measured(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
@@ -136,17 +143,14 @@ class NetworkFactory:
 
         Raises:
             ArgumentError: see :meth:`network`.
-            UnsupportedNetworkError: also if it did not become smaller: in FLOPs or, where weights
-                are masked, in weights that are not zero; or if its outputs have other shapes.
+            UnsupportedNetworkError: likewise.
         """
         full = self._full(config, density, seed)
         if density == 1:
             return self._measure(Pruned(full), forward(unwrap(full), self._inputs))
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
-        before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
-        check_outputs(before, after)
-        check_smaller(pruned, full, density, before, after)
+        after = self._check(pruned, full, density)
         parameters = parameter_count(pruned.network, masked_away(pruned.network, full))
         ratio = width_ratio(pruned.network, full, pruned.contracted)
         del full  # its memory, before the proxy takes some for the steps
@@ -196,10 +200,19 @@ class NetworkFactory:
             rescale(
                 pruned.network,
                 unwrap(full),
-                inherited=self._builder.pretrained(config),
+                inherited=self._builder.pretrained(config, full),
                 contracted=pruned.contracted,
             )
         return pruned
+
+    def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
+        """Refuses a proxy that cannot stand in for the full network; returns its forward."""
+        full = unwrap(full)
+        before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
+        check_outputs(before, after)
+        check_smaller(pruned, full, density, before, after)
+        self._checked.add((structure(full), density))
+        return after
 
     def _measure(self, pruned: Pruned, cost: Forward) -> Proxy:
         return Proxy(

@@ -20,7 +20,7 @@ def largest_batch(space: Space) -> int | None:
     """
     batch = space.get("batch_size")
     if isinstance(batch, Choice):
-        return max(int(value) for value in batch.values)
+        return max(int(batch.resolve(value)) for value in batch.values)
     if isinstance(batch, (Int, Float)):
         return int(batch.high)
     return None if batch is None else int(batch)

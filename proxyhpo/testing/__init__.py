@@ -9,6 +9,13 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{kind}"
-        for kind in ("evaluators", "executors", "pruners", "searchers", "transfers")
+        for kind in (
+            "evaluators",
+            "executors",
+            "operator_rules",
+            "pruners",
+            "searchers",
+            "transfers",
+        )
     )
 )

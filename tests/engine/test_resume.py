@@ -154,6 +154,8 @@ def test_a_second_writer_is_refused(tmp_path):
         ({"ladder": [Rung(0.25, keep=3), Rung(1)]}, "ladder"),
         ({"transfer": "identity"}, "transfer"),
         ({"version": 2}, "version"),
+        ({"steps": 2}, "steps"),
+        ({"pretrained": True}, "pretrained"),
     ],
 )
 def test_another_study_is_refused_and_the_difference_named(options, words, tmp_path):

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
+from proxyhpo.networks.measuring import forward
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners import Pruned, Pruner
 from proxyhpo.pruners.by_width import ByWidthPruner
@@ -24,6 +25,11 @@ def build():
     return nn.Sequential(
         nn.Linear(6, 64), nn.Tanh(), nn.Linear(64, 64), nn.Dropout(0.5), nn.Linear(64, 3)
     )
+
+
+def of_width(config):
+    n = config["n"]
+    return nn.Sequential(nn.Linear(6, n), nn.Tanh(), nn.Linear(n, n), nn.Linear(n, 3))
 
 
 class Random(Pruner):
@@ -169,6 +175,56 @@ class TestNetwork:
         travelled = cloudpickle.loads(cloudpickle.dumps(made))
         one, two = (m.network({}, density=0.5, seed=seed()) for m in (made, travelled))
         assert states_equal(one, two)
+
+    def test_every_architecture_is_checked_once(self, monkeypatch):
+        class Whole(Random):
+            """Leaves networks of 20 features whole, and says nothing."""
+
+            def prune(self, network, example_inputs, *, density, generator):
+                density = 1 if network[0].out_features == 20 else density
+                return super().prune(network, example_inputs, density=density, generator=generator)
+
+        forwards = []
+
+        def counted(network, inputs):
+            forwards.append(network)
+            return forward(network, inputs)
+
+        monkeypatch.setattr("proxyhpo.proxy.factory.forward", counted)
+        made = factory(of_width, Whole())
+        made.measured({"n": 40}, density=0.5, seed=seed())
+        for n, density, checks in [(40, 0.5, 0), (30, 0.5, 2), (30, 0.5, 0), (30, 0.25, 2)]:
+            forwards.clear()
+            made.network({"n": n}, density=density, seed=seed())
+            assert len(forwards) == checks
+        for _ in range(2):
+            with pytest.raises(UnsupportedNetworkError, match="100% of Sequential is left"):
+                made.network({"n": 20}, density=0.5, seed=seed())
+
+    def test_what_is_pretrained_is_found_out_once_for_an_architecture(self):
+        builds = []
+
+        def counted(config):
+            builds.append(config)
+            return of_width(config)
+
+        made = factory(counted)
+        for n, lr, expected in [(40, 0.1, 3), (40, 0.2, 1), (30, 0.1, 3), (40, 0.3, 1)]:
+            builds.clear()
+            made.network({"n": n, "lr": lr}, density=0.5, seed=seed())
+            assert len(builds) == expected
+
+    def test_a_choice_of_pretrained_weights_is_not_mixed_up_with_one_of_new_ones(self):
+        body = build()
+
+        def either(config):
+            return copy.deepcopy(body) if config["pretrained"] else build()
+
+        made = factory(either)
+        inherited = set(body[2].weight.flatten().tolist())
+        for pretrained in (False, True, False):
+            proxy = made.network({"pretrained": pretrained}, density=0.5, seed=seed())
+            assert (set(proxy[2].weight.flatten().tolist()) <= inherited) == pretrained
 
     def test_masks_hold_after_rescaling(self):
         proxy = factory(pruner=MagnitudePruner()).network({}, density=0.3, seed=seed())

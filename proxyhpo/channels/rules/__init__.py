@@ -20,7 +20,8 @@ by an entry point in the group ``proxyhpo.operator_rules`` whose name is the ope
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -32,7 +33,7 @@ from torch import Tensor
 from proxyhpo import plugins
 from proxyhpo.channels.labels import FIXED, Dim, Labels
 
-__all__ = ["Call", "Dim", "Labels", "Result", "Rule", "find_rule", "fixed", "rule"]
+__all__ = ["Call", "Dim", "Labels", "Result", "Rule", "find_rule", "fixed", "rule", "temporary"]
 
 Result = list[Dim] | tuple[list[Dim], ...]
 """The labels of each dimension of the tensor that came out; a tuple where several did."""
@@ -124,6 +125,24 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
         return function
 
     return add
+
+
+@contextmanager
+def temporary(operator: str, function: Rule | None) -> Iterator[None]:
+    """Makes a rule the one for an operator, for a while, as in a test; or none, as if unknown."""
+
+    def unknown(_: Labels, call: Call) -> Result:
+        raise LookupError(f"no rule for {call.operator}")
+
+    _load_families()
+    before = _RULES.get(operator)
+    _RULES[operator] = function or unknown
+    try:
+        yield
+    finally:
+        del _RULES[operator]
+        if before is not None:
+            _RULES[operator] = before
 
 
 def find_rule(operator: str, function: torch._ops.OpOverload) -> Rule | None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proxyhpo.channels.rules import Call, Dim, Labels, fixed, rule
+
+
+def unmet(labels: Labels, shape: Sequence[int]) -> list[Dim]:
+    """New labels: the number is right once the network's integers are mended."""
+    return [labels.new(size, solid=False) if size > 1 else fixed([size])[0] for size in shape]
 
 
 @rule(
@@ -12,11 +19,8 @@ from proxyhpo.channels.rules import Call, Dim, Labels, fixed, rule
     "hann_window", "hamming_window", "blackman_window",
 )  # fmt: skip
 def made(labels: Labels, call: Call) -> list[Dim]:
-    """New labels: the number is right once the network's integers are mended."""
-    return [
-        labels.new(size, solid=False) if size > 1 else fixed([size])[0]
-        for size in call.result.shape
-    ]
+    """See :func:`unmet`: these may have tensors as arguments all the same, ``out`` or ``self``."""
+    return unmet(labels, call.result.shape)
 
 
 @rule(

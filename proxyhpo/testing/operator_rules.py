@@ -1,0 +1,151 @@
+"""The contract of a rule for an operator, as tests."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from proxyhpo.channels import Group, Planner, Shrunk, find_groups, remove
+from proxyhpo.channels.rules import Rule, temporary
+from proxyhpo.inputs import Inputs, call, map_tensors
+from proxyhpo.networks.measuring import tensors_in
+from proxyhpo.seeding import preserved_random_state
+
+__all__ = ["OperatorRuleCase", "OperatorRuleContract"]
+
+_NEXT_TO_NOTHING = 1e-30
+"""Not zero itself, since zeros have no norm to divide by; in double precision it is as good."""
+
+
+@dataclass(frozen=True)
+class OperatorRuleCase:
+    """A rule, and a network that needs it.
+
+    Args:
+        operator: its name, ``mylib::myop``.
+        rule: for it.
+        build: makes a small network in which channels lead through the operator to another layer.
+            Nothing in it but the operator should mix channels (no LayerNorm), and the operator
+            must work in double precision.
+        inputs: a batch of at least two examples for it.
+        acts_across: whether channels that are zero change what the operator makes of the others,
+            as they do where it divides by a mean over channels. Outputs are not compared then.
+    """
+
+    operator: str
+    rule: Rule
+    build: Callable[[], nn.Module]
+    inputs: Inputs
+    acts_across: bool = False
+
+    def network(self) -> nn.Module:
+        """Equal at every call."""
+        with preserved_random_state():
+            torch.manual_seed(0)
+            return self.build()
+
+
+class OperatorRuleContract:
+    """Subclass it as ``TestMyRule`` and give the fixture ``case``.
+
+    ::
+
+        class TestMyRule(OperatorRuleContract):
+            @pytest.fixture
+            def case(self):
+                return OperatorRuleCase("mylib::myop", my_rule, build, torch.randn(4, 16))
+    """
+
+    @pytest.fixture
+    def case(self) -> OperatorRuleCase:
+        """The rule to be tested."""
+        raise NotImplementedError("give a fixture `case` that returns an OperatorRuleCase")
+
+    @pytest.fixture(autouse=True)
+    def known(self, case: OperatorRuleCase) -> Iterator[None]:
+        """The rule is in force, whether its package is installed or not."""
+        with temporary(case.operator, case.rule):
+            yield
+
+    def test_it_lets_channels_be_pruned_that_were_not(self, case: OperatorRuleCase) -> None:
+        """Without the rule what the operator touches is left whole."""
+        with temporary(case.operator, None):
+            without = _free(case.network(), case.inputs)
+        assert _free(case.network(), case.inputs) > without
+        for name, reason in find_groups(case.network(), case.inputs)[1]:
+            assert f"operator {case.operator}" not in reason, f"{name}: {reason}"
+
+    @pytest.mark.parametrize("density", [0.5, 0.25])
+    def test_outputs_keep_their_shapes(self, case: OperatorRuleCase, density: float) -> None:
+        """In train and in eval mode; and nothing had to be left whole for it."""
+        full, shrunk = case.network(), _shrunk(case, density)
+        assert not shrunk.skipped, f"left whole: {shrunk.skipped}"
+        for training in (True, False):
+            shapes = [
+                [output.shape for output in _outputs(network.train(training), case.inputs)]
+                for network in (full, shrunk.network)
+            ]
+            assert shapes[0] == shapes[1]
+
+    def test_a_backward_reaches_every_parameter(self, case: OperatorRuleCase) -> None:
+        """None is left out of the computation."""
+        network = _shrunk(case, 0.5).network.train()
+        losses = [output.square().sum() for output in _outputs(network, case.inputs)]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch's
+        unreached = [name for name, p in network.named_parameters() if p.grad is None]
+        assert not unreached
+
+    def test_removing_dead_channels_changes_nothing(self, case: OperatorRuleCase) -> None:
+        """Where the channels that go were next to zero, the outputs stay as they were."""
+        if case.acts_across:
+            pytest.skip("the operator acts across channels")
+        inputs = map_tensors(lambda x: x.double() if x.is_floating_point() else x, case.inputs)
+        network = case.network().double().eval()
+        groups = [group for group in find_groups(network, inputs)[0] if not group.rewired]
+        assert groups, "no channels lead from one layer to another"
+        # Every other one: a rule that confuses halves or neighbours is found out.
+        selection = [(group, range(0, group.n, 2)) for group in groups]
+        dead = _deadened(network, selection)
+        smaller = remove(dead, selection, inputs).network
+        for got, expected in zip(_outputs(smaller, inputs), _outputs(dead, inputs), strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11)
+
+
+def _free(network: nn.Module, inputs: Inputs) -> int:
+    """How many classes of channels may go, each as often as tensors hold it."""
+    return sum(group.n * len(group.positions) for group in find_groups(network, inputs)[0])
+
+
+def _shrunk(case: OperatorRuleCase, density: float) -> Shrunk:
+    def first(slices: Sequence[Tensor]) -> Tensor:
+        return -torch.arange(len(slices[0]), dtype=torch.float32)
+
+    return Planner().shrink(case.network(), case.inputs, density=density, score=first, round_to=1)
+
+
+def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
+    with preserved_random_state():
+        torch.manual_seed(0)
+        return tensors_in(call(network, inputs))
+
+
+def _deadened(network: nn.Module, selection: Sequence[tuple[Group, Sequence[int]]]) -> nn.Module:
+    """A copy in which all that is about to be removed is next to zero."""
+    network = copy.deepcopy(network)
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    with torch.no_grad():
+        for group, kept in selection:
+            gone = np.setdiff1d(np.arange(group.n), kept)
+            for (name, axis), positions in group.positions.items():
+                indices = torch.from_numpy(positions[gone].ravel())
+                tensor = tensors[name]
+                if tensor.is_floating_point():
+                    dead = tensor.index_select(axis, indices) * _NEXT_TO_NOTHING
+                    tensor.index_copy_(axis, indices, dead)
+    return network
