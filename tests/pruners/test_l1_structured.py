@@ -37,7 +37,8 @@ def test_chance_has_no_part_in_it():
 
 
 def test_settings():
-    small = prune(L1StructuredPruner(ignore=["2"], round_to=1), build())
-    assert small.network[2].weight.shape == (8, 16)
-    assert any("2.weight" in name for name, _ in small.skipped)
+    small = prune(L1StructuredPruner(ignore=["4"], round_to=1), build())
+    assert small.network[2].weight.shape == (8, 8)
+    assert small.network[4].weight.shape == (3, 8)
+    assert any("4.weight" in name for name, _ in small.skipped)
     assert small.contracted == {"0.weight": (1,), "2.weight": (1,), "4.weight": (1,)}
