@@ -183,8 +183,20 @@ def _outcome(event: Finished | Died) -> Outcome:
 
 
 def _log(record: Record) -> None:
+    """One line; its fields stand in the log record too, for handlers that keep them apart."""
     where = f"trial {record.trial} at rung {record.rung}"
+    fields = {
+        "trial": record.trial,
+        "rung": record.rung,
+        "state": record.state,
+        "value": record.value,
+        "config": record.config,
+        "reason": record.reason,
+        "traceback": record.traceback,
+    }
     if record.reason is None:
-        logger.info("%s %s: %g with %s", where, record.state, record.value, record.config)
+        text = "%s %s: %g with %s"
+        logger.info(text, where, record.state, record.value, record.config, extra=fields)
     else:
-        logger.warning("%s failed: %s with %s", where, record.reason, record.config)
+        text = "%s failed: %s with %s"
+        logger.warning(text, where, record.reason, record.config, extra=fields)

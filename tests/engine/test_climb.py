@@ -144,6 +144,25 @@ def test_callbacks_see_each_record_and_may_end_the_climb():
     assert [record.trial for record in seen] == [0, 1, 2]
 
 
+def test_every_record_is_a_line_of_the_log_with_its_fields(caplog):
+    def script(job):
+        if job.trial == 1:
+            return finished(job, reason="ValueError: x", traceback="Traceback")
+        return finished(job)
+
+    with caplog.at_level("INFO", logger="proxyhpo"):
+        climb(Study(), None, Executor(script), Limits(3))
+    assert [line.levelname for line in caplog.records] == ["INFO", "WARNING", "INFO"]
+    assert [line.trial for line in caplog.records] == [0, 1, 2]
+    failed = caplog.records[1]
+    assert (failed.state, failed.reason, failed.traceback) == (
+        "failed",
+        "ValueError: x",
+        "Traceback",
+    )
+    assert "trial 1 at rung 0 failed: ValueError: x" in failed.getMessage()
+
+
 class Time:
     def __init__(self):
         self.now = 0.0
