@@ -6,7 +6,6 @@ afterwards, `python -m proxyhpo show 04_ask_and_tell.db` says how far it is.
 """
 
 import time
-from pathlib import Path
 
 import torch
 from sklearn.datasets import load_diabetes
@@ -63,16 +62,14 @@ study = ProxyHPO(
 
 if __name__ == "__main__":
     print(f"{len(study.result.records)} trainings are in the file")
-    weights = Path("04_ask_and_tell.pt")
     with study:  # the file is held until the end of the block
         while (asked := study.ask(n_trials=30)) is not None:
             torch.manual_seed(asked.trial)  # the network has the study's seed, the rest is yours
             network = asked.network()
             began = time.perf_counter()
             value = train(network, asked.config)
-            record = study.tell(asked, value, seconds=time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            study.tell(asked, value, seconds=seconds, network=network)
             print(f"trial {asked.trial} at density {asked.density:g}: {value:.4f}")
-            if study.result.best == record:  # so the trained network is yours to keep, too
-                torch.save(network.state_dict(), weights)
         print(study.result)
-    print(f"the weights of the best network are in {weights}")
+        print(study.result.best_network())
