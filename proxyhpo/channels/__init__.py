@@ -11,8 +11,18 @@ against what was foretold (:mod:`verify`, :mod:`repair`). All of that is done on
 """
 
 from proxyhpo.channels.groups import Group
-from proxyhpo.channels.planner import Planner, Shrunk, find_groups, remove, shrink
+from proxyhpo.channels.planner import Planner, Shrunk, check_settings, find_groups, remove, shrink
 from proxyhpo.channels.skeleton import unwrap
 from proxyhpo.channels.slicing import Score
 
-__all__ = ["Group", "Planner", "Score", "Shrunk", "find_groups", "remove", "shrink", "unwrap"]
+__all__ = [
+    "Group",
+    "Planner",
+    "Score",
+    "Shrunk",
+    "check_settings",
+    "find_groups",
+    "remove",
+    "shrink",
+    "unwrap",
+]

@@ -19,7 +19,7 @@ from proxyhpo.channels.verify import unreached
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import Inputs, check_inputs, map_tensors
 
-__all__ = ["Planner", "Shrunk", "find_groups", "remove", "shrink"]
+__all__ = ["Planner", "Shrunk", "check_settings", "find_groups", "remove", "shrink"]
 
 ENOUGH = 0.9
 """A network is refused if its FLOPs cannot be brought below this part."""
@@ -66,7 +66,9 @@ class Planner:
         round_to: int = 8,
     ) -> Shrunk:
         """See :func:`shrink`."""
-        _check(density, round_to)
+        if not 0 < density <= 1:
+            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        check_settings(ignore, round_to)
         network, inputs = unwrap(network), check_inputs(example_inputs)
         refuse(network)
         if density == 1:
@@ -79,6 +81,22 @@ class Planner:
             _check_training(network, smaller, inputs, made)
             self._plans[key] = made
         return Shrunk(smaller, made.skipped, made.contracted)
+
+
+def check_settings(ignore: Sequence[str], round_to: int) -> None:
+    """Refuses settings that no network could make right, see :func:`shrink`.
+
+    Raises:
+        ArgumentError: naming the setting.
+    """
+    if isinstance(ignore, str) or not (
+        isinstance(ignore, Sequence) and all(isinstance(name, str) for name in ignore)
+    ):
+        raise ArgumentError(
+            f"ignore must be a sequence of names of modules or parameters, got {ignore!r}"
+        )
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise ArgumentError(f"round_to must be a whole number >= 1, got {round_to!r}")
 
 
 def shrink(
@@ -226,13 +244,6 @@ def _described(network: nn.Module, name: str) -> str:
     while owner not in modules:
         owner = owner.rpartition(".")[0]
     return f"{name} ({type(modules[owner]).__name__})"
-
-
-def _check(density: float, round_to: int) -> None:
-    if not 0 < density <= 1:
-        raise ArgumentError(f"density must be in (0, 1], got {density!r}")
-    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
-        raise ArgumentError(f"round_to must be a whole number >= 1, got {round_to!r}")
 
 
 def _fingerprint(

@@ -8,9 +8,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from proxyhpo.channels import Planner
 from proxyhpo.inputs import Inputs
 from proxyhpo.pruners import Pruned, Pruner
+from proxyhpo.pruners.channelwise import Channelwise
 
 __all__ = ["L1StructuredPruner"]
 
@@ -26,12 +26,15 @@ class L1StructuredPruner(Pruner):
         ignore: names of modules or parameters to leave whole.
         round_to: what numbers of channels are rounded down to a multiple of, where layers are
             wide enough; multiples of 8 are faster.
+
+    Raises:
+        ArgumentError: for settings of another kind.
     """
 
     def __init__(self, *, ignore: Sequence[str] = (), round_to: int = 8) -> None:
-        self.ignore = tuple(ignore)
-        self.round_to = round_to
-        self._planner = Planner()
+        self._channels = Channelwise(ignore=ignore, round_to=round_to)
+        self.ignore = self._channels.ignore
+        self.round_to = self._channels.round_to
 
     def prune(
         self,
@@ -43,15 +46,7 @@ class L1StructuredPruner(Pruner):
     ) -> Pruned:
         """See :meth:`Pruner.prune`; nothing here is random."""
         del generator
-        made = self._planner.shrink(
-            network,
-            example_inputs,
-            density=density,
-            score=_magnitude,
-            ignore=self.ignore,
-            round_to=self.round_to,
-        )
-        return Pruned(made.network, made.skipped, made.contracted)
+        return self._channels.prune(network, example_inputs, density, _magnitude)
 
 
 def _magnitude(slices: Sequence[Tensor]) -> Tensor:
