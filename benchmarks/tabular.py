@@ -75,19 +75,14 @@ STRATEGIES = {
     "successive halving, lr as is": halving(transfer="identity"),
     "successive halving": halving(),
     "1/16, lr as is": two(1 / 16, transfer="identity"),
-    "1/4, lr as is": two(1 / 4, transfer="identity"),
     "1/16": two(1 / 16),
     "1/10": two(1 / 10),
     "1/6": two(1 / 6.3),
     "1/4": two(1 / 4),
-    "1/10, 2 finalists": two(1 / 10, 2),
-    "1/16, 5 finalists": two(1 / 16, 5),
     "1/16 (6), 1/4 (2)": three(1 / 16, 6, 1 / 4, 2),
     "1/16 (6), 1/4 (3)": three(1 / 16, 6, 1 / 4, 3),
     "1/16 (5), 1/6 (2)": three(1 / 16, 5, 1 / 6.3, 2),
-    "1/16 (12), 1/4 (3)": three(1 / 16, 12, 1 / 4, 3),
     "1/10 (6), 1/4 (2)": three(1 / 10, 6, 1 / 4, 2),
-    "1/6 (6), 2/5 (2)": three(1 / 6.3, 6, 2 / 5, 2),
 }
 
 

@@ -291,6 +291,7 @@ class ProxyHPO:
             _enqueued=[],
             _store=None,
             _asking=None,
+            _asked=set(),
         )
         return check_of(twin.run(n, timeout=timeout), self._step_seconds)
 

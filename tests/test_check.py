@@ -79,8 +79,8 @@ def test_the_cost_is_said():
         yield {"value": config["x"], "seconds": 1.0 if on_proxy(network) else 10.0}
 
     check = study(simulated).check(10)
-    assert check.cost.base_training_seconds == pytest.approx(10)
-    assert sum(rung.seconds for rung in check.cost.rungs) == pytest.approx(110)
+    assert check.cost.base_training_seconds == pytest.approx(10, rel=0.05)
+    assert check.cost.base_trainings == pytest.approx(11, rel=0.05)
     assert "base trainings" in repr(check)
 
 
