@@ -9,14 +9,30 @@ to workers.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from typing_extensions import Self
 
 from proxyhpo.errors import ArgumentError
+from proxyhpo.fields import (
+    CONFIG,
+    COUNT,
+    FRACTION,
+    NAMED_NUMBERS,
+    NAMED_REALS,
+    NUMBERS,
+    PAIRS,
+    POSITIVE,
+    REAL,
+    SECONDS,
+    TEXT,
+    check_fields,
+    is_real,
+    one_of,
+    optional,
+)
 
 __all__ = ["Config", "History", "Opening", "Record", "Report", "Rung", "Trial", "config_key"]
 
@@ -63,7 +79,7 @@ class Rung:
             )
         for name in ("density", "budget", "cost"):
             number = getattr(self, name)
-            if number is not None and not (_is_real(number) and 0 < number <= 1):
+            if number is not None and not (is_real(number) and 0 < number <= 1):
                 raise ArgumentError(f"Rung: {name} must be in (0, 1], got {number!r}")
         if self.keep is not None and (
             not isinstance(self.keep, int) or isinstance(self.keep, bool) or self.keep < 1
@@ -122,9 +138,14 @@ class Opening:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`."""
+        """Back from :meth:`to_json`.
+
+        Raises:
+            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+        """
+        check_fields("an opening", data, _OPENING, required=_required(cls))
         values = dict(data)
-        values["skipped"] = tuple((str(name), str(reason)) for name, reason in data["skipped"])
+        values["skipped"] = tuple((name, reason) for name, reason in data.get("skipped", ()))
         return cls(**values)
 
 
@@ -175,11 +196,18 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`; names that are not known are refused."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(data) - known)
-        if unknown:
-            raise ArgumentError(f"a record has unknown fields {unknown}")
+        """Back from :meth:`to_json`.
+
+        Raises:
+            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+        """
+        check_fields("a record", data, _RECORD, required=_required(cls))
+        failed = data["state"] == "failed"
+        for name in ("value", "loss"):
+            if (data.get(name) is None) != failed:
+                raise ArgumentError(
+                    f"a record that is {data['state']} has the {name} {data.get(name)!r}"
+                )
         values = dict(data)
         values["reports"] = tuple(values.get("reports", ()))
         return cls(**values)
@@ -287,7 +315,34 @@ class History:
         self._openings[opening.rung] = opening
 
 
-def _is_real(number: object) -> bool:
-    return (
-        isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
-    )
+def _required(kind: type[Opening | Record]) -> list[str]:
+    return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+
+
+_OPENING = {
+    "rung": COUNT,
+    "density": FRACTION,
+    "width_ratio": POSITIVE,
+    "parameters": COUNT,
+    "flops": optional(COUNT),
+    "step_seconds": POSITIVE,
+    "exponents": NAMED_REALS,
+    "seconds": SECONDS,
+    "skipped": PAIRS,
+}
+_RECORD = {
+    "trial": COUNT,
+    "rung": COUNT,
+    "replicate": COUNT,
+    "config": CONFIG,
+    "trained_with": CONFIG,
+    "state": one_of("finished", "stopped", "failed"),
+    "value": optional(REAL),
+    "loss": optional(REAL),
+    "reports": NUMBERS,
+    "metrics": NAMED_NUMBERS,
+    "seconds": SECONDS,
+    "overhead_seconds": SECONDS,
+    "reason": optional(TEXT),
+    "traceback": optional(TEXT),
+}

@@ -8,9 +8,12 @@ from typing import Any
 from typing_extensions import Self
 
 from proxyhpo.errors import StoreError
+from proxyhpo.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
 from proxyhpo.records import History, Opening, Record
 
-__all__ = ["State"]
+__all__ = ["State", "check_event"]
+
+_TRIAL = {"number": COUNT, "config": CONFIG, "seconds": SECONDS, "source": TEXT}
 
 _MALFORMED = (
     ArithmeticError,
@@ -77,11 +80,12 @@ class State:
         if kind == "batch":
             self.batch_is_open = False
         elif kind == "trial":
+            check_fields("a trial", body, _TRIAL, required=("number", "config"))
             number = self.history.add_trial(dict(body["config"]))
             if body["number"] != number:
                 raise ValueError(f"trial {number} is called {body['number']!r:.80}")
             self.entered[0][number] = None
-            self.search_seconds += float(body.get("seconds", 0.0))
+            self.search_seconds += body.get("seconds", 0.0)
         elif kind == "opening":
             opening = Opening.from_json(body)
             self._check("rung", opening.rung, len(self.ended))
@@ -90,7 +94,7 @@ class State:
             self._check("rung", body["rung"], len(self.ended))
             self._check("trial", body["trial"], len(self.history.trials))
             self.entered[body["rung"]][body["trial"]] = None
-            if body.get("control"):
+            if body.get("control") is True:
                 self.controls.add(body["trial"])
         elif kind == "record":
             self._add(Record.from_json(body))
@@ -104,6 +108,8 @@ class State:
     def _add(self, record: Record) -> None:
         self._check("rung", record.rung, len(self.ended))
         self._check("trial", record.trial, len(self.history.trials))
+        if record.config != self.history.trials[record.trial].config:
+            raise ValueError(f"a record of trial {record.trial} has another config")
         if self.is_better(record):
             self.best = record
         self.history.add_record(record)
@@ -111,5 +117,17 @@ class State:
 
     @staticmethod
     def _check(what: str, number: object, limit: int) -> None:
-        if not isinstance(number, int) or not 0 <= number < limit:
+        if type(number) is not int or not 0 <= number < limit:
             raise ValueError(f"there is no {what} {number!r:.80}")
+
+
+def check_event(kind: str, body: Mapping[str, Any]) -> None:
+    """Refuses what a plug-in measured or reported that could not be read back.
+
+    Raises:
+        ArgumentError: naming the field.
+    """
+    if kind == "opening":
+        Opening.from_json(body)
+    elif kind == "record":
+        Record.from_json(body)

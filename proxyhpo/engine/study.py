@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from proxyhpo.engine.ladder import places, promotable
-from proxyhpo.engine.state import State
+from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
+from proxyhpo.errors import ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.proxy.choosing import density_for_cost
 from proxyhpo.records import Config, Opening, Record, Rung
@@ -61,6 +62,7 @@ class Study:
         self.parts = parts
         self.state = State.replay(len(parts.ladder), store.events())
         self.history = self.state.history
+        self._check_replayed()
         self._store = store
         self._enqueued = deque(enqueued)
         self._unfinished = deque(self.state.unfinished)
@@ -183,6 +185,20 @@ class Study:
             total += climbers * mean * max(1.0, ratio)
         return total
 
+    def _check_replayed(self) -> None:
+        """Refuses what a file may hold and this study cannot have written."""
+        try:
+            for trial in self.history.trials:
+                self.parts.space.validate(trial.config, argument=f"trial {trial.number}")
+        except ConfigError as error:
+            raise StoreError(f"the store holds a config outside its space: {error}") from error
+        for record in self.history.records:
+            if record.value is not None and record.loss != self.loss(record.value):
+                raise StoreError(
+                    f"the store holds a record of trial {record.trial} whose loss {record.loss!r} "
+                    f"does not go with its value {record.value!r}"
+                )
+
     def _promotion(self, n_trials: float) -> Job | None:
         for rung in range(self.top, 0, -1):
             if promotable := self._promotable(rung, n_trials):
@@ -290,6 +306,7 @@ class Study:
         return running + to_come
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
+        check_event(kind, body)  # before it is written: what cannot be read would end the study
         self._store.append(kind, body)
         self.state.apply(kind, body)
 

@@ -168,7 +168,7 @@ class _Run:
                     self.failure = f"report {len(self.reports) + 1} was {report.value}"
                     break
                 self.reports.append(float(report.value))
-                self.metrics = report.metrics
+                self.metrics = _metrics(report)
                 yield report, self.seconds
         finally:
             if close := getattr(reports, "close", None):
@@ -202,3 +202,11 @@ class _Run:
         if cuda_in_use():
             gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
             torch.cuda.empty_cache()
+
+
+def _metrics(report: Report) -> dict[str, float]:
+    """A report's further numbers, as they can be stored; what is no number raises."""
+    metrics = {str(name): float(number) for name, number in report.metrics.items()}
+    if not 0 <= (seconds := metrics.get("seconds", 0.0)) < math.inf:
+        raise ValueError(f"the training reported that it took {seconds} seconds")
+    return metrics

@@ -2,7 +2,7 @@ import pytest
 
 from proxyhpo.engine.state import State
 from proxyhpo.errors import StoreError
-from proxyhpo.records import Record
+from proxyhpo.records import Opening, Record
 
 TRIAL = ("trial", {"number": 0, "config": {"x": 1}, "seconds": 0.5})
 
@@ -10,7 +10,11 @@ SECOND = ("trial", {"number": 1, "config": {"x": 2}})
 
 
 def record(rung, state="finished", loss=1.0, trial=0):
-    return ("record", Record(trial, rung, 0, {"x": 1}, {}, state, loss, loss).to_json())
+    config = [TRIAL, SECOND][trial][1]["config"]
+    return ("record", Record(trial, rung, 0, config, {}, state, loss, loss).to_json())
+
+
+OPENING = ("opening", Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json())
 
 
 def test_what_began_and_has_not_ended_is_unfinished():
@@ -45,8 +49,73 @@ def test_kinds_of_others_are_passed_over():
         ("record", {"trial": 10**30}),
         ("record", {**record(0)[1], "rung": 10**30}),
         ("opening", {"rung": 0}),
+        ("promotion", {"trial": True, "rung": 1}),
+        ("trial", {"number": 1, "config": {"x": 1}, "seconds": "0.5"}),
+        ("trial", {"number": 1, "config": {"x": 1}, "seconds": -1}),
+        ("trial", {"number": True, "config": {"x": 1}}),
     ],
 )
 def test_events_of_another_form_are_refused(event):
     with pytest.raises(StoreError, match="no events of a study"):
         State.replay(2, [TRIAL, event])
+
+
+NAN, INF = float("nan"), float("inf")
+NO_REALS = [NAN, INF, "1", True, [], 10**400]
+NO_COUNTS = [-1, 1.5, "0", True, None, NAN]
+WRONG_IN_A_RECORD = {
+    "trial": NO_COUNTS,
+    "rung": NO_COUNTS,
+    "replicate": NO_COUNTS,
+    "config": [None, 3, [], "x", {1: 2}],
+    "trained_with": [None, 3, []],
+    "state": ["pending", "Finished", "", None, 1, []],
+    "value": [*NO_REALS, None],
+    "loss": [*NO_REALS, None],
+    "reports": [None, 1.0, "12", [None], ["1"], [True], [10**400]],
+    "metrics": [None, [], {"a": "b"}, {"a": None}, {"a": [1.0]}],
+    "seconds": [*NO_REALS, None, -1],
+    "overhead_seconds": [*NO_REALS, -0.5],
+    "reason": [3, ["why"]],
+    "traceback": [3, {}],
+    "surprise": [1],
+}
+WRONG_IN_AN_OPENING = {
+    "rung": NO_COUNTS,
+    "density": [*NO_REALS, None, 0, -0.5, 1.5],
+    "width_ratio": [*NO_REALS, None, 0, -1],
+    "parameters": NO_COUNTS,
+    "flops": [-1, 1.5, "0", NAN],
+    "step_seconds": [*NO_REALS, None, 0, -1],
+    "exponents": [None, [], {"lr": "a"}, {"lr": None}, {"lr": NAN}, {"lr": [0]}, {1: 1.0}],
+    "seconds": [*NO_REALS, None, -1],
+    "skipped": [None, "ab", [1], ["ab"], [["a"]], [["a", 1]], [["a", "b", "c"]]],
+    "surprise": [1],
+}
+WRONG = [
+    (event, name, value)
+    for event, wrong in ((record(0), WRONG_IN_A_RECORD), (OPENING, WRONG_IN_AN_OPENING))
+    for name, values in wrong.items()
+    for value in values
+]
+
+
+@pytest.mark.parametrize(("event", "name", "value"), WRONG)
+def test_a_field_that_holds_what_it_cannot_is_named(event, name, value):
+    kind, body = event
+    State.replay(2, [TRIAL, event])
+    with pytest.raises(StoreError, match=f"no events of a study.*{name}"):
+        State.replay(2, [TRIAL, (kind, {**body, name: value})])
+
+
+@pytest.mark.parametrize("name", ["trial", "config", "state"])
+def test_a_field_that_is_missing_is_named(name):
+    kind, body = record(0)
+    with pytest.raises(StoreError, match=f"lacks the fields.*{name}"):
+        State.replay(2, [TRIAL, (kind, {key: body[key] for key in body if key != name})])
+
+
+def test_a_record_has_the_config_of_its_trial():
+    kind, body = record(0)
+    with pytest.raises(StoreError, match="trial 0 has another config"):
+        State.replay(2, [TRIAL, (kind, {**body, "config": {"x": 9}})])

@@ -1,0 +1,107 @@
+"""What the fields of data from a file may hold, since anybody may have written the file."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["Kind", "check_fields", "is_real", "one_of", "optional"]
+
+_LARGEST = int(sys.float_info.max)
+
+
+class Kind(NamedTuple):
+    """What a field may hold: a test, and the words for it."""
+
+    allows: Callable[[Any], bool]
+    words: str
+
+
+def check_fields(
+    what: str, data: Mapping[str, Any], kinds: Mapping[str, Kind], *, required: Sequence[str]
+) -> None:
+    """Refuses data with a field that is unknown, missing or of the wrong kind.
+
+    >>> check_fields("a record", {"trial": "3"}, {"trial": COUNT}, required=["trial"])
+    Traceback (most recent call last):
+    proxyhpo.errors.ArgumentError: a record's trial must be a whole number >= 0, got '3'
+
+    Args:
+        what: the data are, for messages.
+        data: name → value.
+        kinds: name → what it may hold.
+        required: names that must be there.
+
+    Raises:
+        ArgumentError: naming the field.
+    """
+    if unknown := sorted(set(data) - set(kinds), key=str):
+        raise ArgumentError(f"{what} has unknown fields {unknown}")
+    if missing := [name for name in required if name not in data]:
+        raise ArgumentError(f"{what} lacks the fields {missing}")
+    for name, value in data.items():
+        if not kinds[name].allows(value):
+            raise ArgumentError(f"{what}'s {name} must be {kinds[name].words}, got {value!r:.80}")
+
+
+def is_real(value: object) -> bool:
+    """Whether it is a finite number.
+
+    >>> is_real(2), is_real(float("inf")), is_real(True)
+    (True, False, False)
+    """
+    return _is_number(value) and math.isfinite(value)  # type: ignore[arg-type]  # it is a number
+
+
+def optional(kind: Kind) -> Kind:
+    """The same, or None."""
+    return Kind(lambda value: value is None or kind.allows(value), f"{kind.words}, or None")
+
+
+def one_of(*values: str) -> Kind:
+    """One of these texts."""
+    return Kind(lambda value: value in values, f"one of {list(values)}")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, int) and abs(value) > _LARGEST:  # more than a float can hold
+        return False
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
+
+
+def _is_named(value: object, allows: Callable[[Any], bool] = lambda _: True) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and allows(item) for name, item in value.items()
+    )
+
+
+def _is_sequence(value: object, allows: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(allows, value))
+
+
+def _is_pair(value: object) -> bool:
+    return _is_sequence(value, lambda item: isinstance(item, str)) and len(value) == 2  # type: ignore[arg-type]  # a sequence
+
+
+TEXT = Kind(lambda value: isinstance(value, str), "text")
+COUNT = Kind(_is_count, "a whole number >= 0")
+REAL = Kind(is_real, "a finite number")
+POSITIVE = Kind(lambda value: is_real(value) and value > 0, "a finite number > 0")
+SECONDS = Kind(lambda value: is_real(value) and value >= 0, "a finite number >= 0")
+FRACTION = Kind(lambda value: is_real(value) and 0 < value <= 1, "a number in (0, 1]")
+CONFIG = Kind(_is_named, "a mapping from names")
+NUMBERS = Kind(lambda value: _is_sequence(value, _is_number), "a list of numbers")
+NAMED_NUMBERS = Kind(lambda value: _is_named(value, _is_number), "a mapping from names to numbers")
+NAMED_REALS = Kind(
+    lambda value: _is_named(value, is_real), "a mapping from names to finite numbers"
+)
+PAIRS = Kind(lambda value: _is_sequence(value, _is_pair), "a list of pairs of texts")

@@ -1,0 +1,113 @@
+"""A store that someone changed who knows its form: an error that says so, before any training."""
+
+import contextlib
+import json
+import math
+import sqlite3
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Choice, Float, ProxyHPO
+from proxyhpo.errors import ArgumentError, StoreError
+from proxyhpo.store.journal import checksum
+
+SPACE = {"lr": Float(1e-4, 1, log=True), "optimizer": Choice(["sgd", "adam"])}
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+trained = []
+
+
+def training(network, config):
+    trained.append(config)
+    return config["lr"]
+
+
+def study(path, train=training):
+    return ProxyHPO(
+        build,
+        train,
+        SPACE,
+        example_inputs=torch.zeros(8, 6),
+        direction="maximize",
+        searcher="random",
+        progress=False,
+        store=path,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    assert study(tmp_path / "study.db").run(3).best_value > 0
+    return tmp_path / "study.db"
+
+
+def change(path, kind, changes):
+    """Changes the events of a kind that are about trial 0 or rung 0, and their checksums."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        events = connection.execute("SELECT number, body FROM events WHERE kind = ?", (kind,))
+        for number, text in events.fetchall():
+            body = json.loads(text)
+            if body.get("trial", body.get("number", body.get("rung"))) != 0:
+                continue
+            changed = json.dumps({**body, **changes})
+            connection.execute(
+                "UPDATE events SET body = ?, checksum = ? WHERE number = ?",
+                (changed, checksum(kind, changed), number),
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("record", {"value": "0.9"}, "value must be a finite number"),
+        ("record", {"value": None}, "finished has the value None"),
+        ("record", {"loss": {"$float": "NaN"}}, "loss must be a finite number"),
+        ("record", {"loss": -1e9}, "loss -1000000000.0 does not go with its value"),
+        ("record", {"state": "pending"}, "state must be one of"),
+        ("record", {"config": {"lr": 0.5, "optimizer": "sgd"}}, "another config"),
+        ("record", {"metrics": {"seconds": []}}, "metrics must be"),
+        ("opening", {"density": 7}, "density must be a number in"),
+        ("opening", {"step_seconds": 0}, "step_seconds must be a finite number > 0"),
+        ("opening", {"exponents": {"lr": "steep"}}, "exponents must be"),
+        ("opening", {"skipped": "all"}, "skipped must be"),
+        ("trial", {"config": {"lr": 5.0, "optimizer": "sgd"}}, "trial 0: 'lr'"),
+        ("trial", {"config": {"lr": 0.1, "optimizer": "lion"}}, "trial 0: 'optimizer'"),
+        ("trial", {"config": {"lr": 0.1}}, "trial 0: 'optimizer' is missing"),
+        ("trial", {"config": {"lr": 0.1, "optimizer": "sgd", "x": 1}}, "trial 0: .*'x'"),
+    ],
+)
+def test_a_value_that_the_study_cannot_have_written_is_an_error(path, kind, changes, words):
+    change(path, kind, changes)
+    if kind == "trial":
+        change(path, "record", changes)
+    trained.clear()
+    for use in (lambda: study(path).run(5), lambda: study(path).result):
+        with pytest.raises(StoreError, match=words):
+            use()
+    assert trained == []
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -1.0, math.inf])
+def test_seconds_that_cannot_be_are_a_failure_and_the_store_can_still_be_read(tmp_path, seconds):
+    def train(network, config):
+        yield {"value": 1.0, "seconds": seconds}
+
+    path = tmp_path / "study.db"
+    result = study(path, train).run(1)
+    assert ["took" in record.reason for record in result.failures] == [True]
+    assert len(study(path, train).result.failures) == 1
+
+
+def test_seconds_told_that_cannot_be_are_refused_before_they_are_written(tmp_path):
+    path = tmp_path / "study.db"
+    with study(path) as hpo:
+        asked = hpo.ask()
+        with pytest.raises(ArgumentError, match="seconds must be"):
+            hpo.tell(asked, 1.0, seconds=math.nan)
+    assert len(study(path).result.history.records) == 0
