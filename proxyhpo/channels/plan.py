@@ -18,13 +18,10 @@ from proxyhpo.channels.trace import Setting, Trace, trace
 from proxyhpo.errors import UnsupportedNetworkError
 from proxyhpo.inputs import Inputs
 
-__all__ = ["ENOUGH", "SECONDS", "Plan", "counts", "plan", "traced"]
+__all__ = ["SECONDS", "Plan", "counts", "plan", "traced"]
 
 SECONDS = 60.0
 """After so long a network that cannot be traced, or mended, is given up."""
-
-ENOUGH = 0.9
-"""A network is refused if its FLOPs cannot be brought below this part."""
 
 
 @dataclass(frozen=True)

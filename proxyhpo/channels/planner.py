@@ -13,6 +13,7 @@ from proxyhpo.channels.forward import Clock
 from proxyhpo.channels.groups import Group, groups_of, protected_of
 from proxyhpo.channels.mending import apply_edits, integers
 from proxyhpo.channels.plan import SECONDS, Plan, counts, plan, traced
+from proxyhpo.channels.refusal import is_smaller, no_smaller
 from proxyhpo.channels.skeleton import owned_tensors, refuse, unwrap
 from proxyhpo.channels.slicing import Score, Slices, chosen, kept_indices, sliced
 from proxyhpo.channels.verify import unreached
@@ -20,15 +21,6 @@ from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import Inputs, check_inputs, map_tensors
 
 __all__ = ["Planner", "Shrunk", "check_settings", "find_groups", "remove", "shrink"]
-
-ENOUGH = 0.9
-"""A network is refused if its FLOPs cannot be brought below this part."""
-
-WAYS_OUT = (
-    "Ways out: a constructor that makes the narrow network itself, build(width); a rule for an "
-    "operator that has none (entry points proxyhpo.operator_rules); or ignore=[...] with the "
-    "modules that are in the way."
-)
 
 
 @dataclass(frozen=True)
@@ -179,8 +171,9 @@ def _planned(
 ) -> Plan:
     made = plan(network, inputs, ignore, lambda found: counts(found, density, round_to))
     small, full = made.flops
-    if not made.selection or (full and small / full >= max(ENOUGH, density)):
-        raise UnsupportedNetworkError(_refusal(network, made))
+    left = small / full if full and made.selection else float(not made.selection)
+    if not is_smaller(left, density):
+        raise no_smaller(network, left, density, made.skipped)
     return made
 
 
@@ -220,30 +213,6 @@ def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made
             f"in the smaller {type(network).__name__} a backward no longer reaches "
             f"{', '.join(sorted(missed))}"
         )
-
-
-def _refusal(network: nn.Module, made: Plan) -> str:
-    small, full = made.flops
-    share = f"{small / full:.0%} of its FLOPs" if full else "all of its size"
-    reasons = [f"  {_described(network, name)}: {why}" for name, why in made.skipped[:20]]
-    more = len(made.skipped) - len(reasons)
-    return "\n".join(
-        [
-            f"{type(network).__name__} cannot be pruned: {share} would be left.",
-            *(reasons or ["  no channels lead from one layer to another"]),
-            *([f"  and {more} more"] if more > 0 else []),
-            WAYS_OUT,
-        ]
-    )
-
-
-def _described(network: nn.Module, name: str) -> str:
-    """A tensor's or module's name, with the type of the module that it belongs to."""
-    modules = dict(network.named_modules())
-    owner = name
-    while owner not in modules:
-        owner = owner.rpartition(".")[0]
-    return f"{name} ({type(modules[owner]).__name__})"
 
 
 def _fingerprint(

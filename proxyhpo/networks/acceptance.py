@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from proxyhpo.channels.refusal import is_smaller, no_smaller
 from proxyhpo.errors import UnsupportedNetworkError
 from proxyhpo.networks.measuring import Forward, masked_away, parameter_count
 from proxyhpo.pruners import Pruned
@@ -41,16 +42,8 @@ def check_smaller(
         UnsupportedNetworkError: with what was left whole and why, and the ways out.
     """
     left = _left(pruned.network, full, before, after)
-    cut = _is_cut(pruned.network, full)
-    if left < (max(0.9, (1 + density) / 2) if cut else 1):
-        return
-    reasons = "".join(f"\n  {name}: {reason}" for name, reason in pruned.skipped)
-    raise UnsupportedNetworkError(
-        f"at density {density:.3g} {left:.0%} of {type(full).__name__} is left, which is no "
-        f"smaller network. Left whole:{reasons or ' nothing that the pruner named'}\n"
-        "Ways out: a constructor that takes `width` with pruner='by-width', a rule for an operator "
-        "that is unknown, or leaving modules alone with the pruner's ignore=[...]"
-    )
+    if not (is_smaller(left, density) if _is_cut(pruned.network, full) else left < 1):
+        raise no_smaller(full, left, density, pruned.skipped)
 
 
 def _left(network: nn.Module, full: nn.Module, before: Forward, after: Forward) -> float:

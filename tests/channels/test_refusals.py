@@ -14,7 +14,7 @@ from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import call
 from tests.channels.zoo import ZOO, l1
 
-WAYS_OUT = (r"build\(.*width", "rule", "ignore")
+WAYS_OUT = (r"build\(.*width", "rule", "lower density")
 
 
 def half(network: nn.Module, inputs, **options):

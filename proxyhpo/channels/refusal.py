@@ -1,0 +1,66 @@
+"""When a network that was pruned is no smaller one, and what is said then: the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from proxyhpo.errors import UnsupportedNetworkError
+
+__all__ = ["is_smaller", "no_smaller"]
+
+_ENOUGH = 0.9
+"""A proxy that costs more than this is not worth its training, unless it was asked for."""
+
+_SHOWN = 20
+
+_WAYS_OUT = (
+    "Ways out: a constructor that makes the narrow network itself, build(width); a rule for an "
+    "operator that has none (entry points proxyhpo.operator_rules); or a lower density."
+)
+
+
+def is_smaller(left: float, density: float) -> bool:
+    """Whether a network of which a fraction is left can be called smaller.
+
+    Near density 1 that is half of what was asked for: some layers are always left whole.
+
+    >>> is_smaller(0.85, density=0.25), is_smaller(0.95, density=0.25)
+    (True, False)
+    >>> is_smaller(0.96, density=0.95), is_smaller(0.98, density=0.95)
+    (True, False)
+    """
+    return left < max(_ENOUGH, (1 + density) / 2)
+
+
+def no_smaller(
+    network: nn.Module, left: float, density: float, skipped: Sequence[tuple[str, str]]
+) -> UnsupportedNetworkError:
+    """The refusal: what was left whole and why, and the ways out.
+
+    Args:
+        network: the full network.
+        left: the fraction of its cost that would be left.
+        density: that was asked for.
+        skipped: what was left whole, as (name, reason).
+    """
+    reasons = [f"  {_described(network, name)}: {why}" for name, why in skipped[:_SHOWN]]
+    more = len(skipped) - len(reasons)
+    lines = [
+        f"{left:.0%} of {type(network).__name__} is left at density {density:.3g}, "
+        + "which is no smaller network. Left whole:",
+        *(reasons or ["  nothing by name: no channels lead from one layer to another"]),
+        *([f"  and {more} more"] if more > 0 else []),
+        _WAYS_OUT,
+    ]
+    return UnsupportedNetworkError("\n".join(lines))
+
+
+def _described(network: nn.Module, name: str) -> str:
+    """A tensor's or module's name, with the type of the module that it belongs to."""
+    modules = dict(network.named_modules())
+    owner = name
+    while owner not in modules:
+        owner = owner.rpartition(".")[0]
+    return f"{name} ({type(modules[owner]).__name__})" if owner else name
