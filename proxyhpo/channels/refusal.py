@@ -16,8 +16,9 @@ _ENOUGH = 0.9
 _SHOWN = 20
 
 _WAYS_OUT = (
-    "Ways out: a constructor that makes the narrow network itself, build(width); a rule for an "
-    "operator that has none (entry points proxyhpo.operator_rules); or a lower density."
+    "Ways out: a constructor that makes the narrow network itself, build(width) with "
+    "pruner='by-width'; a rule for an operator that has none (entry points "
+    "proxyhpo.operator_rules); or a lower density."
 )
 
 
@@ -47,9 +48,9 @@ def no_smaller(
     """
     reasons = [f"  {_described(network, name)}: {why}" for name, why in skipped[:_SHOWN]]
     more = len(skipped) - len(reasons)
+    share = f"{left:.0%} of {type(network).__name__}"
     lines = [
-        f"{left:.0%} of {type(network).__name__} is left at density {density:.3g}, "
-        + "which is no smaller network. Left whole:",
+        f"{share} is left at density {density:.3g}, which is no smaller network. Left whole:",
         *(reasons or ["  nothing by name: no channels lead from one layer to another"]),
         *([f"  and {more} more"] if more > 0 else []),
         _WAYS_OUT,
