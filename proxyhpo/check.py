@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from proxyhpo.cost import Cost
@@ -71,7 +71,7 @@ class Check:
 def ladder_to_check(ladder: Sequence[Rung], n: int, *, second_seed: bool) -> list[Rung]:
     """The first rung and the full network, once or twice, which all ``n`` configs climb."""
     first = ladder[0]
-    lower = Rung(first.density, first.budget, n, first.cost)
+    lower = replace(first, keep=n)
     return [lower, *([Rung(1, keep=n)] if second_seed else []), Rung(1)]
 
 

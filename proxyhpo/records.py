@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.fields import (
     CONFIG,
     COUNT,
@@ -58,18 +58,21 @@ class Rung:
     Args:
         density: fraction of its channels (or weights) that each prunable layer keeps, in (0, 1].
             1 is the full network itself.
-        cost: instead of a density: the fraction of the full network's step time to aim at.
+        cost: instead of a density: the fraction of the full network's cost to aim at.
         budget: fraction of a full training, in (0, 1].
         keep: how many trials climb from here to the next rung; not for the last rung.
+        by: whether a measured step or the FLOPs of a forward count as the cost.
 
     Raises:
-        ArgumentError: for a value outside its range, or both or neither of density and cost.
+        ArgumentError: for a value outside its range, both or neither of density and cost, or
+            ``by`` without a cost.
     """
 
     density: float | None = None
     budget: float = 1.0
     keep: int | None = None
     cost: float | None = None
+    by: Literal["time", "flops"] = "time"
 
     def __post_init__(self) -> None:
         if (self.density is None) == (self.cost is None):
@@ -77,6 +80,10 @@ class Rung:
                 f"Rung: give either density or cost, got density={self.density!r}, "
                 f"cost={self.cost!r}"
             )
+        if self.by not in ("time", "flops"):
+            raise unknown_name("Rung: by", self.by, ["time", "flops"])
+        if self.by != "time" and self.cost is None:
+            raise ArgumentError(f"Rung: by={self.by!r} says how to count a cost; give cost=, too")
         for name in ("density", "budget", "cost"):
             number = getattr(self, name)
             if number is not None and not (is_real(number) and 0 < number <= 1):
@@ -120,6 +127,7 @@ class Opening:
         exponents: hyperparameter name → power of the width ratio that multiplies it.
         seconds: spent finding this out.
         skipped: what was left whole, as (name, reason).
+        warning: why a step is hardly faster than the full network's, or None if it is.
     """
 
     rung: int
@@ -131,6 +139,7 @@ class Opening:
     exponents: Mapping[str, float]
     seconds: float = 0.0
     skipped: Sequence[tuple[str, str]] = ()
+    warning: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -329,6 +338,7 @@ _OPENING = {
     "exponents": NAMED_REALS,
     "seconds": SECONDS,
     "skipped": PAIRS,
+    "warning": optional(TEXT),
 }
 _RECORD = {
     "trial": COUNT,

@@ -162,6 +162,8 @@ class Result:
         lines.extend(f"  {line}" for line in str(self.cost).splitlines())
         lines.extend(f"  {line}" for each in self.fidelity for line in str(each).splitlines())
         for opening in self.history.openings.values():
+            if opening.warning:
+                lines.append(f"  {opening.warning}")
             if opening.exponents:
                 powers = ", ".join(f"{k} x {v:+.3g}" for k, v in opening.exponents.items())
                 lines.append(

@@ -24,6 +24,8 @@ CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
         ({"cost": 0}, "cost must be in"),
         ({"density": 1, "budget": 0}, "budget must be in"),
         ({"density": 1, "keep": 0}, "keep must be"),
+        ({"cost": 0.1, "by": "flop"}, "did you mean 'flops'"),
+        ({"density": 0.5, "by": "flops"}, "give cost="),
         ({"density": 1, "keep": 2.5}, "keep must be"),
     ],
 )
@@ -55,7 +57,9 @@ def test_records_survive_json(config, value, reports):
 
 
 def test_openings_survive_json():
-    opening = Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),))
+    opening = Opening(
+        0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),), "slow"
+    )
     assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
 
 

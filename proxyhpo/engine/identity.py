@@ -30,7 +30,7 @@ def identity_of(
     return {
         "space": parts.space.to_json(),
         "ladder": [
-            {"density": rung.density, "cost": rung.cost, "budget": rung.budget}
+            {"density": rung.density, "cost": rung.cost, "by": rung.by, "budget": rung.budget}
             for rung in parts.ladder
         ],
         "direction": parts.direction,

@@ -6,6 +6,7 @@ a training ended), so resuming is replaying. Everything is committed before it i
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
-from proxyhpo.proxy.choosing import density_for_cost
+from proxyhpo.proxy.choosing import density_for_cost, weak_saving
 from proxyhpo.records import Config, Opening, Record, Rung
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import seed_sequence
@@ -28,6 +29,8 @@ from proxyhpo.store import Store
 from proxyhpo.transfers import Transfer, transferred
 
 __all__ = ["Direction", "Parts", "Study"]
+
+logger = logging.getLogger("proxyhpo")
 
 Direction = Literal["minimize", "maximize"]
 
@@ -137,17 +140,21 @@ class Study:
         """What was measured when the rung opened; measured now, if it has not been opened yet."""
         if rung in self.history.openings:
             return self.history.openings[rung]
+        base = None if rung == self.top else self.open(self.top)
         began = time.perf_counter()
         parts, wanted = self.parts, self.parts.ladder[rung]
         config = parts.space.resolve(parts.space.center())
         seeds = seed_sequence("measuring", parts.seed, rung)
         if wanted.cost is not None:
-            proxy = density_for_cost(parts.networks, config, wanted.cost, seed=seeds)
+            proxy = density_for_cost(parts.networks, config, wanted.cost, seed=seeds, by=wanted.by)
         else:
             assert wanted.density is not None, "a rung has a density or a cost"
             proxy = parts.networks.measured(config, density=wanted.density, seed=seeds)
         at_base = proxy.density == 1
         exponents = {} if at_base else parts.transfer.exponents(parts.space, self.history)
+        weakness = None if at_base or base is None else weak_saving(proxy, base)
+        if weakness and wanted.cost is None:  # for a cost, choosing has warned
+            logger.warning("rung %d: %s", rung, weakness)
         opening = Opening(
             rung=rung,
             density=proxy.density,
@@ -158,6 +165,7 @@ class Study:
             exponents=dict(exponents),
             seconds=time.perf_counter() - began,
             skipped=tuple(proxy.skipped),
+            warning=weakness,
         )
         self._write("opening", opening.to_json())
         return self.history.openings[rung]

@@ -11,6 +11,7 @@ import numpy as np
 
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 from proxyhpo.proxy import NetworkFactory, Proxy
+from proxyhpo.records import Opening
 
 __all__ = ["density_for_cost", "weak_saving"]
 
@@ -63,7 +64,7 @@ def density_for_cost(
     return best
 
 
-def weak_saving(proxy: Proxy, base: Proxy) -> str | None:
+def weak_saving(proxy: Proxy | Opening, base: Proxy | Opening) -> str | None:
     """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
     saving = base.step_seconds / proxy.step_seconds
     if saving >= _WORTHWHILE:

@@ -1,0 +1,100 @@
+"""What is found out when a rung opens: the density for a cost, and whether it saves anything."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo.errors import StoreError
+from proxyhpo.proxy import factory
+
+INPUTS = torch.zeros(8, 6)
+SPACE = {"lr": Float(1e-4, 1, log=True)}
+
+
+def build():
+    return nn.Sequential(
+        nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)
+    )
+
+
+def train(network, config):
+    return config["lr"]
+
+
+def run(*ladder, **options):
+    options = {"direction": "minimize", "searcher": "random", "progress": False, **options}
+    study = ProxyHPO(build, train, SPACE, example_inputs=INPUTS, ladder=ladder, **options)
+    return study.run(3)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Makes a step take what a function of the network says."""
+    return lambda seconds: monkeypatch.setattr(
+        factory, "step_seconds", lambda network, *_, **__: seconds(network)
+    )
+
+
+def weights(network):
+    return sum(p.count_nonzero().item() for p in network.parameters())
+
+
+def test_a_cost_in_flops_is_met_whatever_the_time(steps):
+    steps(lambda network: 1.0 if network[0].out_features == 64 else 0.5)
+    result = run(Rung(cost=0.1, by="flops", keep=1), Rung(1))
+    proxy, base = result.openings[0], result.openings[1]
+    assert proxy.flops / base.flops == pytest.approx(0.1, rel=0.3)
+    assert proxy.density < 0.5
+
+
+def test_a_cost_in_time_is_another_one(steps):
+    steps(lambda network: network[0].out_features ** 0.5)  # .5 of the time is .25 of the width
+    result = run(Rung(cost=0.5, keep=1), Rung(1))
+    assert result.openings[0].density == pytest.approx(0.25, rel=0.3)
+
+
+def test_a_store_tells_costs_in_time_and_in_flops_apart(steps, tmp_path):
+    steps(weights)
+    path = tmp_path / "study.db"
+    run(Rung(cost=0.3, by="flops", keep=1), Rung(1), store=path)
+    with pytest.raises(StoreError, match="ladder"):
+        run(Rung(cost=0.3, keep=1), Rung(1), store=path)
+
+
+def test_a_proxy_that_is_hardly_faster_is_told_of(steps, caplog, tmp_path):
+    steps(lambda _: 1.0)
+    options = {"store": tmp_path / "study.db"}
+    with caplog.at_level(logging.WARNING, logger="proxyhpo"):
+        result = run(Rung(0.25, keep=1), Rung(1), **options)
+    [line] = [r.getMessage() for r in caplog.records if "faster" in r.getMessage()]
+    assert line == f"rung 0: {result.openings[0].warning}"
+    assert "at this size the time goes into other things" in repr(result)
+    assert result.openings[1].warning is None
+    again = run(Rung(0.25, keep=1), Rung(1), **options)
+    assert again.openings == result.openings
+
+
+def test_masks_are_told_to_save_no_time(steps):
+    steps(lambda _: 1.0)
+    result = run(Rung(0.5, keep=1), Rung(1), pruner="magnitude")
+    assert "masked, which saves no time" in repr(result)
+
+
+def test_a_proxy_that_is_faster_is_not_told_of(steps, caplog):
+    steps(weights)
+    with caplog.at_level(logging.WARNING, logger="proxyhpo"):
+        result = run(Rung(0.25, keep=1), Rung(1, budget=1))
+    assert result.openings[0].warning is None
+    assert "faster" not in repr(result)
+    assert not caplog.records
+
+
+def test_for_a_cost_a_warning_is_given_once(steps, caplog):
+    steps(lambda _: 1.0)
+    with pytest.warns(UserWarning, match=r"only 1\.00x faster"):
+        result = run(Rung(cost=0.3, by="flops", keep=1), Rung(1))
+    assert "faster" in result.openings[0].warning
+    assert not [r for r in caplog.records if "faster" in r.getMessage()]
