@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,9 @@ from proxyhpo.pruners.l1_structured import L1StructuredPruner
 
 Row = dict[str, Any]
 _LEARNING_RATE = 3e-4
+_PEER_SECONDS = 300.0
+_PEER_MEMORY = 12 * 2**30
+"""Bytes; on some networks the peer takes all there is."""
 
 
 def main() -> None:
@@ -88,18 +92,18 @@ def _in_a_process(entry: Entry, arguments: argparse.Namespace, *, peer: bool) ->
     command += ["--density", str(arguments.density)]
     command += ["--quick"] * arguments.quick + ["--peer"] * peer
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    failed = "peer" if peer else "error"
+    failed, limit = ("peer", _PEER_SECONDS) if peer else ("error", arguments.limit)
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
-            timeout=arguments.limit,
+            timeout=limit,
             env=environment,
             check=True,
         )
     except subprocess.TimeoutExpired:
-        return {failed: f"not done after {arguments.limit:.0f} s"}
+        return {failed: f"not done after {limit:.0f} s"}
     except subprocess.CalledProcessError as error:
         return {failed: (error.stderr.strip().splitlines() or [f"exit {error.returncode}"])[-1]}
     row: Row = json.loads(done.stdout.splitlines()[-1])
@@ -168,6 +172,7 @@ def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
     """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand."""
     import torch_pruning  # noqa: PLC0415 - the peer is optional
 
+    resource.setrlimit(resource.RLIMIT_AS, (_PEER_MEMORY, _PEER_MEMORY))
     torch.manual_seed(0)
     network, inputs = entry.build().train(), entry.inputs(2)
     before = forward(network, inputs).flops
