@@ -190,7 +190,7 @@ def test_an_optuna_pruner_is_told_where_it_belongs(as_class):
         pass
 
     for cls in (optuna.pruners.MedianPruner, Own):
-        with pytest.raises(TypeError, match=r"pruner=.*is an Optuna pruner, which ends trials early"):
+        with pytest.raises(TypeError, match=r"is an Optuna pruner, which ends trials early"):
             plugins.resolve("proxyhpo.pruners", cls if as_class else cls(), Pruner)
 
 
