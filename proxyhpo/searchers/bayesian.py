@@ -301,12 +301,13 @@ def _standardised(losses: Array) -> Array:
     """
     if not losses.size:
         return losses
-    losses = np.clip(losses, -1e100, 1e100)
+    losses = np.clip(losses, -1e100, 1e100)  # whose squares are finite
     median = np.median(losses)
     scale = (median - losses.min()) or losses.std() or 1.0
-    excess = np.maximum(losses - median, 0) / scale
-    losses = np.minimum(losses, median) + scale * excess / (1 + excess)
-    standardised: Array = (losses - losses.mean()) / (losses.std() or 1.0)
+    with np.errstate(over="ignore"):
+        excess = (losses - median) / scale
+    drawn = np.where(excess > 0, 1 - 1 / (1 + np.maximum(excess, 0)), excess)
+    standardised: Array = (drawn - drawn.mean()) / (drawn.std() or 1.0)
     return standardised
 
 

@@ -89,18 +89,10 @@ def search(searcher, space, loss, n_trials, *, seed=0, batch=1):
     return history
 
 
-def least_loss(searcher, function, n_trials, *, seeds=5):
+def least_loss(searcher, function, n_trials, *, batch=1, seeds=5):
     """The least loss found, as the median over seeds."""
-    return float(
-        np.median(
-            [
-                min(
-                    t.loss
-                    for t in search(
-                        searcher, function.space, function.loss, n_trials, seed=seed
-                    ).trials
-                )
-                for seed in range(seeds)
-            ]
-        )
-    )
+    space, loss = function.space, function.loss
+    histories = [
+        search(searcher, space, loss, n_trials, seed=seed, batch=batch) for seed in range(seeds)
+    ]
+    return float(np.median([min(trial.loss for trial in h.trials) for h in histories]))
