@@ -129,21 +129,24 @@ def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, flo
 
 
 def charged(records: Sequence[Record], strategy: Strategy) -> float:
-    """Seconds of training; the engine's own time would be compared with simulated time."""
+    """Seconds of training in the table; the engine's own time is real, and of another machine."""
     if not strategy.checkpoints:
-        return sum(record.seconds for record in records)
+        return sum(map(seconds, records))
     dearest: dict[int, float] = {}
     for record in records:
-        dearest[record.trial] = max(record.seconds, dearest.get(record.trial, 0.0))
+        dearest[record.trial] = max(seconds(record), dearest.get(record.trial, 0.0))
     return sum(dearest.values())
+
+
+def seconds(record: Record) -> float:
+    return record.metrics["seconds"]
 
 
 def within(records: Sequence[Record], share: float) -> tuple[Config, float]:
     """The best of the first trials of a search whose seconds are this share of all of them."""
-    limit = share * sum(record.seconds for record in records)
-    seconds = np.cumsum([record.seconds for record in records])
-    last = max(1, int(np.sum(seconds <= limit)))
-    return min(records[:last], key=loss).config, float(seconds[last - 1])
+    so_far = np.cumsum([seconds(record) for record in records])
+    last = max(1, int(np.sum(so_far <= share * so_far[-1])))
+    return min(records[:last], key=loss).config, float(so_far[last - 1])
 
 
 def mean_of_both(result: Result) -> Record:

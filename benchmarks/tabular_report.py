@@ -76,6 +76,7 @@ class Summary:
         return float(wilcoxon(self.by_table).pvalue) if np.any(self.by_table) else 1.0
 
 
+MARK = "<!-- below: written by python -m benchmarks.tabular -->"
 REFERENCE, UNIT = "full", "full: no re-look"
 
 
@@ -135,21 +136,23 @@ def chosen_elsewhere(
 
 
 def write_report(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Writes ``tabular-figures.md`` and, if matplotlib is there, ``tabular.png``."""
+    """Writes the figures into ``tabular.md``, below the mark, and ``tabular.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    families = {"HPOBench": [], "HPOLib": []}  # type: dict[str, list[Outcome]]
+    families: dict[str, list[Outcome]] = {"HPOBench": [], "HPOLib": []}
     for outcome in outcomes:
         family = "HPOBench" if ", depth" in outcome.table else "HPOLib"
         families[family].append(outcome)
-    lines, drawn = [], {}
+    lines, drawn = [MARK, ""], {}
     for family, members in families.items():
         for n in sorted({outcome.n_trials for outcome in members}):
             relative = family == "HPOLib"
             found = summaries((o for o in members if o.n_trials == n), relative=relative)
             lines += [f"### {family}, {n} trials", "", *_table(found, relative=relative), ""]
-            lines += [*_by_data_set(found), ""]
+            lines += [*_by_data_set(found), "", *_chosen(found, n), ""]
             drawn[f"{family}, {n} trials"] = found
-    (folder / "tabular-figures.md").write_text("\n".join(lines))
+    page = folder / "tabular.md"
+    by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
+    page.write_text(by_hand + "\n".join(lines))
     _figure(drawn, folder / "tabular.png")
 
 
@@ -171,6 +174,18 @@ def _by_data_set(found: Mapping[str, Summary]) -> Iterable[str]:
     yield "|---" * (len(data_sets) + 1) + "|"
     for name, each in found.items():
         yield f"| {name} | {' | '.join(f'{each.by_data_set[d]:+.2f}' for d in data_sets)} |"
+
+
+def _chosen(found: Mapping[str, Summary], n: int) -> Iterable[str]:
+    """What choosing a ladder on the other data sets comes to."""
+    ladders = {name: each for name, each in found.items() if name[0] == "1" and ":" not in name}
+    limit = 0.25 if n <= 30 else 0.17
+    if not (chosen := chosen_elsewhere(ladders, limit)):
+        return
+    mean = np.mean([difference for _, difference in chosen.values()])
+    yield f"The ladder of at most {limit} that is best on all other data sets: {mean:+.2f} on the"
+    yield "mean, worst " + f"{max(difference for _, difference in chosen.values()):+.2f}: "
+    yield "; ".join(f"{d}: {name} ({value:+.2f})" for d, (name, value) in chosen.items()) + "."
 
 
 def _figure(drawn: Mapping[str, Mapping[str, Summary]], path: Path) -> None:
