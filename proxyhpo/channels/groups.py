@@ -79,7 +79,8 @@ def groups_of(found: Trace) -> list[Group]:
         end = borders[np.searchsorted(borders, starts[0]) + 1]
         held_keys = [keys[origin] for origin in members[1, starts[0] : end] if origin in keys]
         classes = members[0, starts]
-        groups.append(_group({key: _positions(roots[dims[key]], classes) for key in held_keys}))
+        positions = {key: _positions(roots[dims[key]], classes) for key in held_keys}
+        groups.append(_group(positions, dims, labels.shares(classes[0])))
     return [group for group in groups if group.n > 1]
 
 
@@ -94,12 +95,16 @@ def protected_of(found: Trace) -> list[tuple[str, str]]:
     return [(name, reason) for name, reason in said if reason != INSIDE]
 
 
-def _group(positions: dict[Key, npt.NDArray[np.int64]]) -> Group:
-    """These classes, or a single one cut into as many shares as all of its dimensions have."""
-    sizes = [held.shape[1] for held in positions.values()]
-    if len(next(iter(positions.values()))) > 1:
-        return Group(positions)
-    shares = math.gcd(*sizes)
+def _group(
+    positions: dict[Key, npt.NDArray[np.int64]],
+    dims: Mapping[Key, npt.NDArray[np.int64]],
+    cuts: int,
+) -> Group:
+    """These classes, or a single one cut into as many shares as all that holds it allows."""
+    alone = len(next(iter(positions.values()))) == 1
+    if not alone or any(held.size < dims[key].size for key, held in positions.items()):
+        return Group(positions)  # a single class beside others cannot be cut
+    shares = math.gcd(cuts, *(held.size for held in positions.values()))
     return Group({key: held.reshape(-1, shares).T for key, held in positions.items()}, rewired=True)
 
 

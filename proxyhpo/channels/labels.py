@@ -58,6 +58,7 @@ class Labels:
         self._parent = np.zeros(1, np.int64)
         self._why = np.ones(1, np.int64)  # by root: 0 if it may be removed, else a reason
         self._solid = np.zeros(1, np.bool_)  # by root: whether more than Python made its size
+        self._cuts = np.zeros(1, np.int64)  # by root: what numbers of equal shares must divide
         self._count = 1
         self._starts = [0]
         self._reasons = ["", *NATURAL]
@@ -73,6 +74,7 @@ class Labels:
             self._parent = np.concatenate([self._parent, np.zeros(room, np.int64)])
             self._why = np.concatenate([self._why, np.zeros(room, np.int64)])
             self._solid = np.concatenate([self._solid, np.zeros(room, np.bool_)])
+            self._cuts = np.concatenate([self._cuts, np.zeros(room, np.int64)])
         labels = np.arange(start, self._count)
         self._starts.append(start)
         self._parent[start : self._count] = labels
@@ -123,10 +125,21 @@ class Labels:
         after = self.find(before)
         np.maximum.at(self._why, after, self._why[before])
         np.logical_or.at(self._solid, after, self._solid[before])
+        np.gcd.at(self._cuts, after, self._cuts[before])
 
     def tie(self, matrix: npt.NDArray[np.int64]) -> None:
         """Joins the rows of a matrix of labels: equal columns become one class."""
         self.join(matrix[1:], matrix[:1])
+        self.cut_evenly(matrix, matrix.shape[1])
+
+    def cut_evenly(self, labels: npt.NDArray[np.int64], count: int) -> None:
+        """Notes that these can be cut into equal shares only if their number divides this one."""
+        roots = np.unique(self.find(labels.ravel()))
+        self._cuts[roots] = np.gcd(self._cuts[roots], count)
+
+    def shares(self, label: np.int64) -> int:
+        """What the number of equal shares of a class must divide; 0 if nothing was noted."""
+        return int(self._cuts[self.find(np.array([label]))[0]])
 
     def protect(self, labels: npt.NDArray[np.int64], reason: str) -> None:
         """Marks the classes of these labels as not to be removed; the first reason stays."""
@@ -212,6 +225,7 @@ class Labels:
         for axis, part in enumerate(product.parts):
             if axis in free:
                 self.join(product.whole, _along(part, axis, product.whole.shape))
+                self.cut_evenly(part, part.size)
             else:
                 self.protect(part[part != FIXED], DIVIDES)
         if not free:

@@ -49,8 +49,8 @@ def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
         _set(network.get_submodule(name), path, value)
 
 
-Kind = tuple[str, Path, int]
-"""Module type, path of attributes, and which of the possible sizes it takes."""
+Kind = tuple[str, Path, int, str | None]
+"""Module type, path of attributes, which of the possible sizes it takes, and a single module."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def candidates(
 ) -> list[Candidate]:
     """Every integer attribute that equals a size which changed in its module.
 
-    Modules of one type are taken to mean the same by the same attribute.
+    Modules of one type are taken to mean the same by the same attribute. Where a size has become
+    several ones in a module, that module has candidates of its own as well.
 
     Args:
         network: the full one, or a copy with its integers.
@@ -84,14 +85,15 @@ def candidates(
             if value in sizes:
                 alike = places.setdefault((type(module).__qualname__, path), [])
                 alike.append((name, sizes[value]))
-    return [
-        Candidate(
-            (kind, path, choice),
-            tuple((name, path, sizes[min(choice, len(sizes) - 1)]) for name, sizes in alike),
-        )
-        for (kind, path), alike in places.items()
-        for choice in range(max(len(sizes) for _, sizes in alike))
-    ]
+    found = []
+    for (kind, path), alike in places.items():
+        for choice in range(max(len(some) for _, some in alike)):
+            edits = [(name, path, some[min(choice, len(some) - 1)]) for name, some in alike]
+            found.append(Candidate((kind, path, choice, None), tuple(edits)))
+        for name, some in alike if len(alike) > 1 else ():
+            for choice, size in enumerate(some if len(some) > 1 else ()):
+                found.append(Candidate((kind, path, choice, name), ((name, path, size),)))
+    return found
 
 
 def _sizes_in(

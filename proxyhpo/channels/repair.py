@@ -137,7 +137,7 @@ class Repair:
         if best.outcome.failure is None:
             return best
         pool = candidates(self.working, _changes(self.found, attempt.forecast))
-        helped = [candidate for candidate in pool if candidate.kind in self._helped]
+        helped = [c for kind in self._helped for c in pool if c.kind == kind]
         best = self._better(best, attempt, [helped]) or best
         while search and best.outcome.failure is not None:
             near = _near(pool, best)
@@ -198,18 +198,18 @@ def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
     step = best.outcome.step
     if step is None:
         return []
-    taken = {candidate.kind[:2] for candidate in best.taken}
     depth = {name: level for level, name in enumerate(step.modules, start=1)}
 
-    def nearness(candidate: Candidate) -> tuple[bool, int, int]:
+    def nearness(candidate: Candidate) -> tuple[bool, int, bool, int]:
         names = [name for name, _, _ in candidate.edits]
         level = max(depth.get(name, 0) for name in names)
         if not level and step.modules:
             level -= not any(_within(name, step.modules[-1]) for name in names)
-        return _fits(candidate, best), level, -candidate.kind[2]
+        _, _, choice, alone = candidate.kind
+        return _fits(candidate, best), level, alone is None, -choice
 
-    near = [(nearness(c), place) for place, c in enumerate(pool) if c.kind[:2] not in taken]
-    return [pool[place] for (_, level, _), place in sorted(near, reverse=True) if level >= 0]
+    near = [(nearness(c), place) for place, c in enumerate(pool) if c not in best.taken]
+    return [pool[place] for (_, level, *_), place in sorted(near, reverse=True) if level >= 0]
 
 
 def _fits(candidate: Candidate, best: Mended) -> bool:

@@ -30,8 +30,17 @@ from proxyhpo.inputs import Inputs, call
 
 __all__ = ["Forecast", "Outcome", "follow", "unreached"]
 
-_WEIGHTY = ("mm", "mv", "conv", "norm", "softmax", "pool", "embedding", "sum", "mean")
-"""What operators have in their names whose order is the same however tensors are viewed."""
+_VARIED = {
+    f"aten::{name}"
+    for names in (
+        ("view", "_unsafe_view", "_reshape_alias", "reshape", "clone", "contiguous", "expand"),
+        ("t", "transpose", "permute", "squeeze", "unsqueeze", "alias", "detach", "as_strided"),
+        ("mm", "bmm", "mv", "dot", "addmm", "addmv", "baddbmm", "add"),
+    )
+    for name in names
+}
+"""Operators of which others may run on other sizes: with a size of 1 nothing has to be copied, and
+a layer may then be one product with a bias instead of a product and a sum."""
 
 
 class Forecast:
@@ -104,7 +113,7 @@ class _Follower:
     def __init__(self, steps: Sequence[Step], forecast: Forecast) -> None:
         self._forecast = forecast
         self._expected = steps
-        self._exact = True
+        self._astray = self._lost = False
         self.progress = 0
         self.flops = 0
 
@@ -119,15 +128,7 @@ class _Follower:
         del modules
         self.flops += flops_of(function, args, kwargs, result)
         name = operator_name(function)
-        if self._exact and (self.step is None or self.step.operator != name):
-            self._exact = False  # views and copies may differ where sizes do: go on without them
-            done = sum(_is_weighty(step.operator) for step in self._expected[: self.progress])
-            self._expected = [step for step in self._expected if _is_weighty(step.operator)]
-            self.progress = done
-        if not self._exact and not _is_weighty(name):
-            return
-        if self.step is None or self.step.operator != name:
-            self._expected = ()  # another way through the code: the outputs have to do
+        if self._lost or not self._finds(name) or self.step is None:
             return
         outs = [result] if isinstance(result, Tensor) else result
         shapes = [out.shape for out in outs if isinstance(out, Tensor)]
@@ -137,10 +138,30 @@ class _Follower:
                 raise _DeviationError(f"{name} gives shape {tuple(shape)} instead of {expected}")
         self.progress += 1
 
+    def _finds(self, name: str) -> bool:
+        """Whether this operator is the next of the trace.
+
+        From a difference on, what may vary is passed over on both sides, up to the next operator
+        that may not. If that one differs too, the code took another way.
+        """
+        self._astray |= not self._is_next(name)
+        if self._astray:
+            if name in _VARIED:
+                return False
+            while self.step is not None and self.step.operator in _VARIED:
+                self.progress += 1
+            self._lost = not self._is_next(name)
+            self._astray = self._lost
+        return not self._lost
+
+    def _is_next(self, name: str) -> bool:
+        return self.step is not None and self.step.operator == name
+
     @property
     def step(self) -> Step | None:
-        """The operator that comes next in the trace."""
-        return self._expected[self.progress] if self.progress < len(self._expected) else None
+        """The operator that comes next in the trace, as long as the two can be compared."""
+        at_end = self._lost or self.progress == len(self._expected)
+        return None if at_end else self._expected[self.progress]
 
 
 def follow(
@@ -200,7 +221,3 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
         with torch.no_grad():
             call(copied.eval(), real.inputs(inputs, device))
     return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
-
-
-def _is_weighty(operator: str) -> bool:
-    return any(part in operator for part in _WEIGHTY)

@@ -164,10 +164,12 @@ def test_one_candidate_an_attribute_of_a_type_for_all_modules_and_sizes():
     network = nn.ModuleList([Holder(32), Holder(64), Holder(8)])
     changed = {"": {8: [4]}, "0": {32: [16, 24]}, "1": {64: [32]}, "2": {}}
     found = {c.kind: c.edits for c in candidates(network, changed)}
-    kind = ("Holder", ("width",), 0)
+    kind = ("Holder", ("width",), 0, None)
     assert found[kind] == (("0", ("width",), 16), ("1", ("width",), 32))
-    assert found["Holder", ("width",), 1] == (("0", ("width",), 24), ("1", ("width",), 32))
-    assert not any(path == ("heads",) for _, path, _ in found)
+    assert found["Holder", ("width",), 1, None] == (("0", ("width",), 24), ("1", ("width",), 32))
+    assert found["Holder", ("width",), 1, "0"] == (("0", ("width",), 24),)
+    assert ("Holder", ("width",), 0, "1") not in found  # nothing to choose there
+    assert not any(path == ("heads",) for _, path, *_ in found)
 
 
 def test_modules_that_only_hold_things_mean_the_sizes_around_them():

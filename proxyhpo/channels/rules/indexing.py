@@ -162,6 +162,7 @@ def _count_apart(labels: Labels, piece: Dim) -> None:
     """Makes these a group of their own, so that a fixed share of them stays."""
     if piece.size and not labels.protected(piece).all():
         labels.join(piece, labels.new(piece.size, solid=False))
+        labels.cut_evenly(piece, piece.size)
 
 
 def _pick(labels: Labels, call: Call, dim: Dim) -> None:
