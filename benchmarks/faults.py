@@ -71,7 +71,9 @@ def run_out_of_cuda_memory() -> None:
 
 def fork_and_leave() -> None:
     if os.fork() == 0:
-        time.sleep(10_000)
+        # Outlives its worker only where the study is killed in the same moment as the worker.
+        time.sleep(60)
+        os._exit(0)
 
 
 def fork_and_come_out() -> None:
