@@ -124,7 +124,6 @@ def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, flo
     elif len(strategy.ladder) == 2 and strategy.ladder[0].keep == 3:
         top = next(r for r in result.records if r.rung == 1 and r.trial == winner.trial)
         found["single best"] = winner.config, charged([*below, top], strategy)
-        found["all ranks"] = by_all_ranks(result).config, charged(result.records, strategy)
     return found
 
 
@@ -153,14 +152,6 @@ def mean_of_both(result: Result) -> Record:
     """The finalist that is best by the mean of its two trainings on the full network."""
     first = {record.trial: loss(record) for record in result.records if record.rung == 0}
     return min(result.leaderboard(1), key=lambda record: loss(record) + first[record.trial])
-
-
-def by_all_ranks(result: Result) -> Record:
-    """The finalist that is best by the mean of its ranks on all rungs, each divided by how many."""
-    below, above = result.leaderboard(0), result.leaderboard(1)
-    ranks = {record.trial: rank / len(below) for rank, record in enumerate(below)}
-    scored = [(rank / len(above) + ranks[r.trial], rank, r) for rank, r in enumerate(above)]
-    return min(scored)[2]
 
 
 def loss(record: Record) -> float:
@@ -216,6 +207,8 @@ def read(path: Path) -> list[Outcome]:
         try:
             search = json.loads(line)
         except json.JSONDecodeError:  # cut when the command was killed
+            continue
+        if search["strategy"] not in STRATEGIES:  # of another version of this command
             continue
         for decision, (loss, seconds) in search.pop("decisions").items():
             title = search["strategy"] + (f": {decision}" if decision else "")

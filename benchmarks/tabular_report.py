@@ -173,7 +173,8 @@ def _by_data_set(found: Mapping[str, Summary]) -> Iterable[str]:
     yield f"| strategy | {' | '.join(data_sets)} |"
     yield "|---" * (len(data_sets) + 1) + "|"
     for name, each in found.items():
-        yield f"| {name} | {' | '.join(f'{each.by_data_set[d]:+.2f}' for d in data_sets)} |"
+        if name == UNIT or ":" not in name:
+            yield f"| {name} | {' | '.join(f'{each.by_data_set[d]:+.2f}' for d in data_sets)} |"
 
 
 def _chosen(found: Mapping[str, Summary], n: int) -> Iterable[str]:
@@ -183,9 +184,11 @@ def _chosen(found: Mapping[str, Summary], n: int) -> Iterable[str]:
     if not (chosen := chosen_elsewhere(ladders, limit)):
         return
     mean = np.mean([difference for _, difference in chosen.values()])
-    yield f"The ladder of at most {limit} that is best on all other data sets: {mean:+.2f} on the"
-    yield "mean, worst " + f"{max(difference for _, difference in chosen.values()):+.2f}: "
-    yield "; ".join(f"{d}: {name} ({value:+.2f})" for d, (name, value) in chosen.items()) + "."
+    worst = max(difference for _, difference in chosen.values())
+    yield f"For each data set, the ladder that is best on all others at a cost of {limit} or less:"
+    yield f"mean {mean:+.2f}, worst {worst:+.2f}."
+    yield ""
+    yield from (f"- {d}: {name} ({value:+.2f})" for d, (name, value) in chosen.items())
 
 
 def _figure(drawn: Mapping[str, Mapping[str, Summary]], path: Path) -> None:

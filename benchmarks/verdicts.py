@@ -94,7 +94,9 @@ def main() -> None:
     tables = [table for name in HPOBENCH for table in hpobench(name)]
     path = Path("docs/benchmarks/verdicts.md")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(page(tables, arguments.repetitions)))
+    with path.open("w") as file:
+        for line in page(tables, arguments.repetitions):
+            print(line, file=file, flush=True)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,9 @@ def test_trees_repeat_themselves_whatever_the_global_random_state(surrogate):
     history = drawn_history(space, 14)
     with preserved_random_state():
         seed_everything(1)
-        first = proposals(searcher, space, history, n=2, seeds=1)
+        first = proposals(searcher, space, history, n=1, seeds=1)
         seed_everything(2)
-        assert proposals(searcher, space, history, n=2, seeds=1) == first
+        assert proposals(searcher, space, history, n=1, seeds=1) == first
 
 
 @pytest.mark.parametrize("acquisition", ["EI", "PI"])

@@ -92,4 +92,4 @@ class TestTPE(Cases):
 class TestBayesian(Cases):
     @pytest.fixture
     def sampler(self):
-        return lambda: SearcherSampler(BayesianSearcher(n_initial=5))
+        return lambda: SearcherSampler(BayesianSearcher(n_initial=8))

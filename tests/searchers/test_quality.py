@@ -17,11 +17,11 @@ from tests.searchers.functions import FUNCTIONS, least_loss
 EVALUATIONS = {
     TPESearcher: {
         "quadratic1": (400, 1),
-        "q1_lognormal": (250, 1),
+        "q1_lognormal": (120, 1),
         "distractor": (100, 1),
         "gauss_wave2": (75, 1),
         "n_arms": (50, 1),
-        "branin": (200, 1),
+        "branin": (150, 1),
         "hart6": (120, 1),
     },
     BayesianSearcher: {
