@@ -40,7 +40,7 @@ def check_fields(
     Raises:
         ArgumentError: naming the field.
     """
-    if unknown := sorted(set(data) - set(kinds), key=str):
+    if unknown := sorted(data.keys() - kinds.keys(), key=str):
         raise ArgumentError(f"{what} has unknown fields {unknown}")
     if missing := [name for name in required if name not in data]:
         raise ArgumentError(f"{what} lacks the fields {missing}")
@@ -68,19 +68,22 @@ def one_of(*values: str) -> Kind:
     return Kind(lambda value: value in values, f"one of {list(values)}")
 
 
+# The abstract types alone would do; the plain ones before them are found much faster.
 def _is_number(value: object) -> bool:
-    if isinstance(value, int) and abs(value) > _LARGEST:  # more than a float can hold
-        return False
-    return isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(value, int):
+        return abs(value) <= _LARGEST and value is not True and value is not False
+    return isinstance(value, (float, Real))
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
+    return isinstance(value, (int, Integral)) and not isinstance(value, bool) and int(value) >= 0
 
 
-def _is_named(value: object, allows: Callable[[Any], bool] = lambda _: True) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str) and allows(item) for name, item in value.items()
+def _is_named(value: object, allows: Callable[[Any], bool] | None = None) -> bool:
+    return (
+        isinstance(value, (dict, Mapping))
+        and all(isinstance(name, str) for name in value)
+        and (allows is None or all(map(allows, value.values())))
     )
 
 

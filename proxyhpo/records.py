@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 from typing_extensions import Self
@@ -152,7 +153,7 @@ class Opening:
         Raises:
             ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
         """
-        check_fields("an opening", data, _OPENING, required=_required(cls))
+        check_fields("an opening", data, _OPENING, required=_required(Opening))
         values = dict(data)
         values["skipped"] = tuple((name, reason) for name, reason in data.get("skipped", ()))
         return cls(**values)
@@ -210,7 +211,7 @@ class Record:
         Raises:
             ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
         """
-        check_fields("a record", data, _RECORD, required=_required(cls))
+        check_fields("a record", data, _RECORD, required=_required(Record))
         failed = data["state"] == "failed"
         for name in ("value", "loss"):
             if (data.get(name) is None) != failed:
@@ -324,6 +325,7 @@ class History:
         self._openings[opening.rung] = opening
 
 
+@cache
 def _required(kind: type[Opening | Record]) -> list[str]:
     return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
 
