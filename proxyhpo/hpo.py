@@ -179,6 +179,11 @@ class ProxyHPO:
         if transfer is None:
             transfer = "identity" if is_pretrained else "power-law"
         if ladder is None:
+            if density == 1:
+                raise ArgumentError(
+                    "density must be below 1, a proxy's; a search on the full network alone is "
+                    "ladder=[Rung(1)]"
+                )
             if density is None and is_pretrained:
                 density = 0.5
             ladder = default_ladder(density, finalists)

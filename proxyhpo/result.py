@@ -165,10 +165,12 @@ class Result:
             if opening.warning:
                 lines.append(f"  {opening.warning}")
             if opening.exponents:
-                powers = ", ".join(f"{k} x {v:+.3g}" for k, v in opening.exponents.items())
+                powers = ", ".join(
+                    f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items()
+                )
                 lines.append(
-                    f"  at density {opening.density:g} (width ratio {opening.width_ratio:.3g}) "
-                    f"trained with powers of the width ratio: {powers}"
+                    f"  at density {opening.density:g} (width_ratio {opening.width_ratio:.3g}) "
+                    f"trained with {powers}"
                 )
         if self.pretrained and len(self.ladder) > 1:
             lines.append(

@@ -93,7 +93,7 @@ def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
         assert record.trained_with["momentum"] == record.config["momentum"]
     assert result.openings[0].width_ratio < 0.5
     assert result.openings[1].width_ratio == 1
-    assert "lr x -0.5" in repr(result)
+    assert "lr x width_ratio^-0.5" in repr(result)
 
 
 def test_build_gets_base_terms_and_train_the_transferred_ones():
@@ -196,6 +196,7 @@ def never(network, config):
         ({"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5}, ArgumentError, "short for"),
         ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, ArgumentError, "budget"),
         ({"density": 1.5}, ArgumentError, "density"),
+        ({"density": 1}, ArgumentError, "below 1"),
         ({"finalists": 0}, ArgumentError, "keep"),
         ({"seed": "x"}, ArgumentError, "seed"),
         ({"steps": 0}, ArgumentError, "steps"),

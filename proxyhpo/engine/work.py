@@ -115,8 +115,10 @@ class Work:
             yield from run.train()
             return run.outcome()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
-            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             text = "".join(tracebacks.format_exception(error))
+            # Not str(error), which is the user's code too; traceback knows what to do if it raises.
+            said = "".join(tracebacks.format_exception_only(error)).strip().splitlines()
+            reason = said[0] if said else type(error).__name__
             # The frames hold the network and its activations; free them before the next run.
             tracebacks.clear_frames(error.__traceback__)
             return run.outcome(reason=reason, traceback=text)

@@ -154,6 +154,18 @@ def test_an_exception_is_an_outcome_with_what_was_reported_before():
     assert "second line" in outcome.traceback
 
 
+def test_an_exception_that_cannot_be_printed_is_an_outcome_too():
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def train(network, config, budget, seed):
+        raise MuteError
+        yield
+
+    assert "MuteError" in run(train)[1].reason
+
+
 def test_not_a_number_ends_the_training():
     def train(network, config, budget, seed):
         yield Report(1.0)
