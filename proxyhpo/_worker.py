@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from proxyhpo.engine.work import Job, Outcome, Work
-from proxyhpo.errors import ExecutorError
+from proxyhpo.errors import ExecutorError, one_line
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
-from proxyhpo.executors.shipping import one_line, tune_torch, unpack
+from proxyhpo.executors.shipping import tune_torch, unpack
 
 
 class _OverError(BaseException):

@@ -107,3 +107,19 @@ def unknown_name(what: str, given: object, allowed: Iterable[str]) -> UnknownNam
     return UnknownNameError(
         f"unknown {what} {given!r}{hint} There are: {', '.join(map(repr, names)) or 'none'}"
     )
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line, also where it quotes another one's traceback.
+
+    >>> quote = ["The task failed with", "  Traceback: ...", "  KeyError: 'lr'", "See the log."]
+    >>> one_line(RuntimeError(chr(10).join(quote)))
+    "RuntimeError: KeyError: 'lr'"
+    """
+    try:
+        said = str(error)
+    except Exception as unprintable:  # noqa: BLE001 - str() of a user's exception is user's code
+        said = f"(cannot be printed: {type(unprintable).__name__})"
+    lines = said.strip().splitlines() or [""]
+    quoted = [line.strip() for line in lines if "Error: " in line]
+    return f"{type(error).__name__}: {quoted[-1] if quoted else lines[0]}"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from proxyhpo.errors import one_line
 from proxyhpo.records import Config, Report
 from proxyhpo.seeding import cuda_in_use, seed_everything, seed_sequence
 
@@ -116,12 +117,9 @@ class Work:
             return run.outcome()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
             text = "".join(tracebacks.format_exception(error))
-            # Not str(error), which is the user's code too; traceback knows what to do if it raises.
-            said = "".join(tracebacks.format_exception_only(error)).strip().splitlines()
-            reason = said[0] if said else type(error).__name__
             # The frames hold the network and its activations; free them before the next run.
             tracebacks.clear_frames(error.__traceback__)
-            return run.outcome(reason=reason, traceback=text)
+            return run.outcome(reason=one_line(error), traceback=text)
         finally:
             run.release()
 

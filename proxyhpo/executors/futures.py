@@ -17,10 +17,10 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.errors import ArgumentError, ExecutorError, one_line
 from proxyhpo.executors import Died, Event, Finished
 from proxyhpo.executors.checks import check_whole
-from proxyhpo.executors.shipping import finish, one_line, pack, tune_torch, unpack
+from proxyhpo.executors.shipping import finish, pack, tune_torch, unpack
 
 if TYPE_CHECKING:
     from proxyhpo.engine.work import Job, Outcome, Work

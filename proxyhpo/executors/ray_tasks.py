@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo.errors import one_line
 from proxyhpo.executors import Died, Event
-from proxyhpo.executors.shipping import one_line, tune_torch, unpack
+from proxyhpo.executors.shipping import tune_torch, unpack
 
 if TYPE_CHECKING:
     from proxyhpo.engine.work import Job, Work

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from proxyhpo.engine.work import Job, Outcome, Work
 
-__all__ = ["finish", "one_line", "pack", "tune_torch", "unpack"]
+__all__ = ["finish", "pack", "tune_torch", "unpack"]
 
 
 def pack(work: Work) -> bytes:
@@ -86,15 +86,3 @@ def _culprit(work: Work) -> str:
 def _dumps(value: Any) -> bytes:
     data: bytes = cloudpickle.dumps(value)
     return data
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line, also where it quotes another one's traceback.
-
-    >>> quote = ["The task failed with", "  Traceback: ...", "  KeyError: 'lr'", "See the log."]
-    >>> one_line(RuntimeError(chr(10).join(quote)))
-    "RuntimeError: KeyError: 'lr'"
-    """
-    lines = str(error).strip().splitlines() or [""]
-    quoted = [line.strip() for line in lines if "Error: " in line]
-    return f"{type(error).__name__}: {quoted[-1] if quoted else lines[0]}"

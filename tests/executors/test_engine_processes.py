@@ -188,7 +188,7 @@ def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninter
 
 
 def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
-    with start(tmp_path, pace=0.2) as script:
+    with start(tmp_path, pace=1.0) as script:
         wait_for(lambda: len(begun(tmp_path)) >= 5)
         script.send_signal(signal.SIGINT)
         some = records(script)
