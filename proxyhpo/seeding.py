@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,7 +27,17 @@ def seed_everything(seed: int) -> None:
     """Seeds ``random``, numpy and torch (every device) with one number in [0, 2**64)."""
     random.seed(seed)
     np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002 - users' code reads the global state
-    torch.manual_seed(seed)
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        # torch.manual_seed() keeps a stack trace for every kind of device there might be one day,
+        # which takes most of the time of a trial that itself takes little.
+        torch.default_generator.manual_seed(seed)
+
+
+@cache
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available()
 
 
 def cuda_in_use() -> bool:
