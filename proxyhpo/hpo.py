@@ -89,7 +89,9 @@ class ProxyHPO:
         build: makes the full network: a function of nothing, or of the config, a new network at
             every call; or an ``nn.Module``, which is copied (then say ``pretrained=``).
         train: ``train(network, config)`` trains and yields a value after each step (or returns
-            one at the end); or a :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+            one at the end), and may take ``budget``, ``seed`` and ``checkpoint_dir``, as
+            :class:`~proxyhpo.evaluators.training.TrainingEvaluator` says; or a
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         space: name → ``Float``, ``Int``, ``Choice``, or a constant.
         example_inputs: a typical batch: a tensor, a tuple, or a mapping for keyword inputs.
         direction: ``"minimize"`` or ``"maximize"`` the value; it has no default unless the
@@ -202,6 +204,7 @@ class ProxyHPO:
             direction=_direction(direction, self._evaluator),
             seed=_whole("seed", seed),
             controls=_whole("controls", controls),
+            checkpoints=self._evaluator.takes_checkpoint_dir,
         )
         self._work = Work(
             networks,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxyhpo.engine.checkpoints import Checkpoints
 from proxyhpo.engine.ladder import places, promotable
 from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
@@ -39,7 +40,8 @@ Direction = Literal["minimize", "maximize"]
 class Parts:
     """What a study is made of; none of it changes while it runs.
 
-    ``controls`` is how many trials climb to the full network that were not picked for it.
+    ``controls`` is how many trials climb to the full network that were not picked for it,
+    ``checkpoints`` whether trainings are given a folder to keep checkpoints in.
     """
 
     space: Space
@@ -50,6 +52,7 @@ class Parts:
     direction: Direction
     seed: int
     controls: int = 0
+    checkpoints: bool = False
 
 
 class Study:
@@ -70,6 +73,9 @@ class Study:
         self._enqueued = deque(enqueued)
         self._unfinished = deque(self.state.unfinished)
         self._exhausted = False
+        self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
+        if self._checkpoints is not None:
+            self._checkpoints.keep((trial, rung, 0) for trial, rung in self.state.unfinished)
 
     @property
     def top(self) -> int:
@@ -134,6 +140,8 @@ class Study:
         self._write("record", record.to_json())
         if previous is not None and self.state.best is not previous:
             self._store.drop_weights(weights_name(previous))
+        if self._checkpoints is not None:  # after the record: until then it may have to go on
+            self._checkpoints.drop(job.key)
         return record
 
     def open(self, rung: int) -> Opening:
@@ -270,16 +278,18 @@ class Study:
     def _job(self, trial: int, rung: int) -> Job:
         opening, wanted = self.open(rung), self.parts.ladder[rung]
         config = self.history.trials[trial].config
+        key = (trial, rung, 0)
         return Job(
             trial=trial,
             rung=rung,
-            replicate=0,
+            replicate=key[2],
             config=config,
             trained_with=transferred(config, opening.exponents, opening.width_ratio),
             density=opening.density,
             budget=wanted.budget,
             seed=self.parts.seed,
             keep_weights=rung == self.top,
+            checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(key),
         )
 
     def _promotable(self, rung: int, n_trials: float) -> list[int]:

@@ -8,7 +8,8 @@ import time
 import traceback as tracebacks
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ class Job:
         budget: fraction of a full training.
         seed: of the study; the run's own follows from it and the numbers above.
         keep_weights: whether the outcome brings the trained weights.
+        checkpoint_dir: where the training may keep checkpoints until it has ended.
     """
 
     trial: int
@@ -51,6 +53,7 @@ class Job:
     budget: float
     seed: int
     keep_weights: bool = False
+    checkpoint_dir: Path | None = None
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -153,7 +156,11 @@ class _Run:
         seed = int(training_seeds.generate_state(1, np.uint64)[0] >> 1)
         seed_everything(seed)
         reports = self.work.evaluator.evaluate(
-            self.network, space.resolve(job.trained_with), budget=job.budget, seed=seed
+            self.network,
+            space.resolve(job.trained_with),
+            budget=job.budget,
+            seed=seed,
+            **_checkpointing(job),
         )
         last = math.inf if self.work.steps is None else max(1, round(self.work.steps * job.budget))
         try:
@@ -202,6 +209,18 @@ class _Run:
         if cuda_in_use():
             gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
             torch.cuda.empty_cache()
+
+
+def _checkpointing(job: Job) -> dict[str, Any]:
+    """The further argument of evaluators that take one."""
+    if job.checkpoint_dir is None:
+        return {}
+    if not job.checkpoint_dir.is_dir():
+        raise FileNotFoundError(
+            f"checkpoint_dir {str(job.checkpoint_dir)!r} is not on this machine: give a store= on "
+            "a file system that the study shares with its workers"
+        )
+    return {"checkpoint_dir": job.checkpoint_dir}
 
 
 def _metrics(report: Report) -> dict[str, float]:

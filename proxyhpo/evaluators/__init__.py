@@ -48,6 +48,16 @@ class ProxyEvaluator(ABC):
         return True
 
     @property
+    def takes_checkpoint_dir(self) -> bool:
+        """Whether ``evaluate`` has a further keyword argument ``checkpoint_dir``.
+
+        It then gets an existing folder (a ``pathlib.Path``), which is the same one whenever the
+        same training is begun anew because its process was killed, and is removed once the
+        training has ended.
+        """
+        return False
+
+    @property
     def direction(self) -> Direction | None:
         """The direction of its values, where the evaluator knows it; None leaves it to the user."""
         return None

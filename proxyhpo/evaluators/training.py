@@ -18,19 +18,21 @@ from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.records import Report
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from proxyhpo.records import Config
 
 __all__ = ["TrainingEvaluator"]
 
-_OPTIONAL = ("budget", "seed")
+_OPTIONAL = ("budget", "seed", "checkpoint_dir")
 _ALLOWED = "a number, or a mapping of names to numbers with a 'value'"
 
 
 @final
 class TrainingEvaluator(ProxyEvaluator):
-    """Calls ``train(network, config)``, with ``budget=`` and ``seed=`` if it has such parameters.
+    """Calls ``train(network, config)``, with what else it has parameters for.
 
     ``train`` is a generator that yields after each step, such as an epoch, the last yield being
     the trial's value; or a plain function that returns the value. What it yields or returns is a
@@ -41,8 +43,11 @@ class TrainingEvaluator(ProxyEvaluator):
     Args:
         train: told by its signature (that of the innermost function, through ``functools.wraps``
             and ``functools.partial``): a parameter ``budget`` gets the fraction of a full training
-            that is wanted, so that schedules can anneal, a parameter ``seed`` a number in
-            [0, 2**63). ``**kwargs`` alone does not ask for them.
+            that is wanted, so that schedules can anneal; a parameter ``seed`` a number in
+            [0, 2**63); a parameter ``checkpoint_dir`` an existing folder, a ``pathlib.Path``,
+            that is the same one when this training is begun anew because its process or its
+            study was killed, and is removed once it has ended: from the checkpoints in there it
+            may go on. ``**kwargs`` alone does not ask for any of them.
 
     Raises:
         TypeError: if ``train`` cannot be called, or is asynchronous.
@@ -72,17 +77,32 @@ class TrainingEvaluator(ProxyEvaluator):
         """Whether ``train`` has a parameter ``budget``."""
         return "budget" in self._optional
 
+    @property
+    @override
+    def takes_checkpoint_dir(self) -> bool:
+        """Whether ``train`` has a parameter ``checkpoint_dir``."""
+        return "checkpoint_dir" in self._optional
+
     @override
     def evaluate(
-        self, network: nn.Module, config: Config, *, budget: float, seed: int
+        self,
+        network: nn.Module,
+        config: Config,
+        *,
+        budget: float,
+        seed: int,
+        checkpoint_dir: Path | None = None,
     ) -> Iterator[Report]:
         """Calls ``train`` and yields a report for each thing that it yields, or the one returned.
 
         Raises:
-            TypeError: if it yields or returns anything else than the class describes.
+            TypeError: if it yields or returns anything else than the class describes, or takes a
+                ``checkpoint_dir`` and none is given.
             ValueError: if a mapping has no ``"value"``.
         """
-        offered = {"budget": budget, "seed": seed}
+        if checkpoint_dir is None and self.takes_checkpoint_dir:
+            raise TypeError("train takes a checkpoint_dir: give evaluate() an existing folder")
+        offered = {"budget": budget, "seed": seed, "checkpoint_dir": checkpoint_dir}
         outcome = self.train(network, config, **{name: offered[name] for name in self._optional})
         if isinstance(outcome, Iterator):
             yield from _reports(outcome)
@@ -121,7 +141,7 @@ def _optional_parameters(train: Callable[..., Any]) -> tuple[str, ...]:
         outer.bind("network", "config", **dict.fromkeys(accepted))
     except TypeError as error:
         raise ArgumentError(
-            "train must take (network, config), and may take budget and seed by name; "
+            f"train must take (network, config), and may take {', '.join(_OPTIONAL)} by name; "
             f"its signature is {outer}: {error}"
         ) from None
     return accepted

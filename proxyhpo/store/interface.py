@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -65,6 +66,11 @@ class Store(ABC):
     @abstractmethod
     def drop_weights(self, name: str) -> None:
         """Forgets the tensors kept by that name, if there are any."""
+
+    @property
+    @abstractmethod
+    def checkpoints(self) -> Path:
+        """Where trainings may keep files until they have ended; made by whoever needs it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from typing_extensions import override
@@ -32,6 +37,7 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._events: list[tuple[str, str]] = []
         self._weights: dict[str, dict[str, Tensor]] = {}
+        self._folder: Path | None = None
 
     @override
     def append(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -55,6 +61,20 @@ class MemoryStore(Store):
     def drop_weights(self, name: str) -> None:
         self._weights.pop(check_name(name), None)
 
+    @property
+    @override
+    def checkpoints(self) -> Path:
+        """A temporary folder that is there as long as this store is."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="proxyhpo-"))
+            weakref.finalize(self, _remove, self._folder, os.getpid())
+        return self._folder / "checkpoints"
+
     @override
     def close(self) -> None:
         pass  # nothing is held; reading afterwards does no harm
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and not in a child that was forked, whose store is a copy
+        shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,8 @@ __all__ = ["SQLiteStore", "read_study"]
 class SQLiteStore(Store):
     """``study.db``, with ``study.db-weights/`` and ``study.db-lock`` beside it.
 
+    And ``study.db-checkpoints/`` while trainings keep any.
+
     An event survives the process as soon as it is appended. A loss of power may take the last
     events with it, but nothing before them. Closed, the study is one plain file; while a process
     writes, and after it was killed, ``study.db-wal`` belongs to it.
@@ -81,6 +83,11 @@ class SQLiteStore(Store):
         file = self._weights(name)
         with self._explained(f"drop the weights {name!r} of"):
             file.unlink(missing_ok=True)
+
+    @property
+    @override
+    def checkpoints(self) -> Path:
+        return _beside(self._path, "-checkpoints")
 
     @override
     def close(self) -> None:

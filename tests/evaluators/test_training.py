@@ -219,6 +219,23 @@ def test_seed_is_handed_in_with_and_without_a_budget():
     assert reports(both, seed=7, budget=0.5) == [Report(7.0, {"budget": 0.5})]
 
 
+def test_a_folder_for_checkpoints_is_handed_in(tmp_path):
+    evaluator = TrainingEvaluator(lambda network, config, checkpoint_dir: checkpoint_dir == 1 or 2)
+    assert evaluator.takes_checkpoint_dir
+    given = {"budget": 1, "seed": 0}
+    assert list(evaluator.evaluate(NETWORK, CONFIG, **given, checkpoint_dir=tmp_path)) == [
+        Report(2.0)
+    ]
+    with pytest.raises(TypeError, match="takes a checkpoint_dir"):
+        next(evaluator.evaluate(NETWORK, CONFIG, **given))
+    assert not TrainingEvaluator(lambda network, config: 1).takes_checkpoint_dir
+
+
+def test_a_parameter_that_is_not_known_is_refused():
+    with pytest.raises(ArgumentError, match="budget, seed, checkpoint_dir by name"):
+        TrainingEvaluator(lambda network, config, checkpoints: 1)
+
+
 def test_a_function_without_a_signature_is_called_with_two_arguments():
     # `min` has no readable signature.
     assert list(TrainingEvaluator(min).evaluate(3, 2, budget=1, seed=0)) == [Report(2.0)]
