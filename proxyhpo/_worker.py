@@ -72,10 +72,10 @@ class _Worker:
             with contextlib.closing(work.run(job)) as run:
                 while not self._is_told_to_stop():
                     try:
-                        report, seconds = next(run)
+                        reported = next(run)
                     except StopIteration as end:
                         return pickle.dumps((ENDED, end.value))
-                    self._send(REPORTED, report, seconds)
+                    self._send(REPORTED, *reported)
             return pickle.dumps((STOPPED,))
         except _OverError:
             raise

@@ -19,6 +19,7 @@ class RungCost:
         density: of the networks trained there.
         runs: trainings, failed ones included.
         failed: how many of them failed.
+        stopped: how many of them a stopper ended early.
         seconds: in all.
         base_trainings: the same in full trainings of the full network; None while unknown.
         flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
@@ -27,6 +28,7 @@ class RungCost:
     density: float
     runs: int
     failed: int
+    stopped: int
     seconds: float
     base_trainings: float | None
     flops_base_trainings: float | None
@@ -43,9 +45,10 @@ class Cost:
         base_training_seconds: one full training of the full network; None while unknown.
         base_training_source: where that figure is from: ``measured`` on the finalists, or
             ``predicted`` from the step times.
-        full_search_seconds: what training every trial on the full network would have cost: the
-            proxies' seconds times the ratio that the finalists showed, or while there are none,
-            the ratio of step times; None while unknown.
+        full_search_seconds: what training every trial to its end on the full network would have
+            cost: the proxies' seconds (of a stopped one, what it would have taken by as many
+            reports as the others made) times the ratio that the finalists showed, or while there
+            are none, the ratio of step times; None while unknown.
         predicted_full_search_seconds: the same by the ratio of step times, as a check.
         n_trials: trials that ended at rung 0.
     """
@@ -105,9 +108,10 @@ class Cost:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
             flops = rung.flops_base_trainings
             base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
-            failed = f", {rung.failed} failed" if rung.failed else ""
+            ended = f", {rung.failed} failed" if rung.failed else ""
+            ended += f", {rung.stopped} stopped" if rung.stopped else ""
             lines.append(
-                f"  density {rung.density:g}: {rung.runs} runs{failed}, {rung.seconds:.1f} s{base}"
+                f"  density {rung.density:g}: {rung.runs} runs{ended}, {rung.seconds:.1f} s{base}"
             )
         lines.append(
             f"  outside the trainings: {self.search_seconds:.1f} s searching, "
@@ -121,10 +125,11 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
         by_rung[record.rung].append(record)
+    n_reports = _n_reports(by_rung[0])
     by_steps = _step_ratio(history, ladder)
-    by_finalists = _finalists_ratio(by_rung[0], by_rung[-1])
+    by_finalists = _finalists_ratio(by_rung[0], by_rung[-1], n_reports)
     ratio = by_steps if by_finalists is None else by_finalists
-    full_search = _scaled(by_rung[0], ratio)
+    full_search = _scaled(by_rung[0], ratio, n_reports)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
     predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
     unit = fmean(measured) if measured else predicted
@@ -139,7 +144,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
         full_search_seconds=full_search,
-        predicted_full_search_seconds=_scaled(by_rung[0], by_steps),
+        predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
         n_trials=len(by_rung[0]),
     )
 
@@ -152,18 +157,37 @@ def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
     return top.step_seconds / below.step_seconds / ladder[0].budget
 
 
-def _finalists_ratio(lower: Sequence[Record], upper: Sequence[Record]) -> float | None:
+def _n_reports(records: Sequence[Record]) -> float | None:
+    """How many reports a whole training at a rung makes, in the mean; None while unknown."""
+    counts = [len(record.reports) for record in records if record.state == "finished"]
+    return fmean(counts) if counts else None
+
+
+def _share(record: Record, n_reports: float | None) -> float:
+    """How much of a whole training was done; by reports, since those stopped are short of some."""
+    if record.state != "stopped" or not record.reports or not n_reports:
+        return 1.0
+    return min(1.0, len(record.reports) / n_reports)
+
+
+def _finalists_ratio(
+    lower: Sequence[Record], upper: Sequence[Record], n_reports: float | None
+) -> float | None:
     """The same, by the trials that were trained on both."""
     above = {r.trial: r.training_seconds for r in upper if r.state == "finished"}
-    below = {r.trial: r.training_seconds for r in lower if r.trial in above}
+    below = {r.trial: r.training_seconds / _share(r, n_reports) for r in lower if r.trial in above}
     return _ratio(sum(above[trial] for trial in below), sum(below.values()))
 
 
-def _scaled(records: Sequence[Record], ratio: float | None) -> float | None:
+def _scaled(
+    records: Sequence[Record], ratio: float | None, n_reports: float | None
+) -> float | None:
     """What the trials of rung 0 would have taken on the full network."""
     if ratio is None or not records:
         return None
-    return sum(r.overhead_seconds + r.training_seconds * ratio for r in records)
+    return sum(
+        r.overhead_seconds + r.training_seconds / _share(r, n_reports) * ratio for r in records
+    )
 
 
 def _rung_cost(
@@ -173,13 +197,16 @@ def _rung_cost(
     top = max(history.openings.values(), key=lambda other: other.density)
     share = _ratio(opening.flops, top.flops)
     seconds = sum(record.seconds for record in records)
+    n_reports = _n_reports(records)
+    trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
     return RungCost(
         density=opening.density,
         runs=len(records),
         failed=sum(record.state == "failed" for record in records),
+        stopped=sum(record.state == "stopped" for record in records),
         seconds=seconds,
         base_trainings=_ratio(seconds, unit),
-        flops_base_trainings=None if share is None else len(records) * wanted.budget * share,
+        flops_base_trainings=None if share is None else trainings * share,
     )
 
 

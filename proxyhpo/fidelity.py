@@ -235,7 +235,8 @@ def _picked(
     """How many of the configs on both rungs are among those that the lower one lets up."""
     losses = _losses(history, lower)
     reached = {record.trial for record in history.records if record.rung == upper}
-    if losses.keys() <= reached:
+    stopped = {r.trial for r in history.records if r.rung == lower and r.state == "stopped"}
+    if losses.keys() | stopped <= reached:
         return 0  # nobody was chosen
     failed = sum(r.rung == upper and r.state == "failed" for r in history.records)
     let_up = places(ladder[lower].keep or 0, failed)

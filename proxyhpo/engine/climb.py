@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxyhpo.engine.stopping import Stoppers, Watch
 from proxyhpo.engine.study import Study
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import TrainingFailedError
@@ -53,6 +54,7 @@ def climb(
     executor: Executor,
     limits: Limits,
     *,
+    stoppers: Stoppers = Stoppers(),  # noqa: B008 - frozen
     callbacks: Sequence[Callback] = (),
     stopping: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -66,6 +68,7 @@ def climb(
         work: what the trainings share.
         executor: runs them.
         limits: where to end.
+        stoppers: who ends trainings early.
         callbacks: called with each new record.
         stopping: asked after every event; True ends the climb.
 
@@ -77,6 +80,7 @@ def climb(
     """
     clock = _Clock(study, limits)
     judge = _Judge(study)
+    watch = Watch(study, stoppers)
     in_flight: dict[tuple[int, int, int], Job] = {}
     deaths: dict[tuple[int, int, int], int] = {}
     executor.start(work)
@@ -84,18 +88,28 @@ def climb(
         while not stopping() and not clock.is_up:
             for job in _decided(study, clock, executor, len(in_flight), ordered=limits.ordered):
                 in_flight[job.key] = job
+                watch.begin(job)
                 executor.submit(job)
             if not in_flight:
                 return not clock.has_closed
             event = executor.wait_any(clock.seconds_left)
-            if event is None or isinstance(event, Reported):
+            if event is None:
                 continue
             key = event.job.key
+            if isinstance(event, Reported):
+                if (outcome := watch.hears(event)) is not None:
+                    executor.stop(event.job)
+                    watch.end(event.job)
+                    del in_flight[key]
+                    judge.consider(settle(study, event.job, outcome, callbacks, stopped=True))
+                continue
             if isinstance(event, Died) and deaths.get(key, 0) < limits.max_retries:
                 deaths[key] = deaths.get(key, 0) + 1
                 logger.warning("trial %d died (%s); trying again", key[0], event.reason)
+                watch.begin(event.job)
                 executor.submit(event.job)
                 continue
+            watch.end(event.job)
             del in_flight[key]
             judge.consider(settle(study, event.job, _outcome(event), callbacks))
         return False
@@ -103,9 +117,16 @@ def climb(
         executor.shutdown()
 
 
-def settle(study: Study, job: Job, outcome: Outcome, callbacks: Sequence[Callback]) -> Record:
+def settle(
+    study: Study,
+    job: Job,
+    outcome: Outcome,
+    callbacks: Sequence[Callback],
+    *,
+    stopped: bool = False,
+) -> Record:
     """Writes an outcome down, and says so."""
-    record = study.finish(job, outcome)
+    record = study.finish(job, outcome, stopped=stopped)
     _log(record)
     for callback in callbacks:
         callback(record)

@@ -34,8 +34,8 @@ class State:
 
     def __init__(self, n_rungs: int) -> None:
         self.history = History()
-        self.entered: list[dict[int, None]] = [{} for _ in range(n_rungs)]
-        """Of each rung, the trials that have entered it, in order."""
+        self.entered: list[dict[int, int]] = [{} for _ in range(n_rungs)]
+        """Of each rung, the trials that have entered it, in order, and after how many endings."""
         self.ended: list[dict[int, Record]] = [{} for _ in range(n_rungs)]
         """Of each rung, the record of every trial that has ended there."""
         self.best: Record | None = None
@@ -84,18 +84,19 @@ class State:
             number = self.history.add_trial(dict(body["config"]))
             if body["number"] != number:
                 raise ValueError(f"trial {number} is called {body['number']!r:.80}")
-            self.entered[0][number] = None
+            self.entered[0][number] = len(self.ended[0])
             self.search_seconds += body.get("seconds", 0.0)
         elif kind == "opening":
             opening = Opening.from_json(body)
             self._check("rung", opening.rung, len(self.ended))
             self.history.add_opening(opening)
         elif kind == "promotion":
-            self._check("rung", body["rung"], len(self.ended))
-            self._check("trial", body["trial"], len(self.history.trials))
-            self.entered[body["rung"]][body["trial"]] = None
+            trial, rung = body["trial"], body["rung"]
+            self._check("rung", rung, len(self.ended))
+            self._check("trial", trial, len(self.history.trials))
+            self.entered[rung][trial] = len(self.ended[rung])
             if body.get("control") is True:
-                self.controls.add(body["trial"])
+                self.controls.add(trial)
         elif kind == "record":
             self._add(Record.from_json(body))
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxyhpo.proxy import NetworkFactory
     from proxyhpo.space import Space
 
-__all__ = ["Job", "Outcome", "Work"]
+__all__ = ["Job", "Outcome", "Work", "numbers_of"]
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,10 @@ class Work:
     space: Space
     steps: int | None = None
 
-    def run(self, job: Job) -> Generator[tuple[Report, float], None, Outcome]:
-        """Does a job: yields (report, seconds of training so far), returns the outcome.
+    def run(self, job: Job) -> Generator[tuple[Report, float, float], None, Outcome]:
+        """Does a job: yields each report, returns the outcome.
 
+        With a report come the seconds so far, and the part of them spent building and pruning.
         Whatever the user's code raises becomes the outcome; Ctrl-C passes through. Global random
         states are seeded and left changed.
         """
@@ -145,7 +146,7 @@ class _Run:
         reported = self.metrics.get("seconds")
         return self.overhead + (self.training if reported is None else float(reported))
 
-    def train(self) -> Generator[tuple[Report, float], None, None]:
+    def train(self) -> Generator[tuple[Report, float, float], None, None]:
         began = time.perf_counter()
         job, space = self.job, self.work.space
         network_seeds, training_seeds = job.seeds.spawn(2)
@@ -175,8 +176,8 @@ class _Run:
                     self.failure = f"report {len(self.reports) + 1} was {report.value}"
                     break
                 self.reports.append(float(report.value))
-                self.metrics = _metrics(report)
-                yield report, self.seconds
+                self.metrics = numbers_of(report)
+                yield report, self.seconds, self.overhead
         finally:
             if close := getattr(reports, "close", None):
                 close()
@@ -223,7 +224,7 @@ def _checkpointing(job: Job) -> dict[str, Any]:
     return {"checkpoint_dir": job.checkpoint_dir}
 
 
-def _metrics(report: Report) -> dict[str, float]:
+def numbers_of(report: Report) -> dict[str, float]:
     """A report's further numbers, as they can be stored; what is no number raises."""
     metrics = {str(name): float(number) for name, number in report.metrics.items()}
     if not 0 <= (seconds := metrics.get("seconds", 0.0)) < math.inf:

@@ -20,11 +20,19 @@ __all__ = ["Died", "Event", "Executor", "Finished", "Reported"]
 
 @dataclass(frozen=True)
 class Reported:
-    """A training has reported, and goes on; ``seconds`` is its training time so far."""
+    """A training has reported, and goes on.
+
+    Args:
+        job: of the training.
+        report: what it said.
+        seconds: that it has taken so far.
+        overhead_seconds: the part spent building and pruning.
+    """
 
     job: Job
     report: Report
     seconds: float
+    overhead_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

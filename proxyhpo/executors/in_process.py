@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from proxyhpo.engine.work import Job, Outcome, Work
     from proxyhpo.records import Report
 
+    _Run = Generator[tuple[Report, float, float], None, Outcome]
+
 __all__ = ["InProcessExecutor"]
 
 
@@ -24,7 +26,7 @@ class InProcessExecutor:
 
     def __init__(self) -> None:
         self._work: Work | None = None
-        self._running: deque[tuple[Job, Generator[tuple[Report, float], None, Outcome]]] = deque()
+        self._running: deque[tuple[Job, _Run]] = deque()
 
     def start(self, work: Work) -> None:
         """Remembers what the trainings share."""
@@ -41,11 +43,11 @@ class InProcessExecutor:
             return None
         job, run = self._running[0]
         try:
-            report, seconds = next(run)
+            reported = next(run)
         except StopIteration as end:
             self._running.popleft()
             return Finished(job, end.value)
-        return Reported(job, report, seconds)
+        return Reported(job, *reported)
 
     def stop(self, job: Job) -> None:
         """Closes the training's generator, so that its ``finally`` runs."""

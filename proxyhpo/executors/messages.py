@@ -14,7 +14,7 @@ STARTED = "started"
 """(): the training of the job begins."""
 
 REPORTED = "reported"
-"""(report, seconds of training so far)."""
+"""(report, seconds so far, the part of them spent building and pruning)."""
 
 ENDED = "ended"
 """(outcome,)."""

@@ -65,7 +65,7 @@ def test_reports_come_out_as_they_are_made_and_the_last_is_the_value():
         yield Report(2.0, {"loss": 0.5})
 
     reports, outcome = run(train)
-    assert [report.value for report, _ in reports] == [1.0, 2.0]
+    assert [report.value for report, *_ in reports] == [1.0, 2.0]
     assert (outcome.value, outcome.reports, outcome.metrics) == (2.0, (1.0, 2.0), {"loss": 0.5})
     assert outcome.reason is None
     assert outcome.seconds >= outcome.overhead_seconds > 0
@@ -123,8 +123,10 @@ def test_reported_seconds_replace_measured_ones():
         yield Report(2.0, {"seconds": 100.0})
 
     reports, outcome = run(train)
-    assert [seconds for _, seconds in reports] == pytest.approx([50, 100], abs=1)
+    assert [seconds for _, seconds, _ in reports] == pytest.approx([50, 100], abs=1)
     assert outcome.seconds - outcome.overhead_seconds == 100
+    assert [seconds - overhead for _, seconds, overhead in reports] == [50, 100]
+    assert {overhead for *_, overhead in reports} == {outcome.overhead_seconds}
 
 
 def test_steps_cut_a_training_and_its_finally_runs():
