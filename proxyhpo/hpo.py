@@ -23,6 +23,7 @@ from proxyhpo.engine.climb import Callback, Limits, climb, settle
 from proxyhpo.engine.identity import identity_of, source_hash
 from proxyhpo.engine.ladder import check_ladder, default_ladder, with_finalists
 from proxyhpo.engine.progress import ProgressBar
+from proxyhpo.engine.stopping import Stoppers, Watch
 from proxyhpo.engine.study import Direction, Parts, Study, weights_name
 from proxyhpo.engine.work import Job, Outcome, Work
 from proxyhpo.errors import (
@@ -43,6 +44,7 @@ from proxyhpo.result import Result
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import preserved_random_state, seed_sequence
 from proxyhpo.space import Space
+from proxyhpo.stoppers import Stopper
 from proxyhpo.store import Store, open_store
 from proxyhpo.transfers import Transfer
 
@@ -67,11 +69,28 @@ class Asked:
     budget: float
     job: Job
     _networks: NetworkFactory
+    _watch: Watch
 
     @property
     def trial(self) -> int:
         """Number of the trial."""
         return self.job.trial
+
+    def should_stop(self, values: Sequence[float]) -> bool:
+        """Whether the study's stopper would end the training after the last of these values.
+
+        If so, :meth:`ProxyHPO.tell` the values, with ``stopped=True``.
+
+        Args:
+            values: all that it has reported so far, in order.
+
+        Raises:
+            ArgumentError: if there are none, or one is not finite (which is a failure to tell of).
+        """
+        values = [float(value) for value in values]
+        if not values or not all(map(math.isfinite, values)):
+            raise ArgumentError(f"should_stop: values must be finite numbers, got {values!r}")
+        return self._watch.judges(self.job, values)
 
     def network(self) -> nn.Module:
         """A fresh network of this density to train; equal at every call."""
@@ -107,7 +126,10 @@ class ProxyHPO:
         finalists: short for a ladder of two rungs that lets this many trials up.
         controls: how many trials, drawn from those that do not climb, are trained on the full
             network all the same, so that the verdict on the proxy does not rest on its best trials
-            alone. Each costs a training of the full network.
+            alone. Each costs a training of the full network, and none of them is stopped early.
+        stopper: name or instance; ends trainings below the full network early. By default nobody
+            does: each is trained to its end.
+        finalist_stopper: likewise, on the full network. What it ends never becomes the best.
         executor: where trainings run; by default in this process.
         store: path of a file in which the study is kept and from which it is resumed; by default
             it is kept in memory.
@@ -147,6 +169,8 @@ class ProxyHPO:
         density: float | None = None,
         finalists: int | None = None,
         controls: int = 0,
+        stopper: str | Stopper | None = None,
+        finalist_stopper: str | Stopper | None = None,
         executor: Executor | None = None,
         store: str | Path | None = None,
         seed: int = 0,
@@ -213,6 +237,10 @@ class ProxyHPO:
             steps=None if self._evaluator.takes_budget else steps,
         )
         self._executor = executor or InProcessExecutor()
+        self._stoppers = Stoppers(
+            _stopper("stopper", stopper), _stopper("finalist_stopper", finalist_stopper)
+        )
+        _check_stoppers(self._stoppers, self._parts.ladder, self._executor)
         self._path = store
         self._progress = progress
         self._callbacks = tuple(callbacks)
@@ -295,6 +323,7 @@ class ProxyHPO:
         twin = copy(self)
         vars(twin).update(
             _parts=replace(self._parts, ladder=ladder, searcher=searcher, controls=0),
+            _stoppers=Stoppers(),  # what is compared must have come to its end
             _path=None if self._path is None else f"{os.fspath(self._path)}-{kind}",
             _enqueued=[],
             _store=None,
@@ -333,6 +362,7 @@ class ProxyHPO:
         """
         if self._asking is None:
             self._asking = self._study(self._parts)
+            self._watch = Watch(self._asking, self._stoppers)
         limit = float("inf") if n_trials is None else _whole("n_trials", n_trials, least=1)
         with preserved_random_state():
             job = self._asking.next_job(limit)
@@ -346,6 +376,7 @@ class ProxyHPO:
             budget=job.budget,
             job=job,
             _networks=self._parts.networks,
+            _watch=self._watch,
         )
 
     def tell(
@@ -355,6 +386,7 @@ class ProxyHPO:
         *,
         seconds: float = 0.0,
         network: nn.Module | None = None,
+        stopped: bool = False,
     ) -> Record:
         """Says what came of a training that was asked.
 
@@ -363,6 +395,7 @@ class ProxyHPO:
             value: the value, or all values in the order reported; None if the training failed.
             seconds: that it took, for the ledger.
             network: as trained, so that the result's ``best_network()`` can give it back.
+            stopped: whether it was ended early, see :meth:`Asked.should_stop`.
 
         Raises:
             ArgumentError: for what has not been asked here, or has been told already.
@@ -376,7 +409,7 @@ class ProxyHPO:
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
         self._asked.remove(asked.job.key)
-        return settle(self._asking, asked.job, outcome, self._callbacks)
+        return settle(self._asking, asked.job, outcome, self._callbacks, stopped=stopped)
 
     @property
     def result(self) -> Result:
@@ -429,6 +462,7 @@ class ProxyHPO:
                     self._work,
                     self._executor,
                     limits,
+                    stoppers=self._stoppers,
                     callbacks=callbacks,
                     stopping=self._stopping.is_set,
                 )
@@ -458,6 +492,7 @@ class ProxyHPO:
                 "searcher": parts.searcher,
                 "transfer": parts.transfer,
                 "evaluator": self._evaluator,
+                **self._stoppers.given,
             }
             settings = {
                 "steps": self._work.steps,
@@ -513,6 +548,26 @@ def _evaluator(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
     wrapped = plugins.load("proxyhpo.evaluators", "training")(train)
     assert isinstance(wrapped, ProxyEvaluator), "the built-in evaluator implements the interface"
     return wrapped
+
+
+def _stopper(argument: str, given: str | Stopper | None) -> Stopper | None:
+    if given is None:
+        return None
+    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
+
+
+def _check_stoppers(stoppers: Stoppers, ladder: Sequence[Rung], executor: Executor) -> None:
+    if stoppers.given and not executor.streams:
+        raise ArgumentError(
+            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
+            "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
+            "RayExecutor tell of each report"
+        )
+    if stoppers.below is not None and len(ladder) == 1:
+        raise ArgumentError(
+            "stopper= ends trainings below the full network, and the ladder has no rung there: say "
+            "finalist_stopper="
+        )
 
 
 def _direction(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:

@@ -4,7 +4,7 @@ A plug-in is an entry point of an installed distribution, in one of these groups
 come through the same door::
 
     proxyhpo.pruners         proxyhpo.searchers       proxyhpo.evaluators
-    proxyhpo.transfers       proxyhpo.operator_rules
+    proxyhpo.transfers       proxyhpo.stoppers        proxyhpo.operator_rules
 
 Nothing is imported until it is asked for by name, so a plug-in that is broken, or whose name is
 taken twice, hurts nobody else.
@@ -19,6 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
 from proxyhpo.errors import ArgumentError, PluginError, unknown_name
+from proxyhpo.stoppers import Stopper
 
 __all__ = ["Group", "load", "names", "resolve"]
 
@@ -29,6 +30,7 @@ Group = Literal[
     "proxyhpo.searchers",
     "proxyhpo.evaluators",
     "proxyhpo.transfers",
+    "proxyhpo.stoppers",
     "proxyhpo.operator_rules",
 ]
 
@@ -37,6 +39,7 @@ _WORDS: dict[str, str] = {
     "proxyhpo.searchers": "searcher",
     "proxyhpo.evaluators": "evaluator",
     "proxyhpo.transfers": "transfer",
+    "proxyhpo.stoppers": "stopper",
     "proxyhpo.operator_rules": "operator rule",
 }
 
@@ -75,18 +78,19 @@ def load(group: Group, name: str) -> Any:
         ) from error
 
 
-def resolve(group: Group, given: object, interface: type[T]) -> T:
+def resolve(group: Group, given: object, interface: type[T], *, argument: str | None = None) -> T:
     """The strategy that an argument stands for.
 
     Args:
-        group: where a name is looked up; the argument is called by its word ("pruner").
+        group: where a name is looked up.
         given: a name, which is loaded and built with no arguments; or an instance of the
             interface, which is used as it is.
         interface: the base class that the strategy must have.
+        argument: what errors call it; by default by the group's word ("pruner").
 
     Raises:
-        TypeError: for anything else; it says so if a class was not instantiated, or if an Optuna
-            pruner (which ends trials) was given for a pruner (which makes networks smaller).
+        TypeError: for anything else; it says so if a class was not instantiated, or if what ends
+            trainings (an Optuna pruner, a stopper) was given for what makes networks smaller.
         ArgumentError: for a name whose class cannot be built without arguments.
         UnknownNameError: see :func:`load`.
         PluginError: see :func:`load`; also if the plug-in is not of the interface.
@@ -95,7 +99,7 @@ def resolve(group: Group, given: object, interface: type[T]) -> T:
         return given
     if isinstance(given, str):
         return _built(given, _loaded_class(group, given, interface))
-    raise TypeError(_refusal(_WORDS[group], given, interface))
+    raise TypeError(_refusal(group, argument or _WORDS[group], given, interface))
 
 
 def _loaded_class(group: Group, name: str, interface: type[T]) -> type[T]:
@@ -125,13 +129,21 @@ def _built(name: str, strategy: type[T]) -> T:
     return strategy()
 
 
-def _refusal(word: str, given: object, interface: type) -> str:
+def _refusal(group: Group, word: str, given: object, interface: type) -> str:
     allowed = f"a name or an instance of {interface.__module__}.{interface.__qualname__}"
     cls = given if isinstance(given, type) else type(given)
-    if word == "pruner" and any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__):
+    is_optunas = any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__)
+    if group == "proxyhpo.pruners" and (is_optunas or issubclass(cls, Stopper)):
+        kind = "an Optuna pruner" if is_optunas else "a stopper"
         return (
-            f"pruner={given!r} is an Optuna pruner, which ends trials early. A pruner here makes "
-            f"the network smaller: {allowed}"
+            f"{word}={given!r} is {kind}, which ends trials early: for that there is stopper=. A "
+            f"pruner here prunes networks: {allowed}"
+        )
+    if group == "proxyhpo.stoppers" and is_optunas:
+        known = ", ".join(map(repr, names(group)))
+        return (
+            f"{word}={given!r} is Optuna's, and works in studies of Optuna's alone. The names here "
+            f"are {known}; {word} must be {allowed}"
         )
     if isinstance(given, type) and issubclass(given, interface):
         return (

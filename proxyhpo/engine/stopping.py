@@ -29,6 +29,12 @@ class Stoppers:
     below: Stopper | None = None
     top: Stopper | None = None
 
+    @property
+    def given(self) -> dict[str, Stopper]:
+        """Those that there are, by the name of the argument."""
+        both = {"stopper": self.below, "finalist_stopper": self.top}
+        return {name: stopper for name, stopper in both.items() if stopper is not None}
+
 
 @dataclass
 class _Run:
@@ -61,10 +67,8 @@ class Watch:
 
     def begin(self, job: Job) -> None:
         """A training is handed out, for the first time or once more."""
-        stopper = self._stopper(job)
-        if stopper is not None:
-            peers = self._peers(job)
-            self._running[job.key] = _Run(stopper, peers, max(map(len, peers), default=0))
+        if (run := self._run(job)) is not None:
+            self._running[job.key] = run
 
     def hears(self, event: Reported) -> Outcome | None:
         """What came of the training if it is to end now, else None."""
@@ -87,8 +91,26 @@ class Watch:
         """A training has ended."""
         self._running.pop(job.key, None)
 
+    def judges(self, job: Job, values: Sequence[float]) -> bool:
+        """Whether a training that runs elsewhere is to end after the last of these values."""
+        run = self._run(job)
+        if run is None:
+            return False
+        *before, last = map(self._study.loss, values)
+        for loss in before:
+            run.losses.append(loss)
+        return run.hears(last)
+
+    def _run(self, job: Job) -> _Run | None:
+        """What a training's losses are judged by, or None if nobody ends it."""
+        stopper = self._stopper(job)
+        if stopper is None:
+            return None
+        peers = self._peers(job)
+        return _Run(stopper, peers, max(map(len, peers), default=0))
+
     def _stopper(self, job: Job) -> Stopper | None:
-        if self._stoppers == Stoppers():
+        if not self._stoppers.given:
             return None
         if job.rung < self._study.top:
             return self._stoppers.below

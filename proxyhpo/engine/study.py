@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -184,10 +185,12 @@ class Study:
 
     def predicted_seconds(self) -> float:
         """What one more trial and the climb would take, told from the trainings at rung 0."""
-        runs = [record.seconds for record in self.state.ended[0].values() if record.seconds > 0]
-        if not runs:
+        records = [record for record in self.state.ended[0].values() if record.seconds > 0]
+        if not records:
             return 0.0
-        mean = sum(runs) / len(runs)
+        mean = fmean(record.seconds for record in records)
+        # Those that climb are trained to the end, whether or not others were stopped.
+        whole = [record.seconds for record in records if record.state != "stopped"]
         ladder, below = self.parts.ladder, self.open(0)
         total = mean
         for rung in range(1, len(ladder)):
@@ -198,7 +201,7 @@ class Study:
             climbers = (ladder[rung - 1].keep or 0) + (
                 self.parts.controls if rung == self.top else 0
             )
-            total += climbers * mean * max(1.0, ratio)
+            total += climbers * (fmean(whole) if whole else mean) * max(1.0, ratio)
         return total
 
     def _check_replayed(self) -> None:

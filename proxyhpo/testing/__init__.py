@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
             "operator_rules",
             "pruners",
             "searchers",
+            "stoppers",
             "transfers",
         )
     )
