@@ -1,0 +1,226 @@
+"""A table of trainings on CIFAR-10: filled config by config, and read back.
+
+Of each config the table holds trainings of the full network and of proxies of three densities,
+each with the learning rate as it is and as the power law transfers it. Every training has a seed
+of its own: no proxy shares its weights, or the order of its images, with the full network.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.cifar_networks import TASKS, Task
+from benchmarks.cifar_training import Images, accuracy, train
+from proxyhpo.proxy import NetworkFactory
+from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo.records import History
+from proxyhpo.transfers import transferred
+from proxyhpo.transfers.power_law import PowerLawTransfer
+
+__all__ = ["DENSITIES", "Row", "Run", "configs", "fill", "read"]
+
+N_CONFIGS = 200
+N_TWICE = 60
+DENSITIES = (0.125, 0.25, 0.5)
+EXPONENT = -0.5
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training.
+
+    Args:
+        number: of the config.
+        density: of the network.
+        exponent: power of the width ratio by which the learning rate was multiplied.
+        seed: 0, or 1 for a second training.
+    """
+
+    number: int
+    density: float = 1.0
+    exponent: float = 0.0
+    seed: int = 0
+
+    def seeds(self, net: str) -> np.random.SeedSequence:
+        """Of this training alone."""
+        numbers = (self.number, round(1000 * self.density), round(-100 * self.exponent), self.seed)
+        return np.random.SeedSequence([*map(ord, net), *numbers])
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a training came to.
+
+    Args:
+        net: which network.
+        number: of the config.
+        config: in terms of the full network.
+        density: of the network that was trained.
+        width_ratio: of the same.
+        exponent: power of the width ratio by which the learning rate was multiplied.
+        seed: 0, or 1 for a second training.
+        validation: accuracy after each epoch; ends early where the loss was no longer finite.
+        test: accuracy after the last.
+        seconds: of the processor for the training; rough, since caches were shared.
+    """
+
+    net: str
+    number: int
+    config: Mapping[str, Any]
+    density: float
+    width_ratio: float
+    exponent: float
+    seed: int
+    validation: Sequence[float]
+    test: float
+    seconds: float
+
+    @property
+    def run(self) -> Run:
+        """Which training it was."""
+        return Run(self.number, self.density, self.exponent, self.seed)
+
+    @property
+    def value(self) -> float:
+        """The validation accuracy that it ended with."""
+        return self.validation[-1]
+
+
+def configs(task: Task, net: str, n: int) -> list[dict[str, Any]]:
+    """Drawn at random from the task's space; real numbers have four digits."""
+    rng = np.random.default_rng(list(map(ord, net)))
+    return [
+        {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value
+            for name, value in task.space.sample(rng).items()
+        }
+        for _ in range(n)
+    ]
+
+
+def first_pass(number: int) -> Iterator[Run]:
+    """Of a config: the full network, then its proxies."""
+    yield Run(number)
+    if number < N_TWICE:  # so that a table that is partly filled tells what a seed makes
+        yield Run(number, seed=1)
+    for density in sorted(DENSITIES, reverse=True):
+        yield Run(number, density)
+        yield Run(number, density, EXPONENT)
+
+
+def complete(rows: Iterable[Row]) -> dict[int, dict[Run, Row]]:
+    """Config number → its trainings, for configs of which none is missing."""
+    found: dict[int, dict[Run, Row]] = defaultdict(dict)
+    for row in rows:
+        found[row.number][row.run] = row
+    return {n: runs for n, runs in sorted(found.items()) if all(r in runs for r in first_pass(n))}
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a file, without lines that were cut."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Row(**row) for line in lines if (row := _whole(line))]
+
+
+def _whole(line: str) -> dict[str, Any] | None:
+    """What a line holds; None where it was cut, since the command was killed."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row
+
+
+def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_CONFIGS) -> None:
+    """Trains what is missing, config by config; then the best configs once more.
+
+    Args:
+        nets: names of the networks.
+        images: to train on.
+        folder: of the tables, one ``cifar_<net>.jsonl`` each.
+        n_configs: how many there are to be.
+    """
+    tables = {net: _Filler(net, images, folder, n_configs) for net in nets}
+    for number in range(n_configs):
+        for table in tables.values():
+            table.add(first_pass(number))
+    for table in tables.values():
+        table.add(Run(number, seed=1) for number in table.best(N_TWICE))
+
+
+class _Filler:
+    """One table, open for adding to it."""
+
+    def __init__(self, net: str, images: Images, folder: Path, n_configs: int) -> None:
+        self._net, self._images = net, images
+        self._path = folder / f"cifar_{net}.jsonl"
+        self._task = TASKS[net]
+        self._configs = configs(self._task, net, n_configs)
+        inputs = images.train[0][:64]
+        self._networks = NetworkFactory(self._task.build, L1StructuredPruner(), inputs)
+        self._ratios: dict[float, float] = {1.0: 1.0}
+        self._exponents = PowerLawTransfer(exponent=EXPONENT).exponents(self._task.space, History())
+        folder.mkdir(parents=True, exist_ok=True)
+        self._done = {row.run for row in read(self._path)}
+        if self._path.exists() and not self._path.read_text().endswith("\n"):
+            with self._path.open("a") as file:
+                file.write("\n")  # ends a line that was cut
+
+    def add(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if run not in self._done:
+                row = self._train(run)
+                with self._path.open("a") as file:
+                    file.write(json.dumps(asdict(row), separators=(",", ":")) + "\n")
+                self._done.add(run)
+                print(f"{self._net} {run} {row.value:.3f} {row.seconds:.1f} s", flush=True)
+
+    def best(self, n: int) -> list[int]:
+        """Numbers of the configs with which the full network is best."""
+        values = {row.number: row.value for row in read(self._path) if row.run == Run(row.number)}
+        return sorted(values, key=lambda number: -values[number])[:n]
+
+    def _train(self, run: Run) -> Row:
+        config = self._configs[run.number]
+        ratio = self._width_ratio(run.density)
+        exponents = self._exponents if run.exponent else {}
+        seeds = run.seeds(self._net)
+        network = self._networks.network(config, density=run.density, seed=seeds.spawn(1)[0])
+        began = time.process_time()
+        seed = int(seeds.generate_state(1)[0])
+        torch.manual_seed(seed)
+        reports = train(
+            network, self._task, transferred(config, exponents, ratio), self._images, seed=seed
+        )
+        validation = [round(value, 4) for value in reports]
+        seconds = time.process_time() - began
+        return Row(
+            net=self._net,
+            number=run.number,
+            config=config,
+            density=run.density,
+            width_ratio=round(ratio, 4),
+            exponent=run.exponent,
+            seed=run.seed,
+            validation=validation,
+            test=round(accuracy(network, self._images.test), 4),
+            seconds=round(seconds, 1),
+        )
+
+    def _width_ratio(self, density: float) -> float:
+        """Which depends on the widths of the layers alone."""
+        if density not in self._ratios:
+            proxy = self._networks.measured(
+                self._configs[0], density=density, seed=np.random.SeedSequence(0)
+            )
+            self._ratios[density] = proxy.width_ratio
+        return self._ratios[density]
