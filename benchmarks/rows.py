@@ -1,0 +1,46 @@
+"""What a benchmark has measured, kept in a file, so that it goes on where it was ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Row", "Rows"]
+
+Row = dict[str, Any]
+
+
+class Rows:
+    """Measurements in a file of JSON lines, each by a description of what was measured.
+
+    Args:
+        path: of the file; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._rows: dict[str, Row] = {}
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # empty, or cut when the command was killed
+                continue
+            self._rows[key_of(row["of"])] = row["found"]
+
+    def get(self, of: Row) -> Row | None:
+        """What was found, or None if that has not been measured."""
+        return self._rows.get(key_of(of))
+
+    def add(self, of: Row, found: Row) -> Row:
+        """Writes down, on a line of its own even if the last one was cut, what was found."""
+        self._rows[key_of(of)] = found
+        with self.path.open("a") as file:
+            file.write("\n" + json.dumps({"of": of, "found": found}) + "\n")
+        return found
+
+
+def key_of(of: Row) -> str:
+    """A text that is equal for equal descriptions, whatever the order of their names."""
+    return json.dumps(of, sort_keys=True)
