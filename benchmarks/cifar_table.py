@@ -8,6 +8,7 @@ of its own: no proxy shares its weights, or the order of its images, with the fu
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ __all__ = ["DENSITIES", "Row", "Run", "configs", "fill", "read"]
 
 N_CONFIGS = 200
 N_TWICE = 60
+EVERY = 10  # configs
+BEST = 0.3  # of the configs
 DENSITIES = (0.125, 0.25, 0.5)
 EXPONENT = -0.5
 
@@ -42,7 +45,7 @@ class Run:
         number: of the config.
         density: of the network.
         exponent: power of the width ratio by which the learning rate was multiplied.
-        seed: 0, or 1 for a second training.
+        seed: 0, or more for further trainings.
     """
 
     number: int
@@ -67,7 +70,7 @@ class Row:
         density: of the network that was trained.
         width_ratio: of the same.
         exponent: power of the width ratio by which the learning rate was multiplied.
-        seed: 0, or 1 for a second training.
+        seed: 0, or more for further trainings.
         validation: accuracy after each epoch; ends early where the loss was no longer finite.
         test: accuracy after the last.
         seconds: of the processor for the training; rough, since caches were shared.
@@ -141,7 +144,10 @@ def _whole(line: str) -> dict[str, Any] | None:
 
 
 def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_CONFIGS) -> None:
-    """Trains what is missing, config by config; then the best configs once more.
+    """Trains what is missing, config by config, and the best ones so far under further seeds.
+
+    One further seed says how a second look would have decided; a third one has decided nothing, so
+    that it can say what a config that was found is worth.
 
     Args:
         nets: names of the networks.
@@ -153,8 +159,11 @@ def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_C
     for number in range(n_configs):
         for table in tables.values():
             table.add(first_pass(number))
-    for table in tables.values():
-        table.add(Run(number, seed=1) for number in table.best(N_TWICE))
+        if (number + 1) % EVERY and number + 1 < n_configs:
+            continue
+        for table in tables.values():
+            best = table.best(math.ceil(BEST * (number + 1)))
+            table.add(Run(number, seed=seed) for number in best for seed in (1, 2))
 
 
 class _Filler:
