@@ -39,4 +39,4 @@ def test_a_large_network_is_pruned_without_another_copy_of_it():
         [sys.executable, "-c", textwrap.dedent(SCRIPT)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.6
+    assert float(done.stdout) < 0.9  # another copy, and the proxy, would be 1.06
