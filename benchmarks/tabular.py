@@ -16,48 +16,20 @@ import argparse
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
 
+from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
 from benchmarks.tables import HPOBENCH, HPOLIB, Table, Training, hpobench, hpolib
 from benchmarks.tabular_report import Outcome, write_report
-from proxyhpo import ProxyHPO, Result, Rung
-from proxyhpo.records import Config, Record
+from proxyhpo import Result, Rung
+from proxyhpo.records import Config
 
 N_TRIALS = (30, 100)
-TOP = Rung(1)
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """A way to search.
-
-    Args:
-        ladder: the rungs.
-        transfer: how the learning rate follows the width.
-        swapped: whether the two seeds for searching change places.
-        checkpoints: whether a trial goes on from where it was trained on the rung below, so that
-            of a config only its dearest training is charged.
-    """
-
-    ladder: Sequence[Rung]
-    transfer: str = "power-law"
-    swapped: bool = False
-    checkpoints: bool = False
-
-
-def two(density: float, keep: int = 3, **options: Any) -> Strategy:
-    return Strategy([Rung(density, keep=keep), TOP], **options)
-
-
-def three(first: float, keep: int, second: float, finalists: int) -> Strategy:
-    return Strategy([Rung(first, keep=keep), Rung(second, keep=finalists), TOP])
 
 
 def halving(**options: Any) -> Strategy:
@@ -65,8 +37,6 @@ def halving(**options: Any) -> Strategy:
     rungs = [Rung(1 / 64, keep=8), Rung(1 / 16, keep=4), Rung(1 / 4, keep=2)]
     return Strategy([*rungs, TOP], checkpoints=True, **options)
 
-
-FULL = Strategy([Rung(1, keep=3), TOP], "identity")
 
 STRATEGIES = {
     "full": FULL,
@@ -92,71 +62,7 @@ def search(
     """One search through the engine."""
     first, second = seeds[1::-1] if strategy.swapped else seeds[:2]
     training = Training(table, (first, second))
-    hpo = ProxyHPO(
-        training.build,
-        training,
-        table.space,
-        example_inputs=training.inputs,
-        direction=table.direction,
-        pruner="by-width",
-        searcher="random",
-        transfer=strategy.transfer,
-        ladder=strategy.ladder,
-        progress=False,
-    )
-    for config in configs:
-        hpo.enqueue(config)
-    # What a step of a stand-in takes tells nothing, and costs more than all that is looked up.
-    with patch("proxyhpo.proxy.factory.step_seconds", return_value=1.0):
-        return hpo.run(len(configs))
-
-
-def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, float]]:
-    """What can be concluded from the trainings of a search: (config, seconds) by name."""
-    found = {"": (result.best_config, charged(result.records, strategy))}
-    below = [record for record in result.records if record.rung == 0]
-    winner = result.leaderboard(0)[0]
-    if strategy is FULL:
-        found["no re-look"] = winner.config, charged(below, strategy)
-        for budget in (0.25, 0.15):
-            found[f"first {budget:.0%} of the time"] = within(below, budget)
-        found["mean of both"] = mean_of_both(result).config, charged(result.records, strategy)
-    elif len(strategy.ladder) == 2 and strategy.ladder[0].keep == 3:
-        top = next(r for r in result.records if r.rung == 1 and r.trial == winner.trial)
-        found["single best"] = winner.config, charged([*below, top], strategy)
-    return found
-
-
-def charged(records: Sequence[Record], strategy: Strategy) -> float:
-    """Seconds of training in the table; the engine's own time is real, and of another machine."""
-    if not strategy.checkpoints:
-        return sum(map(seconds, records))
-    dearest: dict[int, float] = {}
-    for record in records:
-        dearest[record.trial] = max(seconds(record), dearest.get(record.trial, 0.0))
-    return sum(dearest.values())
-
-
-def seconds(record: Record) -> float:
-    return record.metrics["seconds"]
-
-
-def within(records: Sequence[Record], share: float) -> tuple[Config, float]:
-    """The best of the first trials of a search whose seconds are this share of all of them."""
-    so_far = np.cumsum([seconds(record) for record in records])
-    last = max(1, int(np.sum(so_far <= share * so_far[-1])))
-    return min(records[:last], key=loss).config, float(so_far[last - 1])
-
-
-def mean_of_both(result: Result) -> Record:
-    """The finalist that is best by the mean of its two trainings on the full network."""
-    first = {record.trial: loss(record) for record in result.records if record.rung == 0}
-    return min(result.leaderboard(1), key=lambda record: loss(record) + first[record.trial])
-
-
-def loss(record: Record) -> float:
-    assert record.loss is not None, "a table has no failures"
-    return record.loss
+    return replay(training, table.space, table.direction, strategy, configs)
 
 
 def repetition(table: Table, number: int, n_trials: int, title: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import tabular, tabular_report
+from benchmarks.replay import charged
 from benchmarks.tables import Narrow, Table, Training
 from benchmarks.tabular_report import Outcome, chosen_elsewhere, summaries
 
@@ -80,7 +81,7 @@ def test_checkpoints_charge_the_dearest_training_alone():
     result = tabular.search(made, strategy, configs, (0, 1))
     runs = [sum(r.rung == rung for r in result.records) for rung in range(4)]
     assert runs == [12, 8, 4, 2]
-    assert tabular.charged(result.records, strategy) == 4 * 16 + 4 * 64 + 2 * 256 + 2 * 1024
+    assert charged(result.records, strategy) == 4 * 16 + 4 * 64 + 2 * 256 + 2 * 1024
 
 
 def test_a_run_goes_on_where_it_was_cut(monkeypatch, tmp_path):
