@@ -206,7 +206,8 @@ def run_and_end(folder: Path, n_trials: int, end_after: int | None, chance: rand
                 note(folder / "faults", f"study ended by {how.name}")
                 study.send_signal(how)
         code = study.returncode
-    if code not in {0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}:
+    # Python dies of a signal that comes before the study handles it.
+    if code not in {0, 128 + signal.SIGTERM, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}:
         sys.exit((folder / "log").read_text(encoding="utf-8"))
     return code
 

@@ -260,7 +260,9 @@ class ProxyHPO:
         """Searches until ``n_trials`` have entered the first rung, and climbs with the best.
 
         Whatever has been done already (in this object, or in its store) is gone on with, not done
-        again. Ctrl-C ends the run and returns what there is.
+        again. Ctrl-C has the trainings in flight end, begins no more, and returns what there is;
+        a second Ctrl-C does not wait for them. SIGTERM ends the process in good order, with status
+        143. In both cases what had not ended is run again when the study is gone on with.
 
         Args:
             n_trials: in all, failures and earlier runs included.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxyhpo.engine.interruption import interruptible
 from proxyhpo.engine.stopping import Stoppers, Watch
 from proxyhpo.engine.study import Study
 from proxyhpo.engine.work import Job, Outcome
@@ -60,8 +62,9 @@ def climb(
 ) -> bool:
     """Takes a study as far as its limits allow.
 
-    What is in flight when time is up, or when an exception such as Ctrl-C passes through, is ended
-    and stays unfinished in the store, to be run again with the same seeds.
+    After Ctrl-C nothing begins any more, and what is in flight goes on to its end (see
+    :mod:`~proxyhpo.engine.interruption`). What is in flight when time is up, or when an exception
+    passes through, is ended and stays unfinished in the store, to be run again with the same seeds.
 
     Args:
         study: hands out the jobs and writes the outcomes down.
@@ -77,23 +80,28 @@ def climb(
 
     Raises:
         TrainingFailedError: if the first five trainings all raise an exception.
+        KeyboardInterrupt: at the second Ctrl-C.
+        SystemExit: at SIGTERM, with status 143.
     """
     clock = _Clock(study, limits)
     judge = _Judge(study)
     watch = Watch(study, stoppers)
     in_flight: dict[tuple[int, int, int], Job] = {}
     deaths: dict[tuple[int, int, int], int] = {}
-    executor.start(work)
-    try:
+    with interruptible(executor.drain) as interruption, _started(executor, work):
         while not stopping() and not clock.is_up:
-            for job in _decided(study, clock, executor, len(in_flight), ordered=limits.ordered):
+            interruption.check()
+            more = _decided(study, clock, executor, len(in_flight), ordered=limits.ordered)
+            while not interruption.is_ending and (job := next(more, None)) is not None:
                 in_flight[job.key] = job
                 watch.begin(job)
                 executor.submit(job)
             if not in_flight:
-                return not clock.has_closed
+                return not clock.has_closed and not interruption.is_ending
             event = executor.wait_any(clock.seconds_left)
             if event is None:
+                if interruption.is_ending:  # and what is left has not begun
+                    return False
                 continue
             key = event.job.key
             if isinstance(event, Reported):
@@ -113,6 +121,13 @@ def climb(
             del in_flight[key]
             judge.consider(settle(study, event.job, _outcome(event), callbacks))
         return False
+
+
+@contextmanager
+def _started(executor: Executor, work: Work) -> Iterator[None]:
+    executor.start(work)
+    try:
+        yield
     finally:
         executor.shutdown()
 

@@ -82,5 +82,16 @@ class Executor(Protocol):
     def stop(self, job: Job) -> None:
         """Ends a job early: its generator is closed, and no further event of it arrives."""
 
+    def drain(self) -> int:
+        """Begins nothing any more, of what is queued or still to be submitted, until ``start``.
+
+        What has begun goes on; once it has ended, ``wait_any`` returns None. This is called from
+        the handler of a signal, in the middle of any other method: it should set a mark, and no
+        more.
+
+        Returns:
+            How many jobs have begun and not ended.
+        """
+
     def shutdown(self) -> None:
         """Ends every job and gives all resources back; ``start`` may be called again."""

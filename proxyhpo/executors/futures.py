@@ -76,11 +76,13 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         self._work: Work | None = None
         self._packed: bytes | None = None
         self._running: dict[tuple[int, int, int], _Running] = {}
+        self._is_draining = False
 
     def start(self, work: Work) -> None:
         """Remembers what the trainings share."""
         self.shutdown()
         self._work = work
+        self._is_draining = False
 
     def submit(self, job: Job) -> None:
         """Submits a job.
@@ -89,6 +91,8 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
             ArgumentError: at the first job, if the work cannot be sent to other processes.
             ExecutorError: if the executor is broken.
         """
+        if self._is_draining:
+            return
         if self._packed is None:
             assert self._work is not None, "start() comes first"
             # Not before now, so that what the study has found out about its network goes along.
@@ -110,6 +114,8 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while self._running:
+            if self._is_draining:
+                self._take_back()
             for running in self._running.values():
                 if running.future.done():
                     del self._running[running.job.key]
@@ -125,11 +131,21 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         if running := self._running.pop(job.key, None):
             running.future.cancel()
 
+    def drain(self) -> int:
+        """Takes back what has not begun, and submits no more."""
+        self._is_draining = True
+        return len(self._running)
+
     def shutdown(self) -> None:
         """Takes back what has not begun; the executor remains as it is."""
         for running in list(self._running.values()):
             self.stop(running.job)
         self._work = self._packed = None
+
+    def _take_back(self) -> None:
+        for running in list(self._running.values()):
+            if running.future.cancel():
+                del self._running[running.job.key]
 
     def _wait(self, seconds: float) -> None:
         futures = [running.future for running in self._running.values()]

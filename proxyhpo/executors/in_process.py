@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING
@@ -27,10 +28,12 @@ class InProcessExecutor:
     def __init__(self) -> None:
         self._work: Work | None = None
         self._running: deque[tuple[Job, _Run]] = deque()
+        self._is_draining = False
 
     def start(self, work: Work) -> None:
         """Remembers what the trainings share."""
         self._work = work
+        self._is_draining = False
 
     def submit(self, job: Job) -> None:
         """Queues a job; it advances while somebody waits."""
@@ -42,6 +45,8 @@ class InProcessExecutor:
         if not self._running:
             return None
         job, run = self._running[0]
+        if self._is_draining and not _has_begun(run):
+            return None
         try:
             reported = next(run)
         except StopIteration as end:
@@ -55,8 +60,17 @@ class InProcessExecutor:
             self._running.remove(entry)
             entry[1].close()
 
+    def drain(self) -> int:
+        """Ends the training that goes on, and begins none of those queued."""
+        self._is_draining = True
+        return sum(_has_begun(run) for _, run in self._running)
+
     def shutdown(self) -> None:
         """Closes every training."""
         while self._running:
             self._running.popleft()[1].close()
         self._work = None
+
+
+def _has_begun(run: _Run) -> bool:
+    return inspect.getgeneratorstate(run) != inspect.GEN_CREATED

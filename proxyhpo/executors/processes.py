@@ -84,6 +84,7 @@ class ProcessExecutor:
         self._queue: deque[Job] = deque()
         self._events: deque[Event] = deque()
         self._failed_starts = 0
+        self._is_draining = False
 
     def start(self, work: Work) -> None:
         """Starts the workers; they import torch while the study prepares its first job."""
@@ -92,6 +93,7 @@ class ProcessExecutor:
         # It has no name: it is gone with this process, and nobody else can write to it.
         self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
         self._failed_starts = 0
+        self._is_draining = False
         self._workers = [None] * len(self._environments)
         for place in range(len(self._workers)):
             self._start_worker(place)
@@ -117,7 +119,7 @@ class ProcessExecutor:
             ExecutorError: if the workers cannot load the work, or die before any training begins.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._events and (self._queue or any(self._busy())):
+        while not self._events and (self._busy() or (self._queue and not self._is_draining)):
             left = None if end is None else max(0.0, end - time.monotonic())
             self._listen(left)
             if left == 0:
@@ -131,6 +133,11 @@ class ProcessExecutor:
         for worker in self._busy():
             if worker.job is not None and worker.job.key == job.key and not worker.stopping:
                 worker.stop(self._grace)
+
+    def drain(self) -> int:
+        """Gives the workers no more jobs."""
+        self._is_draining = True
+        return len(self._busy())
 
     def shutdown(self) -> None:
         """Closes every training, and kills those that do not end within the grace time."""
@@ -162,6 +169,8 @@ class ProcessExecutor:
 
     def _dispatch(self) -> None:
         """Gives jobs to free workers, and to new ones in place of the dead where that is needed."""
+        if self._is_draining:
+            return
         for place in sorted(
             range(len(self._workers)), key=lambda place: self._workers[place] is None
         ):

@@ -84,6 +84,7 @@ class RayExecutor:
         self._has_started_ray = False
         self._work: Work | None = None
         self._tasks: list[Task] = []
+        self._is_draining = False
 
     @property
     def capacity(self) -> int:
@@ -104,6 +105,7 @@ class RayExecutor:
             self._connect()
             self._has_started_ray = True
         self._work = work
+        self._is_draining = False
         self._packed: Any = None
         self._train = self._ray.remote(
             num_cpus=self._resources["CPU"],
@@ -118,6 +120,8 @@ class RayExecutor:
         Raises:
             ArgumentError: at the first job, if the work cannot be sent to other processes.
         """
+        if self._is_draining:
+            return
         if self._packed is None:
             assert self._work is not None, "start() comes first"
             # Not before now, so that what the study has found out about its network goes along.
@@ -133,11 +137,14 @@ class RayExecutor:
             ExecutorError: if a process cannot load the work.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        while any(not task.stopping for task in self._tasks):
+        while True:
+            if self._is_draining:
+                self._take_back()
+            if all(task.stopping for task in self._tasks):
+                return None
             event = self._listen(max(0.0, end - time.monotonic()))
             if event is not None or time.monotonic() >= end:
                 return event
-        return None
 
     def stop(self, job: Job) -> None:
         """Interrupts the training, so that its ``finally`` runs, or kills it after the grace."""
@@ -145,6 +152,11 @@ class RayExecutor:
             if task.job.key == job.key and not task.stopping:
                 task.stop(self._grace)
                 self._ray.cancel(task.stream, force=False)
+
+    def drain(self) -> int:
+        """Takes back what has not begun, and submits no more."""
+        self._is_draining = True
+        return sum(task.has_begun and not task.stopping for task in self._tasks)
 
     def shutdown(self) -> None:
         """Ends every training, and Ray with its processes if it was started here."""
@@ -161,6 +173,11 @@ class RayExecutor:
             if self._has_started_ray:
                 self._ray.shutdown()
                 self._has_started_ray = False
+
+    def _take_back(self) -> None:
+        for task in self._tasks:
+            if not task.has_begun:
+                self.stop(task.job)
 
     def _connect(self) -> None:
         if self._address is not None:
@@ -201,7 +218,8 @@ class RayExecutor:
             self._tasks.remove(task)
             return task.died(error)
         if message is None:
-            task.begin(self._trial_timeout)
+            if not self._is_draining:  # or it is taken back: it began too late
+                task.begin(self._trial_timeout)
             return None
         if isinstance(message, Outcome):
             self._tasks.remove(task)

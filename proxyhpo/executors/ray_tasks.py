@@ -64,6 +64,11 @@ class Task:
         """
         return self.stream.completed() if self.stopping or self._verdict else self.stream
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process has said so."""
+        return self._began is not None
+
     def begin(self, limit: float | None) -> None:
         """The training begins, and may take ``limit`` seconds."""
         self._began = time.monotonic()

@@ -229,6 +229,27 @@ class ExecutorContract:
         assert started.wait_any() is None
         assert started.wait_any(60) is None
 
+    def test_drained_it_ends_what_has_begun_and_begins_nothing(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        """And then there is nothing to wait for, until it is started again."""
+        executor.start(work())
+        jobs = [job(file=tmp_path / str(number)) for number in range(executor.capacity + 3)]
+        try:
+            for one in jobs[:-1]:
+                executor.submit(one)
+            events = [executor.wait_any(60)]
+            running = executor.drain()
+            executor.submit(jobs[-1])
+            events += drain(executor)
+            ended = {jobs.index(event.job) for event in events if isinstance(event, Finished)}
+            assert 1 <= len(ended) <= running + isinstance(events[0], Finished)
+            assert {int(file.name) for file in tmp_path.iterdir()} == ended
+            assert len(jobs) - 1 not in ended
+            assert executor.wait_any(60) is None
+        finally:
+            executor.shutdown()
+
     def test_it_can_be_started_again(self, executor: Executor) -> None:
         """With other work, also while something of the earlier one still runs."""
         executor.start(work())

@@ -63,6 +63,9 @@ class Executor:
             self.queue.popleft()
         return event
 
+    def drain(self):
+        raise AssertionError("nobody has interrupted")
+
     def shutdown(self):
         self.stopped += 1
 

@@ -40,6 +40,9 @@ class Shuffling:
             pass
         return Finished(job, ended[0])
 
+    def drain(self):
+        raise AssertionError("nobody has interrupted")
+
     def shutdown(self):
         self.jobs.clear()
 

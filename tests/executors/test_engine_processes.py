@@ -16,6 +16,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.store import read_study
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -134,11 +135,11 @@ SCRIPT = """
 """
 
 
-def start(folder, *, pace=0.0, workers=2):
+def start(folder, *, pace=0.0, workers=2, **options):
     script = folder / "script.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     command = [sys.executable, script, folder, str(pace), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 
 def records(script):
@@ -187,11 +188,47 @@ def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninter
     assert len(begun(tmp_path)) <= 12 + 2 + 1
 
 
-def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
-    with start(tmp_path, pace=1.0) as script:
+def test_ctrl_c_once_ends_what_is_in_flight_and_nothing_is_run_twice(tmp_path, uninterrupted):
+    with start(tmp_path, pace=0.5) as script:
         wait_for(lambda: len(begun(tmp_path)) >= 5)
         script.send_signal(signal.SIGINT)
         some = records(script)
-    assert 3 <= len(some) < 12
+    assert len(some) == len(begun(tmp_path)) < 12
     assert all(record in uninterrupted for record in some)
     assert have_ended(begun(tmp_path))
+    with start(tmp_path) as script:
+        assert records(script) == uninterrupted
+    assert len(begun(tmp_path)) == 12
+
+
+def test_ctrl_c_twice_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
+    with start(tmp_path, pace=1.0, stderr=subprocess.PIPE) as script:
+        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        script.send_signal(signal.SIGINT)
+        # It says that it has heard the first one; two at once may arrive as one.
+        assert any("Ctrl-C again stops now" in line for line in script.stderr)
+        script.send_signal(signal.SIGINT)
+        some = records(script)
+    assert 3 <= len(some) < len(begun(tmp_path)) < 12
+    assert_it_goes_on(tmp_path, some, uninterrupted)
+
+
+def test_sigterm_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
+    with start(tmp_path, pace=1.0) as script:
+        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        script.terminate()
+        assert script.wait(60) == 143
+    assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
+    _, events = read_study(tmp_path / "study.db")
+    some = [body for kind, body in events if kind == "record"]
+    assert 3 <= len(some) < len(begun(tmp_path)) < 12
+    assert_it_goes_on(tmp_path, some, uninterrupted)
+
+
+def assert_it_goes_on(folder, some, uninterrupted):
+    """No worker is left, and what had ended is not run again."""
+    wait_for(lambda: have_ended(begun(folder)), seconds=1)
+    before = len(begun(folder))
+    with start(folder) as script:
+        assert records(script) == uninterrupted
+    assert len(begun(folder)) == before + 12 - len(some)
