@@ -7,6 +7,8 @@ from proxyhpo import plugins
 from proxyhpo.errors import ArgumentError, PluginError, UnknownNameError
 from proxyhpo.pruners import Pruner
 from proxyhpo.searchers import Searcher
+from proxyhpo.stoppers import Stopper
+from proxyhpo.stoppers.median import MedianStopper
 from proxyhpo.transfers import Transfer
 
 TRANSFERS = "proxyhpo.transfers"
@@ -192,6 +194,17 @@ def test_an_optuna_pruner_is_told_where_it_belongs(as_class):
     for cls in (optuna.pruners.MedianPruner, Own):
         with pytest.raises(TypeError, match=r"is an Optuna pruner, which ends trials early"):
             plugins.resolve("proxyhpo.pruners", cls if as_class else cls(), Pruner)
+
+
+@pytest.mark.parametrize("as_class", [True, False])
+def test_what_ends_trainings_is_no_pruner_and_optunas_no_stopper(as_class):
+    optuna = pytest.importorskip("optuna")
+    given = MedianStopper if as_class else MedianStopper()
+    with pytest.raises(TypeError, match=r"is a stopper, which .* for that there is stopper="):
+        plugins.resolve("proxyhpo.pruners", given, Pruner)
+    given = optuna.pruners.HyperbandPruner if as_class else optuna.pruners.HyperbandPruner()
+    with pytest.raises(TypeError, match=r"finalist_stopper=.*'asha', 'lagging', 'median'"):
+        plugins.resolve("proxyhpo.stoppers", given, Stopper, argument="finalist_stopper")
 
 
 def test_an_optuna_sampler_is_merely_of_the_wrong_type():

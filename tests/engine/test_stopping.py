@@ -1,0 +1,431 @@
+"""Trainings that are ended early: which, when, and what becomes of them."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Report, Rung
+from proxyhpo.engine.climb import Limits, climb
+from proxyhpo.engine.stopping import Stoppers
+from proxyhpo.engine.work import Outcome
+from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
+from proxyhpo.executors import Died, Finished, Reported
+from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.stoppers import Stopper
+from proxyhpo.stoppers.asha import ASHAStopper
+from proxyhpo.stoppers.median import MedianStopper
+from tests.engine.test_climb import Executor, Study, finished
+
+# Workers cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+STEPS = 9
+BOTH = {"stopper": MedianStopper(min_peers=2), "finalist_stopper": "lagging"}
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def curve(config, step):
+    """Falls to the distance from .3, and the faster the higher ``pace`` is."""
+    return abs(config["x"] - 0.3) + 1 / (1 + config["pace"] * step)
+
+
+def train(network, config):
+    for step in range(1, STEPS + 1):
+        yield {"value": -curve(config, step), "step": step, "seconds": 2.0 * step}
+
+
+def study(path=None, *, train=train, **options):
+    options = {"searcher": "random", "finalists": 4, **options}
+    return ProxyHPO(
+        build,
+        train,
+        {"x": Float(0, 1), "pace": Float(0.1, 10, log=True)},
+        example_inputs=torch.zeros(8, 6),
+        direction="maximize",
+        progress=False,
+        transfer="identity",
+        store=path,
+        **options,
+    )
+
+
+def outcomes(result):
+    return sorted(
+        (r.rung, r.trial, r.state, str(r.config), tuple(r.reports)) for r in result.records
+    )
+
+
+def at(result, rung, state):
+    return [r for r in result.records if (r.rung, r.state) == (rung, state)]
+
+
+class Interleaving:
+    """Three places; which training reports next is drawn by lot."""
+
+    capacity, ahead, streams = 3, 0, True
+
+    def __init__(self, seed, interrupt_after=None):
+        self.lots = random.Random(seed)
+        self.left = interrupt_after
+
+    def start(self, work):
+        self.work, self.running = work, {}
+
+    def submit(self, job):
+        self.running[job.key] = job, self.work.run(job)
+
+    def wait_any(self, timeout=None):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        job, run = self.running[self.lots.choice(sorted(self.running))]
+        try:
+            return Reported(job, *next(run))
+        except StopIteration as end:
+            del self.running[job.key]
+            return Finished(job, end.value)
+
+    def stop(self, job):
+        _, run = self.running.pop(job.key)
+        run.close()
+
+    def drain(self):
+        pass
+
+    def shutdown(self):
+        for _, run in self.running.values():
+            run.close()
+        self.running.clear()
+
+
+def test_a_stopped_training_is_a_record_of_what_it_reported():
+    ended = Counter()
+
+    def closing(network, config):
+        ended["begun"] += 1
+        try:
+            yield from train(network, config)
+            ended["through"] += 1
+        finally:
+            ended["closed"] += 1
+
+    result = study(train=closing, **BOTH).run(30)
+    stopped = at(result, 0, "stopped")
+    assert 5 < len(stopped) < 25
+    for record in stopped:
+        n = len(record.reports)
+        assert 1 <= n < STEPS
+        assert list(record.reports) == [-curve(record.config, step) for step in range(1, n + 1)]
+        assert (record.value, record.loss) == (record.reports[-1], -record.reports[-1])
+        assert record.metrics == {"step": n, "seconds": 2.0 * n}
+        assert record.training_seconds == pytest.approx(2.0 * n)
+        assert record.overhead_seconds > 0
+        assert (record.reason, record.traceback) == (None, None)
+    assert ended["begun"] == ended["closed"] == len(result.records)
+    assert ended["through"] == len(at(result, 0, "finished")) + len(at(result, 1, "finished"))
+
+
+def test_searchers_see_its_last_loss_and_it_climbs_after_those_that_finished():
+    def run(finalists):
+        return study(stopper=ASHAStopper(reduction=4), finalists=finalists).run(16)
+
+    n_finished = len(at(run(1), 0, "finished"))
+    result = run(n_finished + 2)
+    stopped = {record.trial: record.loss for record in at(result, 0, "stopped")}
+    observed = [loss for _, loss in result.history.observed()]
+    assert len(stopped) > 2
+    assert all(observed[trial] == loss for trial, loss in stopped.items())
+    climbed = {record.trial for record in result.records if record.rung == 1}
+    finished = {record.trial for record in at(result, 0, "finished")}
+    assert climbed == finished | set(sorted(stopped, key=stopped.__getitem__)[:2])
+
+
+class EndAllButTheFirst(Stopper):
+    """Breaks the contract, so that the best may be ended too."""
+
+    def should_stop(self, losses, peers):
+        return True
+
+
+def test_a_stopped_finalist_never_becomes_the_best():
+    result = study(finalist_stopper=EndAllButTheFirst()).run(12)
+    [finished] = at(result, 1, "finished")
+    stopped = at(result, 1, "stopped")
+    assert len(stopped) == 3  # and nobody is let up in their place
+    assert result.best_record == finished
+    assert result.leaderboard()[0] == finished
+    assert not result.interrupted
+    assert result.best_network() is not None
+
+
+def test_stoppers_have_rungs_of_their_own():
+    result = study(stopper=EndAllButTheFirst()).run(8)
+    assert len(at(result, 0, "stopped")) == 7
+    assert len(at(result, 1, "finished")) == 4
+    plain = study(ladder=[Rung(1)], finalists=None, finalist_stopper=EndAllButTheFirst()).run(8)
+    assert len(at(plain, 0, "stopped")) == 7
+
+
+def test_peers_are_those_that_had_ended_well_at_the_same_rung():
+    seen = []
+
+    class Looking(Stopper):
+        def should_stop(self, losses, peers):
+            seen.append((len(losses), [list(peer) for peer in peers]))
+            return False
+
+    def failing(network, config):
+        yield from train(network, config)
+        if config["x"] > 0.6:
+            yield float("nan")
+
+    result = study(train=failing, stopper=Looking()).run(9)
+    failed = at(result, 0, "failed")
+    assert 0 < len(failed) < 8
+    asked = [peers for step, peers in seen if step == 1]
+    ended, expected = [], []
+    for record in result.records:
+        if record.rung == 0:
+            if ended:
+                expected.append(list(ended))
+            if record.state == "finished":
+                ended.append([-value for value in record.reports])
+    assert asked == expected
+    # Nobody has got further than that.
+    assert max(step for step, _ in seen) == STEPS - 1
+
+
+def test_a_training_that_is_as_long_as_any_before_it_is_let_to_its_end():
+    lengths = iter((2, 5, 5))
+
+    def growing(network, config):
+        for step in range(next(lengths)):
+            yield float(step)
+
+    class FromTheSecondStepOn(Stopper):
+        def should_stop(self, losses, peers):
+            return len(losses) >= 2
+
+    result = study(
+        train=growing, ladder=[Rung(1)], finalists=None, finalist_stopper=FromTheSecondStepOn()
+    ).run(3)
+    assert [len(record.reports) for record in result.records] == [2, 5, 2]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_interrupted_and_resumed_equals_uninterrupted(ordered, tmp_path):
+    def executor(seed, interrupt_after=None):
+        made = Interleaving(seed, interrupt_after)
+        made.capacity = 3 if ordered else 1
+        return made
+
+    expected = study(executor=executor(0), ordered=ordered, **BOTH).run(20)
+    assert at(expected, 0, "stopped")
+    for attempt in range(60):
+        interrupting = executor(attempt, interrupt_after=40 if ordered else 23)
+        options = {"executor": interrupting, "ordered": ordered, **BOTH}
+        result = study(tmp_path / "study.db", **options).run(20)
+        if not result.interrupted:
+            break
+    assert attempt > 3
+    assert outcomes(result) == outcomes(expected)
+    assert result.best_config == expected.best_config
+
+
+def test_in_order_it_does_not_matter_who_reports_first():
+    results = [
+        study(executor=Interleaving(seed), ordered=True, **BOTH).run(20) for seed in range(3)
+    ]
+    assert at(results[0], 0, "stopped")
+    assert outcomes(results[0]) == outcomes(results[1]) == outcomes(results[2])
+
+
+def test_nobody_is_stopped_whom_no_stopper_asks_for():
+    def executor():
+        made = Interleaving(0)
+        made.stop = None  # must not be called
+        return made
+
+    result = study(executor=executor()).run(12)
+    assert {record.state for record in result.records} == {"finished"}
+
+
+def test_controls_and_checks_are_trained_to_the_end():
+    result = study(
+        stopper=MedianStopper(min_peers=2), finalist_stopper=EndAllButTheFirst(), controls=3
+    ).run(20)
+    assert len(at(result, 1, "finished")) == 4  # the first finalist, and the controls
+    check = study(stopper=EndAllButTheFirst(), finalist_stopper=EndAllButTheFirst()).check(4)
+    assert check.fidelity.n == 4
+
+
+def test_the_caller_who_owns_the_loop_can_ask():
+    hpo = study(stopper=MedianStopper(min_peers=2), finalist_stopper="lagging")
+    n_stopped = 0
+    while (asked := hpo.ask(12)) is not None:
+        values = []
+        for step in range(1, STEPS + 1):
+            values.append(-curve(asked.base_config, step))
+            if stopped := asked.should_stop(values):
+                break
+        n_stopped += stopped
+        record = hpo.tell(asked, values, seconds=2.0 * len(values), stopped=stopped)
+        assert record.state == ("stopped" if stopped else "finished")
+    assert n_stopped > 2
+    run = study(stopper=MedianStopper(min_peers=2), finalist_stopper="lagging").run(12)
+    assert outcomes(hpo.result) == outcomes(run)
+    with study() as other:
+        asked = other.ask()
+        assert not asked.should_stop([0.0] * 3)
+        for values in ([], [float("nan")]):
+            with pytest.raises(ArgumentError, match="should_stop: values must be finite numbers"):
+                asked.should_stop(values)
+
+
+def test_a_stopper_is_part_of_what_a_store_is_recognised_by(tmp_path):
+    study(tmp_path / "a.db", stopper="median").run(2)
+    with pytest.raises(StudyMismatchError, match=r"strategies\.stopper\.settings\.min_peers"):
+        study(tmp_path / "a.db", stopper=MedianStopper(min_peers=9)).run(2)
+    with pytest.raises(StudyMismatchError, match=r"strategies\.stopper: .* given nothing"):
+        study(tmp_path / "a.db").run(2)
+    with pytest.raises(StudyMismatchError, match=r"strategies\.finalist_stopper: stored nothing"):
+        study(tmp_path / "a.db", stopper="median", finalist_stopper="asha").run(2)
+
+
+class Deaf(Interleaving):
+    streams = False
+
+
+def test_what_cannot_be_is_refused_before_any_training():
+    optuna = pytest.importorskip("optuna")
+    for options, error, message in [
+        ({"stopper": "median", "executor": Deaf(0)}, ArgumentError, "stopper cannot be given with"),
+        ({"finalist_stopper": "asha", "executor": Deaf(0)}, ArgumentError, "finalist_stopper cann"),
+        (
+            {"stopper": "median", "ladder": [Rung(1)], "finalists": None},
+            ArgumentError,
+            "say finalist_stopper=",
+        ),
+        ({"stopper": "medain"}, UnknownNameError, "unknown stopper 'medain'; did you mean 'median"),
+        ({"finalist_stopper": MedianStopper}, TypeError, r"such as MedianStopper\(\)"),
+        ({"finalist_stopper": 3}, TypeError, "finalist_stopper must be a name or an instance"),
+        (
+            {"stopper": optuna.pruners.MedianPruner()},
+            TypeError,
+            "Optuna's.*'asha', 'lagging', 'median'",
+        ),
+        ({"pruner": optuna.pruners.MedianPruner()}, TypeError, r"for that there is stopper="),
+        ({"pruner": MedianStopper()}, TypeError, r"is a stopper.* for that there is stopper="),
+    ]:
+        with pytest.raises(error, match=message):
+            study(train=never, **options)
+
+
+def never(network, config):
+    raise AssertionError("nothing may be trained")
+    yield
+
+
+def test_over_worker_processes_in_order_it_is_the_same_study():
+    def at_two(executor):
+        executor.capacity = 2
+        return executor
+
+    there = study(executor=ProcessExecutor(2), ordered=True, **BOTH).run(12)
+    here = study(executor=at_two(Interleaving(1)), ordered=True, **BOTH).run(12)
+    assert at(there, 0, "stopped")
+    assert outcomes(there) == outcomes(here)
+
+
+SCRIPT = """
+    import sys, time
+    from tests.engine import test_stopping as the
+
+    def train(network, config):
+        print("begun", flush=True)
+        for report in the.train(network, config):
+            time.sleep(0.01)
+            yield report
+
+    the.study(sys.argv[1], train=train, **the.BOTH).run(16)
+    print("complete", flush=True)
+"""
+
+
+def test_killed_within_a_training_and_resumed_equals_uninterrupted(tmp_path):
+    script, path = tmp_path / "script.py", tmp_path / "study.db"
+    script.write_text(textwrap.dedent(SCRIPT))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for n_begun in (8, None):
+        lines = []
+        command = [sys.executable, script, path]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+            for line in run.stdout:
+                lines.append(line.strip())
+                if len(lines) == n_begun:
+                    time.sleep(0.04)
+                    run.send_signal(signal.SIGKILL)
+    assert lines[-1] == "complete"
+    with pytest.warns(UserWarning, match="source of train has changed"):
+        resumed = study(path, **BOTH).result
+    expected = study(**BOTH).run(16)
+    assert len(at(expected, 0, "stopped")) > 4
+    assert outcomes(resumed) == outcomes(expected)
+    assert resumed.best_config == expected.best_config
+
+
+def test_a_training_that_is_tried_again_begins_its_curve_anew():
+    told = []
+
+    class Telling(Stopper):
+        def should_stop(self, losses, peers):
+            told.append(list(losses))
+            return False
+
+    class Known(Study):
+        top = 1
+
+        def __init__(self):
+            super().__init__()
+            self.state = self
+            self.ended, self.entered = [{}], [{0: 0, 1: 1}]
+
+        def loss(self, value):
+            return value
+
+        def finish(self, job, outcome, *, stopped=False):
+            record = super().finish(job, outcome, stopped=stopped)
+            self.ended[0][job.trial] = replace(record, reports=outcome.reports)
+            return record
+
+    def events(job):
+        if job.trial == 0:
+            yield Finished(job, Outcome(1.0, reports=(1.0,) * 9))
+        yield Reported(job, Report(5.0), 1.0)
+        yield Died(job, "killed", 1.0)
+        yield Reported(job, Report(4.0), 1.0)
+        yield Reported(job, Report(3.0), 2.0)
+        yield finished(job)
+
+    scripts = {}
+
+    def script(job):
+        return next(scripts.setdefault(job.trial, events(job)))
+
+    climb(Known(), None, Executor(script), Limits(2, max_retries=1), stoppers=Stoppers(Telling()))
+    assert told == [[5.0], [4.0], [4.0, 3.0]]
