@@ -20,7 +20,8 @@ class RungCost:
         runs: trainings, failed ones included.
         failed: how many of them failed.
         stopped: how many of them a stopper ended early.
-        seconds: in all.
+        retried: how many more died with their worker, and were begun anew.
+        seconds: in all, those that died included.
         base_trainings: the same in full trainings of the full network; None while unknown.
         flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
     """
@@ -29,6 +30,7 @@ class RungCost:
     runs: int
     failed: int
     stopped: int
+    retried: int
     seconds: float
     base_trainings: float | None
     flops_base_trainings: float | None
@@ -110,6 +112,7 @@ class Cost:
             base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
             ended = f", {rung.failed} failed" if rung.failed else ""
             ended += f", {rung.stopped} stopped" if rung.stopped else ""
+            ended += f", {rung.retried} died and begun anew" if rung.retried else ""
             lines.append(
                 f"  density {rung.density:g}: {rung.runs} runs{ended}, {rung.seconds:.1f} s{base}"
             )
@@ -196,7 +199,8 @@ def _rung_cost(
     opening = history.openings[rung]
     top = max(history.openings.values(), key=lambda other: other.density)
     share = _ratio(opening.flops, top.flops)
-    seconds = sum(record.seconds for record in records)
+    deaths = [death.seconds for death in history.deaths if death.rung == rung]
+    seconds = sum(record.seconds for record in records) + sum(deaths)
     n_reports = _n_reports(records)
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
     return RungCost(
@@ -204,6 +208,7 @@ def _rung_cost(
         runs=len(records),
         failed=sum(record.state == "failed" for record in records),
         stopped=sum(record.state == "stopped" for record in records),
+        retried=len(deaths),
         seconds=seconds,
         base_trainings=_ratio(seconds, unit),
         flops_base_trainings=None if share is None else trainings * share,

@@ -35,7 +35,17 @@ from proxyhpo.fields import (
     optional,
 )
 
-__all__ = ["Config", "History", "Opening", "Record", "Report", "Rung", "Trial", "config_key"]
+__all__ = [
+    "Config",
+    "Death",
+    "History",
+    "Opening",
+    "Record",
+    "Report",
+    "Rung",
+    "Trial",
+    "config_key",
+]
 
 Config = dict[str, Any]
 """Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
@@ -224,6 +234,39 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Death:
+    """A training whose worker died, and which was begun anew.
+
+    Args:
+        trial: number of the trial.
+        rung: index of the rung.
+        replicate: as in a record.
+        reason: what killed the worker.
+        seconds: of training that were lost with it.
+    """
+
+    trial: int
+    rung: int
+    replicate: int
+    reason: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_json`.
+
+        Raises:
+            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+        """
+        check_fields("a death", data, _DEATH, required=_required(Death))
+        return cls(**data)
+
+
+@dataclass(frozen=True)
 class Trial:
     """A config as a searcher sees it: with what rung 0 observed.
 
@@ -258,6 +301,7 @@ class History:
         self._keys: set[str] = set()
         self._records: list[Record] = []
         self._openings: dict[int, Opening] = {}
+        self._deaths: list[Death] = []
 
     def snapshot(self) -> History:
         """A copy that does not grow with this one."""
@@ -266,6 +310,7 @@ class History:
         copied._keys = set(self._keys)
         copied._records = list(self._records)
         copied._openings = dict(self._openings)
+        copied._deaths = list(self._deaths)
         return copied
 
     @property
@@ -282,6 +327,11 @@ class History:
     def openings(self) -> Mapping[int, Opening]:
         """Rung index → what was measured and frozen when it opened."""
         return self._openings
+
+    @property
+    def deaths(self) -> Sequence[Death]:
+        """Every training that was begun anew because its worker died, in order."""
+        return self._deaths
 
     @property
     def pending(self) -> list[Config]:
@@ -320,13 +370,17 @@ class History:
                 record.trial, record.config, record.state, record.loss
             )
 
+    def add_death(self, death: Death) -> None:
+        """Notes that a training is begun anew."""
+        self._deaths.append(death)
+
     def add_opening(self, opening: Opening) -> None:
         """Notes that a rung has opened."""
         self._openings[opening.rung] = opening
 
 
 @cache
-def _required(kind: type[Opening | Record]) -> list[str]:
+def _required(kind: type[Opening | Record | Death]) -> list[str]:
     return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
 
 
@@ -342,6 +396,7 @@ _OPENING = {
     "skipped": PAIRS,
     "warning": optional(TEXT),
 }
+_DEATH = {"trial": COUNT, "rung": COUNT, "replicate": COUNT, "reason": TEXT, "seconds": SECONDS}
 _RECORD = {
     "trial": COUNT,
     "rung": COUNT,

@@ -87,7 +87,6 @@ def climb(
     judge = _Judge(study)
     watch = Watch(study, stoppers)
     in_flight: dict[tuple[int, int, int], Job] = {}
-    deaths: dict[tuple[int, int, int], int] = {}
     with interruptible(executor.drain) as interruption, _started(executor, work):
         while not stopping() and not clock.is_up:
             interruption.check()
@@ -111,8 +110,8 @@ def climb(
                     del in_flight[key]
                     judge.consider(settle(study, event.job, outcome, callbacks, stopped=True))
                 continue
-            if isinstance(event, Died) and deaths.get(key, 0) < limits.max_retries:
-                deaths[key] = deaths.get(key, 0) + 1
+            if isinstance(event, Died) and study.deaths(event.job) < limits.max_retries:
+                study.retry(event.job, event.reason, event.seconds)
                 logger.warning("trial %d died (%s); trying again", key[0], event.reason)
                 watch.begin(event.job)
                 executor.submit(event.job)

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from proxyhpo.errors import StoreError
 from proxyhpo.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
-from proxyhpo.records import History, Opening, Record
+from proxyhpo.records import Death, History, Opening, Record
 
 __all__ = ["State", "check_event"]
 
@@ -97,6 +97,11 @@ class State:
             self.entered[rung][trial] = len(self.ended[rung])
             if body.get("control") is True:
                 self.controls.add(trial)
+        elif kind == "death":
+            death = Death.from_json(body)
+            self._check("rung", death.rung, len(self.ended))
+            self._check("trial", death.trial, len(self.history.trials))
+            self.history.add_death(death)
         elif kind == "record":
             self._add(Record.from_json(body))
 
@@ -130,5 +135,7 @@ def check_event(kind: str, body: Mapping[str, Any]) -> None:
     """
     if kind == "opening":
         Opening.from_json(body)
+    elif kind == "death":
+        Death.from_json(body)
     elif kind == "record":
         Record.from_json(body)

@@ -23,7 +23,7 @@ from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.proxy.choosing import density_for_cost, weak_saving
-from proxyhpo.records import Config, Opening, Record, Rung
+from proxyhpo.records import Config, Death, Opening, Record, Rung
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
@@ -144,6 +144,16 @@ class Study:
         if self._checkpoints is not None:  # after the record: until then it may have to go on
             self._checkpoints.drop(job.key)
         return record
+
+    def deaths(self, job: Job) -> int:
+        """How often a job has been begun anew because its worker died, in earlier runs too."""
+        return sum(
+            (death.trial, death.rung, death.replicate) == job.key for death in self.history.deaths
+        )
+
+    def retry(self, job: Job, reason: str, seconds: float) -> None:
+        """Writes down that a job is begun anew, and what was lost."""
+        self._write("death", Death(*job.key, reason=reason, seconds=seconds).to_json())
 
     def open(self, rung: int) -> Opening:
         """What was measured when the rung opened; measured now, if it has not been opened yet."""

@@ -132,7 +132,10 @@ def test_a_worker_that_died_goes_on_from_the_checkpoint(tmp_path, undisturbed):
     (tmp_path / "kill").touch()
     executor = ProcessExecutor(1)
     hpo = study(tmp_path, store=tmp_path / "study.db", executor=executor, max_retries=1)
-    assert_it_went_on(tmp_path, hpo.run(3), undisturbed)
+    result = hpo.run(3)
+    assert_it_went_on(tmp_path, result, undisturbed)
+    assert result.cost.rungs[1].retried == 1
+    assert result.cost.rungs[1].seconds > sum(r.seconds for r in result.leaderboard())
 
 
 def test_without_a_store_the_folder_is_a_temporary_one(tmp_path):

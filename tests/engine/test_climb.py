@@ -16,6 +16,7 @@ class Study:
     def __init__(self, predicted=0.0):
         self.history = History()
         self.predicted = predicted
+        self.died = []
 
     def next_job(self, n_trials):
         if len(self.history.trials) >= n_trials:
@@ -35,6 +36,12 @@ class Study:
         )  # fmt: skip
         self.history.add_record(record)
         return record
+
+    def deaths(self, job):
+        return self.died.count(job.key)
+
+    def retry(self, job, reason, seconds):
+        self.died.append(job.key)
 
     def predicted_seconds(self):
         return self.predicted
