@@ -1,24 +1,34 @@
 """Searches on real images: CIFAR-10 at 16x16, three kinds of network.
 
     python -m benchmarks.cifar fill --data PATH [--net resnet] [--net vgg] [--net vit]
+    python -m benchmarks.cifar steps
+    python -m benchmarks.cifar report [--repetitions 50]
 
 ``fill`` trains random configs on the full networks and on proxies of them, and keeps what they
 come to in ``benchmarks/data/cifar_<net>.jsonl``. It can be ended at any moment and goes on where
-it was. PATH is an ``.npz`` of images, or a folder in which torchvision finds CIFAR-10.
+it was. PATH is an ``.npz`` of images, or a folder in which torchvision finds CIFAR-10. ``steps``
+measures what a step takes; nothing else should run on the core. ``report`` replays searches on what
+is in the tables by then, and writes its tables and figure to docs/benchmarks.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import warnings
 from pathlib import Path
 
 import torch
 
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_table import N_CONFIGS, fill
+from benchmarks.cifar_report import find, write_report
+from benchmarks.cifar_steps import Costs, measure
+from benchmarks.cifar_table import N_CONFIGS, complete, fill, read
 from benchmarks.cifar_training import load
 
+LEAST = 8  # complete configs, for a report
 DATA = Path("benchmarks/data")
+STEPS = DATA / "cifar_steps.json"
 
 
 def main() -> None:
@@ -31,9 +41,30 @@ def main() -> None:
     filling.add_argument("--net", action="append", choices=list(TASKS), help="by default all")
     filling.add_argument("--configs", type=int, default=N_CONFIGS)
     filling.add_argument("--tables", type=Path, default=DATA, help="folder of the tables")
+    commands.add_parser("steps", help="measure what a step takes")
+    reporting = commands.add_parser("report", help="replay searches, write the page")
+    reporting.add_argument("--repetitions", type=int, default=50, help="for each network")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    fill(arguments.net or list(TASKS), load(arguments.data), arguments.tables, arguments.configs)
+    if arguments.command == "fill":
+        nets, images = arguments.net or list(TASKS), load(arguments.data)
+        fill(nets, images, arguments.tables, arguments.configs)
+    elif arguments.command == "steps":
+        STEPS.write_text(json.dumps(measure(), indent=1) + "\n")
+    else:
+        warnings.simplefilter("error")
+        report(DATA, Costs.read(STEPS), arguments.repetitions, Path("docs/benchmarks"))
+
+
+def report(folder: Path, costs: Costs, repetitions: int, pages: Path) -> None:
+    """Writes what the tables of a folder say; networks with few complete configs are left out."""
+    tables = {net: complete(read(folder / f"cifar_{net}.jsonl")) for net in TASKS}
+    found = [
+        find(net, table, costs, repetitions) for net, table in tables.items() if len(table) >= LEAST
+    ]
+    if not found:
+        raise SystemExit(f"no table in {folder} has {LEAST} complete configs yet")
+    write_report(found, costs, pages)
 
 
 if __name__ == "__main__":

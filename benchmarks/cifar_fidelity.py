@@ -1,0 +1,135 @@
+"""What a proxy's ranking is worth, and how the best learning rate follows the width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.cifar_table import DENSITIES, EXPONENT, N_TWICE, Row, Run
+from benchmarks.cifar_training import EPOCHS
+from proxyhpo.ranking import interval, spearman
+
+__all__ = ["Agreement", "Drift", "agreements", "best_rate", "drift", "rates_and_values"]
+
+Floats = npt.NDArray[np.float64]
+Table = Mapping[int, Mapping[Run, Row]]
+TOP = 0.4  # of the configs, by the full network's accuracy
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's rho of a cheap training's validation accuracy with the full network's.
+
+    Args:
+        name: of what is cheap.
+        n: configs.
+        everywhere: rho over all of them, and its 95 % interval.
+        top: the same among those with which the full network is best.
+    """
+
+    name: str
+    n: int
+    everywhere: tuple[float, float, float]
+    top: tuple[float, float, float]
+
+
+def agreements(table: Table) -> list[Agreement]:
+    """Of each proxy, of short trainings, and of the full network under another seed.
+
+    What is compared with is the full network's first training. Only those configs count for
+    another seed, and for its first epochs, that had one whatever they were worth.
+    """
+    found = []
+    for density in DENSITIES:
+        for exponent, how in ((0.0, "as is"), (EXPONENT, "corrected")):
+            run = Run(0, density, exponent)
+            found.append(_agreement(f"{density:g}, lr {how}", table, run))
+    twice = {number: runs for number, runs in table.items() if number < N_TWICE}
+    for epoch in range(1, EPOCHS + 1):
+        name = f"1, another seed, {epoch} of {EPOCHS} epochs"
+        found.append(_agreement(name, twice, Run(0, seed=1), epoch))
+    return found
+
+
+def _agreement(name: str, table: Table, like: Run, epoch: int = EPOCHS) -> Agreement:
+    cheap, dear = [], []
+    for number, runs in table.items():
+        row = runs[Run(number, like.density, like.exponent, like.seed)]
+        cheap.append(-row.validation[min(epoch, len(row.validation)) - 1])
+        dear.append(-runs[Run(number)].value)
+    x, y = np.array(cheap), np.array(dear)
+    best = np.argsort(y, kind="stable")[: math.ceil(TOP * len(y))]
+    return Agreement(name, len(x), _rho(x, y), _rho(x[best], y[best]))
+
+
+def _rho(x: Floats, y: Floats) -> tuple[float, float, float]:
+    return (float(spearman(x, y)), *interval(spearman, x, y))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the best learning rate follows the width.
+
+    Args:
+        best: density → the best learning rate, and its 95 % interval.
+        exponent: of the width ratio, that fits them best, and its 95 % interval.
+    """
+
+    best: Mapping[float, tuple[float, float, float]]
+    exponent: tuple[float, float, float]
+
+
+def drift(table: Table) -> Drift:
+    """Fits the best learning rate at each density, and a power law through them.
+
+    The interval is a bootstrap over configs, each with all of its trainings.
+    """
+    numbers = list(table)
+    width = {density: _width_ratio(table, density) for density in (*DENSITIES, 1.0)}
+
+    def fitted(drawn: Sequence[int]) -> Floats:
+        rates = [best_rate(*rates_and_values(table, density, drawn)) for density in width]
+        slope = np.polyfit(np.log(list(width.values())), np.log(rates), 1)[0]
+        return np.array([*rates, slope])
+
+    rng = np.random.default_rng(0)
+    resampled = [fitted(rng.choice(numbers, len(numbers)).tolist()) for _ in range(RESAMPLES)]
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    each = zip(fitted(numbers), low, high, strict=True)
+    triples = [(float(middle), float(least), float(most)) for middle, least, most in each]
+    return Drift(dict(zip(width, triples[:-1], strict=True)), triples[-1])
+
+
+def rates_and_values(table: Table, density: float, numbers: Sequence[int]) -> tuple[Floats, Floats]:
+    """The learning rates that were really trained with at a density, and what came of them.
+
+    Of SGD, the effective ones, lr / (1 - momentum): they say better how far a step goes.
+    """
+    found = []
+    for number in numbers:
+        for run, row in table[number].items():
+            if run.density == density:
+                rate = row.config["lr"] * row.width_ratio**run.exponent
+                rate /= 1 - row.config.get("momentum", 0.0)
+                found.append((rate, row.value))
+    rates, values = np.array(found).T
+    return rates, values
+
+
+def best_rate(rates: Floats, values: Floats) -> float:
+    """Where a quadratic in log lr through the better half is highest, within their range."""
+    better = values >= np.median(values)
+    x = np.log(rates[better])
+    curve = np.polynomial.Polynomial.fit(x, values[better], 2)
+    grid = np.linspace(x.min(), x.max(), 200)
+    return float(np.exp(grid[np.argmax(curve(grid))]))
+
+
+def _width_ratio(table: Table, density: float) -> float:
+    rows = next(iter(table.values())).values()
+    return next(row.width_ratio for row in rows if row.density == density)

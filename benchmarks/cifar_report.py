@@ -1,0 +1,179 @@
+"""What the tables of CIFAR-10 say, as a page and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cifar_fidelity import (
+    Agreement,
+    Drift,
+    Table,
+    agreements,
+    best_rate,
+    drift,
+    rates_and_values,
+)
+from benchmarks.cifar_searches import outcomes, sample_size
+from benchmarks.cifar_steps import BATCHES, Costs
+from benchmarks.cifar_table import DENSITIES, N_TWICE
+from benchmarks.cifar_training import EPOCHS, SIZES
+from benchmarks.tabular_report import UNIT, Outcome, Summary, summaries
+
+__all__ = ["Findings", "find", "write_report"]
+
+MARK = "<!-- below: written by python -m benchmarks.cifar report -->"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one network.
+
+    Args:
+        net: its name.
+        table: its trainings.
+        outcomes: of searches.
+        agreements: of cheap trainings with the full network's.
+        drift: of the best learning rate.
+    """
+
+    net: str
+    table: Table
+    outcomes: Sequence[Outcome]
+    agreements: Sequence[Agreement]
+    drift: Drift
+
+    @property
+    def searches(self) -> dict[str, Summary]:
+        """Strategy → summary, whose interval is over the repetitions."""
+        each = (replace(o, data_set=str(o.repetition)) for o in self.outcomes)
+        return summaries(each, relative=False)
+
+    def accuracy(self, strategy: str) -> float:
+        """Mean test accuracy of what a strategy finds."""
+        return 1 - float(np.mean([o.loss for o in self.outcomes if o.strategy == strategy]))
+
+
+def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
+    """Replays the searches, and compares rankings and learning rates."""
+    found = outcomes(net, table, costs, repetitions)
+    return Findings(net, table, found, agreements(table), drift(table))
+
+
+def write_report(found: Sequence[Findings], costs: Costs, folder: Path) -> None:
+    """Writes the tables into ``cifar.md``, below the mark, and ``cifar.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [MARK, "", *_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
+    lines += ["## Searches", "", *_searches(found), ""]
+    for each in found:
+        lines += [f"### {each.net}", "", *_by_net(each), ""]
+    lines += ["## Rankings", "", *_rankings(found), ""]
+    lines += ["## The best learning rate", "", *_drifts(found), ""]
+    page = folder / "cifar.md"
+    by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
+    page.write_text(by_hand + "\n".join(lines))
+    _figure(found, folder / "cifar.png")
+
+
+def _what(found: Sequence[Findings]) -> Iterable[str]:
+    counts = ", ".join(f"{each.net} {len(each.table)}" for each in found)
+    sizes = ", ".join(f"{each.net} {sample_size(each.table)}" for each in found)
+    yield f"Complete configs: {counts}. Configs in a search: {sizes}."
+    yield f"Trained on {SIZES['train']:,} images for {EPOCHS} epochs, selected on {SIZES['val']:,},"
+    yield f"tested on {SIZES['test']:,}."
+
+
+def _steps(found: Sequence[Findings], costs: Costs) -> Iterable[str]:
+    yield "How many times faster a step is than the full network's, at each batch size:"
+    yield ""
+    yield f"| network | density | {' | '.join(map(str, BATCHES))} |"
+    yield "|---" * (len(BATCHES) + 2) + "|"
+    for each in found:
+        for density in DENSITIES:
+            ratios = (f"{costs.ratio(each.net, density, size):.1f}" for size in BATCHES)
+            yield f"| {each.net} | {density:g} | {' | '.join(ratios)} |"
+
+
+def _searches(found: Sequence[Findings]) -> Iterable[str]:
+    """All networks side by side."""
+    per_net = [each.searches for each in found]
+    together = summaries((o for each in found for o in each.outcomes), relative=False)
+    yield f"| strategy | {' | '.join(f'{e.net}: cost, difference' for e in found)} | mean, worst |"
+    yield "|---" * (len(found) + 2) + "|"
+    for name in per_net[0]:
+        cells = [f"{s[name].cost:.3f}, {s[name].difference:+.2f}" for s in per_net if name in s]
+        overall = together[name]
+        cells.append(f"{overall.cost:.3f}, {overall.difference:+.2f}, {overall.worst:+.2f}")
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _by_net(each: Findings) -> Iterable[str]:
+    yield "| strategy | cost | test accuracy | difference, points | p |"
+    yield "|---|---|---|---|---|"
+    for name, summary in each.searches.items():
+        low, high = summary.interval
+        yield (
+            f"| {name} | {summary.cost:.3f} | {100 * each.accuracy(name):.2f} "
+            f"| {summary.difference:+.2f} [{low:+.2f}, {high:+.2f}] | {summary.p_value:.2g} |"
+        )
+
+
+def _rankings(found: Sequence[Findings]) -> Iterable[str]:
+    yield f"| density | {' | '.join(f'{e.net}: all | top 40 %' for e in found)} |"
+    yield "|---" * (2 * len(found) + 1) + "|"
+    for rows in zip(*(each.agreements for each in found), strict=True):
+        cells = (f"{_triple(row.everywhere)} | {_triple(row.top)}" for row in rows)
+        yield f"| {rows[0].name} | {' | '.join(cells)} |"
+    yield ""
+    counts = ", ".join(f"{each.net} {each.agreements[-1].n}" for each in found)
+    yield f"Proxies: all complete configs; another seed: {counts} of the first {N_TWICE}."
+
+
+def _drifts(found: Sequence[Findings]) -> Iterable[str]:
+    densities = (*DENSITIES, 1.0)
+    yield f"| network | {' | '.join(f'best at {d:g}' for d in densities)} | exponent |"
+    yield "|---" * (len(densities) + 2) + "|"
+    for each in found:
+        cells = [_triple(each.drift.best[density], ".2g") for density in densities]
+        yield f"| {each.net} | {' | '.join(cells)} | {_triple(each.drift.exponent)} |"
+
+
+def _triple(numbers: tuple[float, float, float], form: str = ".2f") -> str:
+    middle, low, high = numbers
+    return f"{middle:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _figure(found: Sequence[Findings], path: Path) -> None:
+    from matplotlib.figure import Figure  # noqa: PLC0415 - optional
+
+    figure = Figure(figsize=(4.5 * len(found), 8), layout="constrained")
+    axes = figure.subplots(2, len(found), squeeze=False)
+    for each, rates, searches in zip(found, *axes, strict=True):
+        _draw_rates(each, rates)
+        _draw_searches(each, searches)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_rates(each: Findings, axis: Any) -> None:
+    for number, density in enumerate((*DENSITIES, 1.0)):
+        rates, values = rates_and_values(each.table, density, list(each.table))
+        axis.scatter(rates, values, s=5, color=f"C{number}", label=f"density {density:g}")
+        axis.axvline(best_rate(rates, values), color=f"C{number}", linewidth=1)
+    axis.set(xscale="log", title=each.net, xlabel="learning rate", ylabel="validation accuracy")
+    axis.legend(fontsize=7)
+
+
+def _draw_searches(each: Findings, axis: Any) -> None:
+    for name, summary in each.searches.items():
+        if ":" in name and name != UNIT:
+            continue
+        low, high = summary.interval
+        error = [[summary.difference - low], [high - summary.difference]]
+        axis.errorbar(summary.cost, summary.difference, error, marker="o", capsize=2)
+        axis.annotate(name, (summary.cost, summary.difference), fontsize=6, rotation=20)
+    axis.axhline(0, color="black", linewidth=0.5)
+    axis.set(xlabel="cost in full searches", ylabel="points of test error (down: better)")

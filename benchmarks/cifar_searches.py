@@ -1,0 +1,157 @@
+"""Searches on the tables of CIFAR-10, through the engine, in random samples of the configs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_steps import Costs
+from benchmarks.cifar_table import DENSITIES, EXPONENT, Row, Run
+from benchmarks.cifar_training import EPOCHS
+from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
+from benchmarks.tables import Narrow
+from benchmarks.tabular_report import Outcome
+from proxyhpo import Rung
+from proxyhpo.records import Config, config_key
+
+__all__ = ["Trained", "outcomes", "sample_size", "strategies"]
+
+WIDTH = 1000  # of the stand-in for the full network
+N_TRIALS = 60
+Table = Mapping[int, Mapping[Run, Row]]
+"""Config number → its trainings."""
+
+
+def strategies(n: int) -> dict[str, Strategy]:
+    """Name → a way to search among n configs."""
+    many = max(3, round(n / 6))  # ten of sixty
+    thirds = [Rung(1, budget=1 / EPOCHS, keep=math.ceil(n / 3)),
+              Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
+    one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
+    return {
+        "full": FULL,
+        "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
+        "1 epoch": Strategy(one_epoch, "identity", checkpoints=True),
+        "successive halving of epochs": Strategy([*thirds, TOP], "identity", checkpoints=True),
+        "1/8, lr as is": two(1 / 8, transfer="identity"),
+        "1/4, lr as is": two(1 / 4, transfer="identity"),
+        "1/2, lr as is": two(1 / 2, transfer="identity"),
+        "1/8": two(1 / 8),
+        "1/4": two(1 / 4),
+        "1/2": two(1 / 2),
+        f"1/8 ({many}), 1/2 (3)": three(1 / 8, many, 1 / 2, 3),
+        f"1/4 ({many}), 1/2 (3)": three(1 / 4, many, 1 / 2, 3),
+    }
+
+
+class Trained:
+    """The training function of a search: looks up what the training came to.
+
+    A config is told by all but its learning rate; whether that one was transferred tells which of
+    a proxy's trainings is meant. A full training of the full network that is asked for once more
+    gets the second seed, as it would in life.
+
+    Args:
+        table: of one network.
+        costs: of its steps.
+        seeds: of the full network's trainings, in the order in which they are used.
+    """
+
+    def __init__(self, table: Table, costs: Costs, seeds: Sequence[int] = (0, 1)) -> None:
+        self._table = table
+        self._costs = costs
+        self._seeds = seeds
+        self._numbers = {
+            _key(next(iter(runs.values())).config): number for number, runs in table.items()
+        }
+        self._trained: Counter[int] = Counter()
+
+    def __call__(self, network: Narrow, config: Config, budget: float = 1.0) -> dict[str, float]:
+        """The validation accuracy, and the seconds that override the real ones."""
+        number = self._numbers[_key(config)]
+        run = self._run(number, network.width / WIDTH, config["lr"])
+        if run.density == 1 and budget == 1:
+            run = Run(number, seed=self._seeds[min(self._trained[number], 1)])
+            self._trained[number] += 1
+        row = self._row(run)
+        epochs = min(round(budget * EPOCHS), len(row.validation))
+        seconds = self._costs.seconds(row.net, run.density, config["batch_size"], epochs)
+        return {"value": row.validation[epochs - 1], "seconds": seconds}
+
+    def build(self, width: float) -> nn.Module:
+        """A stand-in of this fraction of the full width."""
+        return Narrow(round(width * WIDTH))
+
+    @property
+    def inputs(self) -> Tensor:
+        """A batch for the stand-ins."""
+        return torch.zeros(2, WIDTH)
+
+    def _run(self, number: int, width: float, lr: float) -> Run:
+        base = next(iter(self._table[number].values())).config["lr"]
+        density = min((*DENSITIES, 1.0), key=lambda density: abs(density - width))
+        if density == 1:
+            return Run(number, seed=self._seeds[0])
+        return Run(number, density, 0.0 if math.isclose(lr, base) else EXPONENT)
+
+    def _row(self, run: Run) -> Row:
+        """Configs that are far from the best ones have been trained once only."""
+        runs = self._table[run.number]
+        return runs.get(run) or runs[Run(run.number)]
+
+    def number(self, config: Config) -> int:
+        """Of a config."""
+        return self._numbers[_key(config)]
+
+
+def quality(runs: Mapping[Run, Row], used: Sequence[int]) -> float:
+    """Mean test accuracy of the full network under seeds that have decided nothing.
+
+    Over all of its seeds where each of them has; that flatters what was chosen by them.
+    """
+    full = {run.seed: row.test for run, row in runs.items() if run.density == 1}
+    fresh = [test for seed, test in full.items() if seed not in used]
+    return float(np.mean(fresh or list(full.values())))
+
+
+def sample_size(table: Table) -> int:
+    """Of a random sample for a search: sixty, or two thirds of a small table."""
+    return min(N_TRIALS, round(2 / 3 * len(table)))
+
+
+def outcomes(net: str, table: Table, costs: Costs, repetitions: int) -> list[Outcome]:
+    """What each strategy comes to in each of the random samples, which are the same for all."""
+    found = []
+    n = sample_size(table)
+    for number in range(repetitions):
+        rng = np.random.default_rng([number, *map(ord, net)])
+        drawn = [table[int(i)] for i in rng.permutation(list(table))[:n]]
+        configs = [dict(next(iter(runs.values())).config) for runs in drawn]
+        for title, strategy in strategies(n).items():
+            seeds = (1, 0) if strategy.swapped else (0, 1)
+            training = Trained(table, costs, seeds)
+            result = replay(training, TASKS[net].space, "maximize", strategy, configs)
+            for decision, (config, seconds) in decisions(result, strategy).items():
+                runs = table[training.number(config)]
+                test = quality(runs, _used(strategy, decision))
+                name = title + (f": {decision}" if decision else "")
+                found.append(Outcome(net, net, number, n, name, 1 - test, seconds))
+    return found
+
+
+def _used(strategy: Strategy, decision: str) -> Sequence[int]:
+    """The seeds of the full network's trainings that a decision rests on."""
+    looked_once = decision == "no re-look" or decision.startswith("first")
+    re_looks = strategy.ladder[0] == Rung(1, keep=3)
+    return (0, 1) if re_looks and not looked_once else (0,)
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    return config_key({name: value for name, value in config.items() if name != "lr"})

@@ -1,0 +1,177 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import cifar, cifar_fidelity, cifar_report
+from benchmarks.cifar_fidelity import agreements, best_rate, drift
+from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_searches import Trained, outcomes, quality, sample_size
+from benchmarks.cifar_steps import BATCHES, Costs
+from benchmarks.cifar_table import DENSITIES, EXPONENT, Row, Run, complete, configs, first_pass
+from benchmarks.replay import decisions, replay, two
+from benchmarks.tables import Narrow
+
+N = 24
+BEST = {"vgg": 5e-4, "resnet": 0.02}  # learning rate of the full network; a proxy's follows
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(cifar_fidelity, "RESAMPLES", 100)
+
+
+def made(net="vgg", noise=0.0):
+    """Only the learning rate counts, and transferring it with -0.5 is exactly right."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, config in enumerate(configs(TASKS[net], net, N)):
+        # In equal steps, so that the winner is known: number 5.
+        config["lr"] = float(f"{BEST[net] * 10 ** ((number - 5) / 16):.4g}")
+        if "momentum" in config:
+            config["momentum"] = 0.0
+        for run in first_pass(number):
+            rate = config["lr"] * run.density**run.exponent
+            off = math.log(rate / (BEST[net] * run.density**EXPONENT))
+            last = 0.6 - 0.05 * off**2 - 0.1 * (1 - run.density) + noise * rng.standard_normal()
+            rows.append(
+                Row(net, number, config, run.density, run.density, run.exponent, run.seed,
+                    [last - 0.2, last - 0.1, last - 0.05, last - 0.02, last], last - 0.01, 1.0)
+            )  # fmt: skip
+    return complete(rows)
+
+
+COSTS = Costs(
+    {
+        net: {
+            str(density): {
+                **{str(size): density * size for size in BATCHES}, "image": 0.0, "making": 0.0,
+            }
+            for density in (*DENSITIES, 1.0)
+        }
+        for net in TASKS
+    }
+)  # fmt: skip
+
+
+def test_a_training_is_looked_up_by_its_config_its_width_and_its_learning_rate():
+    table = made(noise=0.01)
+    training = Trained(table, COSTS)
+    config = table[7][Run(7)].config
+    corrected = {**config, "lr": config["lr"] * 0.25**EXPONENT}
+    expected = {
+        Run(7, 0.25): training(Narrow(250), config),
+        Run(7, 0.25, EXPONENT): training(Narrow(250), corrected),
+        Run(7): training(Narrow(1000), config),
+        Run(7, seed=1): training(Narrow(1000), config),
+    }
+    for run, report in expected.items():
+        assert report["value"] == table[7][run].value
+    assert training(Narrow(1000), config, budget=0.4)["value"] == table[7][Run(7)].validation[1]
+
+
+def test_a_short_training_is_charged_for_its_epochs_alone_and_comes_before_the_first_full_one():
+    table = made(noise=0.01)
+    training = Trained(table, COSTS, seeds=(1, 0))
+    config = table[3][Run(3)].config
+    short = training(Narrow(1000), config, budget=0.2)
+    whole = training(Narrow(1000), config)
+    assert short["value"] == table[3][Run(3, seed=1)].validation[0]
+    assert whole["value"] == table[3][Run(3, seed=1)].value
+    assert whole["seconds"] == pytest.approx(5 * short["seconds"])
+
+
+def test_a_training_that_diverged_costs_what_it_ran():
+    table = made()
+    row = table[3][Run(3)]
+    table[3][Run(3)] = replace(row, validation=row.validation[:2])
+    training = Trained(table, COSTS)
+    report = training(Narrow(1000), row.config)
+    assert report["value"] == row.validation[1]
+    assert report["seconds"] == pytest.approx(
+        COSTS.seconds("vgg", 1.0, row.config["batch_size"], 2)
+    )
+
+
+def test_the_corrected_proxy_finds_the_winner_and_the_other_one_does_not():
+    table = made()
+    found = {}
+    for transfer in ("power-law", "identity"):
+        training = Trained(table, COSTS)
+        drawn = [dict(runs[Run(number)].config) for number, runs in table.items()]
+        strategy = two(1 / 8, keep=1, transfer=transfer)
+        result = replay(training, TASKS["vgg"].space, "maximize", strategy, drawn)
+        found[transfer] = training.number(decisions(result, strategy)[""][0])
+    assert found["power-law"] == 5
+    assert found["identity"] > 5
+
+
+def test_searches_are_charged_and_judged_under_fresh_seeds():
+    table = made()
+    for runs in table.values():  # the second training is worse in the test alone
+        for run in list(runs):
+            if run.seed == 1:
+                runs[run] = replace(runs[run], test=runs[run].test - 0.1)
+    found = {o.strategy: o for o in outcomes("vgg", table, COSTS, 1)}
+    n = sample_size(table)
+    assert n == 16
+    ratio = found["1/8"].seconds / found["full: no re-look"].seconds
+    assert 1 / 8 < ratio < 0.5
+    assert found["1/8: single best"].seconds < found["1/8"].seconds
+    assert found["1 epoch"].seconds < 0.5 * found["full: no re-look"].seconds
+    best = {name: 1 - found[name].loss for name in ("1/8", "full: no re-look", "full")}
+    assert best["1/8"] == best["full: no re-look"]
+    assert best["full"] == pytest.approx(best["1/8"] + 0.05)  # the mean of both
+
+
+def test_quality_prefers_a_seed_that_has_decided_nothing():
+    runs = made()[0]
+    row = runs[Run(0)]
+    tests = {Run(0, seed=seed): replace(row, seed=seed, test=seed / 10) for seed in range(3)}
+    assert quality({**runs, **tests}, (0, 1)) == pytest.approx(0.2)
+    assert quality({**runs, **tests}, (0,)) == pytest.approx(0.15)
+    assert quality({run: tests[run] for run in (Run(0), Run(0, seed=1))}, (0, 1)) == 0.05
+
+
+def test_rankings_are_perfect_where_the_transfer_is():
+    by_name = {each.name: each for each in agreements(made())}
+    assert by_name["0.125, lr corrected"].everywhere[0] == pytest.approx(1)
+    assert by_name["1, another seed, 5 of 5 epochs"].top[0] == pytest.approx(1)
+    assert by_name["0.125, lr as is"].top[0] < 0.5
+
+
+@pytest.mark.parametrize("net", ["vgg", "resnet"])
+def test_the_exponent_is_found_again(net):
+    found = drift(made(net, noise=0.002))
+    middle, low, high = found.exponent
+    assert low <= EXPONENT <= high
+    assert middle == pytest.approx(EXPONENT, abs=0.15)
+    assert found.best[1.0][0] == pytest.approx(BEST[net], rel=0.25)
+
+
+def test_the_best_rate_stays_within_what_was_tried():
+    rates = np.geomspace(0.01, 1, 20)
+    assert best_rate(rates, np.log(rates)) == pytest.approx(1)
+    assert best_rate(rates, -(np.log(rates / 0.1) ** 2)) == pytest.approx(0.1, rel=0.05)
+
+
+def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_path):
+    found = [cifar_report.find(net, made(net, 0.01), COSTS, 2) for net in ("vgg", "resnet")]
+    page = tmp_path / "cifar.md"
+    page.write_text(f"by hand\n{cifar_report.MARK}\nold")
+    cifar_report.write_report(found, COSTS, tmp_path)
+    text = page.read_text()
+    assert text.startswith("by hand\n")
+    assert "old" not in text
+    for words in ("vgg 24, resnet 24", "| full: no re-look | 1.000", "| 0.125, lr corrected |",
+                  "### resnet", "| vgg | 0.125 | 8.0 | 8.0 | 8.0 |"):  # fmt: skip
+        assert words in text
+    assert (tmp_path / "cifar.png").stat().st_size > 1000
+
+
+def test_a_report_on_nothing_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="8 complete configs"):
+        cifar.report(tmp_path, COSTS, 2, tmp_path)
+    with pytest.raises(FileNotFoundError, match="cifar steps"):
+        Costs.read(tmp_path / "cifar_steps.json")
