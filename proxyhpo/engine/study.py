@@ -297,13 +297,27 @@ class Study:
             rung=rung,
             replicate=key[2],
             config=config,
-            trained_with=transferred(config, opening.exponents, opening.width_ratio),
+            trained_with=transferred(config, opening.exponents, self._width_ratio(config, opening)),
             density=opening.density,
             budget=wanted.budget,
             seed=self.parts.seed,
             keep_weights=rung == self.top,
             checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(key),
         )
+
+    def _width_ratio(self, config: Config, opening: Opening) -> float:
+        """Of this config's own network, where the architecture depends on it."""
+        if not opening.exponents:
+            return opening.width_ratio
+        parts = self.parts
+        seeds = seed_sequence("measuring", parts.seed, opening.rung)
+        try:
+            own = parts.networks.width_ratio(
+                parts.space.resolve(config), density=opening.density, seed=seeds
+            )
+        except Exception:  # noqa: BLE001 - the training meets the same error and becomes its record
+            return opening.width_ratio
+        return opening.width_ratio if own is None else own
 
     def _promotable(self, rung: int, n_trials: float) -> list[int]:
         below = self._outstanding(rung - 1, n_trials)

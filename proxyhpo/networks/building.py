@@ -71,6 +71,11 @@ class Builder:
         """Whether the user's constructor can make narrow networks itself."""
         return self._takes.width
 
+    @property
+    def takes_config(self) -> bool:
+        """Whether the network may depend on the config."""
+        return self._takes.has_config
+
     def build(self, config: Mapping[str, Any], *, width: float = 1.0) -> nn.Module:
         """A new network, drawn from the global random states.
 

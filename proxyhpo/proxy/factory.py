@@ -105,6 +105,7 @@ class NetworkFactory:
         self._pruner = pruner
         self._inputs = check_inputs(example_inputs)
         self._checked: set[tuple[bytes, float]] = set()
+        self._width_ratios: dict[tuple[bytes, float], float] = {}
         try:
             self._device = torch.device(device)
         except (RuntimeError, TypeError) as error:
@@ -156,6 +157,26 @@ class NetworkFactory:
         del full  # its memory, before the proxy takes some for the steps
         measured = self._measure(pruned, after)
         return replace(measured, density=density, parameters=parameters, width_ratio=ratio)
+
+    def width_ratio(
+        self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
+    ) -> float | None:
+        """That of this config's own proxy, or None if all configs have the same network.
+
+        Pruned once for each structure; after that only the full network is built.
+
+        Raises:
+            ArgumentError: see :meth:`network`.
+            UnsupportedNetworkError: likewise.
+        """
+        if not self._builder.takes_config:
+            return None
+        full = self._full(config, density, seed)
+        key = (structure(full), density)
+        if key not in self._width_ratios:
+            pruned = self._pruned(full, config, density, seed)
+            self._width_ratios[key] = width_ratio(pruned.network, unwrap(full), pruned.contracted)
+        return self._width_ratios[key]
 
     def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
         """The names of the parameters that are pretrained, and so inherited as they are.
