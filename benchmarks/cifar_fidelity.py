@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,31 +11,43 @@ import numpy.typing as npt
 
 from benchmarks.cifar_table import DENSITIES, EXPONENT, N_TWICE, Row, Run
 from benchmarks.cifar_training import EPOCHS
-from proxyhpo.ranking import interval, spearman
+from proxyhpo.ranking import interval, kendall, overlap, regret, spearman
 
 __all__ = ["Agreement", "Drift", "agreements", "best_rate", "drift", "rates_and_values"]
 
 Floats = npt.NDArray[np.float64]
+Measure = Callable[[Floats, Floats], Floats]
 Table = Mapping[int, Mapping[Run, Row]]
 TOP = 0.4  # of the configs, by the full network's accuracy
 RESAMPLES = 1000
 
 
+Triple = tuple[float, float, float]
+"""A figure and its 95 % interval."""
+
+
 @dataclass(frozen=True)
 class Agreement:
-    """Spearman's rho of a cheap training's validation accuracy with the full network's.
+    """How far a cheap training's validation accuracy agrees with the full network's.
 
     Args:
         name: of what is cheap.
         n: configs.
-        everywhere: rho over all of them, and its 95 % interval.
-        top: the same among those with which the full network is best.
+        measures: name → figure.
     """
 
     name: str
     n: int
-    everywhere: tuple[float, float, float]
-    top: tuple[float, float, float]
+    measures: Mapping[str, Triple]
+
+
+MEASURES: dict[str, Measure] = {
+    "Spearman": spearman,
+    "Spearman, top 40 %": lambda x, y: _among_top(spearman, x, y),
+    "Kendall": kendall,
+    "best 20 % in common": lambda x, y: overlap(x, y, math.ceil(0.2 * x.shape[-1])),
+    "regret of the best 3, points": lambda x, y: 100 * regret(x, y, 3),
+}
 
 
 def agreements(table: Table) -> list[Agreement]:
@@ -63,12 +75,15 @@ def _agreement(name: str, table: Table, like: Run, epoch: int = EPOCHS) -> Agree
         cheap.append(-row.validation[min(epoch, len(row.validation)) - 1])
         dear.append(-runs[Run(number)].value)
     x, y = np.array(cheap), np.array(dear)
-    best = np.argsort(y, kind="stable")[: math.ceil(TOP * len(y))]
-    return Agreement(name, len(x), _rho(x, y), _rho(x[best], y[best]))
+    measures = {name: (float(m(x, y)), *interval(m, x, y)) for name, m in MEASURES.items()}
+    return Agreement(name, len(x), measures)
 
 
-def _rho(x: Floats, y: Floats) -> tuple[float, float, float]:
-    return (float(spearman(x, y)), *interval(spearman, x, y))
+def _among_top(measure: Measure, x: Floats, y: Floats) -> Floats:
+    """Among those configs with which the full network is best."""
+    n = math.ceil(TOP * y.shape[-1])
+    best = np.argsort(y, axis=-1, kind="stable")[..., :n]
+    return measure(np.take_along_axis(x, best, -1), np.take_along_axis(y, best, -1))
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,8 @@ class Drift:
         exponent: of the width ratio, that fits them best, and its 95 % interval.
     """
 
-    best: Mapping[float, tuple[float, float, float]]
-    exponent: tuple[float, float, float]
+    best: Mapping[float, Triple]
+    exponent: Triple
 
 
 def drift(table: Table) -> Drift:
@@ -125,7 +140,10 @@ def best_rate(rates: Floats, values: Floats) -> float:
     """Where a quadratic in log lr through the better half is highest, within their range."""
     better = values >= np.median(values)
     x = np.log(rates[better])
-    curve = np.polynomial.Polynomial.fit(x, values[better], 2)
+    degree = min(2, len(np.unique(x)) - 1)  # a resample of a small table may hold few of them
+    if degree == 0:
+        return float(np.exp(x[0]))
+    curve = np.polynomial.Polynomial.fit(x, values[better], degree)
     grid = np.linspace(x.min(), x.max(), 200)
     return float(np.exp(grid[np.argmax(curve(grid))]))
 

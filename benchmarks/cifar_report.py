@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cifar_fidelity import (
+    MEASURES,
     Agreement,
     Drift,
     Table,
+    Triple,
     agreements,
     best_rate,
     drift,
@@ -20,7 +22,7 @@ from benchmarks.cifar_fidelity import (
 )
 from benchmarks.cifar_searches import outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
-from benchmarks.cifar_table import DENSITIES, N_TWICE
+from benchmarks.cifar_table import DENSITIES
 from benchmarks.cifar_training import EPOCHS, SIZES
 from benchmarks.tabular_report import UNIT, Outcome, Summary, summaries
 
@@ -71,7 +73,9 @@ def write_report(found: Sequence[Findings], costs: Costs, folder: Path) -> None:
     lines += ["## Searches", "", *_searches(found), ""]
     for each in found:
         lines += [f"### {each.net}", "", *_by_net(each), ""]
-    lines += ["## Rankings", "", *_rankings(found), ""]
+    lines += ["## Rankings", ""]
+    for each in found:
+        lines += [f"### {each.net}: rankings", "", *_rankings(each), ""]
     lines += ["## The best learning rate", "", *_drifts(found), ""]
     page = folder / "cifar.md"
     by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
@@ -105,7 +109,7 @@ def _searches(found: Sequence[Findings]) -> Iterable[str]:
     yield f"| strategy | {' | '.join(f'{e.net}: cost, difference' for e in found)} | mean, worst |"
     yield "|---" * (len(found) + 2) + "|"
     for name in per_net[0]:
-        cells = [f"{s[name].cost:.3f}, {s[name].difference:+.2f}" for s in per_net if name in s]
+        cells = [f"{s[name].cost:.3f}, {s[name].difference:+.2f}" for s in per_net]
         overall = together[name]
         cells.append(f"{overall.cost:.3f}, {overall.difference:+.2f}, {overall.worst:+.2f}")
         yield f"| {name} | {' | '.join(cells)} |"
@@ -122,15 +126,14 @@ def _by_net(each: Findings) -> Iterable[str]:
         )
 
 
-def _rankings(found: Sequence[Findings]) -> Iterable[str]:
-    yield f"| density | {' | '.join(f'{e.net}: all | top 40 %' for e in found)} |"
-    yield "|---" * (2 * len(found) + 1) + "|"
-    for rows in zip(*(each.agreements for each in found), strict=True):
-        cells = (f"{_triple(row.everywhere)} | {_triple(row.top)}" for row in rows)
-        yield f"| {rows[0].name} | {' | '.join(cells)} |"
+def _rankings(each: Findings) -> Iterable[str]:
+    yield f"| density | {' | '.join(MEASURES)} |"
+    yield "|---" * (len(MEASURES) + 1) + "|"
+    for agreement in each.agreements:
+        cells = (_triple(figure) for figure in agreement.measures.values())
+        yield f"| {agreement.name} | {' | '.join(cells)} |"
     yield ""
-    counts = ", ".join(f"{each.net} {each.agreements[-1].n}" for each in found)
-    yield f"Proxies: all complete configs; another seed: {counts} of the first {N_TWICE}."
+    yield f"Proxies: {each.agreements[0].n} configs; another seed: {each.agreements[-1].n}."
 
 
 def _drifts(found: Sequence[Findings]) -> Iterable[str]:
@@ -142,7 +145,7 @@ def _drifts(found: Sequence[Findings]) -> Iterable[str]:
         yield f"| {each.net} | {' | '.join(cells)} | {_triple(each.drift.exponent)} |"
 
 
-def _triple(numbers: tuple[float, float, float], form: str = ".2f") -> str:
+def _triple(numbers: Triple, form: str = ".2f") -> str:
     middle, low, high = numbers
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]"
 

@@ -30,9 +30,14 @@ Table = Mapping[int, Mapping[Run, Row]]
 
 
 def strategies(n: int) -> dict[str, Strategy]:
-    """Name → a way to search among n configs."""
+    """Name → a way to search among n configs.
+
+    A ladder of two rungs lets three trials up; one of three rungs ten, and then three.
+    Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
+    with one worker); the best three after one epoch are those of arXiv:2307.15422.
+    """
     many = max(3, round(n / 6))  # ten of sixty
-    thirds = [Rung(1, budget=1 / EPOCHS, keep=math.ceil(n / 3)),
+    thirds = [Rung(1, budget=1 / EPOCHS, keep=max(3, math.ceil(n / 3))),
               Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
     one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
     return {
@@ -46,8 +51,8 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/8": two(1 / 8),
         "1/4": two(1 / 4),
         "1/2": two(1 / 2),
-        f"1/8 ({many}), 1/2 (3)": three(1 / 8, many, 1 / 2, 3),
-        f"1/4 ({many}), 1/2 (3)": three(1 / 4, many, 1 / 2, 3),
+        "1/8, then 1/2": three(1 / 8, many, 1 / 2, 3),
+        "1/4, then 1/2": three(1 / 4, many, 1 / 2, 3),
     }
 
 

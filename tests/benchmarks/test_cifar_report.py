@@ -135,10 +135,14 @@ def test_quality_prefers_a_seed_that_has_decided_nothing():
 
 
 def test_rankings_are_perfect_where_the_transfer_is():
-    by_name = {each.name: each for each in agreements(made())}
-    assert by_name["0.125, lr corrected"].everywhere[0] == pytest.approx(1)
-    assert by_name["1, another seed, 5 of 5 epochs"].top[0] == pytest.approx(1)
-    assert by_name["0.125, lr as is"].top[0] < 0.5
+    by_name = {each.name: each.measures for each in agreements(made())}
+    corrected, as_is = (by_name[f"0.125, lr {how}"] for how in ("corrected", "as is"))
+    for name in ("Spearman", "Spearman, top 40 %", "Kendall", "best 20 % in common"):
+        assert corrected[name][0] == pytest.approx(1)
+        assert by_name["1, another seed, 5 of 5 epochs"][name][0] == pytest.approx(1)
+    assert corrected["regret of the best 3, points"] == pytest.approx((0, 0, 0))
+    assert as_is["Spearman, top 40 %"][0] < 0.5
+    assert as_is["regret of the best 3, points"][0] > 1
 
 
 @pytest.mark.parametrize("net", ["vgg", "resnet"])
