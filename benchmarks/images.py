@@ -1,0 +1,86 @@
+"""Small labelled images for benchmarks on a CPU: a file of CIFAR-10, or scikit-learn's digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Images", "Part", "of_classes", "read_digits", "read_npz"]
+
+Part = tuple[Tensor, Tensor]
+"""Images of shape (N, C, H, W), standardised, and labels of shape (N,), int64."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set in three parts.
+
+    Args:
+        train: to train on.
+        validation: to select by.
+        test: to look at when everything has been decided.
+        name: of the data set.
+    """
+
+    train: Part
+    validation: Part
+    test: Part
+    name: str
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of one image: (C, H, W)."""
+        return self.train[0].shape[1:]
+
+
+def read_npz(path: Path, *, train: int, validation: int, test: int) -> Images:
+    """Images whose sides are halved by averaging; the same ones at every call.
+
+    Args:
+        path: of a file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the
+            same of ``val`` and ``test``.
+        train: at most so many.
+        validation: likewise.
+        test: likewise.
+    """
+    arrays = np.load(path)
+    parts = []
+    for name, most in (("train", train), ("val", validation), ("test", test)):
+        images = torch.from_numpy(arrays[f"{name}_images"][:most])
+        labels = torch.from_numpy(arrays[f"{name}_labels"][:most].astype(np.int64))
+        parts.append((F.avg_pool2d(images.float() / 255, 2), labels))
+    return _standardised(parts, path.stem)
+
+
+def read_digits() -> Images:
+    """1,797 images of 8x8: 1,000 to train on, 300 to select by, and the rest to test on."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    images = torch.from_numpy(digits.images[order]).float()[:, None]
+    labels = torch.from_numpy(digits.target[order].astype(np.int64))
+    spans = (slice(1000), slice(1000, 1300), slice(1300, None))
+    return _standardised([(images[span], labels[span]) for span in spans], "digits")
+
+
+def _standardised(parts: Sequence[Part], name: str) -> Images:
+    """By the mean and deviation of each channel over the images to train on."""
+    images, _ = parts[0]
+    mean, std = (each((0, 2, 3), keepdim=True) for each in (images.mean, images.std))
+    train, validation, test = (((each - mean) / std, labels) for each, labels in parts)
+    return Images(train, validation, test, name)
+
+
+def of_classes(part: Part, classes: Sequence[int], most: int | None = None) -> Part:
+    """The images of some classes, the first few of each, labelled by the place in ``classes``."""
+    images, labels = part
+    chosen = [torch.nonzero(labels == label)[:most, 0] for label in classes]
+    places = torch.cat([torch.full_like(own, place) for place, own in enumerate(chosen)])
+    return images[torch.cat(chosen)], places
