@@ -17,6 +17,7 @@ from proxyhpo.channels.refusal import is_smaller, no_smaller
 from proxyhpo.channels.skeleton import owned_tensors, refuse, unwrap
 from proxyhpo.channels.slicing import Score, Slices, chosen, kept_indices, sliced
 from proxyhpo.channels.verify import unreached
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.inputs import Inputs, check_inputs, map_tensors
 
@@ -87,8 +88,7 @@ def check_settings(ignore: Sequence[str], round_to: int) -> None:
         raise ArgumentError(
             f"ignore must be a sequence of names of modules or parameters, got {ignore!r}"
         )
-    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
-        raise ArgumentError(f"round_to must be a whole number >= 1, got {round_to!r}")
+    check_whole("round_to", round_to, 1)
 
 
 def shrink(

@@ -39,7 +39,7 @@ class Channelwise:
     def __init__(self, *, ignore: Sequence[str] = (), round_to: int = 8) -> None:
         check_settings(ignore, round_to)
         self.ignore = tuple(ignore)
-        self.round_to = round_to
+        self.round_to = int(round_to)
         self._planner = Planner()
 
     def prune(

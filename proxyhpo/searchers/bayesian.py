@@ -29,6 +29,7 @@ from skopt.utils import cook_estimator
 from threadpoolctl import threadpool_limits
 from typing_extensions import override
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
@@ -89,14 +90,12 @@ class BayesianSearcher(Searcher):
             raise unknown_name("surrogate", surrogate, _SURROGATES)
         if acquisition not in _ACQUISITIONS:
             raise unknown_name("acquisition", acquisition, _ACQUISITIONS)
-        if type(n_initial) is not int or n_initial < 1:
-            raise ArgumentError(f"n_initial must be a whole number >= 1, got {n_initial!r}")
         for name, number in {"xi": xi, "kappa": kappa}.items():
             if type(number) not in {int, float} or not 0 <= number < np.inf:
                 raise ArgumentError(f"{name} must be a number >= 0, got {number!r}")
         self.surrogate = surrogate
         self.acquisition = acquisition
-        self.n_initial = n_initial
+        self.n_initial = check_whole("n_initial", n_initial, 1)
         self.xi = xi
         self.kappa = kappa
 

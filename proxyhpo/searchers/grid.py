@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from typing_extensions import override
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, ConfigError, unknown_name
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
@@ -50,12 +51,9 @@ class GridSearcher(Searcher):
         values: Mapping[str, Sequence[Any]] | None = None,
         seed: int = 0,
     ) -> None:
-        for name, number, least in (("points", points, 1), ("seed", seed, 0)):
-            if type(number) is not int or number < least:
-                raise ArgumentError(f"{name} must be a whole number >= {least}, got {number!r}")
-        self.points = points
+        self.points = check_whole("points", points, 1)
         self.values = {name: _plain_list(name, axis) for name, axis in (values or {}).items()}
-        self.seed = seed
+        self.seed = check_whole("seed", seed, 0)
 
     @override
     def propose(

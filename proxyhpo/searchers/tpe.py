@@ -21,6 +21,7 @@ import numpy.typing as npt
 from hyperopt import JOB_STATE_DONE, STATUS_OK, Domain, hp, tpe, trials_from_docs
 from typing_extensions import override
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.records import Config, History
 from proxyhpo.searchers import Searcher
@@ -62,15 +63,12 @@ class TPESearcher(Searcher):
         n_candidates: int = 24,
         prior_weight: float = 1.0,
     ) -> None:
-        for name, count in {"n_initial": n_initial, "n_candidates": n_candidates}.items():
-            if type(count) is not int or count < 1:
-                raise ArgumentError(f"{name} must be a whole number >= 1, got {count!r}")
         for name, number in {"gamma": gamma, "prior_weight": prior_weight}.items():
             if type(number) not in {int, float} or not 0 < number < np.inf:
                 raise ArgumentError(f"{name} must be a number above 0, got {number!r}")
-        self.n_initial = n_initial
+        self.n_initial = check_whole("n_initial", n_initial, 1)
         self.gamma = gamma
-        self.n_candidates = n_candidates
+        self.n_candidates = check_whole("n_candidates", n_candidates, 1)
         self.prior_weight = prior_weight
 
     @override
