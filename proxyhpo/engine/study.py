@@ -24,11 +24,11 @@ from proxyhpo.errors import ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.proxy.choosing import density_for_cost, weak_saving
 from proxyhpo.records import Config, Death, Opening, Record, Rung
-from proxyhpo.searchers import Searcher
+from proxyhpo.searchers import Searcher, check_proposals
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.store import Store
-from proxyhpo.transfers import Transfer, transferred
+from proxyhpo.transfers import Transfer, check_exponents, transferred
 
 __all__ = ["Direction", "Parts", "Study"]
 
@@ -170,7 +170,8 @@ class Study:
             assert wanted.density is not None, "a rung has a density or a cost"
             proxy = parts.networks.measured(config, density=wanted.density, seed=seeds)
         at_base = proxy.density == 1
-        exponents = {} if at_base else parts.transfer.exponents(parts.space, self.history)
+        given = {} if at_base else parts.transfer.exponents(parts.space, self.history)
+        exponents = check_exponents(type(parts.transfer).__name__, given, parts.space)
         weakness = None if at_base or base is None else weak_saving(proxy, base)
         if weakness and wanted.cost is None:  # for a cost, choosing has warned
             logger.warning("rung %d: %s", rung, weakness)
@@ -181,7 +182,7 @@ class Study:
             parameters=proxy.parameters,
             flops=proxy.flops,
             step_seconds=proxy.step_seconds,
-            exponents=dict(exponents),
+            exponents=exponents,
             seconds=time.perf_counter() - began,
             skipped=tuple(proxy.skipped),
             warning=weakness,
@@ -277,7 +278,8 @@ class Study:
             return None
         began = time.perf_counter()
         rng = np.random.default_rng(seed_sequence("proposal", self.parts.seed, number))
-        configs = self.parts.searcher.propose(self.parts.space, self.history, 1, rng=rng)
+        proposed = self.parts.searcher.propose(self.parts.space, self.history, 1, rng=rng)
+        configs = check_proposals(self.parts.searcher, proposed)
         seconds = time.perf_counter() - began
         if not configs:
             self._exhausted = True

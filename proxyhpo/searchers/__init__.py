@@ -13,7 +13,7 @@ already tried.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from proxyhpo.records import Config, History
 if TYPE_CHECKING:
     from proxyhpo.space import Space
 
-__all__ = ["Searcher"]
+__all__ = ["Searcher", "check_proposals"]
 
 
 class Searcher(ABC):
@@ -47,3 +47,17 @@ class Searcher(ABC):
             and distinct while the space has any left. Fewer than ``n``, or none, only if the
             searcher has nothing more to propose (a grid that is used up).
         """
+
+
+def check_proposals(searcher: Searcher, proposed: object) -> list[Any]:
+    """The same proposals, if they are a list; whether each is a config, the space tells.
+
+    Raises:
+        TypeError: naming the searcher's class, for anything else.
+    """
+    if not isinstance(proposed, list):
+        raise TypeError(
+            f"{type(searcher).__name__}.propose must return a list of configs, "
+            f"it returned {proposed!r:.200}"
+        )
+    return proposed

@@ -14,7 +14,7 @@ import torch
 
 from proxyhpo.records import History, Record
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.transfers import Transfer, transferred
+from proxyhpo.transfers import Transfer, check_exponents, transferred
 
 __all__ = ["TransferContract"]
 
@@ -29,6 +29,7 @@ SPACES = {
             "epochs": 10,
         }
     ),
+    "a list": Space({"lr": Choice([0.1, 0.01]), "momentum": Float(0, 0.99)}),
     "conditional": Space(
         {
             "optimizer": Choice(["sgd", "adam"]),
@@ -56,15 +57,12 @@ class TransferContract:
         assert isinstance(request.param, Space)
         return request.param
 
-    def test_only_floats_of_the_space_follow_the_width(
+    def test_only_numbers_of_the_space_follow_the_width(
         self, transfer: Transfer, space: Space
     ) -> None:
-        """Exponents are finite numbers, by names of the space's Floats."""
+        """Exponents are finite, by names of Floats, Choices of numbers and numbers."""
         for history in (History(), _history(space)):
-            for name, exponent in _exponents(transfer, space, history).items():
-                assert isinstance(space[name], Float), f"{name} is a {space[name]!r}"
-                assert isinstance(exponent, (int, float))
-                assert math.isfinite(exponent)
+            check_exponents(type(transfer).__name__, _exponents(transfer, space, history), space)
 
     def test_exponents_can_be_stored(self, transfer: Transfer, space: Space) -> None:
         """They are frozen into the study when a rung opens."""

@@ -8,16 +8,21 @@ with ``value * r**exponent``. At density 1 nothing changes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.records import Config, History
+from proxyhpo.space import Choice, Float
+from proxyhpo.space.values import is_number
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
 
-__all__ = ["Transfer", "transferred"]
+__all__ = ["Transfer", "can_follow", "check_exponents", "transferred"]
 
 
 class Transfer(ABC):
@@ -27,9 +32,58 @@ class Transfer(ABC):
     def exponents(self, space: Space, history: History) -> Mapping[str, float]:
         """Hyperparameter name → exponent; what is not named does not change.
 
-        Called once when a rung opens; the answer is frozen and stored. Only numbers
-        (``Float``) can follow the width.
+        Called once when a rung opens; the answer is frozen and stored. Only numbers can follow
+        the width, see :func:`can_follow`.
         """
+
+
+def can_follow(given: Any) -> bool:
+    """Whether a hyperparameter or constant of a space can follow the width.
+
+    A transferred value need not lie in the space, so a list of numbers can, as well as a range; an
+    ``Int`` cannot, since whole numbers would not stay whole.
+
+    >>> [can_follow(given) for given in (Float(0, 1), Choice([0.1, 0.01]), 0.1)]
+    [True, True, True]
+    >>> [can_follow(given) for given in (Choice([0.1, None]), Choice({"low": 0.1}), True)]
+    [False, False, False]
+    """
+    if isinstance(given, Choice):  # the values of a labelled one are its labels
+        return all(map(is_number, given.values))
+    return isinstance(given, Float) or is_number(given)
+
+
+def check_exponents(who: str, exponents: object, space: Space) -> dict[str, float]:
+    """The same exponents, if they are finite numbers for what can follow the width.
+
+    Args:
+        who: gave them; its class, for messages.
+        exponents: hyperparameter name → exponent.
+        space: that holds the hyperparameters.
+
+    Raises:
+        TypeError: for anything else than a mapping to finite numbers.
+        UnknownNameError: if one names a hyperparameter that the space has not.
+        ArgumentError: if one names a hyperparameter that is not made of numbers.
+    """
+    if not isinstance(exponents, Mapping):
+        raise TypeError(
+            f"{who}: exponents must be a mapping of names to numbers, such as "
+            f'{{"lr": -0.5}}, got {exponents!r:.200}'
+        )
+    for name, number in exponents.items():
+        if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+            raise TypeError(
+                f"{who}: the exponent of {name!r} must be a finite number, got {number!r:.200}"
+            )
+        if name not in space:
+            raise unknown_name(f"hyperparameter in the exponents of {who}:", name, space)
+        if not can_follow(space[name]):
+            raise ArgumentError(
+                f"{who}: {name!r} must be a Float, a Choice of numbers or a number to follow the "
+                f"width, it is {space[name]!r}"
+            )
+    return {name: float(number) for name, number in exponents.items()}
 
 
 def transferred(config: Config, exponents: Mapping[str, float], width_ratio: float) -> Config:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError, unknown_name
-from proxyhpo.space import Float
-from proxyhpo.transfers import Transfer
+from proxyhpo.transfers import Transfer, can_follow, check_exponents
 
 if TYPE_CHECKING:
     from proxyhpo.records import History
@@ -50,7 +48,9 @@ class PowerLawTransfer(Transfer):
 
     Args:
         exponents: hyperparameter name → its own exponent, beside and before those found by name;
-            0 leaves it as it is. Each must be a ``Float`` of the space.
+            0 leaves it as it is. Each must be made of numbers in the space: a ``Float``, a
+            ``Choice`` of numbers, or a constant; what a proxy is trained with need not be among
+            them.
         exponent: of each hyperparameter that is named as a learning rate.
 
     Raises:
@@ -88,16 +88,15 @@ class PowerLawTransfer(Transfer):
 
         Raises:
             UnknownNameError: if an exponent names a hyperparameter that the space has not.
-            ArgumentError: if it names one that is not a ``Float``.
+            ArgumentError: if it names one that is not made of numbers.
         """
-        for name in self.by_name:
-            _check_can_follow(name, space)
+        named = check_exponents(type(self).__name__, self.by_name, space)
         rates = {
             name: self.exponent
-            for name, dimension in space.items()
-            if isinstance(dimension, Float) and is_learning_rate(name)
+            for name, given in space.items()
+            if is_learning_rate(name) and can_follow(given)
         }
-        exponents = rates | self.by_name
+        exponents = rates | named
         if not exponents:
             _warn_of_nothing_to_transfer(space)
         return exponents
@@ -116,21 +115,15 @@ def _finite(what: str, number: float) -> float:
     return float(number)
 
 
-def _check_can_follow(name: str, space: Space) -> None:
-    if name not in space:
-        raise unknown_name("hyperparameter in PowerLawTransfer:", name, space)
-    if not isinstance(space[name], Float):
-        raise ArgumentError(
-            f"PowerLawTransfer: {name!r} must be a Float to follow the width, it is {space[name]!r}"
-        )
-
-
 def _warn_of_nothing_to_transfer(space: Space) -> None:
-    rigid = [name for name in space if is_learning_rate(name)]
-    why = f"{rigid} can only follow the width as Float" if rigid else "none is named lr or ..._lr"
+    why = "none is named lr or ..._lr"
+    advice = 'say PowerLawTransfer({"name": -0.5}) for yours'
+    if rigid := [name for name in space if is_learning_rate(name)]:
+        why = f"{rigid} would have to be made of numbers"
+        advice = "make it a Float, a Choice of numbers or a number"
     warnings.warn(
         f"no learning rate is transferred between widths: {why}. A proxy trained with the full "
-        'network\'s learning rate ranks configs wrongly; say PowerLawTransfer({"name": -0.5}) for '
-        'yours, or transfer="identity" if that is what you want',
+        f'network\'s learning rate ranks configs wrongly; {advice}, or transfer="identity" if that '
+        "is what you want",
         stacklevel=3,
     )

@@ -67,8 +67,8 @@ def test_the_narrower_the_network_the_larger_its_learning_rate(ratio, lr):
     "space, why",
     [
         ({"eta": RATE}, "none is named lr"),
-        ({"lr": Choice([0.1, 0.01])}, r"\['lr'\] can only follow the width as Float"),
-        ({"lr": 0.1, "momentum": Float(0, 1)}, r"\['lr'\] can only follow"),
+        ({"lr": Choice(["small", "large"])}, r"\['lr'\] would have to be made of numbers"),
+        ({"lr": Int(1, 3)}, "make it a Float, a Choice of numbers or a number, or"),
     ],
 )
 def test_nothing_to_transfer_is_worth_a_warning(space, why):
@@ -91,9 +91,20 @@ def test_an_unknown_name_gets_the_nearest_one():
         exponents(PowerLawTransfer({"learning_rat": -1}), {"learning_rate": RATE})
 
 
-@pytest.mark.parametrize("given_", [Int(1, 9), Choice([1, 2]), 3])
-def test_only_a_float_can_follow(given_):
-    with pytest.raises(ArgumentError, match="'units' must be a Float to follow the width"):
+@pytest.mark.parametrize("given_", [Choice([0.1, 0.01, 1]), Choice([3]), 0.1, 1])
+def test_a_list_of_rates_and_a_constant_are_transferred_as_a_range_is(given_):
+    assert exponents(PowerLawTransfer(), {"lr": given_, "x": RATE}) == {"lr": -0.5}
+    named = exponents(PowerLawTransfer({"eta": -1}), {"eta": given_, "x": RATE})
+    config = Space({"eta": given_, "x": RATE}).center()
+    assert transferred(config, named, 0.25)["eta"] == 4 * config["eta"]
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [Int(1, 9), Choice([1, "auto"]), Choice([1, True]), Choice([None, 1.0]), Choice({"a": 1}), "a"],
+)
+def test_what_is_not_made_of_numbers_cannot_follow(given_):
+    with pytest.raises(ArgumentError, match="PowerLawTransfer: 'units' must be a Float, a Choice"):
         exponents(PowerLawTransfer({"units": 1}), {"units": given_, "lr": RATE})
 
 
