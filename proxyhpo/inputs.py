@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["Inputs", "call", "check_inputs", "map_tensors", "with_batch"]
+__all__ = ["Inputs", "at_least_two", "call", "check_inputs", "map_tensors", "with_batch"]
 
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 """A typical batch; the first dimension of every tensor in it is the batch."""
@@ -75,3 +75,19 @@ def with_batch(inputs: Inputs, size: int) -> Any:
         return torch.cat([tensor] * repeats)[:size] if repeats > 1 else tensor[:size]
 
     return map_tensors(resize, inputs)
+
+
+def at_least_two(inputs: Inputs) -> Any:
+    """The inputs; a single example twice, since batch normalisation cannot train on one.
+
+    >>> at_least_two(torch.zeros(1, 5)).shape, at_least_two(torch.zeros(3, 5)).shape
+    (torch.Size([2, 5]), torch.Size([3, 5]))
+    """
+    sizes: set[int] = set()
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.add(tensor.shape[0])
+        return tensor
+
+    map_tensors(note, inputs)
+    return with_batch(inputs, 2) if sizes == {1} else inputs

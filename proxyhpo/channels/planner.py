@@ -191,10 +191,15 @@ def _carried_out(network: nn.Module, made: Plan, score: Score | None) -> nn.Modu
 
 def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score) -> Sequence[int]:
     scores = score(Slices(group, tensors))
-    if scores.shape != (group.n,):
+    if not isinstance(scores, Tensor) or scores.shape != (group.n,):
+        got = f"a tensor of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else scores
         raise ArgumentError(
-            f"score must return one number for each of {group.n} classes, "
-            f"got a tensor of shape {tuple(scores.shape)}"
+            f"score must return a tensor of one number for each of {group.n} classes, got {got}"
+        )
+    if undefined := int(scores.isnan().sum()):
+        raise ArgumentError(
+            f"score must return numbers, got NaN for {undefined} of {group.n} classes of "
+            f"{group.names[0]}"
         )
     return chosen(scores, count)
 

@@ -36,7 +36,12 @@ def is_smaller(left: float, density: float) -> bool:
 
 
 def no_smaller(
-    network: nn.Module, left: float, density: float, skipped: Sequence[tuple[str, str]]
+    network: nn.Module,
+    left: float,
+    density: float,
+    skipped: Sequence[tuple[str, str]],
+    *,
+    otherwise: str = "no channels lead from one layer to another",
 ) -> UnsupportedNetworkError:
     """The refusal: what was left whole and why, and the ways out.
 
@@ -45,13 +50,14 @@ def no_smaller(
         left: the fraction of its cost that would be left.
         density: that was asked for.
         skipped: what was left whole, as (name, reason).
+        otherwise: why, where nothing is named.
     """
     reasons = [f"  {_described(network, name)}: {why}" for name, why in skipped[:_SHOWN]]
     more = len(skipped) - len(reasons)
     share = f"{left:.0%} of {type(network).__name__}"
     lines = [
         f"{share} is left at density {density:.3g}, which is no smaller network. Left whole:",
-        *(reasons or ["  nothing by name: no channels lead from one layer to another"]),
+        *(reasons or [f"  nothing by name: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
         _WAYS_OUT,
     ]

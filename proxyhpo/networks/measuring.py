@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from proxyhpo.channels.forward import undisturbed
 from proxyhpo.channels.skeleton import copy_with, owned_tensors
 from proxyhpo.inputs import Inputs, call, map_tensors
 from proxyhpo.networks.initialisation import fan_in
@@ -25,6 +26,7 @@ __all__ = [
     "masked_away",
     "on_meta",
     "parameter_count",
+    "run",
     "skeleton",
     "step_seconds",
     "tensors_in",
@@ -86,6 +88,17 @@ def skeleton(network: nn.Module) -> nn.Module:
 def on_meta(inputs: Inputs) -> Any:
     """The inputs' shapes and types, without their values."""
     return map_tensors(_on_meta, inputs)
+
+
+def run(network: nn.Module, inputs: Inputs) -> None:
+    """One forward in train mode, where the network is; it is left as it was.
+
+    Raises:
+        Exception: whatever the network raises.
+    """
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    with undisturbed(), _borrowed(network, device), torch.no_grad():
+        call(network, map_tensors(lambda tensor: tensor.to(device), inputs))
 
 
 def step_seconds(

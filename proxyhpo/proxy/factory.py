@@ -19,8 +19,8 @@ from torch import nn
 
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError
-from proxyhpo.inputs import Inputs, check_inputs
-from proxyhpo.networks.acceptance import check_outputs, check_smaller
+from proxyhpo.inputs import Inputs, at_least_two, check_inputs
+from proxyhpo.networks.acceptance import check_outputs, check_runs, check_smaller
 from proxyhpo.networks.building import Build, Builder, structure
 from proxyhpo.networks.initialisation import rescale
 from proxyhpo.networks.measuring import (
@@ -103,7 +103,8 @@ class NetworkFactory:
                 "one: build must take `width`, a fraction in (0, 1]"
             )
         self._pruner = pruner
-        self._inputs = check_inputs(example_inputs)
+        self._inputs = at_least_two(check_inputs(example_inputs))
+        self._ran: set[bytes] = set()
         self._checked: set[tuple[bytes, float]] = set()
         self._width_ratios: dict[tuple[bytes, float], float] = {}
         try:
@@ -148,6 +149,7 @@ class NetworkFactory:
         """
         full = self._full(config, density, seed)
         if density == 1:
+            self._check_runs(full)
             return self._measure(Pruned(full), forward(unwrap(full), self._inputs))
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
@@ -210,13 +212,18 @@ class NetworkFactory:
         density: float,
         seed: np.random.SeedSequence,
     ) -> Pruned:
+        self._check_runs(full)
         pruner = self._pruner
         if isinstance(pruner, TakesConstructor):
             pruner = pruner.with_constructor(partial(_at_width, self._builder, config))
         generator = torch.Generator().manual_seed(_numbers(seed)[1])
         with preserved_random_state():
             seed_everything(_numbers(seed)[2])  # for a forward with dropout, or a careless plug-in
-            pruned = pruner.prune(full, self._inputs, density=density, generator=generator)
+            try:
+                pruned = pruner.prune(full, self._inputs, density=density, generator=generator)
+            except ArgumentError as error:  # of its settings, or of the score that it brings
+                raise type(error)(f"{type(pruner).__name__}: {error}") from error
+        _check_pruned(pruner, pruned)
         if not pruned.from_scratch:
             rescale(
                 pruned.network,
@@ -225,6 +232,12 @@ class NetworkFactory:
                 contracted=pruned.contracted,
             )
         return pruned
+
+    def _check_runs(self, full: nn.Module) -> None:
+        """Refuses inputs that do not go with the network: once for a structure."""
+        if (key := structure(full)) not in self._ran:
+            check_runs(unwrap(full), self._inputs)
+            self._ran.add(key)
 
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
         """Refuses a proxy that cannot stand in for the full network; returns its forward."""
@@ -245,6 +258,15 @@ class NetworkFactory:
             width_ratio=1.0,
             skipped=tuple(pruned.skipped),
             uncounted=cost.reason,
+        )
+
+
+def _check_pruned(pruner: Pruner, pruned: object) -> None:
+    network = getattr(pruned, "network", None)
+    if not isinstance(pruned, Pruned) or not isinstance(network, nn.Module):
+        raise TypeError(
+            f"{type(pruner).__name__}.prune must return a proxyhpo.pruners.Pruned with a network, "
+            f"it returned a {type(pruned).__name__}"
         )
 
 

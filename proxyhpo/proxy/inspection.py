@@ -13,7 +13,7 @@ from torch import nn
 
 from proxyhpo import plugins
 from proxyhpo.channels import unwrap
-from proxyhpo.inputs import Inputs
+from proxyhpo.inputs import Inputs, at_least_two, check_inputs
 from proxyhpo.networks.building import Build
 from proxyhpo.networks.measuring import forward, masked_away
 from proxyhpo.proxy import NetworkFactory, Proxy
@@ -155,6 +155,7 @@ def inspect(
         ArgumentError: naming the argument.
         UnsupportedNetworkError: if no smaller network can be made, saying why.
     """
+    example_inputs = at_least_two(check_inputs(example_inputs))
     networks = NetworkFactory(
         build,
         plugins.resolve("proxyhpo.pruners", pruner, Pruner),  # type: ignore[type-abstract]  # an interface
