@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--configs", type=int, default=40)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--width", type=int, default=48)
-    parser.add_argument("--epochs", type=int, nargs=2, default=(12, 10), help="first, fine-tuning")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(12, 8), help="first, fine-tuning")
     parser.add_argument("--weights", type=Path, default=Path("data/finetune"), help="a folder")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/data/finetune.jsonl"))
     parser.add_argument("--report", action="store_true", help="train nothing, write the page")
