@@ -36,7 +36,7 @@ def strategies(n: int) -> dict[str, Strategy]:
     Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
     with one worker); the best three after one epoch are those of arXiv:2307.15422.
     """
-    many = max(3, round(n / 6))  # ten of sixty
+    many = min(10, max(4, round(n / 2)))  # more than the finalists, so that there is a choice
     thirds = [Rung(1, budget=1 / EPOCHS, keep=max(3, math.ceil(n / 3))),
               Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
     one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
