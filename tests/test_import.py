@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-HEAVY = {"hyperopt", "matplotlib", "pandas", "ray", "sklearn", "skopt", "torchvision", "triton"}
+HEAVY = {
+    "hyperopt",
+    "matplotlib",
+    "pandas",
+    "ray",
+    "sklearn",
+    "skopt",
+    "tensorboard",
+    "torchvision",
+    "triton",
+}
 
 
 def test_import_loads_no_heavy_library():

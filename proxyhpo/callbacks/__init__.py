@@ -1,0 +1,5 @@
+"""Callbacks watch a study: each is called with every new :class:`~proxyhpo.records.Record`.
+
+Any function of a record will do, as ``ProxyHPO(..., callbacks=[print])``; here are those that come
+with the package.
+"""
