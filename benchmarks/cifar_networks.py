@@ -119,6 +119,7 @@ def vgg() -> nn.Module:
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None, "a convolution has one by default"
             nn.init.zeros_(layer.bias)
     return network
 

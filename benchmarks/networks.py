@@ -253,7 +253,7 @@ def _asked(pair: Sequence[float | None], asked: float) -> str:
     if full is None or proxy is None:
         return "cannot be counted"
     verdict = "" if proxy <= asked * full else f", asked {asked}"
-    return f"{full / 1e6:.3g} → {proxy / 1e6:.3g} M ({proxy / full:.2f}{verdict})"
+    return f"{full / 1e9:.3g} → {proxy / 1e9:.3g} G ({proxy / full:.2f}{verdict})"
 
 
 def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
@@ -263,7 +263,7 @@ def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def _in_short(result: float | str) -> str:
-    return f"{result:.2f}" if isinstance(result, float) else f"fails: {result[:60]}"
+    return f"{result:.2f}" if isinstance(result, float) else f"fails: {result.split(':')[0]}"
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ if __name__ == "__main__":
     print(f"{len(study.result.records)} trainings are in the file")
     with study:  # the file is held until the end of the block
         while (asked := study.ask(n_trials=30)) is not None:
-            torch.manual_seed(asked.trial)  # the network has the study's seed, the rest is yours
+            torch.manual_seed(asked.seed)
             network = asked.network()
             began = time.perf_counter()
             value = train(network, asked.config)

@@ -17,6 +17,7 @@ class RungCost:
 
     Args:
         density: of the networks trained there.
+        budget: fraction of a full training.
         runs: trainings, failed ones included.
         failed: how many of them failed.
         stopped: how many of them a stopper ended early.
@@ -27,6 +28,7 @@ class RungCost:
     """
 
     density: float
+    budget: float
     runs: int
     failed: int
     stopped: int
@@ -108,13 +110,15 @@ class Cost:
             )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
+            budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
             flops = rung.flops_base_trainings
             base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
             ended = f", {rung.failed} failed" if rung.failed else ""
             ended += f", {rung.stopped} stopped" if rung.stopped else ""
             ended += f", {rung.retried} died and begun anew" if rung.retried else ""
             lines.append(
-                f"  density {rung.density:g}: {rung.runs} runs{ended}, {rung.seconds:.1f} s{base}"
+                f"  density {rung.density:g}{budget}: {rung.runs} runs{ended}, {rung.seconds:.1f} s"
+                f"{base}"
             )
         lines.append(
             f"  outside the trainings: {self.search_seconds:.1f} s searching, "
@@ -205,6 +209,7 @@ def _rung_cost(
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
     return RungCost(
         density=opening.density,
+        budget=wanted.budget,
         runs=len(records),
         failed=sum(record.state == "failed" for record in records),
         stopped=sum(record.state == "stopped" for record in records),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,14 +17,26 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from proxyhpo import plugins
+from proxyhpo.arguments import (
+    callbacks_of,
+    check_seconds,
+    check_stoppers,
+    check_version,
+    direction_of,
+    evaluator_of,
+    executor_of,
+    stopper_of,
+)
+from proxyhpo.asking import Asked, Told, outcome_of
 from proxyhpo.check import Check, check_of, ladder_to_check
+from proxyhpo.checks import check_whole
 from proxyhpo.engine.climb import Callback, Limits, climb, settle
 from proxyhpo.engine.identity import identity_of, source_hash
 from proxyhpo.engine.ladder import check_ladder, default_ladder, with_finalists
 from proxyhpo.engine.progress import ProgressBar
 from proxyhpo.engine.stopping import Stoppers, Watch
 from proxyhpo.engine.study import Direction, Parts, Study, weights_name
-from proxyhpo.engine.work import Job, Outcome, Work
+from proxyhpo.engine.work import Work
 from proxyhpo.errors import (
     ArgumentError,
     NotClimbedError,
@@ -34,7 +45,6 @@ from proxyhpo.errors import (
 )
 from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.executors import Executor
-from proxyhpo.executors.in_process import InProcessExecutor
 from proxyhpo.inputs import Inputs, check_inputs
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.proxy.memory import check_memory
@@ -49,54 +59,6 @@ from proxyhpo.store import Store, open_store
 from proxyhpo.transfers import Transfer
 
 __all__ = ["Asked", "ProxyHPO"]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A training that is asked of a caller who owns the loop.
-
-    Args:
-        config: what to train with, after the transfer; labelled choices appear as their objects.
-        base_config: the same in terms of the full network.
-        density: of the network to train; 1 is the full network.
-        budget: fraction of a full training.
-        job: identifies the training for :meth:`ProxyHPO.tell`.
-    """
-
-    config: Config
-    base_config: Config
-    density: float
-    budget: float
-    job: Job
-    _networks: NetworkFactory
-    _watch: Watch
-
-    @property
-    def trial(self) -> int:
-        """Number of the trial."""
-        return self.job.trial
-
-    def should_stop(self, values: Sequence[float]) -> bool:
-        """Whether the study's stopper would end the training after the last of these values.
-
-        If so, :meth:`ProxyHPO.tell` the values, with ``stopped=True``.
-
-        Args:
-            values: all that it has reported so far, in order.
-
-        Raises:
-            ArgumentError: if there are none, or one is not finite (which is a failure to tell of).
-        """
-        values = [float(value) for value in values]
-        if not values or not all(map(math.isfinite, values)):
-            raise ArgumentError(f"should_stop: values must be finite numbers, got {values!r}")
-        return self._watch.judges(self.job, values)
-
-    def network(self) -> nn.Module:
-        """A fresh network of this density to train; equal at every call."""
-        seeds = self.job.seeds.spawn(1)[0]
-        with preserved_random_state():
-            return self._networks.network(self.base_config, density=self.density, seed=seeds)
 
 
 class ProxyHPO:
@@ -185,7 +147,7 @@ class ProxyHPO:
         version: str | int | None = None,
     ) -> None:
         self._space = space if isinstance(space, Space) else Space(space)
-        self._evaluator = _evaluator(train)
+        self._evaluator = evaluator_of(train)
         self._evaluator.check(self._space)
         self._train_source = source_hash(train)
         self._inputs = check_inputs(example_inputs)
@@ -216,7 +178,7 @@ class ProxyHPO:
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
-            _whole("steps", steps, least=1)
+            check_whole("steps", steps, 1)
         self._parts = Parts(
             space=self._space,
             searcher=plugins.resolve("proxyhpo.searchers", searcher, Searcher),  # type: ignore[type-abstract]  # an interface
@@ -225,9 +187,9 @@ class ProxyHPO:
                 ladder, takes_budget=self._evaluator.takes_budget or steps is not None
             ),
             networks=networks,
-            direction=_direction(direction, self._evaluator),
-            seed=_whole("seed", seed),
-            controls=_whole("controls", controls),
+            direction=direction_of(direction, self._evaluator),
+            seed=check_whole("seed", seed, 0),
+            controls=check_whole("controls", controls, 0),
             checkpoints=self._evaluator.takes_checkpoint_dir,
         )
         self._work = Work(
@@ -236,22 +198,22 @@ class ProxyHPO:
             self._space,
             steps=None if self._evaluator.takes_budget else steps,
         )
-        self._executor = executor or InProcessExecutor()
+        self._executor = executor_of(executor)
         self._stoppers = Stoppers(
-            _stopper("stopper", stopper), _stopper("finalist_stopper", finalist_stopper)
+            stopper_of("stopper", stopper), stopper_of("finalist_stopper", finalist_stopper)
         )
-        _check_stoppers(self._stoppers, self._parts.ladder, self._executor)
+        check_stoppers(self._stoppers, self._parts.ladder, self._executor)
         self._path = store
         self._progress = progress
-        self._callbacks = tuple(callbacks)
+        self._callbacks = callbacks_of(callbacks)
         self._check_memory = check_memory
-        self._max_retries = _whole("max_retries", max_retries)
+        self._max_retries = check_whole("max_retries", max_retries, 0)
         self._ordered = ordered
-        self._version = version
+        self._version = check_version(version)
         self._enqueued: list[Config] = []
         self._store: Store | None = None
         self._asking: Study | None = None
-        self._asked: set[tuple[int, int, int]] = set()
+        self._asked: dict[tuple[int, int, int], float] = {}
         self._stopping = Event()
 
     def run(
@@ -276,8 +238,8 @@ class ProxyHPO:
             StoreError: if the store is in use, belongs to another study, or cannot be written.
         """
         limits = Limits(
-            _whole("n_trials", n_trials, least=1),
-            _timeout(timeout),
+            check_whole("n_trials", n_trials, 1),
+            None if timeout is None else check_seconds("timeout", timeout),
             self._max_retries,
             self._ordered,
         )
@@ -318,7 +280,7 @@ class ProxyHPO:
         """
         if len(self._parts.ladder) == 1:
             raise ArgumentError("check: the ladder is the full network alone, there is no proxy")
-        n = _whole("n", n, least=1)
+        n = check_whole("n", n, 1)
         ladder = ladder_to_check(self._parts.ladder, n, second_seed=second_seed)
         kind = "check-2-seeds" if second_seed else "check"
         searcher = plugins.load("proxyhpo.searchers", "random")()
@@ -330,7 +292,7 @@ class ProxyHPO:
             _enqueued=[],
             _store=None,
             _asking=None,
-            _asked=set(),
+            _asked={},
         )
         return check_of(twin.run(n, timeout=timeout), self._step_seconds)
 
@@ -365,17 +327,18 @@ class ProxyHPO:
         if self._asking is None:
             self._asking = self._study(self._parts)
             self._watch = Watch(self._asking, self._stoppers)
-        limit = float("inf") if n_trials is None else _whole("n_trials", n_trials, least=1)
+        limit = float("inf") if n_trials is None else check_whole("n_trials", n_trials, 1)
         with preserved_random_state():
             job = self._asking.next_job(limit)
         if job is None:
             return None
-        self._asked.add(job.key)
+        self._asked[job.key] = time.monotonic()
         return Asked(
             config=self._space.resolve(job.trained_with),
             base_config=self._space.resolve(job.config),
             density=job.density,
             budget=job.budget,
+            seed=job.training_seed,
             job=job,
             _networks=self._parts.networks,
             _watch=self._watch,
@@ -384,9 +347,9 @@ class ProxyHPO:
     def tell(
         self,
         asked: Asked,
-        value: float | Sequence[float] | None,
+        value: Told,
         *,
-        seconds: float = 0.0,
+        seconds: float | None = None,
         network: nn.Module | None = None,
         stopped: bool = False,
     ) -> Record:
@@ -394,23 +357,29 @@ class ProxyHPO:
 
         Args:
             asked: from :meth:`ask`.
-            value: the value, or all values in the order reported; None if the training failed.
-            seconds: that it took, for the ledger.
+            value: what ``train`` could yield, a number or a mapping with a ``"value"``; or all
+                that it yielded, in order; None if the training failed.
+            seconds: that it took, for the ledger; by default since it was asked.
             network: as trained, so that the result's ``best_network()`` can give it back.
             stopped: whether it was ended early, see :meth:`Asked.should_stop`.
 
         Raises:
-            ArgumentError: for what has not been asked here, or has been told already.
+            ArgumentError: for what has not been asked here, or has been told already, and for what
+                no training can report.
         """
+        if not isinstance(asked, Asked):
+            raise ArgumentError(f"tell: say first what ask() returned, got {asked!r}")
         if self._asking is None or asked.job.key not in self._asked:
             raise ArgumentError(
                 f"tell: trial {asked.trial} is not being asked for: it has been told already, or "
                 "this object has been closed, or never asked for it"
             )
-        outcome = _told(value, seconds)
+        if seconds is None:
+            seconds = time.monotonic() - self._asked[asked.job.key]
+        outcome = outcome_of(value, seconds)
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
-        self._asked.remove(asked.job.key)
+        del self._asked[asked.job.key]
         return settle(self._asking, asked.job, outcome, self._callbacks, stopped=stopped)
 
     @property
@@ -538,51 +507,6 @@ class ProxyHPO:
         )
 
 
-def _evaluator(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
-    """A bare function is wrapped by the evaluator for functions, which is a plug-in like any."""
-    if isinstance(train, ProxyEvaluator):
-        return train
-    if not callable(train) or isinstance(train, type):
-        raise ArgumentError(
-            "train must be a function train(network, config) or a ProxyEvaluator instance, got "
-            f"{train!r}"
-        )
-    wrapped = plugins.load("proxyhpo.evaluators", "training")(train)
-    assert isinstance(wrapped, ProxyEvaluator), "the built-in evaluator implements the interface"
-    return wrapped
-
-
-def _stopper(argument: str, given: str | Stopper | None) -> Stopper | None:
-    if given is None:
-        return None
-    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
-
-
-def _check_stoppers(stoppers: Stoppers, ladder: Sequence[Rung], executor: Executor) -> None:
-    if stoppers.given and not executor.streams:
-        raise ArgumentError(
-            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
-            "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
-            "RayExecutor tell of each report"
-        )
-    if stoppers.below is not None and len(ladder) == 1:
-        raise ArgumentError(
-            "stopper= ends trainings below the full network, and the ladder has no rung there: say "
-            "finalist_stopper="
-        )
-
-
-def _direction(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:
-    known = evaluator.direction
-    if given is None and known is not None:
-        return known
-    if given not in ("minimize", "maximize"):
-        raise ArgumentError(f'direction must be "minimize" or "maximize", got {given!r}')
-    if known is not None and given != known:
-        raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
-    return given
-
-
 def _warn_if_changed(store: Store, source: str | None) -> None:
     """Warns where a study is gone on with by another version of the user's function."""
     before = [body["train"] for kind, body in store.events() if kind == "source"]
@@ -594,28 +518,3 @@ def _warn_if_changed(store: Store, source: str | None) -> None:
         )
     if not before or before[-1] != source:
         store.append("source", {"train": source})
-
-
-def _whole(name: str, number: object, *, least: int = 0) -> int:
-    if isinstance(number, int) and not isinstance(number, bool) and number >= least:
-        return number
-    raise ArgumentError(f"{name} must be a whole number >= {least}, got {number!r}")
-
-
-def _timeout(seconds: float | None) -> float | None:
-    if seconds is not None and not seconds > 0:
-        raise ArgumentError(f"timeout must be above 0 seconds, got {seconds!r}")
-    return seconds
-
-
-def _told(value: float | Sequence[float] | None, seconds: float) -> Outcome:
-    """An outcome from what a caller says, by the rules that hold for any training."""
-    if value is None:
-        return Outcome(value=None, seconds=seconds, reason="the caller said that it failed")
-    values = [float(v) for v in value] if isinstance(value, Sequence) else [float(value)]
-    if not values:
-        raise ArgumentError("tell: value is an empty sequence")
-    bad = next((v for v in values if not math.isfinite(v)), None)
-    if bad is not None:
-        return Outcome(value=None, seconds=seconds, reason=f"the value was {bad}")
-    return Outcome(value=values[-1], reports=tuple(values), seconds=seconds)

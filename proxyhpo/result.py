@@ -52,11 +52,7 @@ class Result:
             NotClimbedError: if no training of the full network has succeeded.
         """
         if self.best is None:
-            raise NotClimbedError(
-                "no training of the full network has succeeded yet, so there is no best config. "
-                "result.leaderboard(0) shows the best on the proxy; climb() trains those on the "
-                "full network."
-            )
+            raise NotClimbedError(f"there is no best config: {self._not_climbed()}")
         return self.best
 
     @property
@@ -99,8 +95,11 @@ class Result:
         Raises:
             ArgumentError: if there is no such rung.
         """
-        if not -len(self.ladder) <= rung < len(self.ladder):
-            raise ArgumentError(f"rung must be below {len(self.ladder)}, got {rung!r}")
+        if not isinstance(rung, int) or not -len(self.ladder) <= rung < len(self.ladder):
+            raise ArgumentError(
+                f"rung must be a whole number below {len(self.ladder)} (negative ones count from "
+                f"the last), got {rung!r}"
+            )
         index = rung % len(self.ladder)
         ended = [r for r in self.history.records if r.rung == index and r.loss is not None]
         return sorted(ended, key=lambda record: (record.state == "stopped", record.loss))
@@ -121,7 +120,10 @@ class Result:
         Raises:
             ImportError: if pandas is not installed.
         """
-        import pandas as pd  # noqa: PLC0415 - optional
+        try:
+            import pandas as pd  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install 'proxyhpo[pandas]'") from error
 
         return pd.DataFrame([_row(record, self.openings) for record in self.records])
 
@@ -139,6 +141,25 @@ class Result:
         titles = "".join(f"<th>{title}</th>" for title in ("trial", "density", "value", "config"))
         return f"<pre>{head}</pre><table><tr>{titles}</tr>{rows}</table>"
 
+    def _not_climbed(self) -> str:
+        """Why there is no best training of the full network, and what to do about it."""
+        tried = [r for r in self.history.records if r.rung == len(self.ladder) - 1]
+        failed = [record for record in tried if record.state == "failed"]
+        if failed:
+            return (
+                f"all {len(failed)} trainings of the full network failed, the first with "
+                f"{failed[0].reason!r} (result.failures has the tracebacks)"
+            )
+        if any(record.loss is not None for record in self.history.records):
+            return (
+                "the full network has not been trained: result.leaderboard(0) shows the best on "
+                "the proxy, and climb() trains those on the full network"
+            )
+        if self.failures:
+            first = self.failures[0].reason
+            return f"all {len(self.failures)} trainings failed, the first with {first!r}"
+        return "nothing has been trained yet: run() does"
+
     def _table(self) -> list[tuple[str, str, str, str]]:
         return [
             (
@@ -155,7 +176,7 @@ class Result:
         state = "interrupted" if self.interrupted else "complete"
         lines = [f"Result ({self.direction}, {len(self.history.trials)} trials, {state})"]
         if self.best is None:
-            lines.append("  the full network has not been trained: see leaderboard(0) and climb()")
+            lines.append(f"  {self._not_climbed()}")
         else:
             lines.append(f"  best value {self.best_value:.6g} on the full network with")
             lines.append(f"  {readable(self.best_config)}")

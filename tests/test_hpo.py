@@ -1,6 +1,7 @@
 import math
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -256,7 +257,7 @@ def test_enqueued_configs_outside_the_space_are_refused():
         ("exit", "SystemExit", True),
         ("nan", "report 2 was nan", False),
         ("inf", "report 2 was inf", False),
-        ("nothing", "reported nothing", False),
+        ("nothing", "reported nothing", True),
     ],
 )
 def test_a_failed_training_is_a_record_and_the_search_goes_on(kind, reason, has_traceback):
@@ -329,7 +330,9 @@ def test_finalists_are_replaced_at_most_as_often_as_there_are_places():
 
     result = study(train).run(10, finalists=2)
     assert sum(record.rung == 1 for record in result.records) == 4
-    with pytest.raises(NotClimbedError, match=r"leaderboard\(0\).*climb\(\)"):
+    with pytest.raises(
+        NotClimbedError, match=r"all 4 trainings of the full network failed.*RuntimeError: never"
+    ):
         _ = result.best_config
 
 
@@ -536,3 +539,93 @@ def test_simulated_seconds_are_charged_instead_of_measured_ones():
     assert result.cost.base_trainings == pytest.approx((5 * 10 + 2 * 100) / 100, rel=0.05)
     assert result.cost.full_search_base_trainings == pytest.approx(5, rel=0.05)
     assert result.records[0].metrics["loss"] == 0.25
+
+
+def test_nothing_but_silence_ends_the_study_early():
+    def train(network, config, budget):
+        yield from [1.0] * round(2 * budget)
+
+    with pytest.raises(TrainingFailedError, match=r"reported nothing.*budget=0.1, does it round"):
+        study(train, ladder=[Rung(0.5, budget=0.1, keep=2), Rung(1)]).run(20)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"callbacks": [1]}, "callbacks: 1 is no function of a Record"),
+        ({"callbacks": print}, "callbacks must be a list of functions"),
+        ({"executor": 4}, "executor must be an Executor such as ProcessExecutor.*got 4"),
+        ({"ladder": Rung(1)}, "ladder must be a list of Rungs"),
+        ({"version": {1, 2}}, "version must be a string or a whole number"),
+        ({"seed": True}, "seed must be a whole number >= 0, got True"),
+    ],
+)
+def test_arguments_that_are_none_are_refused_at_once(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        study(**options)
+
+
+def test_a_pool_is_told_how_to_be_wrapped():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ArgumentError, match="FuturesExecutor"):
+        study(executor=pool)
+
+
+@pytest.mark.parametrize("timeout", ["5", 0, -1, math.nan, True])
+def test_a_timeout_is_a_number_of_seconds(timeout):
+    with pytest.raises(ArgumentError, match="timeout must be above 0 seconds"):
+        study().run(2, timeout=timeout)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert len(study(seed=np.int64(3)).run(np.int64(2)).history.trials) == 2
+
+
+class TestTell:
+    @pytest.mark.parametrize(
+        ("value", "seconds", "message"),
+        [
+            (0.4, -1, "tell: seconds must be 0 or more seconds, got -1"),
+            ("0.4", 1, "tell: .*'0.4'"),
+            ({"loss": 1.0}, 1, "tell: .*without 'value'"),
+            ([], 1, "empty sequence"),
+        ],
+    )
+    def test_what_no_training_reports_is_refused_and_may_be_told_again(
+        self, value, seconds, message
+    ):
+        with study() as hpo:
+            asked = hpo.ask(3)
+            with pytest.raises(ArgumentError, match=message):
+                hpo.tell(asked, value, seconds=seconds)
+            assert hpo.tell(asked, 0.4).value == 0.4
+
+    def test_something_else_than_what_was_asked(self):
+        with study() as hpo, pytest.raises(ArgumentError, match=r"what ask\(\) returned, got 3"):
+            hpo.tell(3, 0.4)
+
+    def test_it_takes_what_a_training_may_yield(self):
+        with study() as hpo:
+            record = hpo.tell(hpo.ask(3), [0.1, {"value": 0.4, "loss": 2.0}])
+            assert (record.value, record.reports, record.metrics) == (
+                0.4,
+                (0.1, 0.4),
+                {"loss": 2.0},
+            )
+            assert hpo.tell(hpo.ask(3), np.array([0.2, 0.3])).reports == (0.2, 0.3)
+
+    def test_seconds_are_those_since_it_was_asked(self):
+        with study() as hpo:
+            asked = hpo.ask(3)
+            time.sleep(0.05)
+            assert hpo.tell(asked, 0.4).seconds >= 0.05
+
+    def test_a_training_with_the_seed_equals_that_of_run(self):
+        def noisy(network, config):
+            return float(torch.randn(())) + network[0].weight.sum().item()
+
+        by_run = study(noisy).run(6)
+        with study(noisy) as hpo:
+            while (asked := hpo.ask(6)) is not None:
+                torch.manual_seed(asked.seed)
+                hpo.tell(asked, noisy(asked.network(), asked.config))
+            assert outcomes(hpo.result) == outcomes(by_run)

@@ -38,16 +38,7 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
             network, a rung has no ``keep`` (or the last one has), rungs become cheaper or keep
             more on the way up, or a budget below 1 cannot be honoured.
     """
-    rungs = tuple(ladder)
-    for index, rung in enumerate(rungs):
-        if not isinstance(rung, Rung):
-            raise ArgumentError(f"ladder: entry {index} must be a Rung, got {rung!r}")
-        if rung.budget < 1 and not takes_budget:
-            raise ArgumentError(
-                f"ladder: rung {index} has budget {rung.budget}, but train takes no `budget`. "
-                "Give it one (a fraction of a full training, so that its schedule anneals), or "
-                "say steps= (how many reports a full training makes): it is then cut short."
-            )
+    rungs = _rungs(ladder, takes_budget=takes_budget)
     if not rungs or not rungs[-1].is_base:
         raise ArgumentError("ladder: the last rung must be the full network, Rung(1)")
     if rungs[-1].keep is not None:
@@ -62,6 +53,22 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
             )
         if _size(above) < _size(below) and above.budget <= below.budget:
             raise ArgumentError(f"ladder: rung {index + 1} is cheaper than rung {index} below it")
+    return rungs
+
+
+def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
+    if not isinstance(ladder, Sequence):
+        raise ArgumentError(f"ladder must be a list of Rungs, got {ladder!r}")
+    rungs = tuple(ladder)
+    for index, rung in enumerate(rungs):
+        if not isinstance(rung, Rung):
+            raise ArgumentError(f"ladder: entry {index} must be a Rung, got {rung!r}")
+        if rung.budget < 1 and not takes_budget:
+            raise ArgumentError(
+                f"ladder: rung {index} has budget {rung.budget}, but train takes no `budget`. "
+                "Give it one (a fraction of a full training, so that its schedule anneals), or "
+                "say steps= (how many reports a full training makes): it is then cut short."
+            )
     return rungs
 
 

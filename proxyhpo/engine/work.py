@@ -65,6 +65,12 @@ class Job:
         """The source of all randomness of this run, the same wherever and whenever it runs."""
         return seed_sequence("training", self.seed, *self.key)
 
+    @property
+    def training_seed(self) -> int:
+        """What the evaluator gets, and everything random in a training is seeded with."""
+        _, training = self.seeds.spawn(2)
+        return int(training.generate_state(1, np.uint64)[0] >> 1)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -149,12 +155,12 @@ class _Run:
     def train(self) -> Generator[tuple[Report, float, float], None, None]:
         began = time.perf_counter()
         job, space = self.job, self.work.space
-        network_seeds, training_seeds = job.seeds.spawn(2)
+        network_seeds, _ = job.seeds.spawn(2)
         self.network = self.work.networks.network(
             space.resolve(job.config), density=job.density, seed=network_seeds
         )
         self.overhead = time.perf_counter() - began
-        seed = int(training_seeds.generate_state(1, np.uint64)[0] >> 1)
+        seed = job.training_seed
         seed_everything(seed)
         reports = self.work.evaluator.evaluate(
             self.network,
@@ -182,7 +188,7 @@ class _Run:
             if close := getattr(reports, "close", None):
                 close()
         if not self.reports and self.failure is None:
-            self.failure = "the training reported nothing"
+            raise ValueError(_NOTHING + (_NO_STEPS.format(job.budget) if job.budget < 1 else ""))
 
     def outcome(self, *, reason: str | None = None, traceback: str | None = None) -> Outcome:
         reason = reason or self.failure
@@ -210,6 +216,10 @@ class _Run:
         if cuda_in_use():
             gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
             torch.cuda.empty_cache()
+
+
+_NOTHING = "the training reported nothing: it must yield a value after each step, or return one"
+_NO_STEPS = "; with budget={:g}, does it round its steps down to none?"
 
 
 def _checkpointing(job: Job) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from proxyhpo.records import Config
 
-__all__ = ["TrainingEvaluator"]
+__all__ = ["TrainingEvaluator", "report_of"]
 
 _OPTIONAL = ("budget", "seed", "checkpoint_dir")
 _ALLOWED = "a number, or a mapping of names to numbers with a 'value'"
@@ -114,7 +114,7 @@ class TrainingEvaluator(ProxyEvaluator):
             outcome.close()  # it would warn that nobody awaited it
             raise TypeError("train must not be asynchronous: it returned a coroutine")
         else:
-            yield _report(outcome, "returned")
+            yield report_of(outcome, "returned")
 
     def __repr__(self) -> str:
         return f"TrainingEvaluator({getattr(self.train, '__qualname__', self.train)})"
@@ -165,13 +165,13 @@ def _reports(steps: Iterator[Any]) -> Iterator[Report]:
                         f"train is a generator, and returned {end.value!r} too: yield it instead"
                     ) from None
                 return
-            yield _report(step, "yielded")
+            yield report_of(step, "yielded")
     finally:
         if callable(close := getattr(steps, "close", None)):
             close()  # so that the generator's own finally runs now
 
 
-def _report(outcome: object, verb: str) -> Report:
+def report_of(outcome: object, verb: str) -> Report:
     """What ``train`` yielded or returned, checked."""
     if not isinstance(outcome, Mapping):
         return Report(_number(outcome, f"train {verb}"))
