@@ -24,7 +24,7 @@ from benchmarks.cifar_searches import outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import DENSITIES
 from benchmarks.cifar_training import EPOCHS, SIZES
-from benchmarks.tabular_report import UNIT, Outcome, Summary, summaries
+from benchmarks.tabular_report import UNIT, Outcome, Summary, draw_summaries, summaries
 
 __all__ = ["Findings", "find", "write_report"]
 
@@ -87,8 +87,9 @@ def _what(found: Sequence[Findings]) -> Iterable[str]:
     counts = ", ".join(f"{each.net} {len(each.table)}" for each in found)
     sizes = ", ".join(f"{each.net} {sample_size(each.table)}" for each in found)
     yield f"Complete configs: {counts}. Configs in a search: {sizes}."
-    yield f"Trained on {SIZES['train']:,} images for {EPOCHS} epochs, selected on {SIZES['val']:,},"
-    yield f"tested on {SIZES['test']:,}."
+    train, validation, test = SIZES.values()
+    yield f"Trained on {train:,} images for {EPOCHS} epochs, selected on {validation:,},"
+    yield f"tested on {test:,}."
 
 
 def _steps(found: Sequence[Findings], costs: Costs) -> Iterable[str]:
@@ -171,12 +172,7 @@ def _draw_rates(each: Findings, axis: Any) -> None:
 
 
 def _draw_searches(each: Findings, axis: Any) -> None:
-    for name, summary in each.searches.items():
-        if ":" in name and name != UNIT:
-            continue
-        low, high = summary.interval
-        error = [[summary.difference - low], [high - summary.difference]]
-        axis.errorbar(summary.cost, summary.difference, error, marker="o", capsize=2)
-        axis.annotate(name, (summary.cost, summary.difference), fontsize=6, rotation=20)
-    axis.axhline(0, color="black", linewidth=0.5)
+    draw_summaries(
+        axis, {n: found for n, found in each.searches.items() if ":" not in n or n == UNIT}
+    )
     axis.set(xlabel="cost in full searches", ylabel="points of test error (down: better)")

@@ -55,7 +55,7 @@ class Costs:
         """Of making a network, and of this many epochs, each with a validation."""
         parts = self.times[net][str(density)]
         steps = SIZES["train"] // batch_size
-        epoch = steps * parts[str(batch_size)] + SIZES["val"] * parts["image"]
+        epoch = steps * parts[str(batch_size)] + SIZES["validation"] * parts["image"]
         return parts["making"] + epochs * epoch
 
     def ratio(self, net: str, density: float, batch_size: int) -> float:

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.cifar_networks import TASKS, Task
-from benchmarks.cifar_training import Images, accuracy, train
+from benchmarks.cifar_training import accuracy, train
+from benchmarks.images import Images
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
 from proxyhpo.records import History

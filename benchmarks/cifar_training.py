@@ -4,73 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.cifar_networks import Task
+from benchmarks.images import Images, Part, read_cifar10
 
-__all__ = ["Images", "accuracy", "load", "train"]
+__all__ = ["accuracy", "load", "train"]
 
 EPOCHS = 5
-SIZES = {"train": 2000, "val": 1500, "test": 2500}  # at most
+SIZES = {"train": 2000, "validation": 1500, "test": 2500}  # at most
 WARM_UP = 0.1  # of the steps
-Part = tuple[Tensor, Tensor]
-"""Images of shape (N, 3, 16, 16), standardised, and labels of shape (N,), int64."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """The three parts.
-
-    Args:
-        train: to train on.
-        validation: to select by.
-        test: to look at when everything has been decided.
-    """
-
-    train: Part
-    validation: Part
-    test: Part
 
 
 def load(path: Path) -> Images:
-    """Reads the images, the same ones at every call, and halves their sides.
-
-    Args:
-        path: of an ``.npz`` with ``train_images``, ``train_labels`` and the same of ``val`` and
-            ``test``, images being uint8 of shape (N, 3, 32, 32); or a folder in which torchvision
-            finds CIFAR-10, of whose training images the last 5,000 are for validation.
-    """
-    arrays = _from_torchvision(path) if path.is_dir() else np.load(path)
-    parts = {}
-    for name, most in SIZES.items():
-        images = torch.from_numpy(arrays[f"{name}_images"][:most])
-        labels = torch.from_numpy(arrays[f"{name}_labels"][:most].astype(np.int64))
-        parts[name] = F.avg_pool2d(images.float() / 255, 2), labels
-    train = parts["train"][0]
-    mean, std = (each(dim=(0, 2, 3), keepdim=True) for each in (train.mean, train.std))
-    return Images(*(((images - mean) / std, labels) for images, labels in parts.values()))
-
-
-def _from_torchvision(folder: Path) -> Mapping[str, Any]:
-    from torchvision.datasets import CIFAR10  # noqa: PLC0415 - slow to import
-
-    arrays = {}
-    for name, is_train, span in (
-        ("train", True, slice(45_000)),
-        ("val", True, slice(45_000, None)),
-        ("test", False, slice(None)),
-    ):
-        files = CIFAR10(folder, train=is_train)
-        arrays[f"{name}_images"] = files.data[span].transpose(0, 3, 1, 2).copy()
-        arrays[f"{name}_labels"] = np.array(files.targets[span])
-    return arrays
+    """The images of this benchmark, the same ones at every call."""
+    return read_cifar10(path, **SIZES)
 
 
 def train(

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.finetune_report import Run, page
-from benchmarks.images import Images, of_classes, read_npz
+from benchmarks.images import Images, of_classes, read_cifar10
 from benchmarks.rows import Row, Rows
 from proxyhpo import Choice, Config, Float, Space
 from proxyhpo.proxy import NetworkFactory
@@ -241,7 +241,7 @@ def main() -> None:
     if not arguments.report:
         if arguments.data is None:
             parser.error("--data is needed to train")
-        images = read_npz(arguments.data, **SIZES)
+        images = read_cifar10(arguments.data, **SIZES)
         tasks = [
             FineTuning(
                 name,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Images", "Part", "of_classes", "read_digits", "read_npz"]
+__all__ = ["Images", "Part", "of_classes", "read_cifar10", "read_digits"]
 
 Part = tuple[Tensor, Tensor]
 """Images of shape (N, C, H, W), standardised, and labels of shape (N,), int64."""
@@ -39,23 +40,39 @@ class Images:
         return self.train[0].shape[1:]
 
 
-def read_npz(path: Path, *, train: int, validation: int, test: int) -> Images:
+def read_cifar10(path: Path, *, train: int, validation: int, test: int) -> Images:
     """Images whose sides are halved by averaging; the same ones at every call.
 
     Args:
         path: of a file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the
-            same of ``val`` and ``test``.
+            same of ``val`` and ``test``; or a folder in which torchvision finds CIFAR-10, of whose
+            training images the last 5,000 are for validation.
         train: at most so many.
         validation: likewise.
         test: likewise.
     """
-    arrays = np.load(path)
+    arrays = _from_torchvision(path) if path.is_dir() else np.load(path)
     parts = []
     for name, most in (("train", train), ("val", validation), ("test", test)):
         images = torch.from_numpy(arrays[f"{name}_images"][:most])
         labels = torch.from_numpy(arrays[f"{name}_labels"][:most].astype(np.int64))
         parts.append((F.avg_pool2d(images.float() / 255, 2), labels))
     return _standardised(parts, path.stem)
+
+
+def _from_torchvision(folder: Path) -> Mapping[str, Any]:
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415 - slow to import
+
+    arrays = {}
+    for name, is_train, span in (
+        ("train", True, slice(45_000)),
+        ("val", True, slice(45_000, None)),
+        ("test", False, slice(None)),
+    ):
+        files = CIFAR10(folder, train=is_train)
+        arrays[f"{name}_images"] = files.data[span].transpose(0, 3, 1, 2).copy()
+        arrays[f"{name}_labels"] = np.array(files.targets[span])
+    return arrays
 
 
 def read_digits() -> Images:

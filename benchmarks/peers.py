@@ -29,7 +29,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.images import read_digits, read_npz
+from benchmarks.images import read_cifar10, read_digits
 from benchmarks.peers_loops import PEERS, Loop, Task
 from benchmarks.peers_report import Search, table
 from benchmarks.rows import Row, Rows
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true", help="search nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = read_npz(arguments.data, **SIZES) if arguments.data else read_digits()
+    images = read_cifar10(arguments.data, **SIZES) if arguments.data else read_digits()
     task = Task(images, 24 if arguments.data else 64, arguments.epochs)
     experiment = Experiment(task, arguments.trials, arguments.fresh)
     loops, rows = installed(arguments.peers), Rows(arguments.out)

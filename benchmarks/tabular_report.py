@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,13 +199,17 @@ def _figure(drawn: Mapping[str, Mapping[str, Summary]], path: Path) -> None:
         return
     figure = Figure(figsize=(11, 8), layout="constrained")
     for axis, (title, found) in zip(figure.subplots(2, 2).flat, drawn.items(), strict=False):
-        for name, each in found.items():
-            if ":" in name or name == REFERENCE:
-                continue
-            low, high = each.interval
-            error = [[each.difference - low], [high - each.difference]]
-            axis.errorbar(each.cost, each.difference, error, marker="o", capsize=2)
-            axis.annotate(name, (each.cost, each.difference), fontsize=6, rotation=20)
-        axis.axhline(0, color="black", linewidth=0.5)
+        shown = {n: each for n, each in found.items() if ":" not in n and n != REFERENCE}
+        draw_summaries(axis, shown)
         axis.set(title=title, xlabel="cost in full searches", ylabel="difference (down: better)")
     figure.savefig(path, dpi=130)
+
+
+def draw_summaries(axis: Any, found: Mapping[str, Summary]) -> None:
+    """Each strategy's difference, with its interval, against its cost."""
+    for name, each in found.items():
+        low, high = each.interval
+        error = [[each.difference - low], [high - each.difference]]
+        axis.errorbar(each.cost, each.difference, error, marker="o", capsize=2)
+        axis.annotate(name, (each.cost, each.difference), fontsize=6, rotation=20)
+    axis.axhline(0, color="black", linewidth=0.5)

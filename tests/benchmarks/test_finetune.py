@@ -140,7 +140,7 @@ def test_too_few_configs_are_no_table():
 
 
 def test_the_command_trains_and_reports(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(finetune, "read_npz", lambda *_, **__: made())
+    monkeypatch.setattr(finetune, "read_cifar10", lambda *_, **__: made())
     monkeypatch.setattr(finetune, "FEW", 20)
     options = (
         f"--configs 8 --width 16 --epochs 1 1 --out {tmp_path}/rows.jsonl --page {tmp_path}/p.md"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import peers
-from benchmarks.images import Images, of_classes, read_digits, read_npz
+from benchmarks.images import Images, of_classes, read_cifar10, read_digits
 from benchmarks.peers import Experiment
 from benchmarks.peers_loops import PEERS, SPACE, Task
 from benchmarks.peers_report import Search, reached, table
@@ -185,7 +185,7 @@ def test_a_file_of_images_is_halved_and_standardised(tmp_path):
         arrays[f"{name}_images"] = rng.integers(256, size=(n, 3, 32, 32), dtype=np.uint8)
         arrays[f"{name}_labels"] = rng.integers(10, size=n, dtype=np.uint8)
     np.savez(tmp_path / "made.npz", **arrays)
-    read = read_npz(tmp_path / "made.npz", train=12, validation=100, test=5)
+    read = read_cifar10(tmp_path / "made.npz", train=12, validation=100, test=5)
     assert [len(part[0]) for part in (read.train, read.validation, read.test)] == [12, 6, 5]
     assert read.shape == (3, 16, 16)
     assert torch.allclose(read.train[0].std((0, 2, 3)), torch.ones(3), atol=1e-4)
