@@ -81,7 +81,7 @@ def executor_of(given: Executor | None) -> Executor:
     """What was given, or the default: this process."""
     if given is None:
         return InProcessExecutor()
-    if all(hasattr(given, name) for name in _EXECUTOR) and not isinstance(given, type):
+    if isinstance(given, Executor) and not isinstance(given, type):
         return given
     hint = ""
     if callable(getattr(given, "submit", None)):
@@ -89,9 +89,6 @@ def executor_of(given: Executor | None) -> Executor:
     raise ArgumentError(
         f"executor must be an Executor such as ProcessExecutor(), got {given!r}{hint}"
     )
-
-
-_EXECUTOR = ("capacity", "ahead", "streams", "start", "submit", "wait_any", "stop", "shutdown")
 
 
 def callbacks_of(given: Iterable[Callback]) -> tuple[Callback, ...]:

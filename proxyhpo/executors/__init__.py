@@ -9,7 +9,7 @@ the study process alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from proxyhpo.engine.work import Job, Outcome, Work
@@ -55,6 +55,7 @@ class Died:
 Event = Reported | Finished | Died
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs jobs; one study at a time."""
 

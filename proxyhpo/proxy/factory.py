@@ -104,7 +104,6 @@ class NetworkFactory:
             )
         self._pruner = pruner
         self._inputs = at_least_two(check_inputs(example_inputs))
-        self._ran: set[bytes] = set()
         self._checked: set[tuple[bytes, float]] = set()
         self._width_ratios: dict[tuple[bytes, float], float] = {}
         try:
@@ -132,9 +131,12 @@ class NetworkFactory:
         full = self._full(config, density, seed)
         if density == 1:
             return full
-        pruned = self._pruned(full, config, density, seed)
         # The architecture may depend on the config, so that each has to be checked, once.
-        if (structure(full), density) not in self._checked:
+        is_new = (structure(full), density) not in self._checked
+        if is_new:
+            check_runs(unwrap(full), self._inputs)
+        pruned = self._pruned(full, config, density, seed)
+        if is_new:
             self._check(pruned, full, density)
         return pruned.network
 
@@ -148,8 +150,8 @@ class NetworkFactory:
             UnsupportedNetworkError: likewise.
         """
         full = self._full(config, density, seed)
+        check_runs(unwrap(full), self._inputs)
         if density == 1:
-            self._check_runs(full)
             return self._measure(Pruned(full), forward(unwrap(full), self._inputs))
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
@@ -176,6 +178,7 @@ class NetworkFactory:
         full = self._full(config, density, seed)
         key = (structure(full), density)
         if key not in self._width_ratios:
+            check_runs(unwrap(full), self._inputs)
             pruned = self._pruned(full, config, density, seed)
             self._width_ratios[key] = width_ratio(pruned.network, unwrap(full), pruned.contracted)
         return self._width_ratios[key]
@@ -212,7 +215,6 @@ class NetworkFactory:
         density: float,
         seed: np.random.SeedSequence,
     ) -> Pruned:
-        self._check_runs(full)
         pruner = self._pruner
         if isinstance(pruner, TakesConstructor):
             pruner = pruner.with_constructor(partial(_at_width, self._builder, config))
@@ -232,12 +234,6 @@ class NetworkFactory:
                 contracted=pruned.contracted,
             )
         return pruned
-
-    def _check_runs(self, full: nn.Module) -> None:
-        """Refuses inputs that do not go with the network: once for a structure."""
-        if (key := structure(full)) not in self._ran:
-            check_runs(unwrap(full), self._inputs)
-            self._ran.add(key)
 
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
         """Refuses a proxy that cannot stand in for the full network; returns its forward."""
