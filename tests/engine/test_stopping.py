@@ -256,12 +256,11 @@ def test_in_order_it_does_not_matter_who_reports_first():
 
 
 def test_nobody_is_stopped_whom_no_stopper_asks_for():
-    def executor():
-        made = Interleaving(0)
-        made.stop = None  # must not be called
-        return made
+    class Unstoppable(Interleaving):
+        def stop(self, job):
+            pytest.fail(f"trial {job.trial} was stopped")
 
-    result = study(executor=executor()).run(12)
+    result = study(executor=Unstoppable(0)).run(12)
     assert {record.state for record in result.records} == {"finished"}
 
 
