@@ -416,9 +416,7 @@ class ProxyHPO:
         try:
             with preserved_random_state(), ExitStack() as stack:
                 study = self._study(parts)
-                # The ends of the ladder come first: what cannot be pruned fails at once.
-                study.open(study.top)
-                study.open(0)
+                study.prepare()
                 if self._check_memory:
                     check_memory(parts.networks, self._space, self._inputs, self._device)
                 callbacks = list(self._callbacks)

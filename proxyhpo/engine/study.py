@@ -190,6 +190,26 @@ class Study:
         self._write("opening", opening.to_json())
         return self.history.openings[rung]
 
+    def prepare(self) -> None:
+        """Opens both ends of the ladder, and makes a proxy of each rung between them.
+
+        So what cannot be pruned fails before any training; and the plan of how to prune, which may
+        take longer to find than a small network to train, goes along to workers, also where what
+        was measured is read from the store.
+
+        Raises:
+            UnsupportedNetworkError: if no proxy can be made of the network.
+        """
+        self.open(self.top)
+        self.open(0)
+        config = self.parts.space.resolve(self.parts.space.center())
+        for rung, wanted in enumerate(self.parts.ladder):
+            opening = self.history.openings.get(rung)
+            density = wanted.density if opening is None else opening.density
+            if density is not None and density < 1:
+                seeds = seed_sequence("measuring", self.parts.seed, rung)
+                self.parts.networks.network(config, density=density, seed=seeds)
+
     def loss(self, value: float) -> float:
         """The value as the engine compares it: lower is better."""
         return value if self.parts.direction == "minimize" else -value

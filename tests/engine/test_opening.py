@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo.channels import planner
 from proxyhpo.errors import StoreError
+from proxyhpo.executors.in_process import InProcessExecutor
 from proxyhpo.proxy import factory
 
 INPUTS = torch.zeros(8, 6)
@@ -98,3 +100,29 @@ def test_for_a_cost_a_warning_is_given_once(steps, caplog):
         result = run(Rung(cost=0.3, by="flops", keep=1), Rung(1))
     assert "faster" in result.openings[0].warning
     assert not [r for r in caplog.records if "faster" in r.getMessage()]
+
+
+class Unplanned(InProcessExecutor):
+    """Takes away what plans how to prune, once the work is there."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self._monkeypatch = monkeypatch
+
+    def start(self, work):
+        super().start(work)
+        self._monkeypatch.setattr(planner, "plan", None)
+
+
+@pytest.mark.parametrize("trials_before", [0, 2])
+def test_all_rungs_are_planned_before_the_work_leaves(trials_before, tmp_path, monkeypatch):
+    """A worker that had to plan would do so once for each worker, at the cost of its trainings."""
+    ladder = [Rung(0.25, keep=2), Rung(0.5, keep=2), Rung(1)]
+    options = {"direction": "minimize", "searcher": "random", "progress": False}
+    options |= {"ladder": ladder, "store": tmp_path / "study.db", "example_inputs": INPUTS}
+    if trials_before:
+        ProxyHPO(build, train, SPACE, **options).run(trials_before)
+    options["executor"] = Unplanned(monkeypatch)
+    result = ProxyHPO(build, train, SPACE, **options).run(4)
+    assert [record.state for record in result.records] == ["finished"] * len(result.records)
+    assert {record.rung for record in result.records} == {0, 1, 2}
