@@ -247,6 +247,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.study is not None:
+        # Shells have what they start in the background ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         run_study(given.study, given.trials)
         return
     n_trials = round(given.faults / FAULT_RATE)
