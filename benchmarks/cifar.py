@@ -2,13 +2,15 @@
 
     python -m benchmarks.cifar fill --data PATH [--net resnet] [--net vgg] [--net vit]
     python -m benchmarks.cifar steps
+    python -m benchmarks.cifar live --data PATH --net vgg [--trials 100]
     python -m benchmarks.cifar report [--repetitions 50]
 
 ``fill`` trains random configs on the full networks and on proxies of them, and keeps what they
 come to in ``benchmarks/data/cifar_<net>.jsonl``. It can be ended at any moment and goes on where
 it was. PATH is an ``.npz`` of images, or a folder in which torchvision finds CIFAR-10. ``steps``
-measures what a step takes; nothing else should run on the core. ``report`` replays searches on what
-is in the tables by then, and writes its tables and figure to docs/benchmarks.
+measures what a step takes; nothing else should run on the core. ``live`` is a search that really
+trains. ``report`` replays searches on what is in the tables by then, and writes its tables and
+figure to docs/benchmarks.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_report import find, write_report
 from benchmarks.cifar_steps import Costs, measure
@@ -29,6 +32,7 @@ from benchmarks.cifar_training import load
 LEAST = 8  # complete configs, for a report
 DATA = Path("benchmarks/data")
 STEPS = DATA / "cifar_steps.json"
+LIVE = DATA / "cifar_live.jsonl"
 
 
 def main() -> None:
@@ -42,6 +46,11 @@ def main() -> None:
     filling.add_argument("--configs", type=int, default=N_CONFIGS)
     filling.add_argument("--tables", type=Path, default=DATA, help="folder of the tables")
     commands.add_parser("steps", help="measure what a step takes")
+    living = commands.add_parser("live", help="search and train")
+    living.add_argument("--data", type=Path, required=True, help="an .npz, or a folder")
+    living.add_argument("--net", choices=list(TASKS), required=True)
+    living.add_argument("--trials", type=int, default=100)
+    living.add_argument("--studies", type=Path, default=Path("data"), help="folder of the studies")
     reporting = commands.add_parser("report", help="replay searches, write the page")
     reporting.add_argument("--repetitions", type=int, default=50, help="for each network")
     arguments = parser.parse_args()
@@ -51,6 +60,12 @@ def main() -> None:
         fill(nets, images, arguments.tables, arguments.configs)
     elif arguments.command == "steps":
         STEPS.write_text(json.dumps(measure(), indent=1) + "\n")
+    elif arguments.command == "live":
+        arguments.studies.mkdir(parents=True, exist_ok=True)
+        images = load(arguments.data)
+        found = live(arguments.net, images, arguments.trials, arguments.studies)
+        with LIVE.open("a") as file:
+            file.write(json.dumps(found) + "\n")
     else:
         warnings.simplefilter("error")
         report(DATA, Costs.read(STEPS), arguments.repetitions, Path("docs/benchmarks"))
@@ -64,7 +79,7 @@ def report(folder: Path, costs: Costs, repetitions: int, pages: Path) -> None:
     ]
     if not found:
         raise SystemExit(f"no table in {folder} has {LEAST} complete configs yet")
-    write_report(found, costs, pages)
+    write_report(found, costs, pages, list(live_lines(LIVE, tables)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cifar_table import DENSITIES, EXPONENT, N_TWICE, Row, Run
+from benchmarks.cifar_table import DENSITIES, N_TWICE, Row, Run, exponents
 from benchmarks.cifar_training import EPOCHS
 from proxyhpo.ranking import interval, kendall, overlap, regret, spearman
 
@@ -58,9 +58,9 @@ def agreements(table: Table) -> list[Agreement]:
     """
     found = []
     for density in DENSITIES:
-        for exponent, how in ((0.0, "as is"), (EXPONENT, "corrected")):
-            run = Run(0, density, exponent)
-            found.append(_agreement(f"{density:g}, lr {how}", table, run))
+        for exponent in exponents(density):
+            how = f"exponent {exponent:g}" if exponent else "lr as is"
+            found.append(_agreement(f"{density:g}, {how}", table, Run(0, density, exponent)))
     twice = {number: runs for number, runs in table.items() if number < N_TWICE}
     for epoch in range(1, EPOCHS + 1):
         name = f"1, another seed, {epoch} of {EPOCHS} epochs"

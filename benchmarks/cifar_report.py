@@ -66,11 +66,22 @@ def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
     return Findings(net, table, found, agreements(table), drift(table))
 
 
-def write_report(found: Sequence[Findings], costs: Costs, folder: Path) -> None:
-    """Writes the tables into ``cifar.md``, below the mark, and ``cifar.png``."""
+def write_report(
+    found: Sequence[Findings], costs: Costs, folder: Path, live: Sequence[str] = ()
+) -> None:
+    """Writes the tables into ``cifar.md``, below the mark, and ``cifar.png``.
+
+    Args:
+        found: what the tables say.
+        costs: of steps.
+        folder: of the page.
+        live: lines about searches that really trained.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = [MARK, "", *_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
     lines += ["## Searches", "", *_searches(found), ""]
+    if live:
+        lines += ["## Live searches", "", *live, ""]
     for each in found:
         lines += [f"### {each.net}", "", *_by_net(each), ""]
     lines += ["## Rankings", ""]

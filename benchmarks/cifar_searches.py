@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_steps import Costs
-from benchmarks.cifar_table import DENSITIES, EXPONENT, Row, Run
+from benchmarks.cifar_table import DENSITIES, STRONGER, Row, Run, exponents
 from benchmarks.cifar_training import EPOCHS
 from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
 from benchmarks.tables import Narrow
 from benchmarks.tabular_report import Outcome
 from proxyhpo import Rung
 from proxyhpo.records import Config, config_key
+from proxyhpo.transfers.power_law import PowerLawTransfer
 
 __all__ = ["Trained", "outcomes", "sample_size", "strategies"]
 
@@ -32,14 +33,14 @@ Table = Mapping[int, Mapping[Run, Row]]
 def strategies(n: int) -> dict[str, Strategy]:
     """Name → a way to search among n configs.
 
-    A ladder of two rungs lets three trials up; one of three rungs ten, and then three.
+    A ladder of two rungs lets three trials up; of three, as many as stand behind each density.
     Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
     with one worker); the best three after one epoch are those of arXiv:2307.15422.
     """
-    many = min(10, max(4, round(n / 2)))  # more than the finalists, so that there is a choice
     thirds = [Rung(1, budget=1 / EPOCHS, keep=max(3, math.ceil(n / 3))),
               Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
     one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
+    stronger = PowerLawTransfer(exponent=STRONGER)
     return {
         "full": FULL,
         "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
@@ -51,16 +52,22 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/8": two(1 / 8),
         "1/4": two(1 / 4),
         "1/2": two(1 / 2),
-        "1/8, then 1/2": three(1 / 8, many, 1 / 2, 3),
-        "1/4, then 1/2": three(1 / 4, many, 1 / 2, 3),
+        "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
+        "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
+        "1/8 (8), 1/2 (2)": three(1 / 8, 8, 1 / 2, 2),
+        "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
+        "1/8, exponent -1": two(1 / 8, transfer=stronger),
+        "1/4, exponent -1": two(1 / 4, transfer=stronger),
+        "1/8 (6), 1/4 (2), exponent -1": three(1 / 8, 6, 1 / 4, 2, transfer=stronger),
+        "1/8 (8), 1/4 (3), exponent -1": three(1 / 8, 8, 1 / 4, 3, transfer=stronger),
     }
 
 
 class Trained:
     """The training function of a search: looks up what the training came to.
 
-    A config is told by all but its learning rate; whether that one was transferred tells which of
-    a proxy's trainings is meant. A full training of the full network that is asked for once more
+    A config is told by all but its learning rate; by how much that one was multiplied tells which
+    of a proxy's trainings is meant. A full training of the full network that is asked for once more
     gets the second seed, as it would in life.
 
     Args:
@@ -104,7 +111,8 @@ class Trained:
         density = min((*DENSITIES, 1.0), key=lambda density: abs(density - width))
         if density == 1:
             return Run(number, seed=self._seeds[0])
-        return Run(number, density, 0.0 if math.isclose(lr, base) else EXPONENT)
+        power = math.log(lr / base) / math.log(density)
+        return Run(number, density, min(exponents(density), key=lambda e: abs(e - power)))
 
     def _row(self, run: Run) -> Row:
         """Configs that are far from the best ones have been trained once only."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from proxyhpo import ProxyHPO, Result, Rung, Space
 from proxyhpo.networks.measuring import parameter_count
 from proxyhpo.records import Config, Record
+from proxyhpo.transfers import Transfer
 
 __all__ = ["FULL", "TOP", "Strategy", "charged", "decisions", "replay", "three", "two"]
 
@@ -32,7 +33,7 @@ class Strategy:
     """
 
     ladder: Sequence[Rung]
-    transfer: str = "power-law"
+    transfer: str | Transfer = "power-law"
     swapped: bool = False
     checkpoints: bool = False
 
@@ -41,8 +42,8 @@ def two(density: float, keep: int = 3, **options: Any) -> Strategy:
     return Strategy([Rung(density, keep=keep), TOP], **options)
 
 
-def three(first: float, keep: int, second: float, finalists: int) -> Strategy:
-    return Strategy([Rung(first, keep=keep), Rung(second, keep=finalists), TOP])
+def three(first: float, keep: int, second: float, finalists: int, **options: Any) -> Strategy:
+    return Strategy([Rung(first, keep=keep), Rung(second, keep=finalists), TOP], **options)
 
 
 FULL = Strategy([Rung(1, keep=3), TOP], "identity")

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks import cifar_table, cifar_training
+from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS, Task
 from benchmarks.cifar_table import DENSITIES, Run, complete, configs, fill, read
 from proxyhpo.proxy import NetworkFactory
@@ -83,8 +84,8 @@ def test_a_table_is_filled_config_by_config_and_goes_on_where_it_was_cut(quick, 
         assert set(complete(rows)) == {0, 1}
         assert [row.config for row in rows if row.run == Run(1)] == configs(TASKS[net], net, 2)[1:]
     lines = paths[0].read_text().splitlines()
-    paths[0].write_text("\n".join(lines[:9])[:-30])
-    assert len(read(paths[0])) == 8
+    paths[0].write_text("\n".join(lines[:11])[:-30])
+    assert len(read(paths[0])) == 10
     assert set(complete(read(paths[0]))) == {0}
     fill(nets, images, tmp_path, 2)
     again = [read(path) for path in paths]
@@ -119,3 +120,22 @@ def test_configs_are_rounded_and_inside_the_space():
             task.space.validate(config)
             assert json.loads(json.dumps(config)) == config
             assert float(f"{config['lr']:.4g}") == config["lr"]
+
+
+def test_a_live_search_trains_and_goes_on_where_it_was(quick, images, tmp_path):
+    found = live("vgg", images, 4, tmp_path)
+    again = live("vgg", images, 4, tmp_path)
+    assert {**again, "outside": 0} == {**found, "outside": 0}
+    assert found["config"]["batch_size"] == 128
+    assert len(found["test"]) == 3
+    assert all(0 <= value <= 1 for value in found["test"])
+    assert 0 < found["seconds"] < 60
+
+    fill(["vgg"], images, tmp_path, 2)
+    table = complete(read(tmp_path / "cifar_vgg.jsonl"))
+    path = tmp_path / "live.jsonl"
+    assert list(live_lines(path, {"vgg": table})) == []
+    path.write_text(json.dumps(found) + "\n")
+    *_, line = live_lines(path, {"vgg": table})
+    assert line.startswith("| vgg | 4 |")
+    assert "(of 2 random configs)" in line

@@ -136,7 +136,7 @@ def test_quality_prefers_a_seed_that_has_decided_nothing():
 
 def test_rankings_are_perfect_where_the_transfer_is():
     by_name = {each.name: each.measures for each in agreements(made())}
-    corrected, as_is = (by_name[f"0.125, lr {how}"] for how in ("corrected", "as is"))
+    corrected, as_is = (by_name[f"0.125, {how}"] for how in ("exponent -0.5", "lr as is"))
     for name in ("Spearman", "Spearman, top 40 %", "Kendall", "best 20 % in common"):
         assert corrected[name][0] == pytest.approx(1)
         assert by_name["1, another seed, 5 of 5 epochs"][name][0] == pytest.approx(1)
@@ -168,7 +168,7 @@ def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_pat
     text = page.read_text()
     assert text.startswith("by hand\n")
     assert "old" not in text
-    for words in ("vgg 24, resnet 24", "| full: no re-look | 1.000", "| 0.125, lr corrected |",
+    for words in ("vgg 24, resnet 24", "| full: no re-look | 1.000", "| 0.125, exponent -0.5 |",
                   "### resnet", "| vgg | 0.125 | 8.0 | 8.0 | 8.0 |"):  # fmt: skip
         assert words in text
     assert (tmp_path / "cifar.png").stat().st_size > 1000
