@@ -1,12 +1,27 @@
 import numpy as np
 import pytest
+import torch
 
 from proxyhpo.checks import check_whole
+from proxyhpo.engine.ladder import default_ladder, with_finalists
 from proxyhpo.errors import ArgumentError
+from proxyhpo.evaluators.supervised import SupervisedEvaluator
+from proxyhpo.executors.futures import FuturesExecutor
+from proxyhpo.executors.processes import ProcessExecutor
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo.records import Rung
 from proxyhpo.searchers.bayesian import BayesianSearcher
 from proxyhpo.searchers.grid import GridSearcher
 from proxyhpo.searchers.tpe import TPESearcher
+from proxyhpo.space import Choice, Space
+from proxyhpo.stoppers.asha import ASHAStopper
+from proxyhpo.stoppers.lagging import LaggingStopper
+from proxyhpo.stoppers.median import MedianStopper
+
+
+def evaluator(**options):
+    data = torch.zeros(4, 3), torch.zeros(4, 1)
+    return SupervisedEvaluator(data, data, task="regression", **options)
 
 
 @pytest.mark.parametrize("given", [2, 3, np.int64(3), np.uint8(3)])
@@ -33,6 +48,13 @@ def test_all_else_is_refused_by_the_arguments_name(given):
         (lambda n: TPESearcher(n_candidates=n), "n_candidates"),
         (lambda n: BayesianSearcher(n_initial=n), "n_initial"),
         (lambda n: L1StructuredPruner(round_to=n), "round_to"),
+        (lambda n: ASHAStopper(min_steps=n), "min_steps"),
+        (lambda n: ASHAStopper(reduction=n), "reduction"),
+        (lambda n: MedianStopper(min_peers=n), "min_peers"),
+        (lambda n: MedianStopper(min_steps=n), "min_steps"),
+        (lambda n: LaggingStopper(min_steps=n), "min_steps"),
+        (lambda n: evaluator(epochs=n), "epochs"),
+        (lambda n: evaluator(batch_size=n), "batch_size"),
     ],
 )
 def test_settings_are_plain_whatever_was_given(make, name):
@@ -40,3 +62,31 @@ def test_settings_are_plain_whatever_was_given(make, name):
     for bad in (True, 2.0, -1):
         with pytest.raises(ArgumentError, match=rf"{name} must be a whole number"):
             make(bad)
+
+
+@pytest.mark.parametrize(
+    "make, name",
+    [
+        (lambda n: ProcessExecutor(n).capacity, "workers"),
+        (lambda n: ProcessExecutor(threads=n)._threads, "threads"),
+        (lambda n: ProcessExecutor(ahead=n).ahead, "ahead"),
+        (lambda n: FuturesExecutor(Submitting(), workers=n).capacity, "workers"),
+        (lambda n: FuturesExecutor(Submitting(), workers=1, threads=n)._threads, "threads"),
+        (lambda n: with_finalists([Rung(0.5, keep=1), Rung(1)], n)[0].keep, "finalists"),
+        (lambda n: default_ladder(None, n)[0].keep, "finalists"),
+    ],
+)
+def test_so_are_those_of_executors_and_ladders(make, name):
+    assert type(make(np.int64(3))) is int
+    for bad in (True, 2.0, -1):
+        with pytest.raises(ArgumentError, match=rf"{name} must be a whole number"):
+            make(bad)
+
+
+class Submitting:
+    def submit(self, function, *arguments):
+        raise NotImplementedError
+
+
+def test_counts_of_a_space_may_be_numpys():
+    evaluator().check(Space({"batch_size": Choice([np.int64(2), 4]), "epochs": np.int64(3)}))

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import pairwise
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.records import Record, Rung
 
@@ -20,10 +21,8 @@ __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 
 def default_ladder(density: float | None, finalists: int | None) -> list[Rung]:
     """Two rungs: a proxy, and the full network for the best few."""
-    return [
-        Rung(0.25 if density is None else density, keep=3 if finalists is None else finalists),
-        Rung(1),
-    ]
+    keep = 3 if finalists is None else check_whole("finalists", finalists, 1)
+    return [Rung(0.25 if density is None else density, keep=keep), Rung(1)]
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
@@ -74,8 +73,7 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
 
 def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:
     """The ladder with another number of trials that reach the full network."""
-    if not isinstance(finalists, int) or isinstance(finalists, bool) or finalists < 1:
-        raise ArgumentError(f"finalists must be a whole number >= 1, got {finalists!r}")
+    finalists = check_whole("finalists", finalists, 1)
     if len(ladder) == 1:
         raise ArgumentError("finalists: a ladder of one rung has none, each trial is on the top")
     lower = [replace(rung, keep=max(rung.keep or 1, finalists)) for rung in ladder[:-2]]

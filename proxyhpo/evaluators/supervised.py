@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, UnknownNameError, unknown_name
 from proxyhpo.evaluators import Direction, ProxyEvaluator
 from proxyhpo.evaluators.batches import Data, IndexBatches, batches, check_data, count
@@ -106,11 +107,11 @@ class SupervisedEvaluator(ProxyEvaluator):
         self._device = _checked_device(device)
         self._loss = loss
         self._metric = metric
-        self._num_workers = _whole("num_workers", num_workers, least=0)
+        self._num_workers = check_whole("num_workers", num_workers, 0)
         self.task = task
-        self.epochs = _whole("epochs", epochs)
+        self.epochs = check_whole("epochs", epochs, 1)
         self.schedule = _known("schedule", schedule, _SCHEDULES)
-        self.batch_size = _whole("batch_size", batch_size)
+        self.batch_size = check_whole("batch_size", batch_size, 1)
         self.optimizer = _known("optimizer", optimizer, _OPTIMIZERS)
         if isinstance(ignore, str):
             raise TypeError(f"ignore must be several names, such as [{ignore!r}], got {ignore!r}")
@@ -131,7 +132,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         self._check_names(space, optimizers)
         for name in sorted({"batch_size", "epochs"} & set(space)):
             for option in _options(space[name]):
-                _whole(name, option)
+                check_whole(name, option, 1)
 
     @override
     @property
@@ -257,9 +258,3 @@ def _known(argument: str, given: Any, allowed: Iterable[str]) -> Any:
     if not isinstance(given, str) or given not in allowed:
         raise unknown_name(argument, given, allowed)
     return given
-
-
-def _whole(name: str, number: Any, *, least: int = 1) -> int:
-    if isinstance(number, int) and not isinstance(number, bool) and number >= least:
-        return number
-    raise ArgumentError(f"{name} must be a whole number >= {least}, got {number!r}")

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["check_amount", "check_seconds", "check_whole"]
-
-
-def check_whole(name: str, given: object, *, at_least: int) -> None:
-    """Raises an ArgumentError unless it is a whole number from there on."""
-    if not isinstance(given, int) or isinstance(given, bool) or given < at_least:
-        raise ArgumentError(f"{name} must be a whole number >= {at_least}, got {given!r}")
+__all__ = ["check_amount", "check_seconds"]
 
 
 def check_seconds(name: str, given: object) -> None:

@@ -17,9 +17,9 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError, one_line
 from proxyhpo.executors import Died, Event, Finished
-from proxyhpo.executors.checks import check_whole
 from proxyhpo.executors.shipping import finish, pack, tune_torch, unpack
 
 if TYPE_CHECKING:
@@ -68,11 +68,9 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
                 "executor must run trainings in other processes, got a ThreadPoolExecutor: its "
                 "threads share one global random state"
             )
-        check_whole("workers", workers, at_least=1)
-        check_whole("threads", threads, at_least=1)
-        self.capacity = workers
+        self.capacity = check_whole("workers", workers, 1)
         self._executor = executor
-        self._threads = threads
+        self._threads = check_whole("threads", threads, 1)
         self._work: Work | None = None
         self._packed: bytes | None = None
         self._running: dict[tuple[int, int, int], _Running] = {}

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from typing import IO, TYPE_CHECKING
 
+from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Event, Finished, Reported
-from proxyhpo.executors.checks import check_seconds, check_whole
+from proxyhpo.executors.checks import check_seconds
 from proxyhpo.executors.devices import environments
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOPPED, UNUSABLE
 from proxyhpo.executors.shipping import pack
@@ -68,17 +69,14 @@ class ProcessExecutor:
             raise ArgumentError("ProcessExecutor needs a POSIX system, such as Linux or macOS")
         if workers is None:
             workers = 2 if devices is None else len(devices)
-        check_whole("workers", workers, at_least=1)
-        check_whole("threads", threads, at_least=1)
-        check_whole("ahead", ahead, at_least=0)
+        self.capacity = check_whole("workers", workers, 1)
+        self.ahead = check_whole("ahead", ahead, 0)
         check_seconds("trial_timeout", trial_timeout)
         check_seconds("grace", grace)
-        self._environments = environments(devices, workers)
-        self._threads = threads
+        self._environments = environments(devices, self.capacity)
+        self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
         self._grace = grace
-        self.capacity = workers
-        self.ahead = ahead
         self._work: Work | None = None
         self._workers: list[WorkerProcess | None] = []
         self._queue: deque[Job] = deque()

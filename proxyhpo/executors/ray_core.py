@@ -7,10 +7,11 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo.checks import check_whole
 from proxyhpo.engine.work import Outcome
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Event, Finished, Reported
-from proxyhpo.executors.checks import check_amount, check_seconds, check_whole
+from proxyhpo.executors.checks import check_amount, check_seconds
 from proxyhpo.executors.ray_tasks import Task, import_ray, kept_local, train
 from proxyhpo.executors.shipping import pack
 
@@ -67,20 +68,16 @@ class RayExecutor:
         check_amount("num_gpus", num_gpus)
         if not num_cpus + num_gpus:
             raise ArgumentError("a training needs some of num_cpus or num_gpus, got 0 of both")
-        if workers is not None:
-            check_whole("workers", workers, at_least=1)
-        check_whole("threads", threads, at_least=1)
         check_seconds("trial_timeout", trial_timeout)
         check_seconds("grace", grace)
-        check_whole("ahead", ahead, at_least=0)
-        self._ray = import_ray()
         self._resources = {"CPU": num_cpus, "GPU": num_gpus}
         self._address = address
-        self._workers = workers
-        self._threads = threads
+        self._workers = None if workers is None else check_whole("workers", workers, 1)
+        self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
         self._grace = grace
-        self.ahead = ahead
+        self.ahead = check_whole("ahead", ahead, 0)
+        self._ray = import_ray()
         self._has_started_ray = False
         self._work: Work | None = None
         self._tasks: list[Task] = []

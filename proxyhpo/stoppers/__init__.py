@@ -19,9 +19,7 @@ from typing import final, overload
 
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError
-
-__all__ = ["Curve", "Stopper", "check_whole"]
+__all__ = ["Curve", "Stopper"]
 
 
 @final
@@ -116,9 +114,3 @@ class Stopper(ABC):
             True to end it. A training that has been at least as good as every peer at every step
             must not be ended, nor one that has been better than another which goes on.
         """
-
-
-def check_whole(name: str, given: object, *, at_least: int) -> None:
-    """Raises an ArgumentError unless a setting is a whole number from there on."""
-    if type(given) is not int or given < at_least:
-        raise ArgumentError(f"{name} must be a whole number >= {at_least}, got {given!r}")

@@ -7,7 +7,8 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo.stoppers import Curve, Stopper, check_whole
+from proxyhpo.checks import check_whole
+from proxyhpo.stoppers import Curve, Stopper
 
 __all__ = ["ASHAStopper"]
 
@@ -36,10 +37,8 @@ class ASHAStopper(Stopper):
     """
 
     def __init__(self, *, min_steps: int = 1, reduction: int = 3) -> None:
-        check_whole("min_steps", min_steps, at_least=1)
-        check_whole("reduction", reduction, at_least=2)
-        self.min_steps = min_steps
-        self.reduction = reduction
+        self.min_steps = check_whole("min_steps", min_steps, 1)
+        self.reduction = check_whole("reduction", reduction, 2)
 
     @override
     def should_stop(self, losses: Curve, peers: Sequence[Curve]) -> bool:

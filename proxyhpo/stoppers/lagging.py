@@ -7,7 +7,8 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo.stoppers import Curve, Stopper, check_whole
+from proxyhpo.checks import check_whole
+from proxyhpo.stoppers import Curve, Stopper
 
 __all__ = ["LaggingStopper"]
 
@@ -37,8 +38,7 @@ class LaggingStopper(Stopper):
     """
 
     def __init__(self, *, min_steps: int = 4) -> None:
-        check_whole("min_steps", min_steps, at_least=2)
-        self.min_steps = min_steps
+        self.min_steps = check_whole("min_steps", min_steps, 2)
 
     @override
     def should_stop(self, losses: Curve, peers: Sequence[Curve]) -> bool:

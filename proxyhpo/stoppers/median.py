@@ -8,7 +8,8 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo.stoppers import Curve, Stopper, check_whole
+from proxyhpo.checks import check_whole
+from proxyhpo.stoppers import Curve, Stopper
 
 __all__ = ["MedianStopper"]
 
@@ -35,10 +36,8 @@ class MedianStopper(Stopper):
     """
 
     def __init__(self, *, min_peers: int = 5, min_steps: int = 1) -> None:
-        check_whole("min_peers", min_peers, at_least=1)
-        check_whole("min_steps", min_steps, at_least=1)
-        self.min_peers = min_peers
-        self.min_steps = min_steps
+        self.min_peers = check_whole("min_peers", min_peers, 1)
+        self.min_steps = check_whole("min_steps", min_steps, 1)
 
     @override
     def should_stop(self, losses: Curve, peers: Sequence[Curve]) -> bool:
