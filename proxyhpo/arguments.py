@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import torch
+
 from proxyhpo import plugins
+from proxyhpo.checks import check_device
 from proxyhpo.engine.climb import Callback
 from proxyhpo.engine.stopping import Stoppers
 from proxyhpo.engine.study import Direction
@@ -22,6 +25,7 @@ __all__ = [
     "check_seconds",
     "check_stoppers",
     "check_version",
+    "device_of",
     "direction_of",
     "evaluator_of",
     "executor_of",
@@ -75,6 +79,13 @@ def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Directio
     if known is not None and given != known:
         raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
     return given
+
+
+def device_of(given: str | torch.device | None, evaluator: ProxyEvaluator) -> torch.device:
+    """What was said, or where the evaluator trains, or the CPU."""
+    if given is None and evaluator.device is not None:
+        return check_device(f"device of {type(evaluator).__name__}", evaluator.device)
+    return check_device("device", "cpu" if given is None else given)
 
 
 def executor_of(given: Executor | None) -> Executor:

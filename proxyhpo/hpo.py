@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -22,6 +23,7 @@ from proxyhpo.arguments import (
     check_seconds,
     check_stoppers,
     check_version,
+    device_of,
     direction_of,
     evaluator_of,
     executor_of,
@@ -100,8 +102,9 @@ class ProxyHPO:
             unchanged. By default found out by building twice under different seeds.
         steps: how many reports a full training makes, where a rung has a budget below 1 and
             ``train`` takes no ``budget``: it is cut short after that fraction of them.
-        device: where trainings will run, for measuring step times there; by default where the
-            evaluator trains, or the CPU if it does not say.
+        device: where trainings will run, for measuring step times there, in this process; by
+            default where the evaluator trains, or the CPU if it does not say. It must be one of
+            this machine's: say ``"cpu"`` where only other machines have what trainings use.
         progress: whether to draw a progress bar.
         callbacks: each is called with every new :class:`~proxyhpo.records.Record`.
         check_memory: try the largest ``batch_size`` of the space once on the full network before
@@ -138,7 +141,7 @@ class ProxyHPO:
         seed: int = 0,
         pretrained: bool | None = None,
         steps: int | None = None,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
         check_memory: bool = False,
@@ -151,7 +154,7 @@ class ProxyHPO:
         self._evaluator.check(self._space)
         self._train_source = source_hash(train)
         self._inputs = check_inputs(example_inputs)
-        self._device = device or self._evaluator.device or "cpu"
+        self._device = device_of(device, self._evaluator)
         self._pruner = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
         networks = NetworkFactory(
             build,

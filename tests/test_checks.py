@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.checks import check_whole
+from proxyhpo.checks import check_device, check_whole
 from proxyhpo.engine.ladder import default_ladder, with_finalists
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators.supervised import SupervisedEvaluator
@@ -90,3 +90,14 @@ class Submitting:
 
 def test_counts_of_a_space_may_be_numpys():
     evaluator().check(Space({"batch_size": Choice([np.int64(2), 4]), "epochs": np.int64(3)}))
+
+
+@pytest.mark.parametrize(("given", "index"), [("cuda", None), ("cuda:1", 1)])
+def test_devices_that_are_there_are_taken_and_not_initialised(given, index, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    before = torch.cuda.is_initialized()
+    device = check_device("device", given)
+    assert (device.type, device.index) == ("cuda", index)
+    assert torch.cuda.is_initialized() == before
+    with pytest.raises(ArgumentError, match="torch sees cpu, cuda:0, cuda:1"):
+        check_device("device", "cuda:2")

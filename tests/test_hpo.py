@@ -16,6 +16,8 @@ from proxyhpo.errors import (
     TrainingFailedError,
     UnknownNameError,
 )
+from proxyhpo.evaluators import ProxyEvaluator
+from proxyhpo.records import Report
 
 SPACE = {"lr": Float(1e-4, 1, log=True), "momentum": Float(0, 0.9)}
 INPUTS = torch.zeros(8, 6)
@@ -198,7 +200,7 @@ def never(network, config):
         ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, ArgumentError, "budget"),
         ({"density": 1.5}, ArgumentError, "density"),
         ({"density": 1}, ArgumentError, "below 1"),
-        ({"finalists": 0}, ArgumentError, "keep"),
+        ({"finalists": 0}, ArgumentError, "finalists"),
         ({"seed": "x"}, ArgumentError, "seed"),
         ({"steps": 0}, ArgumentError, "steps"),
         ({"max_retries": -1}, ArgumentError, "max_retries"),
@@ -558,11 +560,33 @@ def test_nothing_but_silence_ends_the_study_early():
         ({"ladder": Rung(1)}, "ladder must be a list of Rungs"),
         ({"version": {1, 2}}, "version must be a string or a whole number"),
         ({"seed": True}, "seed must be a whole number >= 0, got True"),
+        ({"device": "gpu"}, "device: torch knows none called 'gpu'"),
+        ({"device": "cuda"}, "device: 'cuda' is not there, torch sees cpu"),
+        ({"device": "cuda:1"}, "device: 'cuda:1' is not there"),
+        ({"device": torch.device("cuda", 1)}, "device: device.*cuda.*1.* is not there"),
+        ({"device": 0}, "device: 0 is not there"),
+        ({"device": "meta"}, "device: 'meta' is not there"),
     ],
 )
-def test_arguments_that_are_none_are_refused_at_once(options, message):
+def test_arguments_that_are_none_are_refused_at_once(options, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ArgumentError, match=message):
         study(**options)
+
+
+class OnAGPU(ProxyEvaluator):
+    """An evaluator that trains where another machine may have a device."""
+
+    device = "cuda:7"
+
+    def evaluate(self, network, config, *, budget, seed):
+        yield Report(1.0)
+
+
+def test_a_device_that_the_evaluator_names_is_looked_for_unless_another_one_is_said():
+    with pytest.raises(ArgumentError, match="device of OnAGPU: 'cuda:7' is not there"):
+        study(OnAGPU())
+    assert study(OnAGPU(), device="cpu").run(1).records
 
 
 def test_a_pool_is_told_how_to_be_wrapped():

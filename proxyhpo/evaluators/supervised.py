@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
-from proxyhpo.checks import check_whole
-from proxyhpo.errors import ArgumentError, UnknownNameError, unknown_name
+from proxyhpo.checks import check_device, check_whole
+from proxyhpo.errors import UnknownNameError, unknown_name
 from proxyhpo.evaluators import Direction, ProxyEvaluator
 from proxyhpo.evaluators.batches import Data, IndexBatches, batches, check_data, count
 from proxyhpo.evaluators.tasks import TASKS
@@ -104,7 +104,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         for data in (self._train_data, self._validation_data):
             if isinstance(data, tuple):
                 self._task.check_targets(data[1])
-        self._device = _checked_device(device)
+        self._device = None if device is None else check_device("device", device)
         self._loss = loss
         self._metric = metric
         self._num_workers = check_whole("num_workers", num_workers, 0)
@@ -239,19 +239,6 @@ def _options(given: Any) -> list[Any]:
     if isinstance(given, Choice):
         return [given.resolve(value) for value in given.values]
     return [given.low, given.high] if isinstance(given, (Float, Int)) else [given]
-
-
-def _checked_device(device: str | torch.device | None) -> torch.device | None:
-    if device is None:
-        return None
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise ArgumentError(f"device {device!r} is not one of torch's: {error}") from error
-    there = torch.cuda.device_count()
-    if parsed.type == "cuda" and (parsed.index or 0) >= there:
-        raise ArgumentError(f"device {device!r} is not there: torch sees {there} CUDA devices")
-    return parsed
 
 
 def _known(argument: str, given: Any, allowed: Iterable[str]) -> Any:

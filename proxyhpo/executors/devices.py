@@ -13,8 +13,12 @@ from proxyhpo.errors import ArgumentError
 __all__ = ["environments"]
 
 
-def environments(devices: Sequence[str] | None, workers: int) -> list[dict[str, str]]:
+def environments(
+    devices: Sequence[str | torch.device] | None, workers: int | None = None
+) -> list[dict[str, str]]:
     """What each worker's environment says, so that it sees one device and no other.
+
+    By default there is a worker for each device, or 2.
 
     >>> environments(["cpu"], workers=2)
     [{'CUDA_VISIBLE_DEVICES': ''}, {'CUDA_VISIBLE_DEVICES': ''}]
@@ -23,19 +27,23 @@ def environments(devices: Sequence[str] | None, workers: int) -> list[dict[str, 
         ArgumentError: for a device that there is not, or one that would have no worker.
     """
     if devices is None:
-        return [{} for _ in range(workers)]
-    if isinstance(devices, str) or not devices or len(devices) > workers:
+        return [{} for _ in range(2 if workers is None else workers)]
+    if isinstance(devices, str) or not isinstance(devices, Sequence) or not devices:
+        raise ArgumentError(f"devices must be a list of at least one device, got {devices!r}")
+    if workers is None:
+        workers = len(devices)
+    if len(devices) > workers:
         raise ArgumentError(
-            f"devices must be a list of at least one device, and of at most one for each of the "
-            f"{workers} workers, got {devices!r}"
+            f"devices must be a list of at most one for each of the {workers} workers, got "
+            f"{devices!r}"
         )
     return [{"CUDA_VISIBLE_DEVICES": _index(devices[i % len(devices)])} for i in range(workers)]
 
 
-def _index(device: str) -> str:
-    if device == "cpu":
+def _index(device: str | torch.device) -> str:
+    if str(device) == "cpu":
         return ""
-    match = re.fullmatch(r"cuda:(\d+)", device)
+    match = re.fullmatch(r"cuda:(\d+)", str(device))
     if match is None or int(match[1]) >= torch.cuda.device_count():
         raise ArgumentError(
             f"devices: {device!r} is none of 'cpu' and the {torch.cuda.device_count()} CUDA "

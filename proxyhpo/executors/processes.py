@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from typing import IO, TYPE_CHECKING
 
+import torch
+
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Event, Finished, Reported
@@ -60,20 +62,20 @@ class ProcessExecutor:
         workers: int | None = None,
         *,
         threads: int = 1,
-        devices: Sequence[str] | None = None,
+        devices: Sequence[str | torch.device] | None = None,
         trial_timeout: float | None = None,
         grace: float = 10.0,
         ahead: int = 1,
     ) -> None:
         if os.name != "posix":
             raise ArgumentError("ProcessExecutor needs a POSIX system, such as Linux or macOS")
-        if workers is None:
-            workers = 2 if devices is None else len(devices)
-        self.capacity = check_whole("workers", workers, 1)
+        if workers is not None:
+            workers = check_whole("workers", workers, 1)
         self.ahead = check_whole("ahead", ahead, 0)
         check_seconds("trial_timeout", trial_timeout)
         check_seconds("grace", grace)
-        self._environments = environments(devices, self.capacity)
+        self._environments = environments(devices, workers)
+        self.capacity = len(self._environments)
         self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
         self._grace = grace

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from proxyhpo.channels import unwrap
+from proxyhpo.checks import check_device
 from proxyhpo.errors import ArgumentError
 from proxyhpo.inputs import Inputs, at_least_two, check_inputs
 from proxyhpo.networks.acceptance import check_outputs, check_runs, check_smaller
@@ -75,7 +76,7 @@ class NetworkFactory:
         pretrained: True if all weights are pretrained (they are then inherited as they are), False
             if none is (all are rescaled). None tells them apart by building twice: those that
             come out equal under different seeds are pretrained.
-        device: where step times are measured.
+        device: where step times are measured; one of this machine's.
 
     Raises:
         ArgumentError: naming the argument.
@@ -106,10 +107,7 @@ class NetworkFactory:
         self._inputs = at_least_two(check_inputs(example_inputs))
         self._checked: set[tuple[bytes, float]] = set()
         self._width_ratios: dict[tuple[bytes, float], float] = {}
-        try:
-            self._device = torch.device(device)
-        except (RuntimeError, TypeError) as error:
-            raise ArgumentError(f"device: torch knows none called {device!r}") from error
+        self._device = check_device("device", device)
 
     def network(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence

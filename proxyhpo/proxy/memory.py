@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from proxyhpo.errors import ArgumentError
 from proxyhpo.inputs import Inputs, with_batch
 from proxyhpo.networks.measuring import step_seconds
@@ -27,7 +29,7 @@ def largest_batch(space: Space) -> int | None:
 
 
 def check_memory(
-    networks: NetworkFactory, space: Space, inputs: Inputs, device: str = "cpu"
+    networks: NetworkFactory, space: Space, inputs: Inputs, device: torch.device | str = "cpu"
 ) -> None:
     """Trains the full network for a step on the largest batch of the space.
 

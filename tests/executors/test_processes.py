@@ -430,9 +430,11 @@ def children(pid):
         ({"trial_timeout": 0}, "trial_timeout must be a number of seconds > 0, got 0"),
         ({"grace": "1"}, "grace must be a number of seconds > 0, got '1'"),
         ({"devices": "cuda:0"}, "devices must be a list"),
-        ({"devices": []}, "devices must be a list|workers must be"),
+        ({"devices": []}, "devices must be a list"),
+        ({"devices": 2}, "devices must be a list of at least one device, got 2"),
+        ({"devices": [torch.device("cuda:0")]}, "devices: device.*is none of 'cpu'"),
         ({"devices": ["gpu"]}, "devices: 'gpu' is none of 'cpu' and the 0 CUDA devices"),
-        ({"workers": 1, "devices": ["cpu", "cpu"]}, "of at most one for each of the 1 workers"),
+        ({"workers": 1, "devices": ["cpu", "cpu"]}, "at most one for each of the 1 workers"),
     ],
 )
 def test_arguments_are_checked_at_once(arguments, message, monkeypatch):
@@ -452,6 +454,8 @@ def test_devices_are_shared_out_and_counted_as_the_study_sees_them(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     seen = environments(["cuda:0", "cuda:1"], workers=3)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["0", "1", "0"]
+    (seen,) = environments([torch.device("cuda", 1)])
+    assert seen == {"CUDA_VISIBLE_DEVICES": "1"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-7f")
     seen = environments(["cuda:1", "cuda:0"], workers=2)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["GPU-7f", "5"]
