@@ -1,6 +1,6 @@
 """Searches on real images: CIFAR-10 at 16x16, three kinds of network.
 
-    python -m benchmarks.cifar fill --data PATH [--net resnet] [--net vgg] [--net vit]
+    python -m benchmarks.cifar fill --data PATH [--net resnet] [--net vgg] [--net vit] [--longer]
     python -m benchmarks.cifar steps
     python -m benchmarks.cifar live --data PATH --net vgg [--trials 100]
     python -m benchmarks.cifar report [--repetitions 50]
@@ -26,9 +26,10 @@ from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_report import find, write_report
 from benchmarks.cifar_steps import Costs, measure
-from benchmarks.cifar_table import N_CONFIGS, complete, fill, read
+from benchmarks.cifar_table import N_CONFIGS, complete, fill, fill_longer, longer_pass, read
 from benchmarks.cifar_training import load
 
+N_LONGER = 12
 LEAST = 8  # complete configs, for a report
 DATA = Path("benchmarks/data")
 STEPS = DATA / "cifar_steps.json"
@@ -43,7 +44,8 @@ def main() -> None:
     filling = commands.add_parser("fill", help="train what is missing in the tables")
     filling.add_argument("--data", type=Path, required=True, help="an .npz, or a folder")
     filling.add_argument("--net", action="append", choices=list(TASKS), help="by default all")
-    filling.add_argument("--configs", type=int, default=N_CONFIGS)
+    filling.add_argument("--configs", type=int, help=f"by default {N_CONFIGS}, or {N_LONGER}")
+    filling.add_argument("--longer", action="store_true", help="train three times as long")
     filling.add_argument("--tables", type=Path, default=DATA, help="folder of the tables")
     commands.add_parser("steps", help="measure what a step takes")
     living = commands.add_parser("live", help="search and train")
@@ -57,7 +59,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.command == "fill":
         nets, images = arguments.net or list(TASKS), load(arguments.data)
-        fill(nets, images, arguments.tables, arguments.configs)
+        if arguments.longer:
+            fill_longer(nets, images, arguments.tables, arguments.configs or N_LONGER)
+        else:
+            fill(nets, images, arguments.tables, arguments.configs or N_CONFIGS)
     elif arguments.command == "steps":
         STEPS.write_text(json.dumps(measure(), indent=1) + "\n")
     elif arguments.command == "live":
@@ -79,7 +84,10 @@ def report(folder: Path, costs: Costs, repetitions: int, pages: Path) -> None:
     ]
     if not found:
         raise SystemExit(f"no table in {folder} has {LEAST} complete configs yet")
-    write_report(found, costs, pages, list(live_lines(LIVE, tables)))
+    longer = {
+        net: complete(read(folder / f"cifar_{net}_longer.jsonl"), longer_pass) for net in TASKS
+    }
+    write_report(found, costs, pages, live=list(live_lines(LIVE, tables)), longer=longer)
 
 
 if __name__ == "__main__":

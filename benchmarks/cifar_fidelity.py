@@ -105,7 +105,8 @@ def drift(table: Table) -> Drift:
     The interval is a bootstrap over configs, each with all of its trainings.
     """
     numbers = list(table)
-    width = {density: _width_ratio(table, density) for density in (*DENSITIES, 1.0)}
+    densities = sorted({run.density for runs in table.values() for run in runs})
+    width = {density: _width_ratio(table, density) for density in densities}
 
     def fitted(drawn: Sequence[int]) -> Floats:
         rates = [best_rate(*rates_and_values(table, density, drawn)) for density in width]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from benchmarks.cifar_fidelity import (
 )
 from benchmarks.cifar_searches import outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
-from benchmarks.cifar_table import DENSITIES
+from benchmarks.cifar_table import DENSITIES, LONGER
 from benchmarks.cifar_training import EPOCHS, SIZES
 from benchmarks.tabular_report import UNIT, Outcome, Summary, draw_summaries, summaries
 
 __all__ = ["Findings", "find", "write_report"]
+
+LEAST_LONGER = 8  # configs
 
 MARK = "<!-- below: written by python -m benchmarks.cifar report -->"
 
@@ -67,7 +69,12 @@ def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
 
 
 def write_report(
-    found: Sequence[Findings], costs: Costs, folder: Path, live: Sequence[str] = ()
+    found: Sequence[Findings],
+    costs: Costs,
+    folder: Path,
+    *,
+    live: Sequence[str] = (),
+    longer: Mapping[str, Table] | None = None,
 ) -> None:
     """Writes the tables into ``cifar.md``, below the mark, and ``cifar.png``.
 
@@ -76,6 +83,7 @@ def write_report(
         costs: of steps.
         folder: of the page.
         live: lines about searches that really trained.
+        longer: network → the table of its longer trainings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lines = [MARK, "", *_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
@@ -88,6 +96,7 @@ def write_report(
     for each in found:
         lines += [f"### {each.net}: rankings", "", *_rankings(each), ""]
     lines += ["## The best learning rate", "", *_drifts(found), ""]
+    lines += [*_longer(longer or {}, {each.net: each.table for each in found}), ""]
     page = folder / "cifar.md"
     by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
     page.write_text(by_hand + "\n".join(lines))
@@ -155,6 +164,25 @@ def _drifts(found: Sequence[Findings]) -> Iterable[str]:
     for each in found:
         cells = [_triple(each.drift.best[density], ".2g") for density in densities]
         yield f"| {each.net} | {' | '.join(cells)} | {_triple(each.drift.exponent)} |"
+
+
+def _longer(longer: Mapping[str, Table], usual: Mapping[str, Table]) -> Iterator[str]:
+    """How the best learning rate follows the width where trainings are longer."""
+    known = {net: table for net, table in longer.items() if len(table) >= LEAST_LONGER}
+    if not known:
+        return
+    yield ""
+    yield f"### {LONGER} times as long"
+    yield ""
+    yield "| network | configs | exponent | the same configs, trained as long as above |"
+    yield "|---" * 4 + "|"
+    for net, table in known.items():
+        same = {
+            number: {run: usual[net][number][run] for run in runs} for number, runs in table.items()
+        }
+        exponents = [_triple(drift(each).exponent) for each in (table, same)]
+        cells = [net, str(len(table)), *exponents]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _triple(numbers: Triple, form: str = ".2f") -> str:

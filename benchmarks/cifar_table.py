@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ __all__ = [
     "configs",
     "exponents",
     "fill",
+    "fill_longer",
+    "longer_pass",
     "read",
 ]
 
@@ -47,6 +49,8 @@ BEST = 0.3  # of the configs
 DENSITIES = (0.125, 0.25, 0.5)
 EXPONENT = -0.5
 STRONGER = -1.0
+LONGER = 3
+"""How many times as long the trainings of a second, small table are."""
 
 
 @dataclass(frozen=True, order=True)
@@ -67,6 +71,7 @@ class Run:
 
     def seeds(self, net: str) -> np.random.SeedSequence:
         """Of this training alone."""
+        # The same for longer trainings: they share no table with the others.
         numbers = (self.number, round(1000 * self.density), round(-100 * self.exponent), self.seed)
         return np.random.SeedSequence([*map(ord, net), *numbers])
 
@@ -132,17 +137,27 @@ def first_pass(number: int) -> Iterator[Run]:
             yield Run(number, density, exponent)
 
 
+def longer_pass(number: int) -> Iterator[Run]:
+    """Of a config that is trained for longer: what tells the best learning rates apart."""
+    yield Run(number)
+    for density in DENSITIES[:2]:
+        for exponent in exponents(density):
+            yield Run(number, density, exponent)
+
+
 def exponents(density: float) -> tuple[float, ...]:
     """With which a proxy is trained; the stronger one where the network is narrow and cheap."""
     return (0.0, EXPONENT) if density == max(DENSITIES) else (0.0, EXPONENT, STRONGER)
 
 
-def complete(rows: Iterable[Row]) -> dict[int, dict[Run, Row]]:
+def complete(
+    rows: Iterable[Row], wanted: Callable[[int], Iterable[Run]] = first_pass
+) -> dict[int, dict[Run, Row]]:
     """Config number → its trainings, for configs of which none is missing."""
     found: dict[int, dict[Run, Row]] = defaultdict(dict)
     for row in rows:
         found[row.number][row.run] = row
-    return {n: runs for n, runs in sorted(found.items()) if all(r in runs for r in first_pass(n))}
+    return {n: runs for n, runs in sorted(found.items()) if all(r in runs for r in wanted(n))}
 
 
 def read(path: Path) -> list[Row]:
@@ -183,12 +198,29 @@ def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_C
             table.add(Run(number, seed=seed) for number in best for seed in (1, 2))
 
 
+def fill_longer(nets: Sequence[str], images: Images, folder: Path, n_configs: int) -> None:
+    """Trains some of the configs for longer, in tables of their own, ``cifar_<net>_longer.jsonl``.
+
+    Args:
+        nets: names of the networks.
+        images: to train on.
+        folder: of the tables.
+        n_configs: how many.
+    """
+    tables = [_Filler(net, images, folder, n_configs, times=LONGER) for net in nets]
+    for number in range(n_configs):
+        for table in tables:
+            table.add(longer_pass(number))
+
+
 class _Filler:
     """One table, open for adding to it."""
 
-    def __init__(self, net: str, images: Images, folder: Path, n_configs: int) -> None:
-        self._net, self._images = net, images
-        self._path = folder / f"cifar_{net}.jsonl"
+    def __init__(
+        self, net: str, images: Images, folder: Path, n_configs: int, *, times: int = 1
+    ) -> None:
+        self._net, self._images, self._times = net, images, times
+        self._path = folder / f"cifar_{net}{'_longer' if times > 1 else ''}.jsonl"
         self._task = TASKS[net]
         self._configs = configs(self._task, net, n_configs)
         inputs = images.train[0][:64]
@@ -224,7 +256,7 @@ class _Filler:
         seed = int(seeds.generate_state(1)[0])
         torch.manual_seed(seed)
         lawful = transferred(config, transfer.exponents(self._task.space, History()), ratio)
-        reports = train(network, self._task, lawful, self._images, seed=seed)
+        reports = train(network, self._task, lawful, self._images, seed=seed, times=self._times)
         validation = [round(value, 4) for value in reports]
         seconds = time.process_time() - began
         return Row(

@@ -27,7 +27,13 @@ def load(path: Path) -> Images:
 
 
 def train(
-    network: nn.Module, task: Task, config: Mapping[str, Any], images: Images, *, seed: int
+    network: nn.Module,
+    task: Task,
+    config: Mapping[str, Any],
+    images: Images,
+    *,
+    seed: int,
+    times: int = 1,
 ) -> Iterator[float]:
     """Trains under a cosine schedule with a short warm-up; yields the validation accuracy.
 
@@ -39,15 +45,17 @@ def train(
         config: of the task's space; the learning rate may lie outside.
         images: to train on and to validate with.
         seed: of the order of the images and of what is done to them.
+        times: as long as usual.
     """
+    epochs = times * EPOCHS
     generator = torch.Generator().manual_seed(seed)
     inputs, labels = images.train
     smoothing = config["label_smoothing"]
     optimizer = task.optimizer(network, config)
     size = min(config["batch_size"], len(inputs))
     in_epoch = len(inputs) // size
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(EPOCHS * in_epoch))
-    for _ in range(EPOCHS):
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(epochs * in_epoch))
+    for _ in range(epochs):
         network.train()
         losses = []
         for batch in torch.randperm(len(inputs), generator=generator)[: in_epoch * size].split(

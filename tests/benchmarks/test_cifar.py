@@ -8,7 +8,7 @@ from torch import nn
 from benchmarks import cifar_table, cifar_training
 from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS, Task
-from benchmarks.cifar_table import DENSITIES, Run, complete, configs, fill, read
+from benchmarks.cifar_table import DENSITIES, Run, complete, configs, fill, fill_longer, read
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
 
@@ -95,6 +95,15 @@ def test_a_table_is_filled_config_by_config_and_goes_on_where_it_was_cut(quick, 
 
 def _but_seconds(row):
     return {name: value for name, value in vars(row).items() if name != "seconds"}
+
+
+def test_longer_trainings_have_a_table_of_their_own(quick, images, tmp_path):
+    fill_longer(["vgg"], images, tmp_path, 2)
+    (path,) = tmp_path.glob("*.jsonl")
+    assert path.name == "cifar_vgg_longer.jsonl"
+    rows = read(path)
+    assert {len(row.validation) for row in rows} == {cifar_table.LONGER}
+    assert set(complete(rows, cifar_table.longer_pass)) == {0, 1}
 
 
 def test_every_training_has_a_seed_of_its_own():
