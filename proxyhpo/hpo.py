@@ -57,7 +57,7 @@ from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import preserved_random_state, seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.stoppers import Stopper
-from proxyhpo.store import Store, open_store
+from proxyhpo.store import Store, check_path, open_store
 from proxyhpo.transfers import Transfer
 
 __all__ = ["Asked", "ProxyHPO"]
@@ -85,9 +85,11 @@ class ProxyHPO:
             default ``"power-law"``, and ``"identity"`` for a pretrained network, for which
             nothing better is known.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
-            ``[Rung(.25, keep=3), Rung(1)]`` (density .5 for a pretrained network).
+            ``[Rung(1/8, keep=8), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
+            outputs or more, ``[Rung(1/4, keep=3), Rung(1)]`` if not, and
+            ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
         density: short for a ladder of two rungs with this density below.
-        finalists: short for a ladder of two rungs that lets this many trials up.
+        finalists: short for the default ladder with this many trials on the full network.
         controls: how many trials, drawn from those that do not climb, are trained on the full
             network all the same, so that the verdict on the proxy does not rest on its best trials
             alone. Each costs a training of the full network, and none of them is stopped early.
@@ -177,7 +179,8 @@ class ProxyHPO:
                 )
             if density is None and is_pretrained:
                 density = 0.5
-            ladder = default_ladder(density, finalists)
+            with preserved_random_state():
+                ladder = default_ladder(density, finalists, networks.shapes(center))
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
@@ -206,6 +209,7 @@ class ProxyHPO:
             stopper_of("stopper", stopper), stopper_of("finalist_stopper", finalist_stopper)
         )
         check_stoppers(self._stoppers, self._parts.ladder, self._executor)
+        check_path(store)
         self._path = store
         self._progress = progress
         self._callbacks = callbacks_of(callbacks)

@@ -560,6 +560,11 @@ def test_nothing_but_silence_ends_the_study_early():
         ({"ladder": Rung(1)}, "ladder must be a list of Rungs"),
         ({"version": {1, 2}}, "version must be a string or a whole number"),
         ({"seed": True}, "seed must be a whole number >= 0, got True"),
+        (
+            {"store": ":memory:"},
+            "store must be the path of a file, got ':memory:': leave store out",
+        ),
+        ({"store": 3}, "store must be the path of a file or None, got 3"),
         ({"device": "gpu"}, "device: torch knows none called 'gpu'"),
         ({"device": "cuda"}, "device: 'cuda' is not there, torch sees cpu"),
         ({"device": "cuda:1"}, "device: 'cuda:1' is not there"),

@@ -21,7 +21,7 @@ from proxyhpo.store.sqlite import SQLiteStore, read_study
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MemoryStore", "SQLiteStore", "Store", "open_store", "read_study"]
+__all__ = ["MemoryStore", "SQLiteStore", "Store", "check_path", "open_store", "read_study"]
 
 
 def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
@@ -38,10 +38,27 @@ def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
         StudyMismatchError: if the file holds a study with another identity.
         StoreError: if the file cannot be read or written, is damaged, or is not a study.
     """
+    check_path(path)
     if path is None:
         return MemoryStore()
+    return SQLiteStore(Path(path).expanduser(), identity)
+
+
+def check_path(path: object) -> None:
+    """Refuses what is no path of a file, and what only SQLite itself would understand.
+
+    Raises:
+        ArgumentError: naming ``store``.
+    """
+    if path is None:
+        return
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ArgumentError(f"store must be the path of a file or None, got {path!r}")
-    if "://" in str(path):
+    name = str(path)
+    if ":memory:" in name:
+        raise ArgumentError(
+            f"store must be the path of a file, got {path!r}: leave store out, and the study is "
+            "kept in memory"
+        )
+    if "://" in name or name.startswith("file:"):
         raise ArgumentError(f"store must be the path of a file, such as 'study.db', got {path!r}")
-    return SQLiteStore(Path(path).expanduser(), identity)

@@ -69,10 +69,18 @@ def test_missing_folders_are_made(tmp_path, monkeypatch):
     assert (tmp_path / "study.db").exists()
 
 
-@pytest.mark.parametrize("given", ["", "sqlite:///study.db", 3, b""])
+@pytest.mark.parametrize("given", ["", "sqlite:///study.db", "file:study.db", 3, b""])
 def test_what_is_no_path_is_refused(given):
     with pytest.raises(ArgumentError, match="store must be the path of a file"):
         open_store(given, {})
+
+
+@pytest.mark.parametrize("given", [":memory:", Path(":memory:"), "file::memory:?cache=shared"])
+def test_sqlites_name_for_memory_is_refused_and_makes_no_file(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="leave store out, and the study is kept in memory"):
+        open_store(given, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_identity_is_refused_and_the_file_let_go(path):
