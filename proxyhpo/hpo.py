@@ -110,7 +110,9 @@ class ProxyHPO:
         progress: whether to draw a progress bar.
         callbacks: each is called with every new :class:`~proxyhpo.records.Record`.
         check_memory: try the largest ``batch_size`` of the space once on the full network before
-            the search.
+            the search, on ``device``: a forward and a backward beside buffers such as Adam's, all
+            other hyperparameters at the centre of the space. What only ``train`` knows (its loss,
+            data, precision) and a larger architecture than the centre's are not tried.
         max_retries: how often a training whose worker died is tried again.
         ordered: with an executor that runs several trainings at a time, decide on that many and
             wait for all of them, so that the study repeats from its seed whichever ends first. The

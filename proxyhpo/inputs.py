@@ -72,7 +72,7 @@ def with_batch(inputs: Inputs, size: int) -> Any:
 
     def resize(tensor: Tensor) -> Tensor:
         repeats = -(-size // tensor.shape[0])
-        return torch.cat([tensor] * repeats)[:size] if repeats > 1 else tensor[:size]
+        return torch.tile(tensor, (repeats, *[1] * (tensor.ndim - 1)))[:size]
 
     return map_tensors(resize, inputs)
 

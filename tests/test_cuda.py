@@ -79,3 +79,18 @@ def test_the_largest_batch_that_does_not_fit_is_refused():
     )
     with pytest.raises(ArgumentError, match="check_memory"):
         hpo.run(1)
+
+
+def test_the_check_of_memory_holds_what_adam_holds():
+    from proxyhpo.proxy import NetworkFactory
+    from proxyhpo.proxy.memory import check_memory
+    from proxyhpo.pruners.l1_structured import L1StructuredPruner
+    from proxyhpo.space import Space
+
+    inputs = torch.zeros(32, 64)
+    networks = NetworkFactory(build, L1StructuredPruner(), inputs)
+    weights = 4 * sum(weight.numel() for weight in build().parameters())
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    check_memory(networks, Space({"batch_size": 64}), inputs, "cuda")
+    assert torch.cuda.max_memory_allocated() - held >= 5 * weights  # with gradients and updates

@@ -22,9 +22,11 @@ from proxyhpo.seeding import preserved_random_state
 
 __all__ = [
     "Forward",
+    "borrowed",
     "forward",
     "masked_away",
     "on_meta",
+    "one_step",
     "parameter_count",
     "run",
     "skeleton",
@@ -97,7 +99,7 @@ def run(network: nn.Module, inputs: Inputs) -> None:
         Exception: whatever the network raises.
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    with undisturbed(), _borrowed(network, device), torch.no_grad():
+    with undisturbed(), borrowed(network, device), torch.no_grad():
         call(network, map_tensors(lambda tensor: tensor.to(device), inputs))
 
 
@@ -122,14 +124,14 @@ def step_seconds(
         Seconds for the whole batch.
     """
     device = torch.device(device)
-    with preserved_random_state(), _borrowed(network, device):
+    with preserved_random_state(), borrowed(network, device):
         batch = map_tensors(lambda tensor: tensor.to(device), inputs)
         seconds: list[float] = []
         spent = 0.0
         while not seconds or (
             spent < limit and (len(seconds) < _WARM_UP + _REPETITIONS or spent < 0.1)
         ):
-            seconds.append(_one_step(network, batch, device))
+            seconds.append(one_step(network, batch, device))
             spent += seconds[-1]
     return statistics.median(seconds[_WARM_UP:] or seconds[-1:])
 
@@ -208,7 +210,8 @@ def _counted(network: nn.Module, inputs: Inputs) -> Forward:
     return Forward(total, by_module, shapes=shapes)
 
 
-def _one_step(network: nn.Module, batch: Inputs, device: torch.device) -> float:
+def one_step(network: nn.Module, batch: Inputs, device: torch.device) -> float:
+    """The seconds of a forward and a backward on the device, where the gradients stay."""
     network.zero_grad(set_to_none=True)
     _synchronise(device)
     began = time.perf_counter()
@@ -221,7 +224,7 @@ def _one_step(network: nn.Module, batch: Inputs, device: torch.device) -> float:
 
 
 @contextmanager
-def _borrowed(network: nn.Module, device: torch.device) -> Iterator[None]:
+def borrowed(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Lends the network; it comes back in its mode, with its buffers and without gradients."""
     modes = {module: module.training for module in network.modules()}
     buffers = [buffer.detach().clone() for buffer in network.buffers()]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
-from proxyhpo.errors import ArgumentError
-from proxyhpo.inputs import Inputs, with_batch
-from proxyhpo.networks.measuring import step_seconds
+from proxyhpo.errors import ArgumentError, one_line
+from proxyhpo.inputs import Inputs, map_tensors, with_batch
+from proxyhpo.networks.measuring import borrowed, one_step
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Choice, Float, Int, Space
@@ -17,15 +18,21 @@ __all__ = ["check_memory", "largest_batch"]
 def largest_batch(space: Space) -> int | None:
     """The largest ``batch_size`` in a space, or None if it has no such hyperparameter.
 
+    Raises:
+        ArgumentError: if one of them is no number.
+
     >>> largest_batch(Space({"batch_size": Choice([32, 256])}))
     256
     """
     batch = space.get("batch_size")
     if isinstance(batch, Choice):
-        return max(int(batch.resolve(value)) for value in batch.values)
-    if isinstance(batch, (Int, Float)):
-        return int(batch.high)
-    return None if batch is None else int(batch)
+        sizes = [batch.resolve(value) for value in batch.values]
+    else:
+        sizes = [batch.high if isinstance(batch, (Int, Float)) else batch]
+    try:
+        return None if batch is None else max(int(size) for size in sizes)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"check_memory: a `batch_size` is no number: {sizes}") from error
 
 
 def check_memory(
@@ -33,18 +40,50 @@ def check_memory(
 ) -> None:
     """Trains the full network for a step on the largest batch of the space.
 
+    What is tried is what usually takes most: a forward and a backward of that batch in train mode
+    while two buffers as large as the weights are held, as Adam's are, and an update of the weights
+    with a third. All else stays at the centre of the space, hyperparameters of the architecture
+    included. Not tried is what only ``train`` knows: its loss, data, precision and copies of the
+    weights, and whatever else uses the device. On the CPU it is found out what the system refuses
+    to give; one that promises more than it has ends the process instead.
+
     Raises:
         ArgumentError: if there is not enough memory, or no ``batch_size`` to tell by.
+        Exception: whatever else the network raises.
     """
     size = largest_batch(space)
     if size is None:
         raise ArgumentError("check_memory: the space has no hyperparameter `batch_size`")
-    config = space.resolve(space.center())
+    config = {**space.resolve(space.center()), "batch_size": size}
     network = networks.network(config, density=1, seed=seed_sequence("measuring", 0))
     try:
-        step_seconds(network, with_batch(inputs, size), device=device, limit=0)
-    except (MemoryError, RuntimeError) as error:  # torch's out-of-memory is a RuntimeError
+        _train_a_step(network, inputs, size, torch.device(device))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
         raise ArgumentError(
-            f"check_memory: a step of the full network on the largest batch, {size}, failed: "
-            f"{error}"
+            f"check_memory: there is not enough memory on {device} for a step of the full network "
+            f"on the largest batch, {size}: {one_line(error)}"
         ) from error
+
+
+def _train_a_step(network: nn.Module, inputs: Inputs, size: int, device: torch.device) -> None:
+    with borrowed(network, device):
+        batch = with_batch(map_tensors(lambda tensor: tensor.to(device), inputs), size)
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        means = [torch.zeros_like(weight) for weight in weights]
+        squares = [torch.zeros_like(weight) for weight in weights]
+        one_step(network, batch, device)
+        with torch.no_grad():
+            # All at the same time, as torch's optimizers do on CUDA; they are zero.
+            updates = [mean / (square + 1) for mean, square in zip(means, squares, strict=True)]
+            for weight, update in zip(weights, updates, strict=True):
+                weight.sub_(update)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it says that memory is short; torch's CPU has no class of errors for that."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = ("can't allocate memory", "not enough memory", "out of memory")
+    return any(words in str(error) for words in said)
