@@ -16,6 +16,7 @@ from proxyhpo.checks import check_device, check_whole
 from proxyhpo.errors import UnknownNameError, unknown_name
 from proxyhpo.evaluators import Direction, ProxyEvaluator
 from proxyhpo.evaluators.batches import Data, IndexBatches, batches, check_data, count
+from proxyhpo.evaluators.optimizers import OPTIMIZERS, check_setting, make_optimizer
 from proxyhpo.evaluators.tasks import TASKS
 from proxyhpo.inputs import call
 from proxyhpo.records import Config, Report
@@ -24,14 +25,6 @@ from proxyhpo.space import Choice, Float, Int, Space
 __all__ = ["SupervisedEvaluator"]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
-
-_OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], frozenset[str]]] = {
-    "sgd": (torch.optim.SGD, frozenset({"lr", "weight_decay", "momentum"})),
-    "adam": (torch.optim.Adam, frozenset({"lr", "weight_decay", "beta1", "beta2"})),
-    "adamw": (torch.optim.AdamW, frozenset({"lr", "weight_decay", "beta1", "beta2"})),
-    "rmsprop": (torch.optim.RMSprop, frozenset({"lr", "weight_decay", "momentum"})),
-}
-"""Name → (class of torch, the hyperparameters it uses)."""
 
 _SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
@@ -71,7 +64,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         optimizer: where the config has none: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         num_workers: processes that load a ``Dataset``; 0 loads in the training process.
         ignore: hyperparameters of the space that are not for training, such as those that
-            ``build`` takes.
+            ``build`` takes; training does without them, whatever they are called.
 
     Each report has the validation ``"loss"`` as a metric (without label smoothing). If it is not
     finite, neither is the value: a network that diverged has no accuracy. All validation outputs
@@ -112,7 +105,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         self.epochs = check_whole("epochs", epochs, 1)
         self.schedule = _known("schedule", schedule, _SCHEDULES)
         self.batch_size = check_whole("batch_size", batch_size, 1)
-        self.optimizer = _known("optimizer", optimizer, _OPTIMIZERS)
+        self.optimizer = _known("optimizer", optimizer, OPTIMIZERS)
         if isinstance(ignore, str):
             raise TypeError(f"ignore must be several names, such as [{ignore!r}], got {ignore!r}")
         self.ignore = sorted(ignore)
@@ -126,13 +119,21 @@ class SupervisedEvaluator(ProxyEvaluator):
     @override
     def check(self, space: Space) -> None:
         """Refuses hyperparameters that no training here would use, and values it cannot use."""
-        optimizers = {self.optimizer}
-        if "optimizer" in space:
-            optimizers = {_known("optimizer", o, _OPTIMIZERS) for o in _options(space["optimizer"])}
+        used = {name: _options(space[name]) for name in sorted(set(space) - set(self.ignore))}
+        optimizers = {
+            _known("optimizer", option, OPTIMIZERS)
+            for option in used.get("optimizer", [self.optimizer])
+        }
         self._check_names(space, optimizers)
-        for name in sorted({"batch_size", "epochs"} & set(space)):
-            for option in _options(space[name]):
-                check_whole(name, option, 1)
+        for name, options in used.items():
+            for option in options:
+                if name in {"batch_size", "epochs"}:
+                    check_whole(name, option, 1)
+                if name in self._task.hyperparameters:
+                    self._task.check_setting(name, option)
+                for optimizer in sorted(optimizers):
+                    if name in OPTIMIZERS[optimizer][1]:
+                        check_setting(optimizer, name, option)
 
     @override
     @property
@@ -147,14 +148,16 @@ class SupervisedEvaluator(ProxyEvaluator):
 
         The last epoch ends with the budget's last step, whole or not.
         """
-        self._check_names(config, _OPTIMIZERS)
+        self._check_names(config, OPTIMIZERS)
+        config = {name: value for name, value in config.items() if name not in self.ignore}
         device = torch.device(self.device)
         network.to(device)
         size = config.get("batch_size", self.batch_size)
         n_steps, training = self._training_batches(size, seed, device)
         validation = self._validation_batches(size, device)
         total = max(1, round(budget * config.get("epochs", self.epochs) * n_steps))
-        optimizer = _optimizer(network, config.get("optimizer", self.optimizer), config)
+        name = _known("optimizer", config.get("optimizer", self.optimizer), OPTIMIZERS)
+        optimizer = make_optimizer(network.parameters(), name, config)
         shape = _SCHEDULES[self.schedule]
         scheduler = LambdaLR(optimizer, lambda step: shape(step / total))
         for done in range(0, total, n_steps):
@@ -205,7 +208,7 @@ class SupervisedEvaluator(ProxyEvaluator):
 
     def _check_names(self, names: Iterable[str], optimizers: Iterable[str]) -> None:
         allowed = {"optimizer", "batch_size", "epochs", *self.ignore}
-        allowed.update(*(_OPTIMIZERS[name][1] for name in optimizers))
+        allowed.update(*(OPTIMIZERS[name][1] for name in optimizers))
         if self._loss is None:
             allowed |= self._task.hyperparameters
         for name in names:
@@ -221,17 +224,6 @@ class SupervisedEvaluator(ProxyEvaluator):
             f"SupervisedEvaluator(task={self.task!r}, epochs={self.epochs}, "
             f"schedule={self.schedule!r}, optimizer={self.optimizer!r})"
         )
-
-
-def _optimizer(network: nn.Module, name: str, config: Config) -> torch.optim.Optimizer:
-    """The optimizer of that name, with what it uses of the config."""
-    make, used = _OPTIMIZERS[_known("optimizer", name, _OPTIMIZERS)]
-    given = {key: config[key] for key in used & set(config)}
-    if "beta1" in used:
-        given["betas"] = (given.pop("beta1", 0.9), given.pop("beta2", 0.999))
-    if name == "sgd":
-        given["nesterov"] = given.get("momentum", 0) > 0
-    return make(network.parameters(), **given)
 
 
 def _options(given: Any) -> list[Any]:

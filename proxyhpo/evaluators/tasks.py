@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final, final
+from typing import Any, Final, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
@@ -28,6 +29,10 @@ class Task(ABC):
     @abstractmethod
     def check_targets(self, targets: Tensor) -> None:
         """Refuses targets of shape (B, ...) whose type is wrong, with an ArgumentError."""
+
+    @abstractmethod
+    def check_setting(self, name: str, value: Any) -> None:
+        """Refuses a value of a hyperparameter that its loss refuses, with an ArgumentError."""
 
     @abstractmethod
     def matched(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,6 +67,15 @@ class _Classification(Task):
             )
 
     @override
+    def check_setting(self, name: str, value: Any) -> None:
+        try:
+            self.loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), {name: value})
+        except (TypeError, RuntimeError) as error:
+            raise ArgumentError(
+                f"{name} may be {value!r} in this space, which the loss refuses: {error}"
+            ) from error
+
+    @override
     def matched(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         self.check_targets(targets)
         if outputs.ndim < 2 or outputs.shape[1] < 2:
@@ -91,6 +105,10 @@ class _Regression(Task):
     def check_targets(self, targets: Tensor) -> None:
         if targets.is_complex():
             raise ArgumentError(f"a regression needs real targets, got {targets.dtype}")
+
+    @override
+    def check_setting(self, name: str, value: Any) -> None:
+        """It has no hyperparameters."""
 
     @override
     def matched(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

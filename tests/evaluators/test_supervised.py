@@ -294,6 +294,37 @@ def test_counts_must_be_whole(name, given):
         classification().check(Space({"lr": Float(0.1, 1), name: given}))
 
 
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"lr": Float(-0.1, 1)}, r"lr may be -0.1 .* sgd refuses: Invalid learning rate"),
+        ({"lr": -1e-3, "epochs": Int(1, 2)}, "lr may be -0.001"),
+        ({"lr": Choice([0.1, "0.2"])}, "lr may be '0.2'"),
+        ({"momentum": Float(-1, 0.9)}, r"momentum may be -1.* refuses: Invalid momentum"),
+        ({"momentum": Float(0, 1)}, r"momentum may be 1.*sgd diverges: it must be below 1"),
+        ({"optimizer": "rmsprop", "momentum": Choice([0, 1.5])}, r"momentum may be 1.5.*rmsprop"),
+        ({"weight_decay": Choice({"some": 0.1, "odd": -0.1})}, "weight_decay may be -0.1"),
+        (
+            {"optimizer": "adam", "beta1": Float(0, 1)},
+            r"beta1 may be 1.0 .* adam refuses: .* index 0",
+        ),
+        ({"optimizer": Choice(["adamw", "sgd"]), "beta2": 1}, r"beta2 may be 1 .* index 1"),
+        ({"label_smoothing": Float(0, 1.5)}, r"label_smoothing may be 1.5 .* the loss refuses"),
+    ],
+)
+def test_values_that_no_training_could_use_are_refused(space, message):
+    state = torch.get_rng_state()
+    with pytest.raises(ArgumentError, match=message):
+        classification().check(Space({"lr": Float(0.1, 1), **space}))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_values_at_the_edge_of_what_torch_takes_are_taken():
+    edges = {"weight_decay": Choice([0, 1e9]), "lr": Float(0, 1e9), "label_smoothing": 1.0}
+    classification().check(Space({**edges, "momentum": Choice([0, 1 - 1e-9])}))
+    classification(optimizer="adam").check(Space({**edges, "beta1": 0.0, "beta2": 1 - 1e-9}))
+
+
 def test_a_labelled_optimizer_is_judged_by_what_it_stands_for():
     space = Space({"optimizer": Choice({"plain": "sgd", "adaptive": "adam"}), "beta1": 0.9})
     classification().check(space)
@@ -303,6 +334,13 @@ def test_names_for_build_are_ignored_when_said_so():
     evaluator = classification(ignore=["dropout"])
     evaluator.check(Space({"lr": Float(0.1, 1), "dropout": Float(0, 1)}))
     assert len(run(evaluator, {"lr": 0.1, "dropout": 0.5})) == 3
+
+
+def test_what_is_ignored_is_not_trained_with_whatever_its_name():
+    evaluator = classification(ignore=["momentum", "batch_size"])
+    evaluator.check(Space({"lr": 0.1, "momentum": Float(0, 2), "batch_size": Choice(["a", "b"])}))
+    plain = run(evaluator, {"lr": 0.1})
+    assert run(evaluator, {"lr": 0.1, "momentum": 1.5, "batch_size": "a"}) == plain
 
 
 def test_a_typo_is_refused_without_a_space_too():
