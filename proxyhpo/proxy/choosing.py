@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from proxyhpo.proxy import NetworkFactory, Proxy
 from proxyhpo.records import Opening
 
 __all__ = ["density_for_cost", "weak_saving"]
+
+logger = logging.getLogger("proxyhpo")
 
 _BUILDS = 6
 _LOWEST_DENSITY = 1 / 64
@@ -32,7 +34,7 @@ def density_for_cost(
     """The proxy whose cost is nearest to a fraction of the full network's.
 
     A few densities are tried, each where a line through what is known, on log scales, reaches the
-    cost. Warns if the proxy found saves less than a factor of 1.3.
+    cost. It is logged, as a warning, if the proxy found saves less than a factor of 1.3.
 
     Args:
         factory: makes and measures the networks.
@@ -60,7 +62,7 @@ def density_for_cost(
 
     best = _nearest(measured, math.log(cost))
     if weakness := weak_saving(best, base):
-        warnings.warn(weakness, stacklevel=2)
+        logger.warning("cost %g: %s", cost, weakness)
     return best
 
 
