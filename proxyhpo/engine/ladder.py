@@ -19,10 +19,38 @@ from proxyhpo.records import Record, Rung
 __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 
 
-def default_ladder(density: float | None, finalists: int | None) -> list[Rung]:
-    """Two rungs: a proxy, and the full network for the best few."""
-    keep = 3 if finalists is None else check_whole("finalists", finalists, 1)
-    return [Rung(0.25 if density is None else density, keep=keep), Rung(1)]
+WIDE = 64
+"""Outputs of a layer of which an eighth still makes a network that learns."""
+
+
+def default_ladder(
+    density: float | None, finalists: int | None, shapes: Mapping[str, Sequence[int]]
+) -> list[Rung]:
+    """A narrow proxy, a wide one for the better part, and the full network for the best few.
+
+    Two rungs where the network is not wide enough for the narrow one, or a density is given.
+
+    Args:
+        density: of the one proxy, or None for what the network's width allows.
+        finalists: how many trials reach the full network, or None for the usual number.
+        shapes: parameter name → shape, of the full network.
+    """
+    if finalists is not None:
+        finalists = check_whole("finalists", finalists, 1)
+    if density is None and narrowest(shapes) >= WIDE:
+        few = finalists or 2
+        return [Rung(1 / 8, keep=max(8, few)), Rung(1 / 2, keep=few), Rung(1)]
+    return [Rung(density or 1 / 4, keep=finalists or 3), Rung(1)]
+
+
+def narrowest(shapes: Mapping[str, Sequence[int]]) -> int:
+    """The fewest outputs of a layer, the last one aside; 0 where there is none.
+
+    >>> narrowest({"0.weight": (96, 3, 3, 3), "0.bias": (96,), "2.weight": (10, 96)})
+    96
+    """
+    outputs = [shape[0] for name, shape in shapes.items() if "weight" in name and len(shape) > 1]
+    return min(outputs[:-1], default=0)
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:

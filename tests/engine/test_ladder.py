@@ -11,11 +11,6 @@ def record(trial, loss, state="finished"):
     return Record(trial, 0, 0, {}, {}, state, loss, loss)
 
 
-def test_default_is_a_proxy_and_the_full_network():
-    assert default_ladder(None, None) == [Rung(0.25, keep=3), Rung(1)]
-    assert default_ladder(0.5, 2) == [Rung(0.5, keep=2), Rung(1)]
-
-
 @pytest.mark.parametrize(
     ("ladder", "words"),
     [
@@ -89,3 +84,25 @@ def test_early_promotions_are_those_of_the_end(losses, keep, order):
         entered.update(promotable(ended, len(losses) - count, keep, entered))
     best = sorted(range(len(losses)), key=lambda trial: (losses[trial], trial))[:keep]
     assert entered == set(best)
+
+
+WIDE = {"0.weight": (64, 3, 3, 3), "0.bias": (64,), "1.weight": (64,), "2.weight": (10, 64)}
+NARROW = {**WIDE, "0.weight": (48, 3, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("density", "finalists", "shapes", "expected"),
+    [
+        (None, None, WIDE, [(1 / 8, 8), (1 / 2, 2), (1, None)]),
+        (None, None, NARROW, [(1 / 4, 3), (1, None)]),
+        (None, None, {"weight": (10, 64)}, [(1 / 4, 3), (1, None)]),  # nothing but the last layer
+        (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
+        (None, 1, NARROW, [(1 / 4, 1), (1, None)]),
+        (0.5, None, WIDE, [(1 / 2, 3), (1, None)]),
+    ],
+)
+def test_the_default_ladder_depends_on_how_wide_the_network_is(
+    density, finalists, shapes, expected
+):
+    ladder = default_ladder(density, finalists, shapes)
+    assert [(rung.density, rung.keep) for rung in ladder] == expected
