@@ -12,7 +12,7 @@ from proxyhpo.engine.work import Outcome
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Event, Finished, Reported
 from proxyhpo.executors.checks import check_amount, check_seconds
-from proxyhpo.executors.ray_tasks import Task, import_ray, kept_local, train
+from proxyhpo.executors.ray_tasks import Task, import_ray, is_local, kept_local, train
 from proxyhpo.executors.shipping import pack
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class RayExecutor:
         num_cpus: of each training.
         num_gpus: of each training; may be a fraction, for several on one device.
         address: of a cluster, or ``"auto"`` for the one that this machine belongs to. By default
-            Ray is started on this machine, reachable from nowhere else, and ended by
-            ``shutdown``.
+            Ray is started on this machine, reachable from nowhere else (or with a warning, where
+            a version of Ray cannot be kept to that), and ended by ``shutdown``.
         workers: how many trainings to submit at the same time; by default as many as the nodes
             that are there have room for, asked anew whenever that matters.
         threads: of torch in each training.
@@ -182,8 +182,11 @@ class RayExecutor:
             return
         with kept_local(self._ray):
             self._ray.init(include_dashboard=False, logging_level=logging.WARNING)
-        if not self._ray.util.get_node_ip_address().startswith("127."):
-            logger.warning("this version of Ray could not be kept from listening on the network")
+        if not is_local(self._ray):
+            logger.warning(
+                "this version of Ray could not be kept from listening on the network, and whoever "
+                "reaches it can run code here: see that nobody does, or use another version"
+            )
 
     def _places(self, resources: dict[str, float]) -> int:
         needed = {name: amount for name, amount in self._resources.items() if amount}

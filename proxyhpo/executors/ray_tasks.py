@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from proxyhpo.executors.shipping import tune_torch, unpack
 if TYPE_CHECKING:
     from proxyhpo.engine.work import Job, Work
 
-__all__ = ["Task", "import_ray", "kept_local", "train"]
+__all__ = ["Task", "import_ray", "is_local", "kept_local", "train"]
 
 _loaded: dict[str, Work] = {}
 
@@ -106,13 +107,23 @@ def import_ray() -> Any:
 def kept_local(ray: Any) -> Iterator[None]:
     """Has the servers that Ray starts listen on 127.0.0.1, not on every interface.
 
-    That is what Ray itself does on systems where it supports no clusters; on Linux it takes
-    an address of 127.0.0.1 for a mistake, and mends it.
+    That is what Ray itself does on systems where it supports no clusters. There is no public way:
+    on Linux ``ray.init`` takes an address of 127.0.0.1 for a mistake, and mends it, and the
+    environment variable behind this name is read once, when Ray is imported. Where a version of
+    Ray does not have the name, nothing is changed: see :func:`is_local` for what came of it.
     """
-    constants = ray._private.ray_constants  # noqa: SLF001 - there is no public way, see above
+    constants = getattr(getattr(ray, "_private", None), "ray_constants", None)
     before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
+    if constants is None or before is None:
+        yield
+        return
     constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
+
+
+def is_local(ray: Any) -> bool:
+    """Whether the servers of this node listen on this machine alone."""
+    return bool(ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback)

@@ -1,11 +1,13 @@
 """Ray: the contract, and the faults that its tasks survive. Skipped where Ray is absent."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import cloudpickle
 import pytest
@@ -14,6 +16,7 @@ import torch
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import Died, Reported
 from proxyhpo.executors.ray_core import RayExecutor
+from proxyhpo.executors.ray_tasks import kept_local
 from proxyhpo.testing.executors import ExecutorContract, drain, job, run, work
 
 ray = pytest.importorskip("ray")
@@ -202,6 +205,40 @@ def test_a_ray_of_our_own_listens_on_this_machine_alone_and_ends(tmp_path):
     assert set(eval(addresses)) <= loopback
     assert value == "42.0"
     assert left_running == "False"
+
+
+def test_what_keeps_ray_local_is_put_back():
+    constants = ray._private.ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    with pytest.raises(KeyError), kept_local(ray):
+        assert constants.ENABLE_RAY_CLUSTER is False
+        raise KeyError
+    assert constants.ENABLE_RAY_CLUSTER is before
+
+
+@pytest.mark.parametrize("missing", ["_private", "ray_constants", "ENABLE_RAY_CLUSTER"])
+@pytest.mark.parametrize(("address", "warned"), [("192.168.0.7", 1), ("127.0.0.1", 0), ("::1", 0)])
+def test_a_ray_without_the_private_name_is_started_and_looked_at(
+    missing, address, warned, monkeypatch, caplog
+):
+    started = []
+    constants = SimpleNamespace() if missing == "ENABLE_RAY_CLUSTER" else None
+    private = SimpleNamespace() if constants is None else SimpleNamespace(ray_constants=constants)
+    other = SimpleNamespace(
+        init=lambda **options: started.append(options),
+        is_initialized=lambda: False,
+        util=SimpleNamespace(get_node_ip_address=lambda: address),
+        remote=lambda **options: lambda function: function,
+        **({} if missing == "_private" else {"_private": private}),
+    )
+    executor = RayExecutor()
+    monkeypatch.setattr(executor, "_ray", other)
+    executor.start(work(train))
+    assert started == [{"include_dashboard": False, "logging_level": logging.WARNING}]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == warned
+    assert all("could not be kept from listening on the network" in line for line in lines)
+    assert constants is None or not vars(constants)
 
 
 def test_a_node_that_leaves_costs_its_job(tmp_path):
