@@ -54,7 +54,7 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/2": two(1 / 2),
         "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
         "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
-        "1/8 (8), 1/2 (2)": three(1 / 8, 8, 1 / 2, 2),
+        "1/8 (6), 1/2 (2)": three(1 / 8, 6, 1 / 2, 2),
         "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
         "1/8, exponent -1": two(1 / 8, transfer=stronger),
         "1/4, exponent -1": two(1 / 4, transfer=stronger),

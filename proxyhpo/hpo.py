@@ -85,7 +85,7 @@ class ProxyHPO:
             default ``"power-law"``, and ``"identity"`` for a pretrained network, for which
             nothing better is known.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
-            ``[Rung(1/8, keep=8), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
+            ``[Rung(1/8, keep=6), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
             outputs or more, ``[Rung(1/4, keep=3), Rung(1)]`` if not, and
             ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
         density: short for a ladder of two rungs with this density below.

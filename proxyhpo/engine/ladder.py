@@ -39,7 +39,7 @@ def default_ladder(
         finalists = check_whole("finalists", finalists, 1)
     if density is None and narrowest(shapes) >= WIDE:
         few = finalists or 2
-        return [Rung(1 / 8, keep=max(8, few)), Rung(1 / 2, keep=few), Rung(1)]
+        return [Rung(1 / 8, keep=max(6, few)), Rung(1 / 2, keep=few), Rung(1)]
     return [Rung(density or 1 / 4, keep=finalists or 3), Rung(1)]
 
 

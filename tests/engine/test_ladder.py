@@ -93,7 +93,7 @@ NARROW = {**WIDE, "0.weight": (48, 3, 3, 3)}
 @pytest.mark.parametrize(
     ("density", "finalists", "shapes", "expected"),
     [
-        (None, None, WIDE, [(1 / 8, 8), (1 / 2, 2), (1, None)]),
+        (None, None, WIDE, [(1 / 8, 6), (1 / 2, 2), (1, None)]),
         (None, None, NARROW, [(1 / 4, 3), (1, None)]),
         (None, None, {"weight": (10, 64)}, [(1 / 4, 3), (1, None)]),  # nothing but the last layer
         (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
