@@ -136,7 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = read_cifar10(arguments.data, **SIZES) if arguments.data else read_digits()
-    task = Task(images, 24 if arguments.data else 64, arguments.epochs)
+    task = Task(images, 64, arguments.epochs)
     experiment = Experiment(task, arguments.trials, arguments.fresh)
     loops, rows = installed(arguments.peers), Rows(arguments.out)
     if not arguments.report_only:

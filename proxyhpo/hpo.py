@@ -305,6 +305,11 @@ class ProxyHPO:
         )
         return check_of(twin.run(n, timeout=timeout), self._step_seconds)
 
+    @property
+    def ladder(self) -> Sequence[Rung]:
+        """The rungs, cheapest first; what the default is depends on the network."""
+        return self._parts.ladder
+
     def stop(self) -> None:
         """Ends a run after the current event, as from a callback; it can be gone on with."""
         self._stopping.set()
