@@ -143,6 +143,28 @@ def test_no_block_of_python_is_hidden_from_the_tests(page):
     assert "" not in seen, "every block says what it is"
 
 
+TEXTS = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    there = [link for link in links if "://" not in link]
+    assert [link for link in there if not (page.parent / link).exists()] == []
+
+
+def test_the_index_of_benchmarks_has_every_page_and_every_command():
+    index = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    pages = [f"benchmarks/{page.name}" for page in (ROOT / "docs" / "benchmarks").glob("*.md")]
+    commands = [
+        file.stem
+        for file in (ROOT / "benchmarks").glob("*.py")
+        if "__main__" in file.read_text(encoding="utf-8")
+    ]
+    assert [page for page in pages if f"]({page})" not in index] == []
+    assert [name for name in commands if not re.search(rf"\*\*`python .*{name}\b", index)] == []
+
+
 PAGE = """
 # A page
 
