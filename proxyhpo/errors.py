@@ -71,7 +71,10 @@ class UnsupportedNetworkError(ProxyHPOError):
 
 
 class StoreError(ProxyHPOError):
-    """A store that cannot be read or written."""
+    """A store that cannot be read or written; what its message quotes is :func:`printable`."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class StoreLockedError(StoreError):
@@ -107,6 +110,15 @@ def unknown_name(what: str, given: object, allowed: Iterable[str]) -> UnknownNam
     return UnknownNameError(
         f"unknown {what} {given!r}{hint} There are: {', '.join(map(repr, names)) or 'none'}"
     )
+
+
+def printable(text: str) -> str:
+    r"""The text without control characters, which terminals obey; for what others have written.
+
+    >>> printable("a file" + chr(27) + "[2J of" + chr(10) + "others")
+    'a file�[2J of\nothers'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from proxyhpo.cost import Cost, cost_of
-from proxyhpo.errors import ArgumentError, NotClimbedError
+from proxyhpo.errors import ArgumentError, NotClimbedError, printable
 from proxyhpo.fidelity import Fidelity, fidelities
 from proxyhpo.records import Config, History, Opening, Record, Rung
 
@@ -129,7 +129,7 @@ class Result:
 
     def __repr__(self) -> str:
         """The findings in a few lines."""
-        return "\n".join(self._lines())
+        return printable("\n".join(self._lines()))
 
     def _repr_html_(self) -> str:
         """The same for a notebook, with the leaderboard; everything from outside is escaped."""
@@ -191,7 +191,7 @@ class Result:
                 )
                 lines.append(
                     f"  at density {opening.density:g} (width_ratio {opening.width_ratio:.3g}) "
-                    f"trained with {powers}"
+                    f"trained with {powers}" + (f" ({opening.basis})" if opening.basis else "")
                 )
         if self.pretrained and len(self.ladder) > 1:
             lines.append(

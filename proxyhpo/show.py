@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from proxyhpo.engine.state import State
-from proxyhpo.errors import StoreError
+from proxyhpo.errors import StoreError, printable
 from proxyhpo.records import Record, Rung
 from proxyhpo.result import Result, readable
 
@@ -40,8 +40,7 @@ def show(identity: Mapping[str, Any], events: Events, *, top: int = 5) -> str:
         raise StoreError(
             f"the file holds no events of a study: {type(error).__name__}: {error}"
         ) from error
-    # Terminals obey control characters.
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable(text)
 
 
 def _lines(identity: Mapping[str, Any], events: Events, top: int) -> Iterable[str]:

@@ -1,4 +1,5 @@
 import inspect
+import pickle
 
 import pytest
 
@@ -15,6 +16,15 @@ def test_every_exception_has_one_root_and_stands_in_the_tree():
 @pytest.mark.parametrize("name", ["ArgumentError", "SpaceError", "ConfigError", "UnknownNameError"])
 def test_bad_arguments_are_value_errors(name):
     assert issubclass(getattr(errors, name), ValueError)
+
+
+@pytest.mark.parametrize("name", ["StoreError", "StoreLockedError", "StudyMismatchError"])
+def test_what_a_file_says_is_quoted_without_control_characters(name):
+    error = getattr(errors, name)("seed: stored \x1b[2J,\ngiven \x9b3")
+    assert (
+        str(error) == "seed: stored \N{REPLACEMENT CHARACTER}[2J,\ngiven \N{REPLACEMENT CHARACTER}3"
+    )
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_the_nearest_name_is_suggested():

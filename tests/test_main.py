@@ -35,6 +35,15 @@ def test_show_reads_along(study, capsys):
     assert main(["show", str(path)]) == 0
 
 
+def test_a_file_from_others_can_tell_the_terminal_nothing(tmp_path, capsys):
+    nasty = IDENTITY | {"ladder": [{"\x1b[2J": 1}]}
+    with open_store(tmp_path / "study.db", nasty):
+        assert main(["show", str(tmp_path / "study.db")]) == 1
+    said = capsys.readouterr().err
+    assert "error: the file holds no events of a study" in said
+    assert "\x1b" not in said
+
+
 def test_it_runs_as_a_module(study):
     command = [sys.executable, "-m", "proxyhpo", "show", str(study[1])]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from torch import nn
 from proxyhpo import Choice, Float, ProxyHPO
 from proxyhpo.errors import ArgumentError
 
-NASTY = "<script>alert('x')</script>"
+NASTY = "<script>alert('x')</script>\x1b[2J"
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,11 @@ def test_repr_says_what_matters(result):
     ):
         assert words in text
     assert f"{len(result.failures)} runs failed" in text
+
+
+def test_a_result_prints_no_control_characters(result):
+    assert "\x1b" in result.failures[0].reason
+    assert all(c.isprintable() or c == "\n" for c in repr(result))
 
 
 def test_html_is_escaped(result):
