@@ -49,8 +49,13 @@ class Asked:
 
     @property
     def trial(self) -> int:
-        """Number of the trial."""
+        """Number of the trial, or of the probe."""
         return self.job.trial
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is no trial, but a training from which the study's transfer learns."""
+        return self.job.probe
 
     def should_stop(self, values: Sequence[float]) -> bool:
         """Whether the study's stopper would end the training after the last of these values.

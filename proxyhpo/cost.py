@@ -55,6 +55,8 @@ class Cost:
             are none, the ratio of step times; None while unknown.
         predicted_full_search_seconds: the same by the ratio of step times, as a check.
         n_trials: trials that ended at rung 0.
+        probe_runs: trainings from which the transfer learned, failed ones included; no trials.
+        probe_seconds: of these in all, those that died with their worker included.
     """
 
     rungs: Sequence[RungCost]
@@ -65,16 +67,24 @@ class Cost:
     full_search_seconds: float | None
     predicted_full_search_seconds: float | None
     n_trials: int
+    probe_runs: int = 0
+    probe_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Everything."""
-        return sum(rung.seconds for rung in self.rungs) + self.overhead_seconds
+        trials = sum(rung.seconds for rung in self.rungs)
+        return trials + self.probe_seconds + self.overhead_seconds
 
     @property
     def overhead_seconds(self) -> float:
         """What was spent outside the training runs."""
         return self.search_seconds + self.measuring_seconds
+
+    @property
+    def probe_base_trainings(self) -> float | None:
+        """What the probes cost, in base trainings."""
+        return _ratio(self.probe_seconds, self.base_training_seconds)
 
     @property
     def base_trainings(self) -> float | None:
@@ -108,6 +118,10 @@ class Cost:
                 f"  a full search: {self.full_search_seconds:.1f} s by what the finalists took, "
                 f"{self.predicted_full_search_seconds:.1f} s by step times"
             )
+        if self.probe_runs:
+            probes = self.probe_base_trainings
+            base = "" if probes is None else f" = {probes:.1f} base"
+            lines.append(f"  probes: {self.probe_runs} runs, {self.probe_seconds:.1f} s{base}")
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
             budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
@@ -147,12 +161,19 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
             if rung in history.openings
         ],
         search_seconds=search_seconds,
-        measuring_seconds=sum(opening.seconds for opening in history.openings.values()),
+        measuring_seconds=sum(
+            # An opening has the seconds of what was measured before it.
+            opening.seconds
+            for opening in {**history.measurements, **history.openings}.values()
+        ),
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
         full_search_seconds=full_search,
         predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
         n_trials=len(by_rung[0]),
+        probe_runs=len(history.probe_records),
+        probe_seconds=sum(record.seconds for record in history.probe_records.values())
+        + sum(death.seconds for death in history.deaths if death.probe),
     )
 
 
@@ -203,7 +224,7 @@ def _rung_cost(
     opening = history.openings[rung]
     top = max(history.openings.values(), key=lambda other: other.density)
     share = _ratio(opening.flops, top.flops)
-    deaths = [death.seconds for death in history.deaths if death.rung == rung]
+    deaths = [death.seconds for death in history.deaths if death.rung == rung and not death.probe]
     seconds = sum(record.seconds for record in records) + sum(deaths)
     n_reports = _n_reports(records)
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)

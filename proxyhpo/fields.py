@@ -95,6 +95,7 @@ def _is_pair(value: object) -> bool:
     return _is_sequence(value, lambda item: isinstance(item, str)) and len(value) == 2  # type: ignore[arg-type]  # a sequence
 
 
+FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 COUNT = Kind(_is_count, "a whole number >= 0")
 REAL = Kind(is_real, "a finite number")

@@ -20,6 +20,7 @@ from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.fields import (
     CONFIG,
     COUNT,
+    FLAG,
     FRACTION,
     NAMED_NUMBERS,
     NAMED_REALS,
@@ -40,11 +41,13 @@ __all__ = [
     "Death",
     "History",
     "Opening",
+    "Probe",
     "Record",
     "Report",
     "Rung",
     "Trial",
     "config_key",
+    "run_key",
 ]
 
 Config = dict[str, Any]
@@ -60,6 +63,15 @@ def config_key(config: Mapping[str, Any]) -> str:
     True
     """
     return json.dumps(config, sort_keys=True)
+
+
+def run_key(trial: int, rung: int, replicate: int, *, probe: bool = False) -> tuple[int, int, int]:
+    """What identifies a training run within its study; probes are numbered on their own.
+
+    >>> run_key(3, 0, 0), run_key(3, 0, 0, probe=True)
+    ((3, 0, 0), (-4, 0, 0))
+    """
+    return -1 - trial if probe else trial, rung, replicate
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,7 @@ class Opening:
         seconds: spent finding this out.
         skipped: what was left whole, as (name, reason).
         warning: why a step is hardly faster than the full network's, or None if it is.
+        basis: what the exponents rest on, in the transfer's words.
     """
 
     rung: int
@@ -151,6 +164,7 @@ class Opening:
     seconds: float = 0.0
     skipped: Sequence[tuple[str, str]] = ()
     warning: str | None = None
+    basis: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -170,11 +184,43 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One training run of a trial.
+class Probe:
+    """A training from which a transfer learns how hyperparameters follow the width; no trial.
 
     Args:
-        trial: number of the trial, from 0.
+        config: in terms of the full network.
+        rung: index of the rung at which it is trained.
+        exponents: hyperparameter name → power of the width ratio that multiplies it in this
+            training, whatever the rung's own exponents will be.
+        width_ratio: of the network that is trained; a transfer that plans a probe leaves it out.
+    """
+
+    config: Config
+    rung: int
+    exponents: Mapping[str, float] = field(default_factory=dict)
+    width_ratio: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_json`.
+
+        Raises:
+            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+        """
+        check_fields("a probe", data, _PROBE, required=_required(Probe))
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training run of a trial, or of a probe.
+
+    Args:
+        trial: number of the trial (or of the probe), from 0.
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
         config: in terms of the full network.
@@ -243,6 +289,7 @@ class Death:
         replicate: as in a record.
         reason: what killed the worker.
         seconds: of training that were lost with it.
+        probe: whether it was no trial but a probe, of this number.
     """
 
     trial: int
@@ -250,6 +297,12 @@ class Death:
     replicate: int
     reason: str
     seconds: float
+    probe: bool = False
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """That of the training run."""
+        return run_key(self.trial, self.rung, self.replicate, probe=self.probe)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -302,6 +355,9 @@ class History:
         self._records: list[Record] = []
         self._openings: dict[int, Opening] = {}
         self._deaths: list[Death] = []
+        self._measurements: dict[int, Opening] = {}
+        self._probes: list[Probe] = []
+        self._probe_records: dict[int, Record] = {}
 
     def snapshot(self) -> History:
         """A copy that does not grow with this one."""
@@ -311,6 +367,9 @@ class History:
         copied._records = list(self._records)
         copied._openings = dict(self._openings)
         copied._deaths = list(self._deaths)
+        copied._measurements = dict(self._measurements)
+        copied._probes = list(self._probes)
+        copied._probe_records = dict(self._probe_records)
         return copied
 
     @property
@@ -332,6 +391,21 @@ class History:
     def deaths(self) -> Sequence[Death]:
         """Every training that was begun anew because its worker died, in order."""
         return self._deaths
+
+    @property
+    def measurements(self) -> Mapping[int, Opening]:
+        """Rung index → what was measured for probes, before the rung had exponents."""
+        return self._measurements
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """The trainings that the transfer learns from, in the order planned; none is a trial."""
+        return self._probes
+
+    @property
+    def probe_records(self) -> Mapping[int, Record]:
+        """Index of a probe → its training run, of those that have ended."""
+        return self._probe_records
 
     @property
     def pending(self) -> list[Config]:
@@ -378,9 +452,22 @@ class History:
         """Notes that a rung has opened."""
         self._openings[opening.rung] = opening
 
+    def add_measurement(self, opening: Opening) -> None:
+        """Notes what was measured of a rung that has not opened."""
+        self._measurements[opening.rung] = opening
+
+    def add_probe(self, probe: Probe) -> int:
+        """Notes a probe and returns its number."""
+        self._probes.append(probe)
+        return len(self._probes) - 1
+
+    def add_probe_record(self, record: Record) -> None:
+        """Notes that the training run of a probe has ended."""
+        self._probe_records[record.trial] = record
+
 
 @cache
-def _required(kind: type[Opening | Record | Death]) -> list[str]:
+def _required(kind: type[Opening | Probe | Record | Death]) -> list[str]:
     return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
 
 
@@ -395,8 +482,22 @@ _OPENING = {
     "seconds": SECONDS,
     "skipped": PAIRS,
     "warning": optional(TEXT),
+    "basis": optional(TEXT),
 }
-_DEATH = {"trial": COUNT, "rung": COUNT, "replicate": COUNT, "reason": TEXT, "seconds": SECONDS}
+_PROBE = {
+    "config": CONFIG,
+    "rung": COUNT,
+    "exponents": NAMED_REALS,
+    "width_ratio": optional(POSITIVE),
+}
+_DEATH = {
+    "trial": COUNT,
+    "rung": COUNT,
+    "replicate": COUNT,
+    "reason": TEXT,
+    "seconds": SECONDS,
+    "probe": FLAG,
+}
 _RECORD = {
     "trial": COUNT,
     "rung": COUNT,

@@ -15,7 +15,7 @@ logger = logging.getLogger("proxyhpo")
 
 Key = tuple[int, int, int]
 
-_NAME = re.compile(r"trial-\d+-rung-\d+-replicate-\d+")
+_NAME = re.compile(r"(?:trial|probe)-\d+-rung-\d+-replicate-\d+")
 
 
 class Checkpoints:
@@ -35,7 +35,7 @@ class Checkpoints:
         """The folder of a training, with what earlier attempts at it have left there.
 
         Args:
-            key: (trial, rung, replicate) of the training.
+            key: that of the training's job.
         """
         folder = self._root / _name(key)
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,4 +68,5 @@ class Checkpoints:
 
 def _name(key: Key) -> str:
     trial, rung, replicate = map(int, key)
-    return f"trial-{trial}-rung-{rung}-replicate-{replicate}"
+    run = f"trial-{trial}" if trial >= 0 else f"probe-{-1 - trial}"
+    return f"{run}-rung-{rung}-replicate-{replicate}"

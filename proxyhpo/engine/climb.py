@@ -112,7 +112,7 @@ def climb(
                 continue
             if isinstance(event, Died) and study.deaths(event.job) < limits.max_retries:
                 study.retry(event.job, event.reason, event.seconds)
-                logger.warning("trial %d died (%s); trying again", key[0], event.reason)
+                logger.warning("%s died (%s); trying again", _name(event.job), event.reason)
                 watch.begin(event.job)
                 executor.submit(event.job)
                 continue
@@ -139,10 +139,10 @@ def settle(
     *,
     stopped: bool = False,
 ) -> Record:
-    """Writes an outcome down, and says so."""
+    """Writes an outcome down, and says so; callbacks hear of trials only, not of probes."""
     record = study.finish(job, outcome, stopped=stopped)
-    _log(record)
-    for callback in callbacks:
+    _log(job, record)
+    for callback in () if job.probe else callbacks:
         callback(record)
     return record
 
@@ -192,7 +192,8 @@ class _Judge:
     """Gives up when nothing but exceptions comes of a study from the start."""
 
     def __init__(self, study: Study) -> None:
-        self._hopeful = any(record.value is not None for record in study.history.records)
+        ended = [*study.history.records, *study.history.probe_records.values()]
+        self._hopeful = any(record.value is not None for record in ended)
         self._raised: list[Record] = []
 
     def consider(self, record: Record) -> None:
@@ -217,11 +218,15 @@ def _outcome(event: Finished | Died) -> Outcome:
     return Outcome(value=None, seconds=event.seconds, reason=event.reason, traceback=event.reason)
 
 
-def _log(record: Record) -> None:
+def _name(job: Job) -> str:
+    return f"{'probe' if job.probe else 'trial'} {job.trial}"
+
+
+def _log(job: Job, record: Record) -> None:
     """One line; its fields stand in the log record too, for handlers that keep them apart."""
-    where = f"trial {record.trial} at rung {record.rung}"
+    where = f"{_name(job)} at rung {record.rung}"
     fields = {
-        "trial": record.trial,
+        "probe" if job.probe else "trial": record.trial,
         "rung": record.rung,
         "state": record.state,
         "value": record.value,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from typing_extensions import Self
 
 from proxyhpo.errors import StoreError
 from proxyhpo.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
-from proxyhpo.records import Death, History, Opening, Record
+from proxyhpo.records import Death, History, Opening, Probe, Record
 
 __all__ = ["State", "check_event"]
 
@@ -45,6 +45,17 @@ class State:
         self.search_seconds = 0.0
         self.batch_is_open = False
         """Whether trainings were decided on since the last batch of them was closed."""
+        self._effects: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+            "trial": self._add_trial,
+            "promotion": self._promote,
+            "batch": self._close_batch,
+            "measured": self._measure,
+            "opening": self._open,
+            "record": self._add_record,
+            "death": self._add_death,
+            "probes": self._add_probes,
+            "probed": self._add_probe_record,
+        }
 
     @classmethod
     def replay(cls, n_rungs: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> Self:
@@ -73,37 +84,16 @@ class State:
             if trial not in self.ended[rung]
         ]
 
+    @property
+    def unfinished_probes(self) -> list[int]:
+        """The numbers of the probes that have not ended."""
+        ended = self.history.probe_records
+        return [number for number in range(len(self.history.probes)) if number not in ended]
+
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Moves on by an event; kinds that are not the study's business are passed over."""
-        if kind in ("trial", "promotion"):
-            self.batch_is_open = True
-        if kind == "batch":
-            self.batch_is_open = False
-        elif kind == "trial":
-            check_fields("a trial", body, _TRIAL, required=("number", "config"))
-            number = self.history.add_trial(dict(body["config"]))
-            if body["number"] != number:
-                raise ValueError(f"trial {number} is called {body['number']!r:.80}")
-            self.entered[0][number] = len(self.ended[0])
-            self.search_seconds += body.get("seconds", 0.0)
-        elif kind == "opening":
-            opening = Opening.from_json(body)
-            self._check("rung", opening.rung, len(self.ended))
-            self.history.add_opening(opening)
-        elif kind == "promotion":
-            trial, rung = body["trial"], body["rung"]
-            self._check("rung", rung, len(self.ended))
-            self._check("trial", trial, len(self.history.trials))
-            self.entered[rung][trial] = len(self.ended[rung])
-            if body.get("control") is True:
-                self.controls.add(trial)
-        elif kind == "death":
-            death = Death.from_json(body)
-            self._check("rung", death.rung, len(self.ended))
-            self._check("trial", death.trial, len(self.history.trials))
-            self.history.add_death(death)
-        elif kind == "record":
-            self._add(Record.from_json(body))
+        if kind in self._effects:
+            self._effects[kind](body)
 
     def is_better(self, record: Record) -> bool:
         """Whether this run of the full network is better than any before it."""
@@ -111,7 +101,47 @@ class State:
             return False
         return self.best is None or self.best.loss is None or record.loss < self.best.loss
 
-    def _add(self, record: Record) -> None:
+    def _close_batch(self, _: Mapping[str, Any]) -> None:
+        self.batch_is_open = False
+
+    def _add_trial(self, body: Mapping[str, Any]) -> None:
+        self.batch_is_open = True
+        check_fields("a trial", body, _TRIAL, required=("number", "config"))
+        number = self.history.add_trial(dict(body["config"]))
+        if body["number"] != number:
+            raise ValueError(f"trial {number} is called {body['number']!r:.80}")
+        self.entered[0][number] = len(self.ended[0])
+        self.search_seconds += body.get("seconds", 0.0)
+
+    def _promote(self, body: Mapping[str, Any]) -> None:
+        self.batch_is_open = True
+        trial, rung = body["trial"], body["rung"]
+        self._check("rung", rung, len(self.ended))
+        self._check("trial", trial, len(self.history.trials))
+        self.entered[rung][trial] = len(self.ended[rung])
+        if body.get("control") is True:
+            self.controls.add(trial)
+
+    def _open(self, body: Mapping[str, Any]) -> None:
+        self.history.add_opening(self._opening(body))
+
+    def _measure(self, body: Mapping[str, Any]) -> None:
+        self.history.add_measurement(self._opening(body))
+
+    def _opening(self, body: Mapping[str, Any]) -> Opening:
+        opening = Opening.from_json(body)
+        self._check("rung", opening.rung, len(self.ended))
+        return opening
+
+    def _add_death(self, body: Mapping[str, Any]) -> None:
+        death = Death.from_json(body)
+        numbered = self.history.probes if death.probe else self.history.trials
+        self._check("rung", death.rung, len(self.ended))
+        self._check("probe" if death.probe else "trial", death.trial, len(numbered))
+        self.history.add_death(death)
+
+    def _add_record(self, body: Mapping[str, Any]) -> None:
+        record = Record.from_json(body)
         self._check("rung", record.rung, len(self.ended))
         self._check("trial", record.trial, len(self.history.trials))
         if record.config != self.history.trials[record.trial].config:
@@ -120,6 +150,19 @@ class State:
             self.best = record
         self.history.add_record(record)
         self.ended[record.rung][record.trial] = record
+
+    def _add_probes(self, body: Mapping[str, Any]) -> None:
+        for probe in map(Probe.from_json, body["probes"]):
+            self._check("rung", probe.rung, len(self.ended))
+            self.history.add_probe(probe)
+
+    def _add_probe_record(self, body: Mapping[str, Any]) -> None:
+        record = Record.from_json(body)
+        self._check("probe", record.trial, len(self.history.probes))
+        probe = self.history.probes[record.trial]
+        if (record.config, record.rung) != (probe.config, probe.rung):
+            raise ValueError(f"a record of probe {record.trial} has another config or rung")
+        self.history.add_probe_record(record)
 
     @staticmethod
     def _check(what: str, number: object, limit: int) -> None:
@@ -133,9 +176,9 @@ def check_event(kind: str, body: Mapping[str, Any]) -> None:
     Raises:
         ArgumentError: naming the field.
     """
-    if kind == "opening":
+    if kind in ("opening", "measured"):
         Opening.from_json(body)
     elif kind == "death":
         Death.from_json(body)
-    elif kind == "record":
+    elif kind in ("record", "probed"):
         Record.from_json(body)

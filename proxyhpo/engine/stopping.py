@@ -110,7 +110,7 @@ class Watch:
         return _Run(stopper, peers, max(map(len, peers), default=0))
 
     def _stopper(self, job: Job) -> Stopper | None:
-        if not self._stoppers.given:
+        if not self._stoppers.given or job.probe:
             return None
         if job.rung < self._study.top:
             return self._stoppers.below

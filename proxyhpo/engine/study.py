@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -18,17 +18,17 @@ import numpy as np
 
 from proxyhpo.engine.checkpoints import Checkpoints
 from proxyhpo.engine.ladder import places, promotable
+from proxyhpo.engine.opening import measure, opened, own_width_ratio, planned_probes
 from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
-from proxyhpo.proxy.choosing import density_for_cost, weak_saving
-from proxyhpo.records import Config, Death, Opening, Record, Rung
+from proxyhpo.records import Config, Death, Opening, Record, Rung, run_key
 from proxyhpo.searchers import Searcher, check_proposals
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.store import Store
-from proxyhpo.transfers import Transfer, check_exponents, transferred
+from proxyhpo.transfers import Transfer, transferred
 
 __all__ = ["Direction", "Parts", "Study"]
 
@@ -73,10 +73,20 @@ class Study:
         self._store = store
         self._enqueued = deque(enqueued)
         self._unfinished = deque(self.state.unfinished)
+        self._probes = deque(self.state.unfinished_probes)
+        self._is_planned = bool(self.history.probes) or 0 in self.history.openings
         self._exhausted = False
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
-            self._checkpoints.keep((trial, rung, 0) for trial, rung in self.state.unfinished)
+            self._checkpoints.keep(
+                [
+                    *(run_key(trial, rung, 0) for trial, rung in self.state.unfinished),
+                    *(
+                        run_key(number, self.history.probes[number].rung, 0, probe=True)
+                        for number in self._probes
+                    ),
+                ]
+            )
 
     @property
     def top(self) -> int:
@@ -95,6 +105,8 @@ class Study:
         """
         if self._unfinished:
             return self._job(*self._unfinished.popleft())
+        if self.is_probing():
+            return self._probe(self._probes.popleft()) if self._probes else None
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._exhausted:  # which may have made promotions certain
             job = self._promotion(n_trials)
@@ -134,6 +146,15 @@ class Study:
             reason=outcome.reason,
             traceback=outcome.traceback,
         )
+        if job.probe:
+            self._write("probed", record.to_json())
+        else:
+            self._add(record, outcome)
+        if self._checkpoints is not None:  # after the record: until then it may have to go on
+            self._checkpoints.drop(job.key)
+        return record
+
+    def _add(self, record: Record, outcome: Outcome) -> None:
         previous = self.state.best
         if outcome.weights is not None and self.state.is_better(record):
             # Before the record: what the record says is there, is there.
@@ -141,57 +162,55 @@ class Study:
         self._write("record", record.to_json())
         if previous is not None and self.state.best is not previous:
             self._store.drop_weights(weights_name(previous))
-        if self._checkpoints is not None:  # after the record: until then it may have to go on
-            self._checkpoints.drop(job.key)
-        return record
 
     def deaths(self, job: Job) -> int:
         """How often a job has been begun anew because its worker died, in earlier runs too."""
-        return sum(
-            (death.trial, death.rung, death.replicate) == job.key for death in self.history.deaths
-        )
+        return sum(death.key == job.key for death in self.history.deaths)
 
     def retry(self, job: Job, reason: str, seconds: float) -> None:
         """Writes down that a job is begun anew, and what was lost."""
-        self._write("death", Death(*job.key, reason=reason, seconds=seconds).to_json())
+        death = Death(job.trial, job.rung, job.replicate, reason, seconds, probe=job.probe)
+        self._write("death", death.to_json())
+
+    def is_probing(self) -> bool:
+        """Whether the transfer still learns; rung 0 opens when all of its probes have ended.
+
+        The first time it is asked, the probes are planned, and committed all at once.
+        """
+        if not self._is_planned:
+            self._is_planned = True
+            self._plan_probes()
+        return bool(self.state.unfinished_probes)
 
     def open(self, rung: int) -> Opening:
         """What was measured when the rung opened; measured now, if it has not been opened yet."""
-        if rung in self.history.openings:
-            return self.history.openings[rung]
-        base = None if rung == self.top else self.open(self.top)
-        began = time.perf_counter()
-        parts, wanted = self.parts, self.parts.ladder[rung]
-        config = parts.space.resolve(parts.space.center())
-        seeds = seed_sequence("measuring", parts.seed, rung)
-        if wanted.cost is not None:
-            proxy = density_for_cost(parts.networks, config, wanted.cost, seed=seeds, by=wanted.by)
-        else:
-            assert wanted.density is not None, "a rung has a density or a cost"
-            proxy = parts.networks.measured(config, density=wanted.density, seed=seeds)
-        at_base = proxy.density == 1
-        given = {} if at_base else parts.transfer.exponents(parts.space, self.history)
-        exponents = check_exponents(type(parts.transfer).__name__, given, parts.space)
-        weakness = None if at_base or base is None else weak_saving(proxy, base)
-        if weakness and wanted.cost is None:  # for a cost, choosing has warned
-            logger.warning("rung %d: %s", rung, weakness)
-        opening = Opening(
-            rung=rung,
-            density=proxy.density,
-            width_ratio=proxy.width_ratio,
-            parameters=proxy.parameters,
-            flops=proxy.flops,
-            step_seconds=proxy.step_seconds,
-            exponents=exponents,
-            seconds=time.perf_counter() - began,
-            skipped=tuple(proxy.skipped),
-            warning=weakness,
-        )
-        self._write("opening", opening.to_json())
+        if rung not in self.history.openings:
+            measured = self.history.measurements.get(rung) or self._measure(rung)
+            self._write("opening", opened(self.parts, measured, self.history).to_json())
         return self.history.openings[rung]
+
+    def measured(self, rung: int) -> Opening:
+        """What was measured of a rung that need not have opened, so that probes can be trained."""
+        if rung == self.top or rung in self.history.openings:
+            return self.open(rung)
+        if rung not in self.history.measurements:
+            self._write("measured", self._measure(rung).to_json())
+        return self.history.measurements[rung]
+
+    def _measure(self, rung: int) -> Opening:
+        return measure(self.parts, rung, None if rung == self.top else self.open(self.top))
+
+    def _plan_probes(self) -> None:
+        if not self.top:  # the full network alone: nothing follows a width
+            return
+        if probes := planned_probes(self.parts, self.measured):
+            self._write("probes", {"probes": [probe.to_json() for probe in probes]})
+            self._probes.extend(self.state.unfinished_probes)
 
     def prepare(self) -> None:
         """Opens both ends of the ladder, and makes a proxy of each rung between them.
+
+        The first rung is only measured where the transfer has yet to learn from probes.
 
         So what cannot be pruned fails before any training; and the plan of how to prune, which may
         take longer to find than a small network to train, goes along to workers, also where what
@@ -201,11 +220,14 @@ class Study:
             UnsupportedNetworkError: if no proxy can be made of the network.
         """
         self.open(self.top)
-        self.open(0)
+        if self.is_probing():
+            self.measured(0)
+        else:
+            self.open(0)
         config = self.parts.space.resolve(self.parts.space.center())
         for rung, wanted in enumerate(self.parts.ladder):
-            opening = self.history.openings.get(rung)
-            density = wanted.density if opening is None else opening.density
+            known = self.history.openings.get(rung) or self.history.measurements.get(rung)
+            density = wanted.density if known is None else known.density
             if density is not None and density < 1:
                 seeds = seed_sequence("measuring", self.parts.seed, rung)
                 self.parts.networks.network(config, density=density, seed=seeds)
@@ -240,12 +262,16 @@ class Study:
         try:
             for trial in self.history.trials:
                 self.parts.space.validate(trial.config, argument=f"trial {trial.number}")
+            for number, probe in enumerate(self.history.probes):
+                self.parts.space.validate(probe.config, argument=f"probe {number}")
         except ConfigError as error:
             raise StoreError(f"the store holds a config outside its space: {error}") from error
-        for record in self.history.records:
+        runs = [(f"trial {record.trial}", record) for record in self.history.records]
+        runs += [(f"probe {n}", record) for n, record in self.history.probe_records.items()]
+        for name, record in runs:
             if record.value is not None and record.loss != self.loss(record.value):
                 raise StoreError(
-                    f"the store holds a record of trial {record.trial} whose loss {record.loss!r} "
+                    f"the store holds a record of {name} whose loss {record.loss!r} "
                     f"does not go with its value {record.value!r}"
                 )
 
@@ -311,35 +337,40 @@ class Study:
         return number
 
     def _job(self, trial: int, rung: int) -> Job:
-        opening, wanted = self.open(rung), self.parts.ladder[rung]
-        config = self.history.trials[trial].config
-        key = (trial, rung, 0)
-        return Job(
+        opening, config = self.open(rung), self.history.trials[trial].config
+        ratio = own_width_ratio(self.parts, config, opening) if opening.exponents else 1.0
+        job = Job(
             trial=trial,
             rung=rung,
-            replicate=key[2],
+            replicate=0,
             config=config,
-            trained_with=transferred(config, opening.exponents, self._width_ratio(config, opening)),
+            trained_with=transferred(config, opening.exponents, ratio),
             density=opening.density,
-            budget=wanted.budget,
+            budget=self.parts.ladder[rung].budget,
             seed=self.parts.seed,
             keep_weights=rung == self.top,
-            checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(key),
         )
+        return self._with_checkpoints(job)
 
-    def _width_ratio(self, config: Config, opening: Opening) -> float:
-        """Of this config's own network, where the architecture depends on it."""
-        if not opening.exponents:
-            return opening.width_ratio
-        parts = self.parts
-        seeds = seed_sequence("measuring", parts.seed, opening.rung)
-        try:
-            own = parts.networks.width_ratio(
-                parts.space.resolve(config), density=opening.density, seed=seeds
-            )
-        except Exception:  # noqa: BLE001 - the training meets the same error and becomes its record
-            return opening.width_ratio
-        return opening.width_ratio if own is None else own
+    def _probe(self, number: int) -> Job:
+        probe = self.history.probes[number]
+        job = Job(
+            trial=number,
+            rung=probe.rung,
+            replicate=0,
+            config=probe.config,
+            trained_with=transferred(probe.config, probe.exponents, probe.width_ratio or 1.0),
+            density=self.measured(probe.rung).density,
+            budget=self.parts.ladder[probe.rung].budget,
+            seed=self.parts.seed,
+            probe=True,
+        )
+        return self._with_checkpoints(job)
+
+    def _with_checkpoints(self, job: Job) -> Job:
+        if self._checkpoints is None:
+            return job
+        return replace(job, checkpoint_dir=self._checkpoints.make(job.key))
 
     def _promotable(self, rung: int, n_trials: float) -> list[int]:
         below = self._outstanding(rung - 1, n_trials)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo.errors import one_line
-from proxyhpo.records import Config, Report
+from proxyhpo.records import Config, Report, run_key
 from proxyhpo.seeding import cuda_in_use, seed_everything, seed_sequence
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Job:
     """A training run that is to be done; plain data, so that it travels.
 
     Args:
-        trial: number of the trial.
+        trial: number of the trial, or of the probe.
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
         config: in terms of the full network; ``build`` gets it.
@@ -42,6 +42,7 @@ class Job:
         seed: of the study; the run's own follows from it and the numbers above.
         keep_weights: whether the outcome brings the trained weights.
         checkpoint_dir: where the training may keep checkpoints until it has ended.
+        probe: whether it is no trial's, but one from which the transfer learns.
     """
 
     trial: int
@@ -54,16 +55,18 @@ class Job:
     seed: int
     keep_weights: bool = False
     checkpoint_dir: Path | None = None
+    probe: bool = False
 
     @property
     def key(self) -> tuple[int, int, int]:
         """(trial, rung, replicate): what identifies the run within its study."""
-        return self.trial, self.rung, self.replicate
+        return run_key(self.trial, self.rung, self.replicate, probe=self.probe)
 
     @property
     def seeds(self) -> np.random.SeedSequence:
         """The source of all randomness of this run, the same wherever and whenever it runs."""
-        return seed_sequence("training", self.seed, *self.key)
+        purpose = "probe" if self.probe else "training"
+        return seed_sequence(purpose, self.seed, self.trial, self.rung, self.replicate)
 
     @property
     def training_seed(self) -> int:

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import re
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
-from proxyhpo.transfers import Transfer, can_follow, check_exponents
+from proxyhpo.transfers import Transfer, check_exponents
+from proxyhpo.transfers.settings import exponents_by_name, finite, learning_rates, why_none
 
 if TYPE_CHECKING:
     from proxyhpo.records import History
     from proxyhpo.space import Space
 
-__all__ = ["PowerLawTransfer", "is_learning_rate"]
-
-# The name has to end so: `lr_decay` or `lr_warmup` are no learning rates.
-_LEARNING_RATE = re.compile(r"(?:.*[\W_])?(?:lr|learning[\W_]?rate)", re.IGNORECASE)
-# `log_lr`, `log10_lr`: a multiple of the logarithm would not be a multiple of the rate.
-_LOGARITHM = re.compile(r"log\d*[\W_]", re.IGNORECASE)
-
-
-def is_learning_rate(name: str) -> bool:
-    """Whether a hyperparameter is named as a learning rate.
-
-    >>> [name for name in ["lr", "head_lr", "learning_rate", "optim.lr"] if is_learning_rate(name)]
-    ['lr', 'head_lr', 'learning_rate', 'optim.lr']
-    >>> [name for name in ["lr_decay", "log_lr", "clr", "momentum"] if is_learning_rate(name)]
-    []
-    """
-    return bool(_LEARNING_RATE.fullmatch(name)) and not _LOGARITHM.match(name)
+__all__ = ["PowerLawTransfer"]
 
 
 @final
@@ -67,16 +50,8 @@ class PowerLawTransfer(Transfer):
     def __init__(
         self, exponents: Mapping[str, float] | None = None, *, exponent: float = -0.5
     ) -> None:
-        if exponents is not None and not isinstance(exponents, Mapping):
-            raise TypeError(
-                "PowerLawTransfer: exponents must be a mapping of names to numbers, such as "
-                f'{{"lr": -0.5}}, got {exponents!r}'
-            )
-        self.by_name = {
-            str(name): _finite(f"the exponent of {name!r}", number)
-            for name, number in (exponents or {}).items()
-        }
-        self.exponent = _finite("exponent", exponent)
+        self.by_name = exponents_by_name("PowerLawTransfer", exponents)
+        self.exponent = finite("PowerLawTransfer", "exponent", exponent)
 
     @override
     def exponents(self, space: Space, history: History) -> Mapping[str, float]:
@@ -91,12 +66,7 @@ class PowerLawTransfer(Transfer):
             ArgumentError: if it names one that is not made of numbers.
         """
         named = check_exponents(type(self).__name__, self.by_name, space)
-        rates = {
-            name: self.exponent
-            for name, given in space.items()
-            if is_learning_rate(name) and can_follow(given)
-        }
-        exponents = rates | named
+        exponents = dict.fromkeys(learning_rates(space), self.exponent) | named
         if not exponents:
             _warn_of_nothing_to_transfer(space)
         return exponents
@@ -105,22 +75,8 @@ class PowerLawTransfer(Transfer):
         return f"PowerLawTransfer({self.by_name}, exponent={self.exponent})"
 
 
-def _finite(what: str, number: float) -> float:
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, (int, float))
-        or not math.isfinite(number)
-    ):
-        raise TypeError(f"PowerLawTransfer: {what} must be a finite number, got {number!r}")
-    return float(number)
-
-
 def _warn_of_nothing_to_transfer(space: Space) -> None:
-    why = "none is named lr or ..._lr"
-    advice = 'say PowerLawTransfer({"name": -0.5}) for yours'
-    if rigid := [name for name in space if is_learning_rate(name)]:
-        why = f"{rigid} would have to be made of numbers"
-        advice = "make it a Float, a Choice of numbers or a number"
+    why, advice = why_none(space)
     warnings.warn(
         f"no learning rate is transferred between widths: {why}. A proxy trained with the full "
         f'network\'s learning rate ranks configs wrongly; {advice}, or transfer="identity" if that '

@@ -10,7 +10,8 @@ from proxyhpo.records import History
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.identity import IdentityTransfer
-from proxyhpo.transfers.power_law import PowerLawTransfer, is_learning_rate
+from proxyhpo.transfers.power_law import PowerLawTransfer
+from proxyhpo.transfers.settings import is_learning_rate
 
 RATE = Float(1e-4, 1, log=True)
 
