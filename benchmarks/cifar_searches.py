@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,6 @@ def strategies(n: int) -> dict[str, Strategy]:
     thirds = [Rung(1, budget=1 / EPOCHS, keep=max(3, math.ceil(n / 3))),
               Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
     one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
-    stronger = PowerLawTransfer(exponent=STRONGER)
     return {
         "full": FULL,
         "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
@@ -56,10 +56,17 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
         "1/8 (6), 1/2 (2)": three(1 / 8, 6, 1 / 2, 2),
         "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
-        "1/8, exponent -1": two(1 / 8, transfer=stronger),
-        "1/4, exponent -1": two(1 / 4, transfer=stronger),
-        "1/8 (6), 1/4 (2), exponent -1": three(1 / 8, 6, 1 / 4, 2, transfer=stronger),
-        "1/8 (8), 1/4 (3), exponent -1": three(1 / 8, 8, 1 / 4, 3, transfer=stronger),
+        **{
+            f"{name}, exponent {exponent:g}": replace(
+                strategy, transfer=PowerLawTransfer(exponent=exponent)
+            )
+            for exponent in STRONGER
+            for name, strategy in {
+                "1/8": two(1 / 8),
+                "1/4": two(1 / 4),
+                "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
+            }.items()
+        },
     }
 
 

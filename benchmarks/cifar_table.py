@@ -48,7 +48,7 @@ EVERY = 10  # configs
 BEST = 0.3  # of the configs
 DENSITIES = (0.125, 0.25, 0.5)
 EXPONENT = -0.5
-STRONGER = -1.0
+STRONGER = (-0.75, -1.0)
 LONGER = 3
 """How many times as long the trainings of a second, small table are."""
 
@@ -146,8 +146,8 @@ def longer_pass(number: int) -> Iterator[Run]:
 
 
 def exponents(density: float) -> tuple[float, ...]:
-    """With which a proxy is trained; the stronger one where the network is narrow and cheap."""
-    return (0.0, EXPONENT) if density == max(DENSITIES) else (0.0, EXPONENT, STRONGER)
+    """With which a proxy is trained; the stronger ones where the network is narrow and cheap."""
+    return (0.0, EXPONENT) if density == max(DENSITIES) else (0.0, EXPONENT, *STRONGER)
 
 
 def complete(
