@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import History, Opening, Record, Rung, config_key
+from proxyhpo.records import Death, History, Opening, Probe, Record, Rung, config_key
 
 VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
@@ -61,6 +61,24 @@ def test_openings_survive_json():
         0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),), "slow"
     )
     assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
+
+
+def test_openings_of_old_stores_have_no_basis():
+    data = Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json()
+    del data["basis"]
+    assert Opening.from_json(data).basis is None
+
+
+@given(CONFIGS)
+def test_probes_survive_json(config):
+    probe = Probe(config, 1, {"lr": -1.0}, 0.3)
+    assert Probe.from_json(json.loads(json.dumps(probe.to_json()))) == probe
+
+
+def test_the_deaths_of_old_stores_are_of_trials():
+    data = Death(3, 0, 0, "killed", 1.0).to_json()
+    del data["probe"]
+    assert Death.from_json(data).key == (3, 0, 0)
 
 
 def test_unknown_fields_of_a_record_are_refused():

@@ -108,7 +108,9 @@ def climb(
                     executor.stop(event.job)
                     watch.end(event.job)
                     del in_flight[key]
-                    judge.consider(settle(study, event.job, outcome, callbacks, stopped=True))
+                    judge.consider(
+                        event.job, settle(study, event.job, outcome, callbacks, stopped=True)
+                    )
                 continue
             if isinstance(event, Died) and study.deaths(event.job) < limits.max_retries:
                 study.retry(event.job, event.reason, event.seconds)
@@ -118,7 +120,7 @@ def climb(
                 continue
             watch.end(event.job)
             del in_flight[key]
-            judge.consider(settle(study, event.job, _outcome(event), callbacks))
+            judge.consider(event.job, settle(study, event.job, _outcome(event), callbacks))
         return False
 
 
@@ -196,14 +198,16 @@ class _Judge:
         self._hopeful = any(record.value is not None for record in ended)
         self._raised: list[Record] = []
 
-    def consider(self, record: Record) -> None:
+    def consider(self, job: Job, record: Record) -> None:
         self._hopeful = self._hopeful or record.value is not None
         if self._hopeful:
             return
         if record.traceback is None:  # a NaN from a wild learning rate is ordinary
             self._raised.clear()
             return
-        self._raised.append(record)
+        # The probes of one config fail together, and are deliberately far from what is usual.
+        if not (job.probe and any(record.config == other.config for other in self._raised)):
+            self._raised.append(record)
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(

@@ -2,7 +2,7 @@ import pytest
 
 from proxyhpo.engine.state import State
 from proxyhpo.errors import StoreError
-from proxyhpo.records import Opening, Record
+from proxyhpo.records import Death, Opening, Probe, Record
 
 TRIAL = ("trial", {"number": 0, "config": {"x": 1}, "seconds": 0.5})
 
@@ -29,6 +29,53 @@ def test_the_best_is_of_the_full_network_and_finished():
     events = [TRIAL, SECOND, record(0, loss=-9.0), first, second]
     assert State.replay(2, events).best.trial == 1
     assert State.replay(2, [TRIAL, record(0), record(1, state="stopped")]).best is None
+
+
+PROBE = Probe({"x": 5}, 1, {"lr": -1.0}, 0.3)
+PROBES = ("probes", {"probes": [PROBE.to_json(), Probe({"x": 6}, 0, {}, 0.2).to_json()]})
+PROBED = ("probed", Record(0, 1, 0, {"x": 5}, {}, "finished", 1.0, 1.0).to_json())
+
+
+def test_probes_are_no_trials():
+    state = State.replay(2, [PROBES, PROBED])
+    assert state.history.probes[0] == PROBE
+    assert state.unfinished_probes == [1]
+    assert (state.history.trials, state.history.records, state.unfinished) == ([], [], [])
+    assert (state.best, state.batch_is_open) == (None, False)
+    state.apply(*TRIAL)
+    assert state.history.observed() == []
+    snapshot = state.history.snapshot()
+    state.apply("probed", {**PROBED[1], "trial": 1, "rung": 0, "config": {"x": 6}})
+    assert (list(snapshot.probe_records), state.unfinished_probes) == ([0], [])
+
+
+def test_a_rung_may_be_measured_before_it_opens():
+    state = State.replay(2, [("measured", OPENING[1])])
+    assert (list(state.history.measurements), state.history.openings) == ([0], {})
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (("probed", {**PROBED[1], "trial": 2}), "no probe 2"),
+        (("probed", {**PROBED[1], "config": {"x": 9}}), "probe 0 has another config or rung"),
+        (("probed", {**PROBED[1], "rung": 0}), "probe 0 has another config or rung"),
+        (("probes", {"probes": [{**PROBE.to_json(), "rung": 2}]}), "no rung 2"),
+        (("probes", {"probes": [{**PROBE.to_json(), "width_ratio": 0}]}), "width_ratio"),
+        (("probes", {"probes": [{**PROBE.to_json(), "exponents": {"lr": "x"}}]}), "exponents"),
+        (("probes", {"probes": [{**PROBE.to_json(), "more": 1}]}), "unknown fields"),
+        (("probes", {"probes": [{"rung": 0}]}), "lacks the fields.*config"),
+        (("probes", {"probes": [3]}), "no events of a study"),
+        (("probes", {}), "no events of a study"),
+        (("measured", {**OPENING[1], "rung": 2}), "no rung 2"),
+        (("measured", {**OPENING[1], "density": 7}), "density"),
+        (("death", Death(2, 0, 0, "killed", 1.0, probe=True).to_json()), "no probe 2"),
+        (("death", {**Death(0, 0, 0, "killed", 1.0).to_json(), "probe": 1}), "probe must be true"),
+    ],
+)
+def test_of_probes_too_what_cannot_be_is_refused(event, words):
+    with pytest.raises(StoreError, match=words):
+        State.replay(2, [TRIAL, PROBES, PROBED, event])
 
 
 def test_kinds_of_others_are_passed_over():
@@ -90,6 +137,7 @@ WRONG_IN_AN_OPENING = {
     "exponents": [None, [], {"lr": "a"}, {"lr": None}, {"lr": NAN}, {"lr": [0]}, {1: 1.0}],
     "seconds": [*NO_REALS, None, -1],
     "skipped": [None, "ab", [1], ["ab"], [["a"]], [["a", 1]], [["a", "b", "c"]]],
+    "basis": [3, ["a"]],
     "surprise": [1],
 }
 WRONG = [
