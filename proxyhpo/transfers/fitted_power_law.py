@@ -25,9 +25,12 @@ __all__ = ["Fit", "FittedPowerLawTransfer"]
 
 Array = npt.NDArray[np.float64]
 
-_GRID = np.linspace(-2.5, 1.5, 81)
-"""The exponents among which the best fit is looked for: the 0 and -1 of theory, and far beyond, so
-that a resample that says nothing is seen to say nothing."""
+_FARTHEST = 2.5
+"""By how much the logarithm of the best learning rate may move between the two widths, beside what
+an exponent of -0.5 says: a tenfold change and more, so that what cannot be known looks unknown."""
+
+_STEPS = 81
+"""How many exponents are tried."""
 
 _FEWEST = 4
 """Configs below which a bootstrap says nothing."""
@@ -35,7 +38,7 @@ _FEWEST = 4
 _RESAMPLES = 200
 
 _SMALLEST_DEVIATION = 0.05
-"""The step of the grid: a bootstrap of few configs may agree with itself by chance."""
+"""A bootstrap of few configs may agree with itself by chance."""
 
 _WILD = 4.0
 """A loss counts as worse than the median by no more than so often the best one is better."""
@@ -83,8 +86,8 @@ class FittedPowerLawTransfer(Transfer):
     The probes are paid for before the first trial, however few trials there are: with the default
     settings 40 trainings of proxies; with a ladder of one proxy and the full network, 20 of the
     proxy and 10 of the full network. It is worth it where many trials will climb a ladder with two
-    proxies, or where the same network is tuned again and again. :meth:`ProxyHPO.check` pays for
-    probes of its own.
+    proxies, or where the same network is tuned again and again; and the more the two widths differ,
+    the more the probes can tell. :meth:`ProxyHPO.check` pays for probes of its own.
 
     All that is named as a learning rate (see
     :class:`~proxyhpo.transfers.power_law.PowerLawTransfer`) has the same exponent; where a config
@@ -269,12 +272,13 @@ def _vertex_exponents(runs: Sequence[_Run]) -> tuple[float, Array]:
     keys, rungs, x, w, y = (np.array(column) for column in zip(*runs, strict=True))
     _, config = np.unique(keys, return_inverse=True)
     n = int(config.max()) + 1
-    u = x - _GRID[:, None] * w
+    grid = _grid(rungs, w)
+    u = x - grid[:, None] * w
     u = (u - u.mean(1, keepdims=True)) / np.maximum(u.std(1, keepdims=True), 1e-12)
     offset = np.broadcast_to(rungs > rungs.min(), u.shape)
     table = np.stack([offset, u, u**2, np.broadcast_to(y, u.shape)], axis=-1)
     # Moments within each config: that takes its own offset out, and they add up over configs.
-    moments = np.empty((n, len(_GRID), 4, 4))
+    moments = np.empty((n, len(grid), 4, 4))
     for index in range(n):
         own = table[:, config == index]
         own = own - own.mean(1, keepdims=True)
@@ -283,9 +287,16 @@ def _vertex_exponents(runs: Sequence[_Run]) -> tuple[float, Array]:
     counts = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES)
     whole = _best(moments.sum(0)[None])[0]
     drawn = [
-        _GRID[rng.choice(np.flatnonzero(row))] for row in _best(np.tensordot(counts, moments, 1))
+        grid[rng.choice(np.flatnonzero(row))] for row in _best(np.tensordot(counts, moments, 1))
     ]
-    return float(_GRID[whole].mean()), np.array(drawn)
+    return float(grid[whole].mean()), np.array(drawn)
+
+
+def _grid(rungs: Array, w: Array) -> Array:
+    """The exponents that are tried: the wider, the less the widths of the two rungs differ."""
+    upper = rungs > rungs.min()
+    lever = abs(w[upper].mean() - w[~upper].mean()) if upper.any() else 0.0
+    return -0.5 + _FARTHEST / max(lever, 0.1) * np.linspace(-1, 1, _STEPS)
 
 
 def _best(moments: Array) -> npt.NDArray[np.bool_]:

@@ -417,6 +417,12 @@ def test_a_ladder_of_the_full_network_alone_has_none():
     assert (result.history.probes, result.openings[0].exponents) == ([], {})
 
 
+def test_a_check_has_its_own():
+    check = study(transfer=Unlearned()).check(4)
+    assert check.result.cost.probe_runs == 9
+    assert [rung.runs for rung in check.result.cost.rungs] == [4, 4]
+
+
 def test_time_that_is_up_while_probing_is_gone_on_with(tmp_path, undisturbed):
     first = study(tmp_path / "study.db").run(8, timeout=1e-9)
     assert first.interrupted
