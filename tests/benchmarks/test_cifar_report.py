@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cifar, cifar_fidelity, cifar_report
+from benchmarks import cifar, cifar_exponents, cifar_fidelity, cifar_report
+from benchmarks.cifar_exponents import decay, learned
 from benchmarks.cifar_fidelity import agreements, best_rate, drift
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_searches import Trained, outcomes, quality, sample_size
@@ -20,6 +21,7 @@ BEST = {"vgg": 5e-4, "resnet": 0.02}  # learning rate of the full network; a pro
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     monkeypatch.setattr(cifar_fidelity, "RESAMPLES", 100)
+    monkeypatch.setattr(cifar_exponents, "DRAWS", 20)
 
 
 def made(net="vgg", noise=0.0):
@@ -154,6 +156,31 @@ def test_the_exponent_is_found_again(net):
     assert found.best[1.0][0] == pytest.approx(BEST[net], rel=0.25)
 
 
+def test_the_exponent_is_learned_from_a_few_probes():
+    found = learned("vgg", made(noise=0.002), COSTS, EXPONENT)
+    assert np.median(found.estimates) == pytest.approx(EXPONENT, abs=0.25)
+    assert found.covered > 0.5
+    assert found.base_trainings == pytest.approx(10 * (2 / 8 + 2 / 2), rel=0.2)
+
+
+def test_weight_decay_explains_nothing_where_it_does_nothing():
+    found = decay(made(noise=0.002), EXPONENT)
+    assert found.without == pytest.approx(found.best, abs=0.01)
+    assert found.without > 0.9
+
+
+def test_a_weight_decay_that_follows_the_width_is_found():
+    table = made(noise=0.002)
+    for runs in table.values():
+        for run, row in list(runs.items()):
+            off = math.log(row.config["weight_decay"] / row.width_ratio / 0.01)
+            values = [value - 0.01 * off**2 for value in row.validation]
+            runs[run] = replace(row, validation=values)
+    found = decay(table, EXPONENT)
+    assert found.exponent[0] == pytest.approx(1, abs=0.25)
+    assert found.best > max(found.without, found.worst) + 0.02
+
+
 def test_the_best_rate_stays_within_what_was_tried():
     rates = np.geomspace(0.01, 1, 20)
     assert best_rate(rates, np.log(rates)) == pytest.approx(1)
@@ -163,11 +190,11 @@ def test_the_best_rate_stays_within_what_was_tried():
 def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_path):
     found = [cifar_report.find(net, made(net, 0.01), COSTS, 2) for net in ("vgg", "resnet")]
     page = tmp_path / "cifar.md"
-    page.write_text(f"by hand\n{cifar_report.MARK}\nold")
+    page.write_text(f"by hand\n{cifar_report.MARK}\nstale")
     cifar_report.write_report(found, COSTS, tmp_path)
     text = page.read_text()
     assert text.startswith("by hand\n")
-    assert "old" not in text
+    assert "stale" not in text
     for words in ("vgg 24, resnet 24", "| full: no re-look | 1.000", "| 0.125, exponent -0.5 |",
                   "### resnet", "| vgg | 0.125 | 8.0 | 8.0 | 8.0 |"):  # fmt: skip
         assert words in text

@@ -1,0 +1,183 @@
+"""What a transfer would learn from a few probes, and whether weight decay follows the width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_steps import Costs
+from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run
+from benchmarks.cifar_training import EPOCHS
+from proxyhpo.records import History, Probe, Record
+from proxyhpo.transfers.fitted_power_law import FittedPowerLawTransfer
+
+__all__ = ["Decay", "Learned", "decay", "learned"]
+
+Floats = npt.NDArray[np.float64]
+Table = Mapping[int, Mapping[Run, Row]]
+N_CONFIGS = 10
+DRAWS = 100
+PAIRS = {0.125: (0.0, min(STRONGER)), 0.5: (0.0, EXPONENT)}
+"""Density → the exponents with which a probe is trained there."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What ``fitted-power-law`` makes of ten configs, over random draws of them.
+
+    Args:
+        exponents: that it would transfer with, one a draw.
+        estimates: by the probes alone.
+        covered: in how many draws the interval holds the exponent that all configs show.
+        base_trainings: that the probes cost.
+    """
+
+    exponents: Floats
+    estimates: Floats
+    covered: float
+    base_trainings: float
+
+
+def learned(net: str, table: Table, costs: Costs, exponent: float) -> Learned:
+    """Has the transfer learn from random configs of a table.
+
+    Args:
+        net: which network.
+        table: its trainings.
+        costs: of steps.
+        exponent: that all trainings of the table show.
+    """
+    rng = np.random.default_rng(0)
+    transfer, space = FittedPowerLawTransfer(), TASKS[net].space
+    numbers = list(table)
+    histories = [
+        _history([table[int(n)] for n in rng.choice(numbers, min(N_CONFIGS, len(numbers)), False)])
+        for _ in range(DRAWS)
+    ]
+    fits = [transfer.fit(space, history) for history in histories]
+    found = [(f.exponent, f.estimate, f.low, f.high) for f in fits if f.estimate is not None]
+    exponents, estimates, low, high = np.array(found, float).T
+    seconds = [_seconds(row, costs) for history in histories for row in _rows(history, table)]
+    whole = np.mean([_seconds(runs[Run(number)], costs) for number, runs in table.items()])
+    return Learned(
+        exponents,
+        estimates,
+        float(np.mean((low <= exponent) & (exponent <= high))),
+        float(sum(seconds) / DRAWS / whole),
+    )
+
+
+def _history(drawn: Sequence[Mapping[Run, Row]]) -> History:
+    """The trainings of some configs, as probes of a study."""
+    history = History()
+    for runs in drawn:
+        number = next(iter(runs)).number
+        for rung, (density, exponents) in enumerate(PAIRS.items()):
+            for exponent in exponents:
+                row = runs[Run(number, density, exponent)]
+                powers = {"lr": exponent} if exponent else {}
+                probe = Probe(dict(row.config), rung, powers, width_ratio=row.width_ratio)
+                history.add_probe(probe)
+                config = dict(row.config)
+                trained = {**config, "lr": config["lr"] * row.width_ratio**exponent}
+                history.add_probe_record(
+                    Record(
+                        len(history.probes) - 1, rung, 0, config, trained,
+                        "finished", row.value, -row.value,
+                    )
+                )  # fmt: skip
+    return history
+
+
+def _rows(history: History, table: Table) -> Iterator[Row]:
+    densities = list(PAIRS)
+    by_config = {str(next(iter(runs.values())).config): runs for runs in table.values()}
+    for probe in history.probes:
+        runs = by_config[str(probe.config)]
+        run = Run(next(iter(runs)).number, densities[probe.rung], probe.exponents.get("lr", 0.0))
+        yield runs[run]
+
+
+def _seconds(row: Row, costs: Costs) -> float:
+    return costs.seconds(row.net, row.density, row.config["batch_size"], EPOCHS)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Whether the best weight decay follows the width.
+
+    Args:
+        without: share of the variance of the accuracies that width and learning rate explain.
+        best: that they and weight decay explain, with the exponent that fits best.
+        worst: the same with the one that fits worst.
+        exponent: of the width ratio, the best one and its 95 % interval.
+    """
+
+    without: float
+    best: float
+    worst: float
+    exponent: tuple[float, float, float]
+
+
+def decay(table: Table, exponent: float) -> Decay:
+    """Fits accuracies by the learning rate and by weight decay times a power of the width.
+
+    The interval is a bootstrap over configs; it cannot reach beyond the powers tried, -2 to 2.
+
+    Args:
+        table: of one network.
+        exponent: of its learning rate.
+    """
+    each = [_logarithms(runs) for runs in table.values()]
+    powers = np.linspace(-2, 2, 17)
+    without, shares = _explained(np.vstack(each), exponent, powers)
+    rng = np.random.default_rng(0)
+    resampled = [
+        powers[np.argmax(_explained(np.vstack([each[i] for i in drawn]), exponent, powers)[1])]
+        for drawn in rng.integers(len(each), size=(DRAWS, len(each)))
+    ]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    best = float(powers[np.argmax(shares)])
+    return Decay(without, float(max(shares)), float(min(shares)), (best, float(low), float(high)))
+
+
+def _logarithms(runs: Mapping[Run, Row]) -> Floats:
+    """Of shape (trainings, 4): width, learning rate, weight decay (logarithms), accuracy."""
+    return np.array(
+        [
+            (
+                np.log(row.width_ratio),
+                np.log(row.config["lr"]) + row.exponent * np.log(row.width_ratio),
+                np.log(row.config["weight_decay"]),
+                row.value,
+            )
+            for row in runs.values()
+        ]
+    )
+
+
+def _explained(rows: Floats, exponent: float, powers: Floats) -> tuple[float, list[float]]:
+    """Shares of the variance: without weight decay, and with it for each power."""
+    width, rate, decays, accuracy = rows.T
+    each_width = [width == w for w in np.unique(width)]
+    u = _centred(rate - exponent * width)
+    alone = np.stack([*each_width, u, u**2, u**3], -1).astype(float)
+    found = []
+    for power in powers:
+        v = _centred(decays - power * width)
+        found.append(_share(np.hstack([alone, np.stack([v, v**2, u * v], -1)]), accuracy))
+    return _share(alone, accuracy), found
+
+
+def _share(columns: Floats, y: Floats) -> float:
+    fitted = columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
+    return float(1 - np.sum((y - fitted) ** 2) / np.sum((y - y.mean()) ** 2))
+
+
+def _centred(x: Floats) -> Floats:
+    centred: Floats = x - x.mean()
+    return centred
