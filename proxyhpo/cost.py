@@ -56,6 +56,7 @@ class Cost:
         predicted_full_search_seconds: the same by the ratio of step times, as a check.
         n_trials: trials that ended at rung 0.
         probe_runs: trainings from which the transfer learned, failed ones included; no trials.
+        probe_failed: how many of these failed.
         probe_seconds: of these in all, those that died with their worker included.
     """
 
@@ -68,6 +69,7 @@ class Cost:
     predicted_full_search_seconds: float | None
     n_trials: int
     probe_runs: int = 0
+    probe_failed: int = 0
     probe_seconds: float = 0.0
 
     @property
@@ -121,7 +123,10 @@ class Cost:
         if self.probe_runs:
             probes = self.probe_base_trainings
             base = "" if probes is None else f" = {probes:.1f} base"
-            lines.append(f"  probes: {self.probe_runs} runs, {self.probe_seconds:.1f} s{base}")
+            failed = f", {self.probe_failed} failed" if self.probe_failed else ""
+            lines.append(
+                f"  probes: {self.probe_runs} runs{failed}, {self.probe_seconds:.1f} s{base}"
+            )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
             budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
@@ -154,6 +159,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
     predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
     unit = fmean(measured) if measured else predicted
+    probed = history.probe_records.values()
     return Cost(
         rungs=[
             _rung_cost(history, rung, records, ladder[rung], unit)
@@ -171,8 +177,9 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         full_search_seconds=full_search,
         predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
         n_trials=len(by_rung[0]),
-        probe_runs=len(history.probe_records),
-        probe_seconds=sum(record.seconds for record in history.probe_records.values())
+        probe_runs=len(probed),
+        probe_failed=sum(record.state == "failed" for record in probed),
+        probe_seconds=sum(record.seconds for record in probed)
         + sum(death.seconds for death in history.deaths if death.probe),
     )
 

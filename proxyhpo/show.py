@@ -85,6 +85,8 @@ def _head(identity: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
+    if probes := result.history.probes:
+        yield f"{len(result.history.probe_records)} of {len(probes)} probes have ended"
     states = ("finished", "stopped", "failed")
     rows = []
     for rung, started in enumerate(entered):
@@ -92,7 +94,7 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
         last = {record.trial: record.state for record in result.records if record.rung == rung}
         counts = [sum(state == wanted for state in last.values()) for wanted in states]
         rows.append([_place(result, rung), started, *counts, started - sum(counts)])
-    return _table(["", "entered", *states, "unfinished"], rows)
+    yield from _table(["", "entered", *states, "unfinished"], rows)
 
 
 def _leaderboard(records: Sequence[Record]) -> Iterable[str]:

@@ -329,6 +329,7 @@ def test_failed_probes_are_known_to_the_transfer_and_harm_nobody():
     failed = [r for r in result.history.probe_records.values() if r.state == "failed"]
     assert {record.reason for record in failed} == {"RuntimeError: too large"}
     assert 0 < len(failed) < 12
+    assert f"probes: 12 runs, {len(failed)} failed" in str(result.cost)
     assert len(result.records) >= 4
 
 
