@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import threading
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FuturesExecutor"]
 
+logger = logging.getLogger("proxyhpo")
+
 _POLL_SECONDS = 0.5
 _one_at_a_time = threading.Lock()
 
@@ -39,9 +42,10 @@ class FuturesExecutor:
     asked twice a second. It stays the caller's: shutting it down is not done here.
 
     What futures cannot do: reports do not arrive while a training runs, so stoppers are refused;
-    a training that has begun can be neither stopped nor killed, nor limited in time, and runs on
-    when the study ends before it; a crash breaks a ``ProcessPoolExecutor`` for good, and the
-    study with it, to be resumed from its store. :class:`~proxyhpo.executors.processes.\
+    no training is limited in time; one that has begun when the study ends before it (at a
+    ``timeout``, or at the second Ctrl-C) is ended where the library's ``cancel`` does that, as
+    submitit's, and else runs on, unheard; a crash breaks a ``ProcessPoolExecutor`` for good, and
+    the study with it, to be resumed from its store. :class:`~proxyhpo.executors.processes.\
 ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do all of this.
 
     The functions of the study, with the data that they hold, travel with each job: load large
@@ -125,25 +129,40 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         return None
 
     def stop(self, job: Job) -> None:
-        """Takes a job back that has not begun; one that has, runs on and is not heard of again."""
+        """Cancels a job; where that does not end one that has begun, it is not heard of again."""
         if running := self._running.pop(job.key, None):
-            running.future.cancel()
+            try:
+                running.future.cancel()
+            except Exception as error:  # noqa: BLE001 - each library has its own
+                logger.warning("could not cancel trial %d: %s", job.trial, one_line(error))
 
     def drain(self) -> int:
-        """Takes back what has not begun, and submits no more."""
+        """Submits no more, and takes back what is known not to have begun."""
         self._is_draining = True
         return len(self._running)
 
     def shutdown(self) -> None:
-        """Takes back what has not begun; the executor remains as it is."""
+        """Cancels every job; the executor remains as it is."""
         for running in list(self._running.values()):
             self.stop(running.job)
         self._work = self._packed = None
 
     def _take_back(self) -> None:
-        for running in list(self._running.values()):
-            if running.future.cancel():
-                del self._running[running.job.key]
+        """Cancels what waits, where that can be told from what runs.
+
+        It can where some are said to run: a Future that can be cancelled beside them has not
+        begun. Dask's can be while they run, and never say so; and submitit's are no Futures, and
+        ``cancel`` ends a job that runs.
+        """
+        futures = {
+            key: running.future
+            for key, running in self._running.items()
+            if isinstance(running.future, Future)
+        }
+        if any(future.running() for future in futures.values()):
+            for key, future in futures.items():
+                if future.cancel():
+                    del self._running[key]
 
     def _wait(self, seconds: float) -> None:
         futures = [running.future for running in self._running.values()]

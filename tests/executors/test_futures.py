@@ -101,6 +101,115 @@ def test_stopping_takes_back_what_has_not_begun():
     assert [event.job for event in drain(futures)] == [other]
 
 
+class Cluster:
+    """Runs each function when it is asked for its result; what is cancelled is killed."""
+
+    def __init__(self, make):
+        self.make = make
+        self.cancelled = []
+
+    def submit(self, function, *arguments):
+        return self.make(self, function, *arguments)
+
+
+class SlurmJob:
+    """Like submitit's: no Future, and ``cancel`` ends what runs and returns nothing."""
+
+    def __init__(self, cluster, function, *arguments):
+        self._cluster, self._call = cluster, (function, *arguments)
+        self._asked = 0
+
+    def done(self):
+        self._asked += 1
+        return self in self._cluster.cancelled or self._asked > 2
+
+    def result(self):
+        if self in self._cluster.cancelled:
+            raise RuntimeError("CANCELLED by 1000")
+        function, *arguments = self._call
+        return function(*arguments)
+
+    def cancel(self, check=True):
+        self._cluster.cancelled.append(self)
+
+
+class Pending(Future):
+    """Like Dask's: pending until it is done, so that it can be cancelled while it runs."""
+
+    def __init__(self, cluster, function, *arguments):
+        super().__init__()
+        self._cluster, self._call = cluster, (function, *arguments)
+        self._asked = 0
+
+    def done(self):
+        self._asked += 1
+        if self._asked == 2 and not super().done():
+            function, *arguments = self._call
+            self.set_result(function(*arguments))
+        return super().done()
+
+    def cancel(self):
+        self._cluster.cancelled.append(self)
+        return super().cancel()
+
+
+@pytest.mark.parametrize("make", [SlurmJob, Pending])
+def test_drained_it_lets_those_end_of_which_it_is_not_known_whether_they_run(make, monkeypatch):
+    from proxyhpo.executors import futures as module
+
+    monkeypatch.setattr(module, "wait", lambda *_: None)  # nobody would wake it
+    cluster = Cluster(make)
+    futures = started(cluster, workers=2)
+    jobs = [job(), job()]
+    for each in jobs:
+        futures.submit(each)
+    assert futures.drain() == 2
+    futures.submit(job())
+    events = drain(futures)
+    assert [type(event) for event in events] == [Finished, Finished]
+    assert {event.job.key for event in events} == {each.key for each in jobs}
+    assert not cluster.cancelled
+
+
+def test_drained_it_takes_back_what_waits_beside_what_runs():
+    class Promises:
+        def __init__(self):
+            self.futures = []
+
+        def submit(self, function, *arguments):
+            self.futures.append(Future())
+            return self.futures[-1]
+
+    promises = Promises()
+    futures = started(promises, workers=3)
+    jobs = [job(), job(), job()]
+    for each in jobs:
+        futures.submit(each)
+    promises.futures[1].set_running_or_notify_cancel()
+    futures.drain()
+    assert futures.wait_any(0) is None
+    assert [future.cancelled() for future in promises.futures] == [True, False, True]
+    promises.futures[1].set_result(None)
+    assert futures.wait_any(0).job is jobs[1]
+    assert futures.wait_any() is None
+
+
+def test_shutdown_cancels_what_runs_and_tells_of_what_it_cannot(caplog):
+    class Lost(SlurmJob):
+        def cancel(self, check=True):
+            super().cancel()
+            raise FileNotFoundError(2, "No such file or directory", "scancel")
+
+    cluster = Cluster(Lost)
+    futures = started(cluster, workers=2)
+    for each in (job(), job()):
+        futures.submit(each)
+    futures.shutdown()
+    assert len(cluster.cancelled) == 2
+    assert caplog.text.count("could not cancel trial") == 2
+    assert "scancel" in caplog.text
+
+
 def test_two_trainings_at_once_in_one_process_are_refused():
     from proxyhpo.executors import futures as module
 
