@@ -202,7 +202,7 @@ class _Judge:
         self._hopeful = self._hopeful or record.value is not None
         if self._hopeful:
             return
-        if record.traceback is None:  # a NaN from a wild learning rate is ordinary
+        if record.traceback is None:  # a NaN from a wild learning rate, or a death: no exception
             self._raised.clear()
             return
         # The probes of one config fail together, and are deliberately far from what is usual.
@@ -219,7 +219,7 @@ class _Judge:
 def _outcome(event: Finished | Died) -> Outcome:
     if isinstance(event, Finished):
         return event.outcome
-    return Outcome(value=None, seconds=event.seconds, reason=event.reason, traceback=event.reason)
+    return Outcome(value=None, seconds=event.seconds, reason=event.reason)
 
 
 def _name(job: Job) -> str:

@@ -133,6 +133,15 @@ def test_exceptions_in_a_row_from_the_start_end_the_study():
     assert len(study.history.records) == 5
 
 
+def test_deaths_from_the_start_do_not():
+    """A dead worker, or one out of time, is a record and never a lost study."""
+    study = Study()
+    climb(study, None, Executor(lambda job: Died(job, "timed out after 1 s", 1.0)), Limits(7))
+    assert [record.state for record in study.history.records] == ["failed"] * 7
+    assert {record.reason for record in study.history.records} == {"timed out after 1 s"}
+    assert not any(record.traceback for record in study.history.records)
+
+
 @pytest.mark.parametrize("relief", [{"value": 2.0}, {"reason": "report 1 was nan"}])
 def test_exceptions_not_in_a_row_do_not(relief):
     def script(job):
