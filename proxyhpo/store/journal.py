@@ -8,11 +8,13 @@ A checksum tells a file that the disk has damaged from one that says something e
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo.store.files import check_beside, open_regular
 from proxyhpo.store.strict_json import decode
 
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ def check_header(path: Path) -> None:
     """Sees that the file is a SQLite one, or empty, or missing, without touching it.
 
     Raises:
-        ValueError: if it is anything else.
+        OSError: if it is a link, or no file.
+        ValueError: if it is a file of anything else.
     """
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        start = file.read(16)
+    with contextlib.suppress(FileNotFoundError):
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            start = file.read(16)
         if start and start != b"SQLite format 3\0":
             raise ValueError("it is damaged, or no SQLite file at all")
 
@@ -74,9 +78,10 @@ def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, beside a process that may be writing."""
+    """A connection that cannot write, beside a process that may be writing; links are resolved."""
     path.stat()  # SQLite says less clearly that there is no such file
     check_header(path)
+    check_beside(path)
     uri = f"{path.as_uri()}?mode=ro"
     with _closed_on_error(
         sqlite3.connect(uri, _WAIT_SECONDS, uri=True, isolation_level=None)

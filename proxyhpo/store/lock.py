@@ -11,6 +11,7 @@ import weakref
 from typing import IO, TYPE_CHECKING, final
 
 from proxyhpo.errors import StoreLockedError
+from proxyhpo.store.files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,13 +34,16 @@ class FileLock:
 
     Raises:
         StoreLockedError: if another process, or this one, holds it already.
-        OSError: if the file cannot be made, or the file system knows no locks.
+        OSError: if the file cannot be made, is a link, or the file system knows no locks.
     """
 
     def __init__(self, path: Path) -> None:
         with contextlib.ExitStack() as opened:
             # Opened for appending, since opening for writing wipes out the name of the holder.
-            file = opened.enter_context(path.open("a+", encoding="utf-8", errors="replace"))
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            file = opened.enter_context(
+                os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
+            )
             try:
                 _lock(file.fileno())
             except (BlockingIOError, PermissionError):

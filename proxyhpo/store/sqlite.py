@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from proxyhpo.errors import StoreError, StoreLockedError
 from proxyhpo.store import journal, weights
+from proxyhpo.store.files import beside, check_beside
 from proxyhpo.store.identity import check_identity
 from proxyhpo.store.interface import Store
 from proxyhpo.store.lock import FileLock
@@ -87,7 +88,7 @@ class SQLiteStore(Store):
     @property
     @override
     def checkpoints(self) -> Path:
-        return _beside(self._path, "-checkpoints")
+        return beside(self._path, "-checkpoints")
 
     @override
     def close(self) -> None:
@@ -95,7 +96,7 @@ class SQLiteStore(Store):
             self._opened.close()
 
     def _weights(self, name: str) -> Path:
-        return _beside(self._path, "-weights") / f"{weights.check_name(name)}.pt"
+        return beside(self._path, "-weights") / f"{weights.check_name(name)}.pt"
 
     @contextlib.contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -114,7 +115,7 @@ def read_study(path: str | Path) -> tuple[dict[str, Any], list[tuple[str, dict[s
     Raises:
         StoreError: if there is no such file, or it is damaged, or is not a study.
     """
-    file = Path(path).expanduser().absolute()
+    file = Path(path).expanduser().resolve()
     with _explained("read", file), contextlib.closing(journal.connect_to_read(file)) as connection:
         return journal.identity(connection), list(journal.events(connection))
 
@@ -124,9 +125,10 @@ def _lock(path: Path) -> Iterator[None]:
     """Holds the lock of a store that is, or can become, a study."""
     with _explained("open", path):
         journal.check_header(path)  # before anything is made beside a file that is not ours
+        check_beside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock = FileLock(_beside(path, "-lock"))
+            lock = FileLock(beside(path, "-lock"))
         except StoreLockedError as error:
             raise StoreLockedError(
                 f"cannot write to {str(path)!r}: {error}. Wait for it, or stop it, or use another "
@@ -143,7 +145,3 @@ def _explained(doing: str, path: Path) -> Iterator[None]:
         yield
     except journal.ERRORS as error:
         raise StoreError(f"cannot {doing} {str(path)!r}: {error}") from error
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

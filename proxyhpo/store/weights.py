@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from proxyhpo.errors import ArgumentError
+from proxyhpo.store.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +53,9 @@ def write(path: Path, state: dict[str, Tensor]) -> None:
     """Writes the tensors to a temporary name, then renames: a reader finds all or the old ones."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)  # left by a killed process, or a link that leads elsewhere
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -67,10 +69,10 @@ def read(path: Path) -> dict[str, Tensor]:
     """The tensors in a file.
 
     Raises:
-        OSError: if there is no such file.
+        OSError: if there is no such file, or it is a link, or no regular file.
         ValueError: if it holds anything but tensors by name.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         # Older formats than zip are never written here, and before torch 2.6 reading them could
         # run code in spite of weights_only (CVE-2025-32434).
         if file.read(len(_ZIP)) != _ZIP:

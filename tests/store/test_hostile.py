@@ -5,6 +5,7 @@ import itertools
 import os
 import pickle
 import sqlite3
+import struct
 import zipfile
 
 import pytest
@@ -275,6 +276,78 @@ def test_weights_that_are_damaged_are_an_error(path):
             if file.stem != "best":
                 with pytest.raises(StoreError, match="cannot load the weights"):
                     store.load_weights(file.stem)
+
+
+BESIDE = ["-lock", "-wal", "-shm", "-journal", "-weights", "-checkpoints"]
+
+
+@pytest.mark.parametrize("to", ["precious.txt", "missing.txt", "folder"])
+@pytest.mark.parametrize("suffix", BESIDE)
+def test_no_link_beside_a_store_is_followed(path, suffix, to):
+    precious, folder = path.with_name("precious.txt"), path.with_name("folder")
+    precious.write_text("precious")
+    folder.mkdir()
+    link = path.with_name(path.name + suffix)
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.with_name(to))
+    for message in both_ways(path):
+        assert f"'study.db{suffix}' is a symbolic link" in message
+    assert precious.read_text() == "precious"
+    assert not path.with_name("missing.txt").exists()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["", *BESIDE])
+def test_a_pipe_is_not_waited_for(path, suffix):
+    pipe = path.with_name(path.name + suffix)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    for message in both_ways(path):
+        assert f"'study.db{suffix}' is not the kind of file" in message
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_error(path):
+    path.with_name("study.db-wal").mkdir()
+    for message in both_ways(path):
+        assert "Is a directory: 'study.db-wal'" in message
+
+
+def test_no_link_among_the_weights_is_followed(path):
+    precious, folder = path.with_name("precious.txt"), path.with_name("study.db-weights")
+    precious.write_text("precious")
+    folder.mkdir()
+    for name in ("best.tmp", "best.pt"):
+        (folder / name).symlink_to(precious)
+    with open_store(path, IDENTITY) as store:
+        with pytest.raises(StoreError, match=r"'best\.pt' is a symbolic link"):
+            store.load_weights("best")
+        store.save_weights("best", {"w": torch.ones(1)})
+        assert store.load_weights("best")["w"].item() == 1
+    assert precious.read_text() == "precious"
+    assert [file.name for file in folder.iterdir()] == ["best.pt"]
+
+
+def test_a_journal_cannot_have_a_file_deleted(path):
+    """SQLite deletes what a transaction over several databases names at the journal's end."""
+    precious = path.with_name("precious.txt")
+    precious.write_text("precious")
+    magic, name = bytes.fromhex("d9d505f920a163d7"), os.fsencode(precious)
+    pages = path.stat().st_size // 4096
+    header = (magic + struct.pack(">5I", 0, 7, pages, 512, 4096)).ljust(512, b"\0")
+    end = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">2I", len(name), sum(name))
+    path.with_name("study.db-journal").write_bytes(header + end + magic)
+    for message in both_ways(path):
+        assert "'study.db-journal' is the journal of more than one database" in message
+    assert precious.read_text() == "precious"
+
+
+def test_a_store_that_is_itself_a_link_keeps_what_it_has_beside_the_file(path, tmp_path):
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    open_store(link, IDENTITY).close()
+    assert read_study(link) == (IDENTITY, EVENTS)
+    assert list(link.parent.iterdir()) == [link]
 
 
 def test_bodies_are_never_unpickled(path, trap):

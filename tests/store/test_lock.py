@@ -53,13 +53,21 @@ def test_a_holder_written_by_somebody_else_is_not_repeated(tmp_path, try_elsewhe
 
 
 def test_the_same_process_is_refused_too(tmp_path):
-    path, link = tmp_path / "lock", tmp_path / "link"
-    with FileLock(path):
-        link.symlink_to(path)
-        for name in (path, link):
-            with pytest.raises(StoreLockedError, match="this process has it open already"):
-                FileLock(name)
-    FileLock(link).close()
+    path = tmp_path / "lock"
+    with FileLock(path), pytest.raises(StoreLockedError, match="this process has it open already"):
+        FileLock(path)
+
+
+def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    (tmp_path / "link").symlink_to(precious)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="'link' is a symbolic link"):
+        FileLock(tmp_path / "link")
+    with pytest.raises(OSError, match="'pipe' is not the kind of file"):
+        FileLock(tmp_path / "pipe")
+    assert precious.read_text() == "precious"
 
 
 def test_a_lock_that_nobody_refers_to_is_free(tmp_path):

@@ -175,21 +175,29 @@ def test_a_full_disk_is_an_error_and_what_was_written_stays(path):
     assert read_study(path)[1] == [*EVENTS, ("record", {})]
 
 
+@contextlib.contextmanager
+def files_limited_to(size):
+    """A real limit of the system, as a quota or a full disk sets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.parametrize("wal", [True, False])
 def test_a_file_that_may_not_grow_loses_nothing(tmp_path, monkeypatch, wal):
-    """A real limit of the system, as a quota or a full disk sets it."""
     monkeypatch.setattr(journal, "_on_network", lambda path: not wal)
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     written = []
-    with open_store(tmp_path / "study.db", {}) as store:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-        try:
-            with pytest.raises(StoreError, match="cannot write to"):
-                for number in range(1000):
-                    store.append("record", {"n": number, "reports": "x" * 1000})
-                    written.append(number)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    with (
+        open_store(tmp_path / "study.db", {}) as store,
+        files_limited_to(100_000),
+        pytest.raises(StoreError, match="cannot write to"),
+    ):
+        for number in range(1000):
+            store.append("record", {"n": number, "reports": "x" * 1000})
+            written.append(number)
     assert [body["n"] for _, body in read_study(tmp_path / "study.db")[1]] == written
     assert written
 
@@ -198,8 +206,10 @@ def test_weights_on_a_full_disk_leave_the_old_ones(path):
     with open_store(path, IDENTITY) as store:
         store.save_weights("best", {"w": torch.zeros(1)})
         folder = path.with_name("study.db-weights")
-        (folder / "best.tmp").symlink_to("/dev/full")
-        with pytest.raises(StoreError, match="cannot save the weights 'best' of"):
+        with (
+            files_limited_to(100_000),
+            pytest.raises(StoreError, match="cannot save the weights 'best' of"),
+        ):
             store.save_weights("best", {"w": torch.ones(100_000)})
         assert store.load_weights("best")["w"].item() == 0
         assert [file.name for file in folder.iterdir()] == ["best.pt"]
