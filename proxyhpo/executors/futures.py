@@ -102,17 +102,16 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         try:
             future = self._executor.submit(_train, self._packed, job, self._threads)
         except BrokenExecutor as error:
-            raise ExecutorError(
-                f"{type(self._executor).__name__} is broken and takes no more jobs: {error} Give "
-                "a new one and resume the study from its store"
-            ) from error
-        self._running[job.key] = _Running(job, future, time.monotonic())
+            raise self._broken(error) from error
+        self._running[job.key] = _Running(job, future)
 
     def wait_any(self, timeout: float | None = None) -> Event | None:
         """The end of any job; None when time is up, or where there is no job.
 
         Raises:
-            ExecutorError: if a process cannot load the work, or runs several trainings at once.
+            ExecutorError: if a process cannot load the work, or runs several trainings at once; or
+                if the executor is broken, and with it all that is in flight, of which nobody can
+                say whose fault it is: all of it is run again when the study is gone on with.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while self._running:
@@ -121,7 +120,10 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
             for running in self._running.values():
                 if running.future.done():
                     del self._running[running.job.key]
-                    return running.end()
+                    try:
+                        return running.end()
+                    except BrokenExecutor as error:
+                        raise self._broken(error) from error
             left = end - time.monotonic()
             if left <= 0:
                 return None
@@ -146,6 +148,12 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
         for running in list(self._running.values()):
             self.stop(running.job)
         self._work = self._packed = None
+
+    def _broken(self, error: BrokenExecutor) -> ExecutorError:
+        return ExecutorError(
+            f"{type(self._executor).__name__} is broken and takes no more jobs: "
+            f"{one_line(error).rstrip('.')}. Give a new one and resume the study from its store"
+        )
 
     def _take_back(self) -> None:
         """Cancels what waits, where that can be told from what runs.
@@ -176,17 +184,16 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
 class _Running:
     job: Job
     future: Any
-    began: float
 
     def end(self) -> Event:
         """What came of it, now that it is done."""
         try:
             return Finished(self.job, self.future.result())
-        except ExecutorError:
+        except (ExecutorError, BrokenExecutor):
             raise
         except (Exception, CancelledError) as error:  # noqa: BLE001 - each library has its own
-            reason = one_line(error)
-            return Died(self.job, reason, time.monotonic() - self.began)
+            # When it began is not known, and the time in a queue is no training.
+            return Died(self.job, one_line(error), 0.0)
 
 
 def _train(packed: bytes, job: Job, threads: int) -> Outcome:

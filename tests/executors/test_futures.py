@@ -220,15 +220,28 @@ def test_two_trainings_at_once_in_one_process_are_refused():
         futures.wait_any()
 
 
-def test_a_crash_breaks_a_pool_of_processes_and_is_said():
+def test_a_crash_breaks_a_pool_of_processes_and_nothing_in_flight_is_blamed():
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        futures = started(pool)
-        (died,) = run(futures, job(file="SIGKILL"))
-        assert isinstance(died, Died)
-        assert died.reason.startswith("BrokenProcessPool")
-        with pytest.raises(ExecutorError, match=r"broken .* resume the study"):
+        futures = started(pool, workers=2)
+        innocent = job()
+        futures.submit(job(file="SIGKILL"))
+        futures.submit(innocent)
+        words = r"broken .*BrokenProcessPool.* resume the study"
+        with pytest.raises(ExecutorError, match=words):
+            futures.wait_any(60)
+        with pytest.raises(ExecutorError, match=words):
             futures.submit(job())
+
+
+def test_a_training_that_is_lost_has_taken_no_time_of_which_anything_is_known():
+    class Lost(SlurmJob):
+        def result(self):
+            raise RuntimeError("NODE_FAIL")
+
+    futures = started(Cluster(Lost))
+    (died,) = run(futures, job())
+    assert died == Died(died.job, "RuntimeError: NODE_FAIL", 0.0)
 
 
 def test_arguments_are_checked_at_once():
