@@ -182,7 +182,7 @@ class ProxyHPO:
             if density is None and is_pretrained:
                 density = 0.5
             with preserved_random_state():
-                ladder = default_ladder(density, finalists, networks.shapes(center))
+                ladder = default_ladder(density, finalists, networks.layer_widths(center))
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
@@ -521,7 +521,9 @@ class ProxyHPO:
 
 def _warn_if_changed(store: Store, source: str | None) -> None:
     """Warns where a study is gone on with by another version of the user's function."""
-    before = [body["train"] for kind, body in store.events() if kind == "source"]
+    before = [body.get("train") for kind, body in store.events() if kind == "source"]
+    if not all(digest is None or isinstance(digest, str) for digest in before):
+        raise StoreError("the store holds a source of train that is no text")
     if before and before[-1] != source:
         warnings.warn(
             "the source of train has changed since this study was last run; its earlier results "

@@ -24,7 +24,7 @@ WIDE = 64
 
 
 def default_ladder(
-    density: float | None, finalists: int | None, shapes: Mapping[str, Sequence[int]]
+    density: float | None, finalists: int | None, widths: Sequence[int]
 ) -> list[Rung]:
     """A narrow proxy, a wide one for the better part, and the full network for the best few.
 
@@ -33,24 +33,16 @@ def default_ladder(
     Args:
         density: of the one proxy, or None for what the network's width allows.
         finalists: how many trials reach the full network, or None for the usual number.
-        shapes: parameter name → shape, of the full network.
+        widths: outputs of each layer of the full network; the last one is not pruned.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)
-    if density is None and narrowest(shapes) >= WIDE:
-        few = finalists or 2
-        return [Rung(1 / 8, keep=max(6, few)), Rung(1 / 2, keep=few), Rung(1)]
-    return [Rung(density or 1 / 4, keep=finalists or 3), Rung(1)]
-
-
-def narrowest(shapes: Mapping[str, Sequence[int]]) -> int:
-    """The fewest outputs of a layer, the last one aside; 0 where there is none.
-
-    >>> narrowest({"0.weight": (96, 3, 3, 3), "0.bias": (96,), "2.weight": (10, 96)})
-    96
-    """
-    outputs = [shape[0] for name, shape in shapes.items() if "weight" in name and len(shape) > 1]
-    return min(outputs[:-1], default=0)
+    if density is not None:
+        return [Rung(density, keep=finalists or 3), Rung(1)]
+    if min(widths[:-1], default=0) < WIDE:
+        return [Rung(1 / 4, keep=finalists or 3), Rung(1)]
+    few = finalists or 2
+    return [Rung(1 / 8, keep=max(6, few)), Rung(1 / 2, keep=few), Rung(1)]
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:

@@ -21,14 +21,14 @@ from proxyhpo.engine.ladder import places, promotable
 from proxyhpo.engine.opening import measure, opened, own_width_ratio, planned_probes
 from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
-from proxyhpo.errors import ConfigError, StoreError
+from proxyhpo.errors import ArgumentError, ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.records import Config, Death, Opening, Record, Rung, run_key
 from proxyhpo.searchers import Searcher, check_proposals
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.store import Store
-from proxyhpo.transfers import Transfer, transferred
+from proxyhpo.transfers import Transfer, check_exponents, transferred
 
 __all__ = ["Direction", "Parts", "Study"]
 
@@ -208,7 +208,7 @@ class Study:
             self._probes.extend(self.state.unfinished_probes)
 
     def prepare(self) -> None:
-        """Opens both ends of the ladder, and makes a proxy of each rung between them.
+        """Opens both ends of the ladder, and makes a proxy of each rung below the full network.
 
         The first rung is only measured where the transfer has yet to learn from probes.
 
@@ -218,6 +218,7 @@ class Study:
 
         Raises:
             UnsupportedNetworkError: if no proxy can be made of the network.
+            ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
         """
         self.open(self.top)
         if self.is_probing():
@@ -225,10 +226,20 @@ class Study:
         else:
             self.open(0)
         config = self.parts.space.resolve(self.parts.space.center())
+        below = 0.0
         for rung, wanted in enumerate(self.parts.ladder):
             known = self.history.openings.get(rung) or self.history.measurements.get(rung)
+            if known is None and wanted.cost is not None:
+                known = self.measured(rung)
             density = wanted.density if known is None else known.density
-            if density is not None and density < 1:
+            assert density is not None, "a rung has a density or a cost"
+            if density < below and wanted.budget <= self.parts.ladder[rung - 1].budget:
+                raise ArgumentError(
+                    f"ladder: rung {rung} came out at density {density:.3g}, and rung {rung - 1} "
+                    f"below it at {below:.3g}: it must not be cheaper"
+                )
+            below = density
+            if density < 1:
                 seeds = seed_sequence("measuring", self.parts.seed, rung)
                 self.parts.networks.network(config, density=density, seed=seeds)
 
@@ -266,6 +277,12 @@ class Study:
                 self.parts.space.validate(probe.config, argument=f"probe {number}")
         except ConfigError as error:
             raise StoreError(f"the store holds a config outside its space: {error}") from error
+        openings = [*self.history.openings.values(), *self.history.measurements.values()]
+        try:
+            for exponents in (known.exponents for known in (*openings, *self.history.probes)):
+                check_exponents("the store", exponents, self.parts.space)
+        except ArgumentError as error:
+            raise StoreError(f"the store holds what no transfer gives: {error}") from error
         runs = [(f"trial {record.trial}", record) for record in self.history.records]
         runs += [(f"probe {n}", record) for n, record in self.history.probe_records.items()]
         for name, record in runs:

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import inspect
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -110,6 +110,10 @@ class Builder:
         """Parameter name → its shape in the full network."""
         return dict(self._examine(config).shapes)
 
+    def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
+        """How many outputs each layer of the full network has, in order of registration."""
+        return self._examine(config).widths
+
     def pretrained(
         self, config: Mapping[str, Any], network: nn.Module | None = None
     ) -> frozenset[str]:
@@ -180,6 +184,7 @@ class Builder:
                 if digest is not None and first.get(name) == digest
             ),
             seeds_itself=seeds_itself,
+            widths=tuple(_layer_widths(unwrap(network))),
         )
 
 
@@ -190,6 +195,15 @@ class _Examined:
     shapes: Mapping[str, tuple[int, ...]]
     equal: frozenset[str]
     seeds_itself: bool
+    widths: tuple[int, ...]
+
+
+def _layer_widths(network: nn.Module) -> Iterator[int]:
+    """By the names that linear, convolutional and recurrent layers have for it."""
+    for module in network.modules():
+        for name in ("out_features", "out_channels", "hidden_size"):
+            if isinstance(width := getattr(module, name, None), int):
+                yield width
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,14 @@ class NetworkFactory:
         """
         return self._builder.shapes(config)
 
+    def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
+        """How many outputs each layer of the full network has, in order of registration.
+
+        Raises:
+            ArgumentError: if ``build`` returns the same network twice.
+        """
+        return self._builder.layer_widths(config)
+
     def _full(
         self, config: Mapping[str, Any], density: float, seed: np.random.SeedSequence
     ) -> nn.Module:

@@ -86,23 +86,30 @@ def test_early_promotions_are_those_of_the_end(losses, keep, order):
     assert entered == set(best)
 
 
-WIDE = {"0.weight": (64, 3, 3, 3), "0.bias": (64,), "1.weight": (64,), "2.weight": (10, 64)}
-NARROW = {**WIDE, "0.weight": (48, 3, 3, 3)}
+WIDE = [64, 128, 10]
+NARROW = [64, 48, 128, 10]
 
 
 @pytest.mark.parametrize(
-    ("density", "finalists", "shapes", "expected"),
+    ("density", "finalists", "widths", "expected"),
     [
         (None, None, WIDE, [(1 / 8, 6), (1 / 2, 2), (1, None)]),
         (None, None, NARROW, [(1 / 4, 3), (1, None)]),
-        (None, None, {"weight": (10, 64)}, [(1 / 4, 3), (1, None)]),  # nothing but the last layer
+        (None, None, [10], [(1 / 4, 3), (1, None)]),  # nothing but the last layer
         (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
         (None, 1, NARROW, [(1 / 4, 1), (1, None)]),
         (0.5, None, WIDE, [(1 / 2, 3), (1, None)]),
+        (1 / 4, 2, WIDE, [(1 / 4, 2), (1, None)]),
     ],
 )
 def test_the_default_ladder_depends_on_how_wide_the_network_is(
-    density, finalists, shapes, expected
+    density, finalists, widths, expected
 ):
-    ladder = default_ladder(density, finalists, shapes)
+    ladder = default_ladder(density, finalists, widths)
     assert [(rung.density, rung.keep) for rung in ladder] == expected
+
+
+@pytest.mark.parametrize("density", [0, 0.0, False, 2])
+def test_a_density_that_cannot_be_is_not_taken_for_none(density):
+    with pytest.raises(ArgumentError, match="density"):
+        default_ladder(density, None, WIDE)

@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.channels import planner
-from proxyhpo.errors import StoreError
+from proxyhpo.errors import ArgumentError, StoreError
 from proxyhpo.executors.in_process import InProcessExecutor
 from proxyhpo.proxy import factory
 
@@ -116,9 +116,10 @@ class Unplanned(InProcessExecutor):
 
 
 @pytest.mark.parametrize("trials_before", [0, 2])
-def test_all_rungs_are_planned_before_the_work_leaves(trials_before, tmp_path, monkeypatch):
+@pytest.mark.parametrize("middle", [Rung(0.5, keep=2), Rung(cost=0.5, by="flops", keep=2)])
+def test_all_rungs_are_planned_before_the_work_leaves(middle, trials_before, tmp_path, monkeypatch):
     """A worker that had to plan would do so once for each worker, at the cost of its trainings."""
-    ladder = [Rung(0.25, keep=2), Rung(0.5, keep=2), Rung(1)]
+    ladder = [Rung(0.25, keep=2), middle, Rung(1)]
     options = {"direction": "minimize", "searcher": "random", "progress": False}
     options |= {"ladder": ladder, "store": tmp_path / "study.db", "example_inputs": INPUTS}
     if trials_before:
@@ -127,3 +128,12 @@ def test_all_rungs_are_planned_before_the_work_leaves(trials_before, tmp_path, m
     result = ProxyHPO(build, train, SPACE, **options).run(4)
     assert [record.state for record in result.records] == ["finished"] * len(result.records)
     assert {record.rung for record in result.records} == {0, 1, 2}
+
+
+def test_a_cost_that_leads_below_the_rung_below_is_refused_before_any_training(steps, monkeypatch):
+    steps(lambda network: float(network[0].out_features))
+    trained = []
+    monkeypatch.setitem(globals(), "train", lambda network, config: trained.append(config) or 0.0)
+    with pytest.raises(ArgumentError, match=r"rung 1 came out at density .*cheaper"):
+        run(Rung(0.5, keep=2), Rung(cost=0.3, keep=1), Rung(1))
+    assert not trained

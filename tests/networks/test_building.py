@@ -1,4 +1,5 @@
 import random
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -214,3 +215,12 @@ def test_constant():
     assert is_constant(torch.tensor(2.0))
     assert is_constant(torch.zeros(0))
     assert not is_constant(torch.tensor([1.0, 1.0, 1.1]))
+
+
+def test_layer_widths_are_outputs_whatever_the_shape_of_the_weights():
+    network = nn.Sequential(
+        nn.Conv2d(3, 70, 3), nn.BatchNorm2d(70), nn.ConvTranspose2d(70, 8, 3), nn.LSTM(8, 16),
+        nn.MultiheadAttention(16, 2), nn.Linear(16, 5),
+    )  # fmt: skip
+    builder = Builder(lambda: deepcopy(network), pretrained=False)
+    assert list(builder.layer_widths({})) == [70, 8, 16, 16, 5]
