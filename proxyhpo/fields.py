@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["Kind", "check_fields", "is_real", "one_of", "optional"]
+__all__ = ["LARGEST_EXPONENT", "Kind", "check_fields", "is_real", "one_of", "optional"]
 
 _LARGEST = int(sys.float_info.max)
+
+LARGEST_EXPONENT = 50.0
+"""Of a width ratio, either way: to that power even the smallest ratio is a float."""
 
 
 class Kind(NamedTuple):
@@ -76,7 +79,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, (int, Integral)) and not isinstance(value, bool) and int(value) >= 0
+    whole = isinstance(value, (int, Integral)) and not isinstance(value, bool)
+    return whole and 0 <= int(value) < 2**63  # type: ignore[call-overload]  # it is whole
 
 
 def _is_named(value: object, allows: Callable[[Any], bool] | None = None) -> bool:
@@ -95,17 +99,25 @@ def _is_pair(value: object) -> bool:
     return _is_sequence(value, lambda item: isinstance(item, str)) and len(value) == 2  # type: ignore[arg-type]  # a sequence
 
 
+def _within(low: float, high: float) -> Kind:
+    return Kind(lambda value: is_real(value) and low <= value <= high, f"in [{low:g}, {high:g}]")
+
+
 FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 TEXT = Kind(lambda value: isinstance(value, str), "text")
-COUNT = Kind(_is_count, "a whole number >= 0")
+COUNT = Kind(_is_count, "a whole number >= 0")  # and so that arithmetic with floats works
 REAL = Kind(is_real, "a finite number")
-POSITIVE = Kind(lambda value: is_real(value) and value > 0, "a finite number > 0")
-SECONDS = Kind(lambda value: is_real(value) and value >= 0, "a finite number >= 0")
+# Far beyond what can be, and near enough to be summed, and to be divided by each other.
+SECONDS = _within(0, 1e15)
+STEP_SECONDS = _within(1e-12, 1e15)
+WIDTH_RATIO = _within(1e-6, 1)
+EXPONENT = _within(-LARGEST_EXPONENT, LARGEST_EXPONENT)
 FRACTION = Kind(lambda value: is_real(value) and 0 < value <= 1, "a number in (0, 1]")
 CONFIG = Kind(_is_named, "a mapping from names")
 NUMBERS = Kind(lambda value: _is_sequence(value, _is_number), "a list of numbers")
 NAMED_NUMBERS = Kind(lambda value: _is_named(value, _is_number), "a mapping from names to numbers")
-NAMED_REALS = Kind(
-    lambda value: _is_named(value, is_real), "a mapping from names to finite numbers"
+EXPONENTS = Kind(
+    lambda value: _is_named(value, EXPONENT.allows),
+    f"a mapping from names to numbers {EXPONENT.words}",
 )
 PAIRS = Kind(lambda value: _is_sequence(value, _is_pair), "a list of pairs of texts")

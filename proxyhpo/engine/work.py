@@ -221,6 +221,9 @@ class _Run:
             torch.cuda.empty_cache()
 
 
+LONGEST = 1e12
+"""Seconds that a training may report; what a record may hold leaves room for its overhead."""
+
 _NOTHING = "the training reported nothing: it must yield a value after each step, or return one"
 _NO_STEPS = "; with budget={:g}, does it round its steps down to none?"
 
@@ -240,6 +243,6 @@ def _checkpointing(job: Job) -> dict[str, Any]:
 def numbers_of(report: Report) -> dict[str, float]:
     """A report's further numbers, as they can be stored; what is no number raises."""
     metrics = {str(name): float(number) for name, number in report.metrics.items()}
-    if not 0 <= (seconds := metrics.get("seconds", 0.0)) < math.inf:
+    if not 0 <= (seconds := metrics.get("seconds", 0.0)) <= LONGEST:
         raise ValueError(f"the training reported that it took {seconds} seconds")
     return metrics

@@ -29,6 +29,9 @@ __all__ = ["ProcessExecutor"]
 
 STARTS_TO_GIVE_UP = 3
 
+START_SECONDS = 60.0
+"""How long a worker may at least take to load the work, where trainings are limited in time."""
+
 
 class ProcessExecutor:
     """Trains in worker processes that are started once and used for one job after the other.
@@ -45,7 +48,9 @@ class ProcessExecutor:
         devices: such as ``["cuda:0", "cuda:1"]``: worker ``i`` sees ``devices[i % len(devices)]``
             alone, under the name ``cuda:0``; ``"cpu"`` is no device at all. By default every
             worker sees what the study sees.
-        trial_timeout: seconds after which a training is killed, and has failed.
+        trial_timeout: seconds after which a training is killed, and has failed. A worker that has
+            not begun it after this long, or a minute if that is more, hangs where it loads the
+            functions of the study, and is replaced; the third in a row ends the study.
         grace: seconds that a training which is stopped may take to its next report, where it is
             closed and its ``finally`` runs; after that it is killed.
         ahead: how many jobs wait here for the next free worker. With none, a worker idles while
@@ -116,7 +121,8 @@ class ProcessExecutor:
         """The next event of any job; None when time is up, or where there is no job.
 
         Raises:
-            ExecutorError: if the workers cannot load the work, or die before any training begins.
+            ExecutorError: if the workers cannot load the work, or die or hang before any training
+                begins.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while not self._events and (self._busy() or (self._queue and not self._is_draining)):
@@ -157,6 +163,11 @@ class ProcessExecutor:
                 worker.kill()
             self._work_file.close()
 
+    @property
+    def _start_limit(self) -> float | None:
+        limit = self._trial_timeout
+        return None if limit is None else max(limit, START_SECONDS)
+
     def _busy(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None and worker.job is not None]
 
@@ -176,7 +187,8 @@ class ProcessExecutor:
         ):
             worker = self._workers[place]
             if self._queue and (worker is None or worker.job is None):
-                (worker or self._start_worker(place)).give(self._queue.popleft())
+                worker = worker or self._start_worker(place)
+                worker.give(self._queue.popleft(), self._start_limit)
 
     def _listen(self, timeout: float | None) -> None:
         """Waits for a message, a death or a deadline, and takes note of it."""

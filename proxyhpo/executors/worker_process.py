@@ -57,10 +57,16 @@ class WorkerProcess:
         """Since the training began."""
         return 0.0 if self.started_at is None else time.monotonic() - self.started_at
 
-    def give(self, job: Job) -> None:
-        """Sends a job; the worker must have none."""
+    def give(self, job: Job, limit: float | None) -> None:
+        """Sends a job, which must begin within ``limit`` seconds; the worker must have none."""
         assert self.job is None, "a worker has one job at a time"
         self.job = job
+        if limit is not None:
+            self.deadline = time.monotonic() + limit
+            self._late = (
+                f"it began no training within {limit:g} s: does loading the functions of the study "
+                "hang?"
+            )
         self._send(job)
 
     def receive(self) -> tuple[str, tuple[Any, ...]]:

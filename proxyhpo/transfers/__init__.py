@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.fields import LARGEST_EXPONENT
 from proxyhpo.records import Config, History, Probe, Rung
 from proxyhpo.space import Choice, Float
 from proxyhpo.space.values import is_number
@@ -101,7 +102,8 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
     Raises:
         TypeError: for anything else than a mapping to finite numbers.
         UnknownNameError: if one names a hyperparameter that the space has not.
-        ArgumentError: if one names a hyperparameter that is not made of numbers.
+        ArgumentError: if one names a hyperparameter that is not made of numbers, or is so large
+            that the power may be no float.
     """
     if not isinstance(exponents, Mapping):
         raise TypeError(
@@ -112,6 +114,11 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
         if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
             raise TypeError(
                 f"{who}: the exponent of {name!r} must be a finite number, got {number!r:.200}"
+            )
+        if abs(number) > LARGEST_EXPONENT:
+            raise ArgumentError(
+                f"{who}: the exponent of {name!r} must be between {-LARGEST_EXPONENT:g} and "
+                f"{LARGEST_EXPONENT:g}, got {number!r}"
             )
         if name not in space:
             raise unknown_name(f"hyperparameter in the exponents of {who}:", name, space)

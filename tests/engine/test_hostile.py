@@ -73,9 +73,16 @@ def change(path, kind, changes):
         ("record", {"config": {"lr": 0.5, "optimizer": "sgd"}}, "another config"),
         ("record", {"metrics": {"seconds": []}}, "metrics must be"),
         ("opening", {"density": 7}, "density must be a number in"),
-        ("opening", {"step_seconds": 0}, "step_seconds must be a finite number > 0"),
+        ("opening", {"step_seconds": 0}, "step_seconds must be in "),
+        ("opening", {"step_seconds": 5e-324}, "step_seconds must be in "),
+        ("opening", {"width_ratio": 5e-324}, "width_ratio must be in "),
+        ("opening", {"parameters": 10**400}, "parameters must be a whole number"),
+        ("opening", {"exponents": {"lr": -51.0}}, r"exponents must be .* numbers in \[-50, 50\]"),
+        ("opening", {"exponents": {"momentum": 1.0}}, "no transfer gives.*'momentum'"),
+        ("opening", {"exponents": {"optimizer": 1.0}}, "no transfer gives.*'optimizer'"),
         ("opening", {"exponents": {"lr": "steep"}}, "exponents must be"),
         ("opening", {"skipped": "all"}, "skipped must be"),
+        ("record", {"seconds": 1.7e308}, "seconds must be in"),
         ("trial", {"config": {"lr": 5.0, "optimizer": "sgd"}}, "trial 0: 'lr'"),
         ("trial", {"config": {"lr": 0.1, "optimizer": "lion"}}, "trial 0: 'optimizer'"),
         ("trial", {"config": {"lr": 0.1}}, "trial 0: 'optimizer' is missing"),
@@ -93,7 +100,32 @@ def test_a_value_that_the_study_cannot_have_written_is_an_error(path, kind, chan
     assert trained == []
 
 
-@pytest.mark.parametrize("seconds", [math.nan, -1.0, math.inf])
+def test_the_largest_of_each_bound_together_are_no_error(path):
+    changes = {"width_ratio": 1e-6, "exponents": {"lr": -50.0}, "step_seconds": 1e-12}
+    change(path, "opening", changes)
+    change(path, "record", {"seconds": 1e15})
+    result = study(path).run(5, timeout=1e6)
+    assert len(result.history.trials) == 3  # since one more would take for ever
+
+
+@pytest.mark.parametrize(
+    ("body", "is_right"),
+    [({}, True), ({"train": 10**300}, False), ({"train": ["a"]}, False), ({"train": None}, True)],
+)
+def test_a_source_of_another_form_is_an_error(path, body, is_right):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        text = json.dumps(body)
+        update = "UPDATE events SET body = ?, checksum = ? WHERE kind = 'source'"
+        connection.execute(update, (text, checksum("source", text)))
+    if is_right:
+        with pytest.warns(UserWarning, match="source of train has changed"):
+            assert study(path).result.best_value > 0
+    else:
+        with pytest.raises(StoreError, match="source of train"):
+            _ = study(path).result
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -1.0, math.inf, 1e13])
 def test_seconds_that_cannot_be_are_a_failure_and_the_store_can_still_be_read(tmp_path, seconds):
     def train(network, config):
         yield {"value": 1.0, "seconds": seconds}

@@ -371,6 +371,16 @@ def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
             executor.wait_any(60)
 
 
+def test_workers_that_hang_before_any_training_end_the_study(monkeypatch):
+    monkeypatch.setattr(proxyhpo.executors.processes, "STARTS_TO_GIVE_UP", 2)
+    monkeypatch.setattr(proxyhpo.executors.processes, "START_SECONDS", 0.5)
+    executor = ProcessExecutor(1, trial_timeout=0.1)
+    with started(executor, Loads(time.sleep, ENDLESS)):
+        executor.submit(does("nothing"))
+        with pytest.raises(ExecutorError, match=r"2 workers in a row .* within 0\.5 s: does loading"):
+            executor.wait_any(60)
+
+
 SCRIPT = """
     # A script without `if __name__ == "__main__"`, whose functions use what it defines.
     import os, sys, time
