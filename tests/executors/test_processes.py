@@ -377,7 +377,9 @@ def test_workers_that_hang_before_any_training_end_the_study(monkeypatch):
     executor = ProcessExecutor(1, trial_timeout=0.1)
     with started(executor, Loads(time.sleep, ENDLESS)):
         executor.submit(does("nothing"))
-        with pytest.raises(ExecutorError, match=r"2 workers in a row .* within 0\.5 s: does loading"):
+        with pytest.raises(
+            ExecutorError, match=r"2 workers in a row .* within 0\.5 s: does loading"
+        ):
             executor.wait_any(60)
 
 
