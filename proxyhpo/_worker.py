@@ -24,6 +24,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from proxyhpo.engine.work import Job, Outcome, Work
 from proxyhpo.errors import ExecutorError, one_line
 from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
@@ -114,13 +116,19 @@ def _over_if_broken() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tidied() -> Iterator[None]:
-    """Puts back what a training may have changed and the next one relies upon."""
+    """Puts back what trainings commonly change and the next one relies upon."""
     directory = Path.cwd()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    deterministic = torch.get_deterministic_debug_mode()
     spares = {1: os.dup(1), 2: os.dup(2)}
     try:
         yield
     finally:
         os.chdir(directory)
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(dtype)
+        torch.set_deterministic_debug_mode(deterministic)
+        tune_torch(threads)
         for file, spare in spares.items():
             os.dup2(spare, file)
             os.close(spare)

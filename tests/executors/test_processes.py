@@ -105,6 +105,11 @@ def spoil(_):
     sys.stderr = None
     os.close(1)
     os.chdir("/")
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(2)
+    torch.set_flush_denormal(False)
     yield 0.0
 
 
@@ -113,6 +118,13 @@ def look_around(directory):
     print("here too", file=sys.stderr)  # noqa: T201
     os.write(1, b"and here\n")
     yield float(Path.cwd() == Path(directory))
+
+
+def use_torch(_):
+    yield float(torch.get_default_dtype() == torch.float32)
+    yield float(torch.is_grad_enabled())
+    yield float(not torch.are_deterministic_algorithms_enabled())
+    yield float(torch.tensor(1e-39) * 1 == 0)  # a denormal
 
 
 def load_data(_):
@@ -145,8 +157,8 @@ ACTIONS = {
     function.__name__: function
     for function in (
         sleep, chatter, hold_the_interpreter, hold_on, die, eat_memory, run_out_of_cuda_memory,
-        fork_and_come_back, leave_a_child, spoil, look_around, load_data, ask, see_devices,
-        note_closing, nothing,
+        fork_and_come_back, leave_a_child, spoil, look_around, use_torch, load_data, ask,
+        see_devices, note_closing, nothing,
     )
 }  # fmt: skip
 
@@ -252,10 +264,14 @@ def test_a_worker_sees_only_its_device(one):
 
 
 def test_what_a_training_spoils_is_put_back(one):
-    spoiled, after = run(one, does("spoil"), does("look_around", Path.cwd()))
+    spoiled, after, other = run(
+        one, does("spoil"), does("look_around", Path.cwd()), does("use_torch")
+    )
     assert spoiled.reports == (1.0, 0.0, 2.0)
     assert after.reports == (1.0, 1.0, 2.0)
-    assert spoiled.metrics["pid"] == after.metrics["pid"]
+    assert other.reports == (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
+    assert after.metrics["threads"] == other.metrics["threads"] == 1
+    assert spoiled.metrics["pid"] == after.metrics["pid"] == other.metrics["pid"]
 
 
 def test_a_child_that_comes_out_of_the_training_says_nothing(one):
