@@ -117,8 +117,11 @@ def live_lines(path: Path, tables: Mapping[str, Table]) -> Iterator[str]:
 
 
 def _full_search(table: Table) -> str:
-    """Test accuracy of what a search on the full network finds among all configs of a table."""
-    first = sorted(table, key=lambda number: -table[number][Run(number)].value)[:3]
+    """Test accuracy of what a full search finds among a table's configs of the same batch size."""
+    same = [n for n, runs in table.items() if runs[Run(n)].config["batch_size"] == BATCH_SIZE]
+    first = sorted(same, key=lambda number: -table[number][Run(number)].value)[:3]
     again = [number for number in first if Run(number, seed=1) in table[number]]
+    if not again:
+        return "unknown"
     best = max(again, key=lambda number: table[number][Run(number, seed=1)].value)
-    return f"{100 * quality(table[best], (0, 1)):.2f} (of {len(table)} random configs)"
+    return f"{100 * quality(table[best], (0, 1)):.2f} (of {len(same)} random configs)"
