@@ -504,7 +504,10 @@ class ProxyHPO:
             with preserved_random_state():
                 seeds = seed_sequence("measuring", self._parts.seed)
                 network = self._parts.networks.network(config, density=1, seed=seeds)
-            network.load_state_dict(dict(weights))
+            try:
+                network.load_state_dict(dict(weights))
+            except RuntimeError as error:
+                raise StoreError(f"the weights kept are not of this network: {error}") from error
             return network.eval()
 
         return Result(

@@ -135,15 +135,15 @@ class State:
 
     def _add_death(self, body: Mapping[str, Any]) -> None:
         death = Death.from_json(body)
-        numbered = self.history.probes if death.probe else self.history.trials
-        self._check("rung", death.rung, len(self.ended))
-        self._check("probe" if death.probe else "trial", death.trial, len(numbered))
+        if death.probe:
+            self._check_probe_runs(death)
+        else:
+            self._check_trial_runs(death)
         self.history.add_death(death)
 
     def _add_record(self, body: Mapping[str, Any]) -> None:
         record = Record.from_json(body)
-        self._check("rung", record.rung, len(self.ended))
-        self._check("trial", record.trial, len(self.history.trials))
+        self._check_trial_runs(record)
         if record.config != self.history.trials[record.trial].config:
             raise ValueError(f"a record of trial {record.trial} has another config")
         if self.is_better(record):
@@ -158,11 +158,28 @@ class State:
 
     def _add_probe_record(self, body: Mapping[str, Any]) -> None:
         record = Record.from_json(body)
-        self._check("probe", record.trial, len(self.history.probes))
-        probe = self.history.probes[record.trial]
-        if (record.config, record.rung) != (probe.config, probe.rung):
-            raise ValueError(f"a record of probe {record.trial} has another config or rung")
+        self._check_probe_runs(record)
+        if record.config != self.history.probes[record.trial].config:
+            raise ValueError(f"a record of probe {record.trial} has another config")
         self.history.add_probe_record(record)
+
+    def _check_trial_runs(self, run: Record | Death) -> None:
+        """A run can end, or die, if it has begun and has not ended."""
+        self._check("rung", run.rung, len(self.ended))
+        self._check("trial", run.trial, len(self.history.trials))
+        self._check("replicate", run.replicate, 1)
+        if run.trial not in self.entered[run.rung]:
+            raise ValueError(f"trial {run.trial} has not entered rung {run.rung}")
+        if run.trial in self.ended[run.rung]:
+            raise ValueError(f"trial {run.trial} has ended at rung {run.rung} already")
+
+    def _check_probe_runs(self, run: Record | Death) -> None:
+        self._check("probe", run.trial, len(self.history.probes))
+        self._check("replicate", run.replicate, 1)
+        if run.rung != self.history.probes[run.trial].rung:
+            raise ValueError(f"probe {run.trial} is not trained at rung {run.rung}")
+        if run.trial in self.history.probe_records:
+            raise ValueError(f"probe {run.trial} has ended already")
 
     @staticmethod
     def _check(what: str, number: object, limit: int) -> None:

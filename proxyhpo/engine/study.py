@@ -283,6 +283,13 @@ class Study:
                 check_exponents("the store", exponents, self.parts.space)
         except ArgumentError as error:
             raise StoreError(f"the store holds what no transfer gives: {error}") from error
+        for known in openings:
+            wanted = self.parts.ladder[known.rung].density
+            if wanted is not None and known.density != wanted:  # for a cost, it was found
+                raise StoreError(
+                    f"the store holds an opening of rung {known.rung} at density "
+                    f"{known.density!r}, and the ladder says {wanted!r}"
+                )
         runs = [(f"trial {record.trial}", record) for record in self.history.records]
         runs += [(f"probe {n}", record) for n, record in self.history.probe_records.items()]
         for name, record in runs:

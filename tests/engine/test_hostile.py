@@ -47,9 +47,15 @@ def path(tmp_path):
     return tmp_path / "study.db"
 
 
+@contextlib.contextmanager
+def open_to_change(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
+
+
 def change(path, kind, changes):
     """Changes the events of a kind that are about trial 0 or rung 0, and their checksums."""
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+    with open_to_change(path) as connection:
         events = connection.execute("SELECT number, body FROM events WHERE kind = ?", (kind,))
         for number, text in events.fetchall():
             body = json.loads(text)
@@ -73,6 +79,7 @@ def change(path, kind, changes):
         ("record", {"config": {"lr": 0.5, "optimizer": "sgd"}}, "another config"),
         ("record", {"metrics": {"seconds": []}}, "metrics must be"),
         ("opening", {"density": 7}, "density must be a number in"),
+        ("opening", {"density": 0.5}, "rung 0 at density 0.5, and the ladder says 0.25"),
         ("opening", {"step_seconds": 0}, "step_seconds must be in "),
         ("opening", {"step_seconds": 5e-324}, "step_seconds must be in "),
         ("opening", {"width_ratio": 5e-324}, "width_ratio must be in "),
@@ -100,6 +107,29 @@ def test_a_value_that_the_study_cannot_have_written_is_an_error(path, kind, chan
     assert trained == []
 
 
+def test_the_full_network_is_opened_at_density_1(path):
+    with open_to_change(path) as connection:
+        (text,) = connection.execute("SELECT body FROM events WHERE kind = 'opening'").fetchone()
+        body = json.loads(text)
+        assert body["rung"] == 1
+        changed = json.dumps({**body, "density": 0.5})
+        connection.execute(
+            "UPDATE events SET body = ?, checksum = ? WHERE body = ?",
+            (changed, checksum("opening", changed), text),
+        )
+    with pytest.raises(StoreError, match=r"rung 1 at density 0\.5, and the ladder says 1"):
+        _ = study(path).result
+
+
+def test_weights_of_another_network_are_an_error_where_they_are_asked_for(path):
+    (file,) = path.with_name("study.db-weights").iterdir()
+    torch.save({"0.weight": torch.zeros(1)}, file)
+    result = study(path).result
+    assert result.best_value > 0
+    with pytest.raises(StoreError, match="the weights kept are not of this network"):
+        result.best_network()
+
+
 def test_the_largest_of_each_bound_together_are_no_error(path):
     changes = {"width_ratio": 1e-6, "exponents": {"lr": -50.0}, "step_seconds": 1e-12}
     change(path, "opening", changes)
@@ -113,7 +143,7 @@ def test_the_largest_of_each_bound_together_are_no_error(path):
     [({}, True), ({"train": 10**300}, False), ({"train": ["a"]}, False), ({"train": None}, True)],
 )
 def test_a_source_of_another_form_is_an_error(path, body, is_right):
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+    with open_to_change(path) as connection:
         text = json.dumps(body)
         update = "UPDATE events SET body = ?, checksum = ? WHERE kind = 'source'"
         connection.execute(update, (text, checksum("source", text)))

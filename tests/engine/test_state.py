@@ -14,21 +14,23 @@ def record(rung, state="finished", loss=1.0, trial=0):
     return ("record", Record(trial, rung, 0, config, {}, state, loss, loss).to_json())
 
 
+UP = ("promotion", {"trial": 0, "rung": 1})
+
 OPENING = ("opening", Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json())
 
 
 def test_what_began_and_has_not_ended_is_unfinished():
     assert State.replay(2, [TRIAL]).unfinished == [(0, 0)]
-    events = [TRIAL, record(0), ("promotion", {"trial": 0, "rung": 1})]
+    events = [TRIAL, record(0), UP]
     assert State.replay(2, events).unfinished == [(0, 1)]
     assert State.replay(2, [*events, record(1)]).unfinished == []
 
 
 def test_the_best_is_of_the_full_network_and_finished():
     first, second = record(1, loss=2.0), record(1, loss=1.0, trial=1)
-    events = [TRIAL, SECOND, record(0, loss=-9.0), first, second]
-    assert State.replay(2, events).best.trial == 1
-    assert State.replay(2, [TRIAL, record(0), record(1, state="stopped")]).best is None
+    events = [TRIAL, SECOND, record(0, loss=-9.0), UP, ("promotion", {"trial": 1, "rung": 1})]
+    assert State.replay(2, [*events, first, second]).best.trial == 1
+    assert State.replay(2, [*events, record(1, state="stopped")]).best is None
 
 
 PROBE = Probe({"x": 5}, 1, {"lr": -1.0}, 0.3)
@@ -58,8 +60,10 @@ def test_a_rung_may_be_measured_before_it_opens():
     ("event", "words"),
     [
         (("probed", {**PROBED[1], "trial": 2}), "no probe 2"),
-        (("probed", {**PROBED[1], "config": {"x": 9}}), "probe 0 has another config or rung"),
-        (("probed", {**PROBED[1], "rung": 0}), "probe 0 has another config or rung"),
+        (("probed", {**PROBED[1], "config": {"x": 9}}), "probe 0 has another config"),
+        (("probed", {**PROBED[1], "rung": 0}), "probe 0 is not trained at rung 0"),
+        (("probed", {**PROBED[1], "replicate": 1}), "no replicate 1"),
+        (PROBED, "probe 0 has ended already"),
         (("probes", {"probes": [{**PROBE.to_json(), "rung": 2}]}), "no rung 2"),
         (("probes", {"probes": [{**PROBE.to_json(), "width_ratio": 0}]}), "width_ratio"),
         (("probes", {"probes": [{**PROBE.to_json(), "exponents": {"lr": "x"}}]}), "exponents"),
@@ -70,12 +74,17 @@ def test_a_rung_may_be_measured_before_it_opens():
         (("measured", {**OPENING[1], "rung": 2}), "no rung 2"),
         (("measured", {**OPENING[1], "density": 7}), "density"),
         (("death", Death(2, 0, 0, "killed", 1.0, probe=True).to_json()), "no probe 2"),
+        (
+            ("death", Death(0, 1, 0, "killed", 1.0, probe=True).to_json()),
+            "probe 0 has ended already",
+        ),
+        (("death", Death(1, 1, 0, "killed", 1.0, probe=True).to_json()), "not trained at rung 1"),
         (("death", {**Death(0, 0, 0, "killed", 1.0).to_json(), "probe": 1}), "probe must be true"),
     ],
 )
 def test_of_probes_too_what_cannot_be_is_refused(event, words):
     with pytest.raises(StoreError, match=words):
-        State.replay(2, [TRIAL, PROBES, PROBED, event])
+        State.replay(2, [TRIAL, PROBES, *([PROBED] if "ended" in words else []), event])
 
 
 def test_kinds_of_others_are_passed_over():
@@ -167,3 +176,25 @@ def test_a_record_has_the_config_of_its_trial():
     kind, body = record(0)
     with pytest.raises(StoreError, match="trial 0 has another config"):
         State.replay(2, [TRIAL, (kind, {**body, "config": {"x": 9}})])
+
+
+def death(rung, trial=0):
+    return ("death", Death(trial, rung, 0, "killed", 1.0).to_json())
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([record(1)], "trial 0 has not entered rung 1"),
+        ([death(1)], "trial 0 has not entered rung 1"),
+        ([record(0), record(0)], "trial 0 has ended at rung 0 already"),
+        ([record(0), death(0)], "trial 0 has ended at rung 0 already"),
+        ([record(0), UP, record(1), record(1, loss=0.0)], "trial 0 has ended at rung 1 already"),
+        ([("record", {**record(0)[1], "replicate": 1})], "no replicate 1"),
+        ([("death", {**death(0)[1], "replicate": 1})], "no replicate 1"),
+    ],
+)
+def test_a_run_ends_once_and_where_the_trial_has_entered(events, words):
+    State.replay(2, [TRIAL, death(0), death(0), record(0), UP, death(1), record(1)])
+    with pytest.raises(StoreError, match=words):
+        State.replay(2, [TRIAL, *events])
