@@ -41,7 +41,7 @@ class Limits:
         timeout: seconds from now; enough of it is kept back for the rungs above the first.
         max_retries: how often a training whose worker died is tried again.
         ordered: decide on as many trainings as run at a time, and wait for all of them, so that
-            the study can be repeated whichever ends first.
+            the study can be repeated whichever ends first, by as many workers.
     """
 
     n_trials: int
@@ -126,8 +126,8 @@ def climb(
 
 @contextmanager
 def _started(executor: Executor, work: Work) -> Iterator[None]:
-    executor.start(work)
-    try:
+    try:  # a second Ctrl-C may come while workers are being started
+        executor.start(work)
         yield
     finally:
         executor.shutdown()

@@ -95,4 +95,7 @@ class Executor(Protocol):
         """
 
     def shutdown(self) -> None:
-        """Ends every job and gives all resources back; ``start`` may be called again."""
+        """Ends every job and gives all resources back; ``start`` may be called again.
+
+        Also called where ``start`` has been interrupted or has raised, for what it had begun.
+        """

@@ -99,8 +99,8 @@ class RayExecutor:
         """
         self.shutdown()
         if not self._ray.is_initialized():
+            self._has_started_ray = True  # before: an interrupted start is shut down as well
             self._connect()
-            self._has_started_ray = True
         self._work = work
         self._is_draining = False
         self._packed: Any = None

@@ -123,6 +123,18 @@ def test_the_executor_is_shut_down_whatever_happens():
     assert executor.stopped == 1
 
 
+def test_an_executor_whose_start_is_interrupted_is_shut_down_as_well():
+    class Interrupted(Executor):
+        def start(self, work):
+            super().start(work)
+            raise KeyboardInterrupt
+
+    executor = Interrupted(finished)
+    with pytest.raises(KeyboardInterrupt):
+        climb(Study(), None, executor, Limits(3))
+    assert (executor.started, executor.stopped) == (1, 1)
+
+
 def test_exceptions_in_a_row_from_the_start_end_the_study():
     def script(job):
         return finished(job, reason="ValueError: x", traceback=f"Traceback {job.trial}")

@@ -387,6 +387,24 @@ def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
             executor.wait_any(60)
 
 
+def test_an_interrupted_start_leaves_no_worker(monkeypatch):
+    workers = []
+
+    class Interrupted(proxyhpo.executors.processes.WorkerProcess):
+        def __init__(self, *arguments, **options):
+            if workers:
+                raise KeyboardInterrupt
+            super().__init__(*arguments, **options)
+            workers.append(self)
+
+    monkeypatch.setattr(proxyhpo.executors.processes, "WorkerProcess", Interrupted)
+    executor = ProcessExecutor(2)
+    with pytest.raises(KeyboardInterrupt):
+        executor.start(work(train))
+    executor.shutdown()
+    wait_until_gone(workers[0]._process.pid)
+
+
 def test_workers_that_hang_before_any_training_end_the_study(monkeypatch):
     monkeypatch.setattr(proxyhpo.executors.processes, "STARTS_TO_GIVE_UP", 2)
     monkeypatch.setattr(proxyhpo.executors.processes, "START_SECONDS", 0.5)
