@@ -85,5 +85,6 @@ def _is_of_memory(error: Exception) -> bool:
     """Whether it says that memory is short; torch's CPU has no class of errors for that."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = ("can't allocate memory", "not enough memory", "out of memory")
+    # The last is what cuBLAS and cuDNN say, whose errors are no torch.OutOfMemoryError.
+    said = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
     return any(words in str(error) for words in said)
