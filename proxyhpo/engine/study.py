@@ -7,6 +7,7 @@ a training ended), so resuming is replaying. Everything is committed before it i
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,8 @@ from proxyhpo.transfers import Transfer, check_exponents, transferred
 __all__ = ["Direction", "Parts", "Study"]
 
 logger = logging.getLogger("proxyhpo")
+
+_WEIGHTS = re.compile(r"trial-\d+-rung-\d+")  # as weights_name says; others are not the study's
 
 Direction = Literal["minimize", "maximize"]
 
@@ -71,6 +74,7 @@ class Study:
         self.history = self.state.history
         self._check_replayed()
         self._store = store
+        self._drop_old_weights()
         self._enqueued = deque(enqueued)
         self._unfinished = deque(self.state.unfinished)
         self._probes = deque(self.state.unfinished_probes)
@@ -162,6 +166,14 @@ class Study:
         self._write("record", record.to_json())
         if previous is not None and self.state.best is not previous:
             self._store.drop_weights(weights_name(previous))
+
+    def _drop_old_weights(self) -> None:
+        """Drops what a killed run left: weights without a record yet, or no longer the best's."""
+        best = self.state.best
+        kept = None if best is None else weights_name(best)
+        for name in self._store.weights():
+            if _WEIGHTS.fullmatch(name) and name != kept:
+                self._store.drop_weights(name)
 
     def deaths(self, job: Job) -> int:
         """How often a job has been begun anew because its worker died, in earlier runs too."""

@@ -65,7 +65,20 @@ class Store(ABC):
 
     @abstractmethod
     def drop_weights(self, name: str) -> None:
-        """Forgets the tensors kept by that name, if there are any."""
+        """Forgets the tensors kept by that name, if there are any.
+
+        Raises:
+            ArgumentError: if the name has another form.
+            StoreError: if they cannot be removed.
+        """
+
+    @abstractmethod
+    def weights(self) -> list[str]:
+        """The names by which tensors are kept, or were being kept when a process was killed.
+
+        Raises:
+            StoreError: if they cannot be listed.
+        """
 
     @property
     @abstractmethod

@@ -61,6 +61,10 @@ class MemoryStore(Store):
     def drop_weights(self, name: str) -> None:
         self._weights.pop(check_name(name), None)
 
+    @override
+    def weights(self) -> list[str]:
+        return sorted(self._weights)
+
     @property
     @override
     def checkpoints(self) -> Path:

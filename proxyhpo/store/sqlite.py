@@ -83,7 +83,12 @@ class SQLiteStore(Store):
     def drop_weights(self, name: str) -> None:
         file = self._weights(name)
         with self._explained(f"drop the weights {name!r} of"):
-            file.unlink(missing_ok=True)
+            weights.remove(file)
+
+    @override
+    def weights(self) -> list[str]:
+        with self._explained("list the weights of"):
+            return weights.names(beside(self._path, "-weights"))
 
     @property
     @override

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["check_name", "copied", "read", "write"]
+__all__ = ["check_name", "copied", "names", "read", "remove", "write"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_UNFINISHED = ".tmp"
 _ZIP = b"PK\x03\x04"
 
 
@@ -52,7 +53,7 @@ def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write(path: Path, state: dict[str, Tensor]) -> None:
     """Writes the tensors to a temporary name, then renames: a reader finds all or the old ones."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(_UNFINISHED)
     temporary.unlink(missing_ok=True)  # left by a killed process, or a link that leads elsewhere
     try:
         with temporary.open("xb") as file:
@@ -63,6 +64,25 @@ def write(path: Path, state: dict[str, Tensor]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove(path: Path) -> None:
+    """Removes the file of that name, and what was begun to be written in its place."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
+
+
+def names(folder: Path) -> list[str]:
+    """Of what is in a folder, written whole or only begun; no others than those of this form."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        {
+            file.stem
+            for file in folder.iterdir()
+            if file.suffix in (".pt", _UNFINISHED) and _NAME.fullmatch(file.stem)
+        }
+    )
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
 from proxyhpo.errors import StoreLockedError, StudyMismatchError
+from proxyhpo.store import SQLiteStore
 
 SPACE = {
     "lr": Float(1e-4, 1, log=True),
@@ -179,3 +180,31 @@ def test_a_changed_training_function_warns(tmp_path):
     study(tmp_path / "study.db").run(1)
     with pytest.warns(UserWarning, match="source of train has changed"):
         study(tmp_path / "study.db", train=other).run(2)
+
+
+def test_weights_that_a_kill_left_behind_are_dropped(tmp_path, monkeypatch):
+    path, folder = tmp_path / "study.db", tmp_path / "study.db-weights"
+
+    def killed(store, name):
+        raise ConnectionAbortedError(name)
+
+    def better_and_better(network, config):
+        return config["lr"]
+
+    def enqueued():
+        hpo = study(path, train=better_and_better, space={"lr": Float(0, 1)}, ladder=[Rung(1)])
+        for rate in (0.1, 0.2, 0.3):
+            hpo.enqueue({"lr": rate})
+        return hpo
+
+    with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
+        patched.setattr(SQLiteStore, "drop_weights", killed)
+        enqueued().run(3)
+    assert {file.name for file in folder.iterdir()} == {"trial-0-rung-0.pt", "trial-1-rung-0.pt"}
+    (folder / "trial-2-rung-0.tmp").write_bytes(b"PK")
+    (folder / "mine.pt").write_bytes(b"PK")
+    result = enqueued().result
+    assert {file.name for file in folder.iterdir()} == {"trial-1-rung-0.pt", "mine.pt"}
+    assert result.best_network()(torch.zeros(8, 6)).shape == (8, 2)
+    assert enqueued().run(3).best_config == {"lr": 0.3}
+    assert {file.name for file in folder.iterdir()} == {"trial-2-rung-0.pt", "mine.pt"}

@@ -114,7 +114,9 @@ def test_weights_are_replaced_and_dropped(store):
     store.save_weights("best", {"w": torch.zeros(1)})
     store.save_weights("best", {"w": torch.ones(1)})
     assert store.load_weights("best")["w"].item() == 1
+    assert store.weights() == ["best"]
     store.drop_weights("best")
+    assert store.weights() == []
     store.drop_weights("best")
     with pytest.raises(StoreError, match="best"):
         store.load_weights("best")
