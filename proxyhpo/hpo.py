@@ -34,6 +34,7 @@ from proxyhpo.check import Check, check_of, ladder_to_check
 from proxyhpo.checks import check_whole
 from proxyhpo.engine.climb import Callback, Limits, climb, settle
 from proxyhpo.engine.identity import identity_of, source_hash
+from proxyhpo.engine.interruption import interruptible
 from proxyhpo.engine.ladder import check_ladder, default_ladder, with_finalists
 from proxyhpo.engine.progress import ProgressBar
 from proxyhpo.engine.stopping import Stoppers, Watch
@@ -428,7 +429,11 @@ class ProxyHPO:
         self._asked.clear()
         self._stopping.clear()
         try:
-            with preserved_random_state(), ExitStack() as stack:
+            with (
+                interruptible() as interruption,
+                preserved_random_state(),
+                ExitStack() as stack,
+            ):
                 study = self._study(parts)
                 study.prepare()
                 if self._check_memory:
@@ -448,6 +453,7 @@ class ProxyHPO:
                     stoppers=self._stoppers,
                     callbacks=callbacks,
                     stopping=self._stopping.is_set,
+                    interruption=interruption,
                 )
             return self._result(study, interrupted=not complete)
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxyhpo.engine.interruption import interruptible
+from proxyhpo.engine.interruption import Interruption
 from proxyhpo.engine.stopping import Stoppers, Watch
 from proxyhpo.engine.study import Study
 from proxyhpo.engine.work import Job, Outcome
@@ -59,6 +59,7 @@ def climb(
     stoppers: Stoppers = Stoppers(),  # noqa: B008 - frozen
     callbacks: Sequence[Callback] = (),
     stopping: Callable[[], bool] = lambda: False,
+    interruption: Interruption | None = None,
 ) -> bool:
     """Takes a study as far as its limits allow.
 
@@ -74,6 +75,7 @@ def climb(
         stoppers: who ends trainings early.
         callbacks: called with each new record.
         stopping: asked after every event; True ends the climb.
+        interruption: what signals ask for; by default nobody listens to them.
 
     Returns:
         Whether the study is complete: neither stopped nor out of time.
@@ -81,13 +83,13 @@ def climb(
     Raises:
         TrainingFailedError: if the first five trainings all raise an exception.
         KeyboardInterrupt: at the second Ctrl-C.
-        SystemExit: at SIGTERM, with status 143.
     """
+    interruption = interruption or Interruption()
     clock = _Clock(study, limits)
     judge = _Judge(study)
     watch = Watch(study, stoppers)
     in_flight: dict[tuple[int, int, int], Job] = {}
-    with interruptible(executor.drain) as interruption, _started(executor, work):
+    with interruption.draining(executor.drain), _started(executor, work):
         while not stopping() and not clock.is_up:
             interruption.check()
             more = _decided(study, clock, executor, len(in_flight), ordered=limits.ordered)

@@ -1,9 +1,10 @@
 """Ctrl-C and SIGTERM while a study runs: what is in flight is ended to its end, or left for later.
 
-The first Ctrl-C begins no more trainings and lets those in flight end. The second one stops now,
-by KeyboardInterrupt, as the first does wherever no handler can be installed (in a thread other
-than the main one) or the caller has one. SIGTERM, which schedulers send some seconds before they
-kill, stops now as well, and ends the process with the exit status that shells give it.
+While trainings run, the first Ctrl-C begins no more and lets those in flight end. The second one
+stops now, by KeyboardInterrupt, as the first does before and after, and wherever no handler can be
+installed (in a thread other than the main one) or the caller has one. SIGTERM, which schedulers
+send some seconds before they kill, stops now as well, from the first step of a run to its last, and
+ends the process with the exit status that shells give it.
 """
 
 from __future__ import annotations
@@ -29,19 +30,27 @@ class _Terminated(BaseException):
 
 
 class Interruption:
-    """What signals have asked for so far.
+    """What signals have asked for so far."""
 
-    Args:
-        drain: called at the first Ctrl-C, from the signal's handler; says how many trainings are
-            in flight.
-    """
-
-    def __init__(self, drain: Callable[[], int]) -> None:
+    def __init__(self) -> None:
         self.is_ending = False
         """Whether no more trainings are to begin."""
-        self._drain = drain
+        self._drain: Callable[[], int] | None = None
         self._stop: type[BaseException] | None = None
         self._process = os.getpid()
+
+    @contextmanager
+    def draining(self, drain: Callable[[], int]) -> Iterator[None]:
+        """Until the block ends, the first Ctrl-C lets what is in flight end, and stops nothing.
+
+        Args:
+            drain: called then, from the signal's handler; says how many trainings are in flight.
+        """
+        self._drain = drain
+        try:
+            yield
+        finally:
+            self._drain = None
 
     def check(self) -> None:
         """Stops now if that was asked for where exceptions are swallowed, as in a ``__del__``."""
@@ -50,7 +59,7 @@ class Interruption:
 
     def interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """Handles Ctrl-C."""
-        if self.is_ending:
+        if self.is_ending or self._drain is None:
             self._stop = KeyboardInterrupt
             raise KeyboardInterrupt
         self.is_ending = True
@@ -68,16 +77,13 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(drain: Callable[[], int]) -> Iterator[Interruption]:
+def interruptible() -> Iterator[Interruption]:
     """Handles both signals until the block ends, where Python's own way is the one in force.
-
-    Args:
-        drain: as for :class:`Interruption`.
 
     Raises:
         SystemExit: with status 143, once the block has been left because of SIGTERM.
     """
-    interruption = Interruption(drain)
+    interruption = Interruption()
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             for number, default, handler in (

@@ -45,7 +45,7 @@ class Trainings:
             self.closed += 1
 
 
-def study(train, folder, **options):
+def study(train, folder, build=build, **options):
     return ProxyHPO(
         build,
         train,
@@ -127,6 +127,44 @@ def test_sigterm_ends_the_process_with_everything_in_order(
     assert train.begun[:at] + again.begun == undisturbed[1]
 
 
+class Building:
+    """Builds the network; a signal is sent in the first build after it is armed."""
+
+    def __init__(self):
+        self.sent = None
+
+    def __call__(self):
+        sent, self.sent = self.sent, None
+        if sent is not None:
+            os.kill(os.getpid(), sent)
+        return build()
+
+
+def test_sigterm_before_the_first_training_ends_the_process_in_order(
+    undisturbed, handlers, tmp_path
+):
+    train, building = Trainings(), Building()
+    hpo = study(train, tmp_path, build=building)
+    building.sent = signal.SIGTERM
+    with pytest.raises(SystemExit) as caught:
+        hpo.run(4)
+    assert caught.value.code == 143
+    assert train.begun == []
+    assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
+    assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
+
+
+def test_ctrl_c_before_the_first_training_does_not_wait(undisturbed, handlers, tmp_path):
+    train, building = Trainings(), Building()
+    hpo = study(train, tmp_path, build=building)
+    building.sent = signal.SIGINT
+    result = hpo.run(4)
+    assert result.interrupted
+    assert result.records == ()
+    assert train.begun == []
+    assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
+
+
 def test_a_signal_in_the_searcher_or_a_callback_is_one_as_well(undisturbed, handlers, tmp_path):
     train = Trainings()
     result = study(
@@ -175,13 +213,14 @@ def test_in_another_thread_a_study_runs_as_well(undisturbed, handlers):
 
 
 def test_nothing_is_said_of_how_many_that_is_not_so(handlers, caplog):
-    with interruptible(lambda: 3), caplog.at_level(logging.WARNING, "proxyhpo"):
-        os.kill(os.getpid(), signal.SIGINT)
+    with interruptible() as interruption, caplog.at_level(logging.WARNING, "proxyhpo"):
+        with interruption.draining(lambda: 3):
+            os.kill(os.getpid(), signal.SIGINT)
         assert "finishing 3 trainings in flight" in caplog.text
 
 
 def test_a_forked_child_ends_when_it_is_terminated(handlers):
-    with interruptible(lambda: 0):
+    with interruptible():
         child = os.fork()
         if child == 0:
             time.sleep(60)
