@@ -32,7 +32,7 @@ def check_fields(
 
     >>> check_fields("a record", {"trial": "3"}, {"trial": COUNT}, required=["trial"])
     Traceback (most recent call last):
-    proxyhpo.errors.ArgumentError: a record's trial must be a whole number >= 0, got '3'
+    proxyhpo.errors.ArgumentError: a record's trial must be a whole number in [0, 2**63), got '3'
 
     Args:
         what: the data are, for messages.
@@ -105,7 +105,7 @@ def _within(low: float, high: float) -> Kind:
 
 FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 TEXT = Kind(lambda value: isinstance(value, str), "text")
-COUNT = Kind(_is_count, "a whole number >= 0")  # and so that arithmetic with floats works
+COUNT = Kind(_is_count, "a whole number in [0, 2**63)")  # larger ones may be no float
 REAL = Kind(is_real, "a finite number")
 # Far beyond what can be, and near enough to be summed, and to be divided by each other.
 SECONDS = _within(0, 1e15)

@@ -289,19 +289,7 @@ class Study:
                 self.parts.space.validate(probe.config, argument=f"probe {number}")
         except ConfigError as error:
             raise StoreError(f"the store holds a config outside its space: {error}") from error
-        openings = [*self.history.openings.values(), *self.history.measurements.values()]
-        try:
-            for exponents in (known.exponents for known in (*openings, *self.history.probes)):
-                check_exponents("the store", exponents, self.parts.space)
-        except ArgumentError as error:
-            raise StoreError(f"the store holds what no transfer gives: {error}") from error
-        for known in openings:
-            wanted = self.parts.ladder[known.rung].density
-            if wanted is not None and known.density != wanted:  # for a cost, it was found
-                raise StoreError(
-                    f"the store holds an opening of rung {known.rung} at density "
-                    f"{known.density!r}, and the ladder says {wanted!r}"
-                )
+        self._check_openings()
         runs = [(f"trial {record.trial}", record) for record in self.history.records]
         runs += [(f"probe {n}", record) for n, record in self.history.probe_records.items()]
         for name, record in runs:
@@ -309,6 +297,23 @@ class Study:
                 raise StoreError(
                     f"the store holds a record of {name} whose loss {record.loss!r} "
                     f"does not go with its value {record.value!r}"
+                )
+
+    def _check_openings(self) -> None:
+        openings = [*self.history.openings.values(), *self.history.measurements.values()]
+        exponents = [opening.exponents for opening in openings]
+        exponents += [probe.exponents for probe in self.history.probes]
+        try:
+            for given in exponents:
+                check_exponents("the store", given, self.parts.space)
+        except ArgumentError as error:
+            raise StoreError(f"the store holds what no transfer gives: {error}") from error
+        for opening in openings:
+            wanted = self.parts.ladder[opening.rung].density
+            if wanted is not None and opening.density != wanted:  # for a cost, it was found
+                raise StoreError(
+                    f"the store holds an opening of rung {opening.rung} at density "
+                    f"{opening.density!r}, and the ladder says {wanted!r}"
                 )
 
     def _promotion(self, n_trials: float) -> Job | None:

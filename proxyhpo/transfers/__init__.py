@@ -115,7 +115,7 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
             raise TypeError(
                 f"{who}: the exponent of {name!r} must be a finite number, got {number!r:.200}"
             )
-        if abs(number) > LARGEST_EXPONENT:
+        if abs(float(number)) > LARGEST_EXPONENT:
             raise ArgumentError(
                 f"{who}: the exponent of {name!r} must be between {-LARGEST_EXPONENT:g} and "
                 f"{LARGEST_EXPONENT:g}, got {number!r}"

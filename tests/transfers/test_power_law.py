@@ -133,3 +133,11 @@ def test_the_exponents_given_are_copied():
     transfer = PowerLawTransfer(given_)
     given_["lr"] = 5.0
     assert exponents(transfer, {"lr": RATE}) == {"lr": -1.0}
+
+
+@pytest.mark.parametrize(
+    "transfer", [PowerLawTransfer({"lr": -51}), PowerLawTransfer({"lr": 1e300})]
+)
+def test_an_exponent_whose_power_may_be_no_float_is_refused(transfer):
+    with pytest.raises(ArgumentError, match="exponent of 'lr' must be between -50 and 50, got"):
+        transfer.exponents(Space({"lr": Float(1e-4, 1, log=True)}), History())
