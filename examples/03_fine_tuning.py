@@ -1,9 +1,9 @@
 """A pretrained network: the weights are inherited, and only the new head starts afresh.
 
 A small convolutional network learns the digits 0 to 4, and is then fine-tuned on few images of the
-digits 5 to 9. Which weights are pretrained is found out by building twice. Whether pruned copies
-rank the hyperparameters of fine-tuning as the full network would is unproven, so the defaults are
-careful (half of the channels, no transfer), and more finalists than usual are checked.
+digits 5 to 9. Which weights are pretrained is found out by building twice. Pruned copies of
+a pretrained network rank the hyperparameters of fine-tuning less surely than those of a new one, so
+the default is careful (half of the channels), and more finalists than usual are checked.
 """
 
 import torch

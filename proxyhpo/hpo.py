@@ -82,9 +82,7 @@ class ProxyHPO:
             evaluator knows it, since guessing wrong would be silent.
         pruner: name or instance; makes the proxies.
         searcher: name or instance; proposes configs.
-        transfer: name or instance; how hyperparameters follow the width of the network. By
-            default ``"power-law"``, and ``"identity"`` for a pretrained network, for which
-            nothing better is known.
+        transfer: name or instance; how hyperparameters follow the width of the network.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
             ``[Rung(1/8, keep=6), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
             outputs or more, ``[Rung(1/4, keep=3), Rung(1)]`` if not, and
@@ -134,7 +132,7 @@ class ProxyHPO:
         direction: Direction | None = None,
         pruner: str | Pruner = "l1-structured",
         searcher: str | Searcher = "tpe",
-        transfer: str | Transfer | None = None,
+        transfer: str | Transfer = "power-law",
         ladder: Sequence[Rung] | None = None,
         density: float | None = None,
         finalists: int | None = None,
@@ -172,8 +170,6 @@ class ProxyHPO:
         with preserved_random_state():
             is_pretrained = bool(networks.pretrained_parameters(center))
         self._pretrained = is_pretrained
-        if transfer is None:
-            transfer = "identity" if is_pretrained else "power-law"
         if ladder is None:
             if density == 1:
                 raise ArgumentError(

@@ -32,7 +32,7 @@ class Result:
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the study before it was complete.
         make_network: builds the full network for a config and loads weights into it.
-        pretrained: whether the network's weights are trained: for these a proxy is unproven.
+        pretrained: whether the network's weights are trained: little is known of proxies of these.
     """
 
     history: History
@@ -195,7 +195,8 @@ class Result:
                 )
         if self.pretrained and len(self.ladder) > 1:
             lines.append(
-                "  unproven: the network is pretrained, and little is known of proxies there"
+                "  the network is pretrained, and little is known of proxies there: rather let more "
+                "finalists decide"
             )
         if self.failures:
             lines.append(f"  {len(self.failures)} runs failed, first: {self.failures[0].reason}")

@@ -451,10 +451,12 @@ def test_there_is_no_climb_without_trials():
         study(never).climb()
 
 
-def test_a_result_for_a_pretrained_network_says_that_it_is_unproven():
+def test_a_result_for_a_pretrained_network_says_that_little_is_known():
     result = study(build=build(), pretrained=True).run(1)
-    assert "unproven" in repr(result)
-    assert "unproven" not in repr(study().run(1))
+    assert "the network is pretrained, and little is known" in repr(result)
+    assert result.openings[0].exponents == {"lr": -0.5}
+    assert result.openings[0].density == 0.5
+    assert "little is known" not in repr(study().run(1))
 
 
 def test_a_failure_can_be_told():
@@ -513,7 +515,7 @@ def test_a_pretrained_module_is_inherited_and_trained_as_it_is():
     module = build()
     before = [parameter.clone() for parameter in module.parameters()]
     result = study(build=module, pretrained=True).run(3)
-    assert result.openings[0].exponents == {}
+    assert result.openings[0].exponents == {"lr": -0.5}
     assert result.openings[0].density == 0.5
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
