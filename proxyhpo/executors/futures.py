@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -100,7 +101,9 @@ ProcessExecutor` and :class:`~proxyhpo.executors.ray_core.RayExecutor` can do al
             # Not before now, so that what the study has found out about its network goes along.
             self._packed = pack(self._work)
         try:
-            future = self._executor.submit(_train, self._packed, job, self._threads)
+            # Dask takes calls that are alike for one, and would not run a training again.
+            name = uuid.uuid4().hex
+            future = self._executor.submit(_train, self._packed, job, self._threads, name)
         except BrokenExecutor as error:
             raise self._broken(error) from error
         self._running[job.key] = _Running(job, future)
@@ -196,8 +199,8 @@ class _Running:
             return Died(self.job, one_line(error), 0.0)
 
 
-def _train(packed: bytes, job: Job, threads: int) -> Outcome:
-    """Does a job in a process of the executor."""
+def _train(packed: bytes, job: Job, threads: int, _name: str) -> Outcome:
+    """Does a job in a process of the executor; the name tells the call from all others."""
     if not _one_at_a_time.acquire(blocking=False):
         raise ExecutorError(
             "two trainings run at once in one process, as threads that share the global random "

@@ -210,6 +210,27 @@ def test_shutdown_cancels_what_runs_and_tells_of_what_it_cannot(caplog):
     assert "scancel" in caplog.text
 
 
+def test_a_training_that_is_begun_anew_is_another_call():
+    """Dask gives calls of the same function with equal arguments the same future."""
+
+    class Memoized(Here):
+        def __init__(self):
+            super().__init__()
+            self.calls = []
+
+        def submit(self, function, *arguments):
+            self.calls.append((function, arguments))
+            return super().submit(function, *arguments)
+
+    memoized = Memoized()
+    futures = started(memoized)
+    one = job()
+    run(futures, one)
+    run(futures, one)
+    first, again = memoized.calls
+    assert first != again
+
+
 def test_two_trainings_at_once_in_one_process_are_refused():
     from proxyhpo.executors import futures as module
 
