@@ -114,8 +114,8 @@ class ProxyHPO:
             data, precision) and a larger architecture than the centre's are not tried.
         max_retries: how often a training whose worker died is tried again.
         ordered: with an executor that runs several trainings at a time, decide on that many and
-            wait for all of them, so that the study repeats from its seed whichever ends first. The
-            price is that workers wait for the slowest of each batch.
+            wait for all of them, so that the study repeats from its seed, with as many workers,
+            whichever ends first. The price is that workers wait for the slowest of each batch.
         version: a mark of your own that makes a study another study (for instance of the data).
 
     Raises:

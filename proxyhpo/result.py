@@ -195,7 +195,7 @@ class Result:
                 )
         if self.pretrained and len(self.ladder) > 1:
             lines.append(
-                "  the network is pretrained, and little is known of proxies there: rather let more "
+                "  the network is pretrained, and little is known of proxies there: let more "
                 "finalists decide"
             )
         if self.failures:
