@@ -12,7 +12,8 @@ from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_steps import Costs
 from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run
 from benchmarks.cifar_training import EPOCHS
-from proxyhpo.records import History, Probe, Record
+from proxyhpo.history import History
+from proxyhpo.records import Probe, Record
 from proxyhpo.transfers.fitted_power_law import FittedPowerLawTransfer
 
 __all__ = ["Decay", "Learned", "decay", "learned"]

@@ -22,9 +22,9 @@ import torch
 from benchmarks.cifar_networks import TASKS, Task
 from benchmarks.cifar_training import accuracy, train
 from benchmarks.images import Images
+from proxyhpo.history import History
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.records import History
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.power_law import PowerLawTransfer
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from proxyhpo.records import History, Record, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Record, Rung
 
 __all__ = ["Cost", "RungCost", "cost_of"]
 

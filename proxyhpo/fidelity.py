@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxyhpo.engine.ladder import places
+from proxyhpo.history import History
 from proxyhpo.ranking import (
     Floats,
     Measure,
@@ -29,7 +30,7 @@ from proxyhpo.ranking import (
     regret,
     spearman,
 )
-from proxyhpo.records import History, Rung
+from proxyhpo.records import Rung
 
 __all__ = ["Estimate", "Fidelity", "Verdict", "fidelities", "fidelity"]
 

@@ -12,7 +12,8 @@ from torch import nn
 from proxyhpo.cost import Cost, cost_of
 from proxyhpo.errors import ArgumentError, NotClimbedError, printable
 from proxyhpo.fidelity import Fidelity, fidelities
-from proxyhpo.records import Config, History, Opening, Record, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Config, Opening, Record, Rung
 
 if TYPE_CHECKING:
     import pandas as pd

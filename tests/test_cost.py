@@ -4,7 +4,8 @@ import pytest
 
 from proxyhpo.cost import cost_of
 from proxyhpo.fidelity import fidelities
-from proxyhpo.records import History, Opening, Record, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Opening, Record, Rung
 
 LADDER = [Rung(0.25, keep=3), Rung(1)]
 

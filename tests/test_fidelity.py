@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyhpo.fidelity import fidelities, fidelity
-from proxyhpo.records import History, Record, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Record, Rung
 
 LOSSES = st.permutations(range(14))
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Death, History, Opening, Probe, Record, Rung, config_key
+from proxyhpo.records import Death, Opening, Probe, Record, Rung, config_key
 
 VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
@@ -85,26 +85,3 @@ def test_unknown_fields_of_a_record_are_refused():
     data = Record(0, 0, 0, {}, {}, "finished").to_json()
     with pytest.raises(ArgumentError, match="surprise"):
         Record.from_json({**data, "surprise": 1})
-
-
-def test_failures_count_as_the_worst_seen():
-    history = History()
-    for number, (state, loss) in enumerate(
-        [("finished", 1.0), ("failed", None), ("stopped", 5.0), ("finished", 2.0)]
-    ):
-        history.add_trial({"x": number})
-        history.add_record(Record(number, 0, 0, {"x": number}, {}, state, loss, loss))
-    history.add_trial({"x": 9})
-    assert [loss for _, loss in history.observed()] == [1.0, 5.0, 5.0, 2.0]
-    assert history.pending == [{"x": 9}]
-    assert history.has({"x": 9})
-    assert not history.has({"x": 10})
-
-
-def test_only_the_first_rung_is_observed():
-    history = History()
-    history.add_trial({"x": 0})
-    history.add_record(Record(0, 0, 0, {"x": 0}, {}, "finished", 1.0, 1.0))
-    history.add_record(Record(0, 1, 0, {"x": 0}, {}, "finished", 7.0, 7.0))
-    assert history.observed() == [({"x": 0}, 1.0)]
-    assert len(history.records) == 2

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from proxyhpo.history import History
 from proxyhpo.proxy.choosing import density_for_cost, weak_saving
-from proxyhpo.records import Config, History, Opening, Probe
+from proxyhpo.records import Config, Opening, Probe
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.transfers import check_exponents, check_probes
 

@@ -9,7 +9,8 @@ from typing_extensions import Self
 
 from proxyhpo.errors import StoreError
 from proxyhpo.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
-from proxyhpo.records import Death, History, Opening, Probe, Record
+from proxyhpo.history import History
+from proxyhpo.records import Death, Opening, Probe, Record
 
 __all__ = ["State", "check_event"]
 

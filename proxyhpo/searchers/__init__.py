@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxyhpo.records import Config, History
+from proxyhpo.history import History
+from proxyhpo.records import Config
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space

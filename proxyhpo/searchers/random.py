@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from typing_extensions import override
 
-from proxyhpo.records import Config, History
+from proxyhpo.history import History
+from proxyhpo.records import Config
 from proxyhpo.searchers import Searcher
 from proxyhpo.space.unseen import Unseen
 

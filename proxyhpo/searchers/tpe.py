@@ -23,7 +23,8 @@ from typing_extensions import override
 
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Config, History
+from proxyhpo.history import History
+from proxyhpo.records import Config
 from proxyhpo.searchers import Searcher
 from proxyhpo.space.choice import Choice
 from proxyhpo.space.unseen import Unseen

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import numpy.typing as npt
 
-from proxyhpo.records import Config, History, config_key
+from proxyhpo.history import History
+from proxyhpo.records import Config, config_key
 from proxyhpo.space.lattice import Lattice, shuffled
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.records import Config, History, Record, config_key
+from proxyhpo.history import History
+from proxyhpo.records import Config, Record, config_key
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import preserved_random_state, seed_everything
 from proxyhpo.space import Choice, Float, Int, Space

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.records import History, Probe, Record, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Probe, Record, Rung
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import Transfer, check_exponents, check_probes, transferred
 

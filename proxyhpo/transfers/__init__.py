@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.fields import LARGEST_EXPONENT
-from proxyhpo.records import Config, History, Probe, Rung
+from proxyhpo.history import History
+from proxyhpo.records import Config, Probe, Rung
 from proxyhpo.space import Choice, Float
 from proxyhpo.space.values import is_number
 

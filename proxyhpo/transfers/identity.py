@@ -11,7 +11,7 @@ from proxyhpo.transfers import Transfer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxyhpo.records import History
+    from proxyhpo.history import History
     from proxyhpo.space import Space
 
 __all__ = ["IdentityTransfer"]

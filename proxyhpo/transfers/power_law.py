@@ -12,7 +12,7 @@ from proxyhpo.transfers import Transfer, check_exponents
 from proxyhpo.transfers.settings import exponents_by_name, finite, learning_rates, why_none
 
 if TYPE_CHECKING:
-    from proxyhpo.records import History
+    from proxyhpo.history import History
     from proxyhpo.space import Space
 
 __all__ = ["PowerLawTransfer"]

@@ -7,7 +7,8 @@ from proxyhpo.engine.climb import Limits, climb
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import Died, Finished, Reported
-from proxyhpo.records import History, Record, Report
+from proxyhpo.history import History
+from proxyhpo.records import Record, Report
 
 
 class Study:

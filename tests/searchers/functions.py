@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from skopt import benchmarks
 
-from proxyhpo.records import History, Record
+from proxyhpo.history import History
+from proxyhpo.records import Record
 from proxyhpo.space import Choice, Float, Space
 
 

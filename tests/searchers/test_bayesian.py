@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import qmc
 
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.records import History
+from proxyhpo.history import History
 from proxyhpo.searchers.bayesian import (
     BayesianSearcher,
     _conditioned,

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from proxyhpo.errors import ArgumentError, ConfigError, UnknownNameError
-from proxyhpo.records import History, config_key
+from proxyhpo.history import History
+from proxyhpo.records import config_key
 from proxyhpo.searchers.grid import GridSearcher
 from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import SMALL, all_configs, spaces

@@ -9,7 +9,8 @@ from optuna.study import StudyDirection
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState
 
-from proxyhpo.records import History, Record
+from proxyhpo.history import History
+from proxyhpo.records import Record
 from proxyhpo.searchers.bayesian import BayesianSearcher
 from proxyhpo.searchers.grid import GridSearcher
 from proxyhpo.searchers.random import RandomSearcher

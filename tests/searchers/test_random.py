@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.records import History, config_key
+from proxyhpo.history import History
+from proxyhpo.records import config_key
 from proxyhpo.searchers.random import RandomSearcher
 from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import SMALL, all_configs, spaces

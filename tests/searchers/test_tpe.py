@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import History
+from proxyhpo.history import History
 from proxyhpo.searchers.tpe import TPESearcher, _Parzen
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.testing.searchers import tell

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.records import History, config_key
+from proxyhpo.history import History
+from proxyhpo.records import config_key
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.space.unseen import Unseen
 from tests.space.spaces import spaces

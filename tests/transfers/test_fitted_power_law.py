@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.records import History, Probe, Record, Rung, config_key
+from proxyhpo.history import History
+from proxyhpo.records import Probe, Record, Rung, config_key
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.fitted_power_law import Fit, FittedPowerLawTransfer

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.records import History
+from proxyhpo.history import History
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.identity import IdentityTransfer
