@@ -74,5 +74,4 @@ if __name__ == "__main__":
     print(f"validation accuracy  {result.best_value:.4f}")
     print(f"test accuracy        {accuracy(result.best_network(), test):.4f}")
     print(result.cost)
-    for fidelity in result.fidelity:
-        print(fidelity)
+    print(result.fidelity[-1])  # how well the first rung stood in for the full network
