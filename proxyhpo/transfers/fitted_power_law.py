@@ -108,7 +108,7 @@ class FittedPowerLawTransfer(Transfer):
         TypeError: if exponents or the prior are not finite numbers.
         ArgumentError: for a number outside its range.
 
-    >>> from proxyhpo.records import History
+    >>> from proxyhpo.history import History
     >>> from proxyhpo.space import Float, Space
     >>> FittedPowerLawTransfer().exponents(Space({"lr": Float(1e-4, 1, log=True)}), History())
     {'lr': -0.5}
