@@ -232,6 +232,7 @@ class Study:
             UnsupportedNetworkError: if no proxy can be made of the network.
             ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
         """
+        stored = {*self.history.openings, *self.history.measurements}
         self.open(self.top)
         if self.is_probing():
             self.measured(0)
@@ -251,7 +252,7 @@ class Study:
                     f"below it at {below:.3g}: it must not be cheaper"
                 )
             below = density
-            if density < 1:
+            if density < 1 and (known is None or rung in stored):  # others were made to be measured
                 seeds = seed_sequence("measuring", self.parts.seed, rung)
                 self.parts.networks.network(config, density=density, seed=seeds)
 
