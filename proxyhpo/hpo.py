@@ -178,8 +178,8 @@ class ProxyHPO:
                 )
             if density is None and is_pretrained:
                 density = 0.5
-            with preserved_random_state():
-                ladder = default_ladder(density, finalists, networks.layer_widths(center))
+            widths = networks.layer_widths(center) if density is None else []
+            ladder = default_ladder(density, finalists, widths)
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
