@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,14 +55,15 @@ def learned(net: str, table: Table, costs: Costs, exponent: float) -> Learned:
     rng = np.random.default_rng(0)
     transfer, space = FittedPowerLawTransfer(), TASKS[net].space
     numbers = list(table)
-    histories = [
-        _history([table[int(n)] for n in rng.choice(numbers, min(N_CONFIGS, len(numbers)), False)])
+    n = min(N_CONFIGS, len(numbers))
+    draws = [
+        _pairs([table[int(number)] for number in rng.choice(numbers, n, replace=False)])
         for _ in range(DRAWS)
     ]
-    fits = [transfer.fit(space, history) for history in histories]
+    fits = [transfer.fit(space, _history(rows)) for rows in draws]
     found = [(f.exponent, f.estimate, f.low, f.high) for f in fits if f.estimate is not None]
     exponents, estimates, low, high = np.array(found, float).T
-    seconds = [_seconds(row, costs) for history in histories for row in _rows(history, table)]
+    seconds = [_seconds(row, costs) for rows in draws for row in rows]
     whole = np.mean([_seconds(runs[Run(number)], costs) for number, runs in table.items()])
     return Learned(
         exponents,
@@ -72,35 +73,29 @@ def learned(net: str, table: Table, costs: Costs, exponent: float) -> Learned:
     )
 
 
-def _history(drawn: Sequence[Mapping[Run, Row]]) -> History:
-    """The trainings of some configs, as probes of a study."""
-    history = History()
-    for runs in drawn:
-        number = next(iter(runs)).number
-        for rung, (density, exponents) in enumerate(PAIRS.items()):
-            for exponent in exponents:
-                row = runs[Run(number, density, exponent)]
-                powers = {"lr": exponent} if exponent else {}
-                probe = Probe(dict(row.config), rung, powers, width_ratio=row.width_ratio)
-                history.add_probe(probe)
-                config = dict(row.config)
-                trained = {**config, "lr": config["lr"] * row.width_ratio**exponent}
-                history.add_probe_record(
-                    Record(
-                        len(history.probes) - 1, rung, 0, config, trained,
-                        "finished", row.value, -row.value,
-                    )
-                )  # fmt: skip
+def _pairs(drawn: Sequence[Mapping[Run, Row]]) -> list[Row]:
+    """The trainings of some configs that the transfer would have asked for."""
+    return [
+        runs[Run(next(iter(runs)).number, density, exponent)]
+        for runs in drawn
+        for density, exponents in PAIRS.items()
+        for exponent in exponents
+    ]
+
+
+def _history(rows: Sequence[Row]) -> History:
+    """The trainings as probes of a study."""
+    history, densities = History(), list(PAIRS)
+    for number, row in enumerate(rows):
+        config, rung = dict(row.config), densities.index(row.density)
+        powers = {"lr": row.exponent} if row.exponent else {}
+        history.add_probe(Probe(config, rung, powers, width_ratio=row.width_ratio))
+        trained = {**config, "lr": config["lr"] * row.width_ratio**row.exponent}
+        record = Record(
+            number, rung, 0, config, trained, "finished", value=row.value, loss=-row.value
+        )
+        history.add_probe_record(record)
     return history
-
-
-def _rows(history: History, table: Table) -> Iterator[Row]:
-    densities = list(PAIRS)
-    by_config = {str(next(iter(runs.values())).config): runs for runs in table.values()}
-    for probe in history.probes:
-        runs = by_config[str(probe.config)]
-        run = Run(next(iter(runs)).number, densities[probe.rung], probe.exponents.get("lr", 0.0))
-        yield runs[run]
 
 
 def _seconds(row: Row, costs: Costs) -> float:
