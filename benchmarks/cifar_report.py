@@ -25,13 +25,12 @@ from benchmarks.cifar_searches import outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import DENSITIES, LONGER
 from benchmarks.cifar_training import EPOCHS, SIZES
+from benchmarks.pages import blank_figure, write_page
 from benchmarks.tabular_report import UNIT, Outcome, Summary, draw_summaries, summaries
 
 __all__ = ["Findings", "find", "write_report"]
 
 LEAST_LONGER = 6  # configs
-
-MARK = "<!-- below: written by python -m benchmarks.cifar report -->"
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ def write_report(
         live: lines about searches that really trained.
         longer: network → the table of its longer trainings.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [MARK, "", *_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
+    lines = [*_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
     lines += ["## Searches", "", *_searches(found), ""]
     if live:
         lines += ["## Live searches", "", *live, ""]
@@ -100,9 +98,7 @@ def write_report(
     lines += ["### Learned from probes", "", *_learned(found, costs), ""]
     lines += ["### Weight decay", "", *_decays(found), ""]
     lines += [*_longer(longer or {}, {each.net: each.table for each in found}), ""]
-    page = folder / "cifar.md"
-    by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
-    page.write_text(by_hand + "\n".join(lines))
+    write_page(folder / "cifar.md", "python -m benchmarks.cifar report", lines)
     _figure(found, folder / "cifar.png")
 
 
@@ -227,9 +223,7 @@ def _triple(numbers: Triple, form: str = ".2f") -> str:
 
 
 def _figure(found: Sequence[Findings], path: Path) -> None:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-
-    figure = Figure(figsize=(4.5 * len(found), 8), layout="constrained")
+    figure = blank_figure(4.5 * len(found), 8)
     axes = figure.subplots(2, len(found), squeeze=False)
     for each, rates, searches in zip(found, *axes, strict=True):
         _draw_rates(each, rates)

@@ -31,8 +31,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.finetune_report import Run, page
+from benchmarks.finetune_report import INTRODUCTION, Run, draw, page
 from benchmarks.images import Images, of_classes, read_cifar10
+from benchmarks.pages import write_page
 from benchmarks.rows import Row, Rows
 from proxyhpo import Choice, Config, Float, Space
 from proxyhpo.proxy import NetworkFactory
@@ -258,8 +259,10 @@ def main() -> None:
         name: list(complete(name, arguments.width, epochs, arguments.configs, rows))
         for name in arguments.tasks
     }
-    arguments.page.parent.mkdir(parents=True, exist_ok=True)
-    arguments.page.write_text("\n".join(page(found)) + "\n")
+    image = arguments.page.with_suffix(".png")
+    draw(found, image)
+    lines = [*page(found), f"![Spearman against time]({image.name})"]
+    write_page(arguments.page, "python -m benchmarks.finetune --report", lines, INTRODUCTION)
     print(arguments.page.read_text())
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pages import blank_figure
 from benchmarks.rows import Row
 from proxyhpo.ranking import Floats, interval, overlap, regret, spearman
 
-__all__ = ["Run", "page", "table"]
+__all__ = ["INTRODUCTION", "Run", "draw", "page", "table"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ the pretrained network: it inherits the weights that it keeps. Its learning rate
 its width ratio to the power given. The target is the full network's validation accuracy under one
 seed; the last row is the same network under another seed, and no proxy can be asked for more. No
 two trainings share a seed. Time is the processor's, as a share of the full network's. Intervals are
-bootstrapped over the configs. Written by `python -m benchmarks.finetune --report`.
+bootstrapped over the configs.
 """
 
 
@@ -57,7 +59,6 @@ def page(found: Mapping[str, Sequence[Mapping[Run, Row]]]) -> Iterator[str]:
     Args:
         found: task → for each config that has been trained on everything, what came of it.
     """
-    yield INTRODUCTION
     for task, configs in found.items():
         yield f"## {task.capitalize()}\n"
         if len(configs) < FEWEST:
@@ -77,19 +78,36 @@ def table(configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
     """A row for each kind of proxy, and one for the full network under another seed."""
     yield f"| {' | '.join(HEAD)} |"
     yield "|---" * len(HEAD) + "|"
-    proxies = sorted(
-        (run for run in configs[0] if run.density < 1), key=lambda run: (run.density, -run.exponent)
-    )
-    for run in (*proxies, AGAIN):
+    for run in _rows(configs):
         yield f"| {' | '.join(_cells(run, configs))} |"
+
+
+def draw(found: Mapping[str, Sequence[Mapping[Run, Row]]], path: Path) -> None:
+    """How proxies rank the configs against what they cost, as an image."""
+    figure = blank_figure(5 * len(found), 4)
+    axes = figure.subplots(1, len(found), squeeze=False)[0]
+    for axis, (task, configs) in zip(axes, found.items(), strict=True):
+        y = _losses(TARGET, configs)
+        for run in _rows(configs) if len(configs) >= FEWEST else ():
+            x = _losses(run, configs)
+            rank = float(spearman(x, y))
+            low, high = interval(spearman, x, y)
+            time, error = _time(run, configs), [[rank - low], [high - rank]]
+            axis.errorbar(time, rank, error, marker="o", capsize=2)
+            axis.annotate(" ".join(_names(run)), (time, rank), fontsize=7, rotation=20)
+        axis.set(title=task, xlabel="time, of the full network's", ylabel="Spearman")
+    figure.savefig(path, dpi=110)
+
+
+def _rows(configs: Sequence[Mapping[Run, Row]]) -> list[Run]:
+    proxies = (run for run in configs[0] if run.density < 1)
+    return [*sorted(proxies, key=lambda run: (run.density, -run.exponent)), AGAIN]
 
 
 def _cells(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
     x, y = _losses(run, configs), _losses(TARGET, configs)
-    yield "1, another seed" if run == AGAIN else f"{run.density:g}"
-    yield "" if run == AGAIN else "as they are" if not run.exponent else f"^{run.exponent:+g}"
-    own, full = (sum(config[each]["seconds"] for config in configs) for each in (run, TARGET))
-    yield f"{own / full:.2f}"
+    yield from _names(run)
+    yield f"{_time(run, configs):.2f}"
     yield _estimate(spearman, x, y, "{:.2f}")
     if run.exponent:
         both = np.stack([x, _losses(Run(run.density, 0.0), configs)], -1)
@@ -100,6 +118,18 @@ def _cells(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
     yield _estimate(spearman, x[best], y[best], "{:.2f}")
     yield _estimate(partial(overlap, k=K), x, y, "{:.2f}")
     yield _estimate(partial(regret, k=K), x, 100 * y, "{:.1f}")
+
+
+def _names(run: Run) -> tuple[str, str]:
+    """Density and learning rates."""
+    if run == AGAIN:
+        return "1, another seed", ""
+    return f"{run.density:g}", f"^{run.exponent:+g}" if run.exponent else "as they are"
+
+
+def _time(run: Run, configs: Sequence[Mapping[Run, Row]]) -> float:
+    own, full = (sum(config[each]["seconds"] for config in configs) for each in (run, TARGET))
+    return float(own / full)
 
 
 def _losses(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Floats:

@@ -1,13 +1,14 @@
 """What a user would pick instead, live: how soon each search finds what Optuna's finds.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --trials 30 --seeds 10
+    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --trials 40 --seeds 10
     OMP_NUM_THREADS=1 python -m benchmarks.peers                      # scikit-learn's digits
 
 Proxyhpo with its defaults, Optuna's TPE with and without its Hyperband pruner, random search,
 scikit-optimize and hyperopt search the same four hyperparameters of the same small convolutional
 network, trained by the same code, each by its own loop; and so does the plainest of cheap searches,
-an epoch for every config and a full training for the three best. All of them train 30 configs;
-Hyperband, whose trials are shorter, as many as take the epochs of 30 full trainings.
+an epoch for every config and a full training for the three best. All of them train as many
+configs (``--trials``); Hyperband, whose trials are shorter, as many as take the epochs of that many
+full trainings.
 
 All seconds of a search are charged, those between its trainings too; they are the processor's, so
 that other processes do not count. The quality of the config that a search would have returned at a
@@ -30,14 +31,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.images import read_cifar10, read_digits
+from benchmarks.pages import write_page
 from benchmarks.peers_loops import PEERS, Loop, Task
-from benchmarks.peers_report import Search, table
+from benchmarks.peers_report import Search, draw, table
 from benchmarks.rows import Row, Rows
 from proxyhpo import Config
 from proxyhpo.records import config_key
 
-SIZES = {"train": 1000, "validation": 600, "test": 3000}
+SIZES = {"train": 600, "validation": 600, "test": 3000}
 EPOCHS = 9  # three brackets of Hyperband's
+WIDTH = 96
 
 
 def search(task: Task, loop: Loop, trials: int, seed: int) -> Row:
@@ -80,13 +83,14 @@ class Experiment:
             "trials": self.trials,
             "fresh": self.fresh,
             "data": self.task.images.name,
+            "images": len(self.task.images.train[1]),
             "width": self.task.width,
             "epochs": self.task.epochs,
         }
 
-    def run(self, loops: Mapping[str, Loop], seeds: int, rows: Rows) -> None:
+    def run(self, loops: Mapping[str, Loop], seeds: Sequence[int], rows: Rows) -> None:
         """Searches that are not in the file; peers take turns, so that all have the same seeds."""
-        for seed in range(seeds):
+        for seed in seeds:
             qualities: dict[str, float] = {}
             for name, loop in loops.items():
                 of = self.row_of(name, seed)
@@ -126,22 +130,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="an .npz of 32x32 images; else the digits")
-    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument(
+        "--only", type=int, nargs="+", help="of these seeds, so that processes can share them"
+    )
     parser.add_argument("--fresh", type=int, default=3, help="seeds that decide on a config")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--width", type=int, default=WIDTH, help="channels of the first layer")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/data/peers.jsonl"))
-    parser.add_argument("--report-only", action="store_true", help="search nothing")
+    parser.add_argument("--report", action="store_true", help="search nothing, write the page")
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/peers.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = read_cifar10(arguments.data, **SIZES) if arguments.data else read_digits()
-    task = Task(images, 64, arguments.epochs)
+    task = Task(images, arguments.width, arguments.epochs)
     experiment = Experiment(task, arguments.trials, arguments.fresh)
     loops, rows = installed(arguments.peers), Rows(arguments.out)
-    if not arguments.report_only:
-        experiment.run(loops, arguments.seeds, rows)
-    print("\n".join(table(experiment.finished(list(loops), arguments.seeds, rows))))
+    if not arguments.report:
+        experiment.run(loops, arguments.only or range(arguments.seeds), rows)
+    found = experiment.finished(list(loops), arguments.seeds, rows)
+    lines = list(table(found))
+    print("\n".join(lines))
+    if arguments.report:
+        page = arguments.page
+        draw(found, page.with_suffix(".png"))
+        figure = f"![accuracy against time]({page.stem}.png)"
+        write_page(page, "python -m benchmarks.peers --report", [*lines, "", figure], "# Peers")
 
 
 if __name__ == "__main__":

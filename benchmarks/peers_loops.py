@@ -26,7 +26,7 @@ SPACE = Space(
         "lr": Float(1e-3, 3.0, log=True),
         "momentum": Float(0.0, 0.98),
         "weight_decay": Float(1e-6, 1e-2, log=True),
-        "batch_size": Choice([32, 64, 128]),
+        "batch_size": Choice([64, 128, 256]),
     }
 )
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.pages import blank_figure
 from benchmarks.rows import Row
 
-__all__ = ["Search", "reached", "table"]
+__all__ = ["Search", "draw", "reached", "table"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -127,3 +129,24 @@ def _interval(values: Floats, form: str) -> str:
     low, high = np.quantile(values[1:], [0.025, 0.975], method="inverted_cdf")
     shown = [form.format(v) if np.isfinite(v) else "never" for v in (values[0], low, high)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def draw(found: Mapping[str, Sequence[Search]], path: Path) -> None:
+    """Mean test accuracy of what each search would have returned, against time, as an image.
+
+    A line begins where the last seed's search has trained its first full network.
+    """
+    figure = blank_figure(8, 5)
+    whole = np.mean([each.seconds for each in found[REFERENCE]])
+    axis = figure.subplots()
+    for name, searches in found.items():
+        moments = np.unique(np.concatenate([each.moments for each in searches]))
+        moments = moments[moments >= max(each.moments[0] for each in searches)]
+        mean = np.mean([each.at(moments) for each in searches], axis=0)
+        end = np.mean([each.seconds for each in searches])
+        x = np.concatenate([moments, [max(end, moments[-1])]]) / whole
+        y = 100 * np.concatenate([mean, mean[-1:]])
+        axis.step(x, y, where="post", label=name, linewidth=3 if name == OURS else 1)
+    axis.set(xlabel=f"time, of {REFERENCE}'s", ylabel="test accuracy, %", ylim=(30, None))
+    axis.legend()
+    figure.savefig(path, dpi=110)

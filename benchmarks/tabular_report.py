@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.pages import blank_figure, write_page
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -77,7 +79,6 @@ class Summary:
         return float(wilcoxon(self.by_table).pvalue) if np.any(self.by_table) else 1.0
 
 
-MARK = "<!-- below: written by python -m benchmarks.tabular -->"
 REFERENCE, UNIT = "full", "full: no re-look"
 
 
@@ -138,12 +139,12 @@ def chosen_elsewhere(
 
 def write_report(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Writes the figures into ``tabular.md``, below the mark, and ``tabular.png``."""
-    folder.mkdir(parents=True, exist_ok=True)
     families: dict[str, list[Outcome]] = {"HPOBench": [], "HPOLib": []}
     for outcome in outcomes:
         family = "HPOBench" if ", depth" in outcome.table else "HPOLib"
         families[family].append(outcome)
-    lines, drawn = [MARK, ""], {}
+    lines: list[str] = []
+    drawn = {}
     for family, members in families.items():
         for n in sorted({outcome.n_trials for outcome in members}):
             relative = family == "HPOLib"
@@ -151,9 +152,7 @@ def write_report(outcomes: Sequence[Outcome], folder: Path) -> None:
             lines += [f"### {family}, {n} trials", "", *_table(found, relative=relative), ""]
             lines += [*_by_data_set(found), "", *_chosen(found, n), ""]
             drawn[f"{family}, {n} trials"] = found
-    page = folder / "tabular.md"
-    by_hand = page.read_text().partition(MARK)[0] if page.exists() else ""
-    page.write_text(by_hand + "\n".join(lines))
+    write_page(folder / "tabular.md", "python -m benchmarks.tabular", lines)
     _figure(drawn, folder / "tabular.png")
 
 
@@ -193,11 +192,7 @@ def _chosen(found: Mapping[str, Summary], n: int) -> Iterable[str]:
 
 
 def _figure(drawn: Mapping[str, Mapping[str, Summary]], path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-    except ImportError:
-        return
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = blank_figure(11, 8)
     for axis, (title, found) in zip(figure.subplots(2, 2).flat, drawn.items(), strict=False):
         shown = {n: each for n, each in found.items() if ":" not in n and n != REFERENCE}
         draw_summaries(axis, shown)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pages import write_page
 from benchmarks.tables import HPOBENCH, Table, hpobench
 from proxyhpo.fidelity import fidelity
 from proxyhpo.transfers import transferred
@@ -63,7 +64,7 @@ def verdicts(
 
 
 def page(tables: Sequence[Table], repetitions: int) -> Iterator[str]:
-    yield INTRODUCTION.format(repetitions * len(tables))
+    yield f"{repetitions * len(tables)} judgements a row.\n"
     for second_seed in (False, True):
         yield f"## {'With a second seed' if second_seed else 'Without a second seed'}\n"
         for n in (N_CONFIGS[-1],) if second_seed else N_CONFIGS:
@@ -82,8 +83,7 @@ INTRODUCTION = """# How often each verdict is given
 Random configs of HPOBench's tables (24 multi-layer perceptrons on 8 data sets, Adam), with the loss
 on a narrow network and, under another seed, on the network of width 1024; the learning rate follows
 the width with exponent -.5 but where it says "as is". The losses are judged as `ProxyHPO.check`
-judges them. A planted bad proxy has its losses shuffled. {} judgements a row, written by
-`python -m benchmarks.verdicts`.
+judges them. A planted bad proxy has its losses shuffled.
 """
 
 
@@ -93,10 +93,8 @@ def main() -> None:
     arguments = parser.parse_args()
     tables = [table for name in HPOBENCH for table in hpobench(name)]
     path = Path("docs/benchmarks/verdicts.md")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        for line in page(tables, arguments.repetitions):
-            print(line, file=file, flush=True)
+    lines = page(tables, arguments.repetitions)
+    write_page(path, "python -m benchmarks.verdicts", lines, INTRODUCTION)
 
 
 if __name__ == "__main__":

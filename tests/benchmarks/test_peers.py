@@ -96,10 +96,10 @@ def test_each_search_is_a_row_and_done_once(task, monkeypatch, tmp_path):
     loops = {name: PEERS[name]() for name in ("Optuna TPE", "random")}
     experiment = Experiment(task, 2, 1)
     path = tmp_path / "peers.jsonl"
-    experiment.run(loops, 2, Rows(path))
+    experiment.run(loops, range(2), Rows(path))
     whole = path.read_text()
     monkeypatch.setattr(peers, "search", None)
-    experiment.run(loops, 2, Rows(path))
+    experiment.run(loops, range(2), Rows(path))
     assert path.read_text() == whole
     found = experiment.finished(list(loops), 5, Rows(path))
     assert {name: len(searches) for name, searches in found.items()} == dict.fromkeys(loops, 2)
@@ -113,6 +113,23 @@ def test_what_is_not_installed_is_left_out(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert list(peers.installed(["random", "Optuna TPE"])) == ["random"]
     assert "Optuna TPE is left out" in capsys.readouterr().err
+
+
+def test_the_report_is_a_page_with_a_figure(task, monkeypatch, tmp_path):
+    monkeypatch.setattr(peers, "read_digits", lambda: task.images)
+    page = tmp_path / "page.md"
+    options = f"--trials 2 --seeds 2 --fresh 1 --epochs 3 --width 8 --page {page}".split()
+    options += ["--out", f"{tmp_path}/rows.jsonl", "--peers", "Optuna TPE", "random"]
+    monkeypatch.setattr(sys, "argv", ["peers", *options])
+    peers.main()
+    assert not page.exists()
+    monkeypatch.setattr(sys, "argv", ["peers", *options, "--report"])
+    peers.main()
+    text = page.read_text()
+    assert text.startswith("# Peers")
+    assert "2 seeds" in text
+    assert "(page.png)" in text
+    assert (tmp_path / "page.png").stat().st_size > 1000
 
 
 def a_search(*found, seconds):
