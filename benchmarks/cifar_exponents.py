@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_steps import Costs
-from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run
+from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run, Table
 from benchmarks.cifar_training import EPOCHS
 from proxyhpo.history import History
 from proxyhpo.records import Probe, Record
@@ -19,7 +19,6 @@ from proxyhpo.transfers.fitted_power_law import FittedPowerLawTransfer
 __all__ = ["Decay", "Learned", "decay", "learned"]
 
 Floats = npt.NDArray[np.float64]
-Table = Mapping[int, Mapping[Run, Row]]
 N_CONFIGS = 10
 DRAWS = 100
 PAIRS = {0.125: (0.0, min(STRONGER)), 0.5: (0.0, EXPONENT)}

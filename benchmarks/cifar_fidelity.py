@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cifar_table import DENSITIES, N_TWICE, Row, Run, exponents
+from benchmarks.cifar_table import (
+    CONTROL,
+    DENSITIES,
+    EXPONENT,
+    N_TWICE,
+    PRUNER,
+    Run,
+    Table,
+    exponents,
+)
 from benchmarks.cifar_training import EPOCHS
 from proxyhpo.ranking import interval, kendall, overlap, regret, spearman
 
@@ -17,7 +26,6 @@ __all__ = ["Agreement", "Drift", "agreements", "best_rate", "drift", "rates_and_
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[Floats, Floats], Floats]
-Table = Mapping[int, Mapping[Run, Row]]
 TOP = 0.4  # of the configs, by the full network's accuracy
 RESAMPLES = 1000
 
@@ -61,6 +69,8 @@ def agreements(table: Table) -> list[Agreement]:
         for exponent in exponents(density):
             how = f"exponent {exponent:g}" if exponent else "lr as is"
             found.append(_agreement(f"{density:g}, {how}", table, Run(0, density, exponent)))
+    control = Run(0, min(DENSITIES), EXPONENT, pruner=CONTROL)
+    found.append(_agreement(f"{control.density:g}, channels at random", table, control))
     twice = {number: runs for number, runs in table.items() if number < N_TWICE}
     for epoch in range(1, EPOCHS + 1):
         name = f"1, another seed, {epoch} of {EPOCHS} epochs"
@@ -71,7 +81,7 @@ def agreements(table: Table) -> list[Agreement]:
 def _agreement(name: str, table: Table, like: Run, epoch: int = EPOCHS) -> Agreement:
     cheap, dear = [], []
     for number, runs in table.items():
-        row = runs[Run(number, like.density, like.exponent, like.seed)]
+        row = runs[replace(like, number=number)]
         cheap.append(-row.validation[min(epoch, len(row.validation)) - 1])
         dear.append(-runs[Run(number)].value)
     x, y = np.array(cheap), np.array(dear)
@@ -129,7 +139,7 @@ def rates_and_values(table: Table, density: float, numbers: Sequence[int]) -> tu
     found = []
     for number in numbers:
         for run, row in table[number].items():
-            if run.density == density:
+            if run.density == density and run.pruner == PRUNER:
                 rate = row.config["lr"] * row.width_ratio**run.exponent
                 rate /= 1 - row.config.get("momentum", 0.0)
                 found.append((rate, row.value))

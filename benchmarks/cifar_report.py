@@ -14,23 +14,32 @@ from benchmarks.cifar_fidelity import (
     MEASURES,
     Agreement,
     Drift,
-    Table,
     Triple,
     agreements,
     best_rate,
     drift,
     rates_and_values,
 )
-from benchmarks.cifar_searches import outcomes, sample_size
+from benchmarks.cifar_searches import N_TRIALS, outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
-from benchmarks.cifar_table import DENSITIES, LONGER
+from benchmarks.cifar_table import DENSITIES, LONGER, Table
 from benchmarks.cifar_training import EPOCHS, SIZES
 from benchmarks.pages import blank_figure, write_page
-from benchmarks.tabular_report import UNIT, Outcome, Summary, draw_summaries, summaries
+from benchmarks.tabular_report import (
+    UNIT,
+    Floats,
+    Interval,
+    Outcome,
+    Summary,
+    draw_summaries,
+    summaries,
+)
 
 __all__ = ["Findings", "find", "write_report"]
 
 LEAST_LONGER = 6  # configs
+COMPARED = ("full", "1 epoch", "successive halving of epochs", "1/8", "1/8 (6), 1/2 (2)")
+"""Strategies that search among as many configs as there are, too."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ class Findings:
     Args:
         net: its name.
         table: its trainings.
-        outcomes: of searches.
+        outcomes: of searches among half of the configs, each two in turn among different ones.
+        larger: of some among as many as there are, up to :data:`N_TRIALS`.
         agreements: of cheap trainings with the full network's.
         drift: of the best learning rate.
     """
@@ -48,24 +58,44 @@ class Findings:
     net: str
     table: Table
     outcomes: Sequence[Outcome]
+    larger: Sequence[Outcome]
     agreements: Sequence[Agreement]
     drift: Drift
 
     @property
     def searches(self) -> dict[str, Summary]:
-        """Strategy → summary, whose interval is over the repetitions."""
-        each = (replace(o, data_set=str(o.repetition)) for o in self.outcomes)
-        return summaries(each, relative=False)
+        """Strategy → summary of the searches among half of the configs."""
+        return by_repetition(self.outcomes, of_halves)
 
     def accuracy(self, strategy: str) -> float:
         """Mean test accuracy of what a strategy finds."""
         return 1 - float(np.mean([o.loss for o in self.outcomes if o.strategy == strategy]))
 
 
+def by_repetition(found: Sequence[Outcome], interval: Interval) -> dict[str, Summary]:
+    """Strategy → summary; each repetition counts like a data set."""
+    each = (replace(o, data_set=str(o.repetition)) for o in found)
+    return summaries(each, relative=False, interval=interval)
+
+
+def of_halves(differences: Floats) -> tuple[float, float]:
+    """The 95 % interval of the mean, where each two differences in turn share no config.
+
+    Different splits share all of theirs, so that many of them say little more than one: the
+    standard error is that of the mean of two.
+    """
+    halves = differences[: len(differences) // 2 * 2].reshape(-1, 2)
+    error = float(np.sqrt(np.mean(np.diff(halves, axis=1) ** 2) / 4))
+    middle = float(differences.mean())
+    return middle - 1.96 * error, middle + 1.96 * error
+
+
 def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
     """Replays the searches, and compares rankings and learning rates."""
-    found = outcomes(net, table, costs, repetitions)
-    return Findings(net, table, found, agreements(table), drift(table))
+    found = outcomes(net, table, costs, repetitions, n=sample_size(table))
+    n = min(N_TRIALS, len(table))
+    larger = outcomes(net, table, costs, repetitions, n=n, names=COMPARED)
+    return Findings(net, table, found, larger, agreements(table), drift(table))
 
 
 def write_report(
@@ -87,6 +117,7 @@ def write_report(
     """
     lines = [*_what(found), "", "## Cost of a step", "", *_steps(found, costs), ""]
     lines += ["## Searches", "", *_searches(found), ""]
+    lines += ["### As many configs as there are", "", *_larger(found), ""]
     if live:
         lines += ["## Live searches", "", *live, ""]
     for each in found:
@@ -136,14 +167,27 @@ def _searches(found: Sequence[Findings]) -> Iterable[str]:
 
 
 def _by_net(each: Findings) -> Iterable[str]:
-    yield "| strategy | cost | test accuracy | difference, points | p |"
-    yield "|---|---|---|---|---|"
+    yield "| strategy | cost | test accuracy | difference, points |"
+    yield "|---|---|---|---|"
     for name, summary in each.searches.items():
         low, high = summary.interval
         yield (
             f"| {name} | {summary.cost:.3f} | {100 * each.accuracy(name):.2f} "
-            f"| {summary.difference:+.2f} [{low:+.2f}, {high:+.2f}] | {summary.p_value:.2g} |"
+            f"| {summary.difference:+.2f} [{low:+.2f}, {high:+.2f}] |"
         )
+
+
+def _larger(found: Sequence[Findings]) -> Iterable[str]:
+    """What searches among more configs cost; too many of them are the same for an interval."""
+    sizes = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)
+    yield f"Configs in a search: {sizes}. The samples are much alike, so there are no intervals."
+    yield ""
+    yield f"| strategy | {' | '.join(f'{e.net}: cost, difference' for e in found)} |"
+    yield "|---" * (len(found) + 1) + "|"
+    per_net = [by_repetition(each.larger, of_halves) for each in found]
+    for name in per_net[0]:
+        cells = [f"{s[name].cost:.3f}, {s[name].difference:+.2f}" for s in per_net]
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _rankings(each: Findings) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,17 @@ from torch import Tensor, nn
 
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_steps import Costs
-from benchmarks.cifar_table import DENSITIES, STRONGER, Row, Run, exponents
+from benchmarks.cifar_table import (
+    CONTROL,
+    DENSITIES,
+    JUDGE,
+    PRUNER,
+    STRONGER,
+    Row,
+    Run,
+    Table,
+    exponents,
+)
 from benchmarks.cifar_training import EPOCHS
 from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
 from benchmarks.tables import Narrow
@@ -27,8 +37,6 @@ __all__ = ["Trained", "outcomes", "sample_size", "strategies"]
 
 WIDTH = 1000  # of the stand-in for the full network
 N_TRIALS = 60
-Table = Mapping[int, Mapping[Run, Row]]
-"""Config number → its trainings."""
 
 
 def strategies(n: int) -> dict[str, Strategy]:
@@ -50,6 +58,7 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/4, lr as is": two(1 / 4, transfer="identity"),
         "1/2, lr as is": two(1 / 2, transfer="identity"),
         "1/8": two(1 / 8),
+        "1/8, channels at random": two(1 / 8, pruner=CONTROL),
         "1/4": two(1 / 4),
         "1/2": two(1 / 2),
         "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
@@ -81,12 +90,16 @@ class Trained:
         table: of one network.
         costs: of its steps.
         seeds: of the full network's trainings, in the order in which they are used.
+        pruner: that made the proxies; where a proxy has not been made by it, the usual one.
     """
 
-    def __init__(self, table: Table, costs: Costs, seeds: Sequence[int] = (0, 1)) -> None:
+    def __init__(
+        self, table: Table, costs: Costs, seeds: Sequence[int] = (0, 1), pruner: str = PRUNER
+    ) -> None:
         self._table = table
         self._costs = costs
         self._seeds = seeds
+        self._pruner = pruner
         self._numbers = {
             _key(next(iter(runs.values())).config): number for number, runs in table.items()
         }
@@ -124,7 +137,8 @@ class Trained:
     def _row(self, run: Run) -> Row:
         """Configs that are far from the best ones have been trained once only."""
         runs = self._table[run.number]
-        return runs.get(run) or runs[Run(run.number)]
+        made = replace(run, pruner=self._pruner) if run.density < 1 else run
+        return runs.get(made) or runs.get(run) or runs[Run(run.number)]
 
     def number(self, config: Config) -> int:
         """Of a config."""
@@ -132,31 +146,56 @@ class Trained:
 
 
 def quality(runs: Mapping[Run, Row], used: Sequence[int]) -> float:
-    """Mean test accuracy of the full network under seeds that have decided nothing.
+    """Test accuracy of the full network under a seed that has decided nothing in any search.
 
-    Over all of its seeds where each of them has; that flatters what was chosen by them.
+    Configs that are far from the best ones may lack it, and are judged by what they have.
     """
     full = {run.seed: row.test for run, row in runs.items() if run.density == 1}
+    if JUDGE in full:
+        return full[JUDGE]
     fresh = [test for seed, test in full.items() if seed not in used]
     return float(np.mean(fresh or list(full.values())))
 
 
 def sample_size(table: Table) -> int:
-    """Of a random sample for a search: sixty, or two thirds of a small table."""
-    return min(N_TRIALS, round(2 / 3 * len(table)))
+    """Of a random sample for a search: half of the table, so that two of them share no config."""
+    return min(N_TRIALS, len(table) // 2)
 
 
-def outcomes(net: str, table: Table, costs: Costs, repetitions: int) -> list[Outcome]:
-    """What each strategy comes to in each of the random samples, which are the same for all."""
-    found = []
-    n = sample_size(table)
+def samples(net: str, table: Table, n: int, repetitions: int) -> Iterator[list[Mapping[Run, Row]]]:
+    """Random samples of the configs; each two in turn share none, where the table is that large."""
     for number in range(repetitions):
-        rng = np.random.default_rng([number, *map(ord, net)])
-        drawn = [table[int(i)] for i in rng.permutation(list(table))[:n]]
+        split, half = divmod(number, 2) if 2 * n <= len(table) else (number, 0)
+        order = np.random.default_rng([split, *map(ord, net)]).permutation(list(table))
+        yield [table[int(i)] for i in order[half * n : (half + 1) * n]]
+
+
+def outcomes(
+    net: str,
+    table: Table,
+    costs: Costs,
+    repetitions: int,
+    *,
+    n: int,
+    names: Collection[str] | None = None,
+) -> list[Outcome]:
+    """What each strategy comes to in each of the random samples, which are the same for all.
+
+    Args:
+        net: name of the network.
+        table: its trainings.
+        costs: of its steps.
+        repetitions: samples.
+        n: configs in each.
+        names: of strategies; by default all.
+    """
+    found = []
+    searched = {k: v for k, v in strategies(n).items() if names is None or k in names}
+    for number, drawn in enumerate(samples(net, table, n, repetitions)):
         configs = [dict(next(iter(runs.values())).config) for runs in drawn]
-        for title, strategy in strategies(n).items():
+        for title, strategy in searched.items():
             seeds = (1, 0) if strategy.swapped else (0, 1)
-            training = Trained(table, costs, seeds)
+            training = Trained(table, costs, seeds, strategy.pruner)
             result = replay(training, TASKS[net].space, "maximize", strategy, configs)
             for decision, (config, seconds) in decisions(result, strategy).items():
                 runs = table[training.number(config)]
@@ -168,9 +207,10 @@ def outcomes(net: str, table: Table, costs: Costs, repetitions: int) -> list[Out
 
 def _used(strategy: Strategy, decision: str) -> Sequence[int]:
     """The seeds of the full network's trainings that a decision rests on."""
-    looked_once = decision == "no re-look" or decision.startswith("first")
+    first, second = (1, 0) if strategy.swapped else (0, 1)
+    looked_once = decision in ("no re-look", "single best") or decision.startswith("first")
     re_looks = strategy.ladder[0] == Rung(1, keep=3)
-    return (0, 1) if re_looks and not looked_once else (0,)
+    return (first, second) if re_looks and not looked_once else (first,)
 
 
 def _key(config: Mapping[str, Any]) -> str:

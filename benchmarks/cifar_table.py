@@ -25,15 +25,20 @@ from benchmarks.images import Images
 from proxyhpo.history import History
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo.pruners.random import RandomPruner
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.power_law import PowerLawTransfer
 
 __all__ = [
+    "CONTROL",
     "DENSITIES",
     "EXPONENT",
+    "JUDGE",
+    "PRUNER",
     "STRONGER",
     "Row",
     "Run",
+    "Table",
     "configs",
     "exponents",
     "fill",
@@ -45,7 +50,10 @@ __all__ = [
 N_CONFIGS = 200
 N_TWICE = 60
 EVERY = 10  # configs
-BEST = 0.3  # of the configs
+BEST = 0.6  # of the configs
+SECOND_LOOK, JUDGE = 1, 2
+"""Seeds of further trainings of the full network: that a search may see, and that it may not."""
+PRUNER, CONTROL = "l1-structured", "random"
 DENSITIES = (0.125, 0.25, 0.5)
 EXPONENT = -0.5
 STRONGER = (-0.75, -1.0)
@@ -62,18 +70,21 @@ class Run:
         density: of the network.
         exponent: power of the width ratio by which the learning rate was multiplied.
         seed: 0, or more for further trainings.
+        pruner: that made the network, where it is a proxy.
     """
 
     number: int
     density: float = 1.0
     exponent: float = 0.0
     seed: int = 0
+    pruner: str = PRUNER
 
     def seeds(self, net: str) -> np.random.SeedSequence:
         """Of this training alone."""
         # The same for longer trainings: they share no table with the others.
         numbers = (self.number, round(1000 * self.density), round(-100 * self.exponent), self.seed)
-        return np.random.SeedSequence([*map(ord, net), *numbers])
+        of_pruner = map(ord, "" if self.pruner == PRUNER else self.pruner)
+        return np.random.SeedSequence([*map(ord, net), *numbers, *of_pruner])
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Row:
         validation: accuracy after each epoch; ends early where the loss was no longer finite.
         test: accuracy after the last.
         seconds: of the processor for the training; rough, since caches were shared.
+        pruner: that made the network, where it is a proxy.
     """
 
     net: str
@@ -103,16 +115,21 @@ class Row:
     validation: Sequence[float]
     test: float
     seconds: float
+    pruner: str = PRUNER
 
     @property
     def run(self) -> Run:
         """Which training it was."""
-        return Run(self.number, self.density, self.exponent, self.seed)
+        return Run(self.number, self.density, self.exponent, self.seed, self.pruner)
 
     @property
     def value(self) -> float:
         """The validation accuracy that it ended with."""
         return self.validation[-1]
+
+
+Table = Mapping[int, Mapping[Run, Row]]
+"""Config number → its trainings."""
 
 
 def configs(task: Task, net: str, n: int) -> list[dict[str, Any]]:
@@ -135,6 +152,7 @@ def first_pass(number: int) -> Iterator[Run]:
     for density in sorted(DENSITIES, reverse=True):
         for exponent in exponents(density):
             yield Run(number, density, exponent)
+    yield Run(number, min(DENSITIES), EXPONENT, pruner=CONTROL)
 
 
 def longer_pass(number: int) -> Iterator[Run]:
@@ -178,8 +196,8 @@ def _whole(line: str) -> dict[str, Any] | None:
 def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_CONFIGS) -> None:
     """Trains what is missing, config by config, and the best ones so far under further seeds.
 
-    One further seed says how a second look would have decided; a third one has decided nothing, so
-    that it can say what a config that was found is worth.
+    One further seed says how a second look would have decided; a third one decides nothing, so that
+    it can say what a config that was found is worth, whatever found it.
 
     Args:
         nets: names of the networks.
@@ -195,7 +213,7 @@ def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_C
             continue
         for table in tables.values():
             best = table.best(math.ceil(BEST * (number + 1)))
-            table.add(Run(number, seed=seed) for number in best for seed in (1, 2))
+            table.add(Run(number, seed=seed) for number in best for seed in (SECOND_LOOK, JUDGE))
 
 
 def fill_longer(nets: Sequence[str], images: Images, folder: Path, n_configs: int) -> None:
@@ -224,7 +242,11 @@ class _Filler:
         self._task = TASKS[net]
         self._configs = configs(self._task, net, n_configs)
         inputs = images.train[0][:64]
-        self._networks = NetworkFactory(self._task.build, L1StructuredPruner(), inputs)
+        pruners = {PRUNER: L1StructuredPruner(), CONTROL: RandomPruner()}
+        self._networks = {
+            name: NetworkFactory(self._task.build, pruner, inputs)
+            for name, pruner in pruners.items()
+        }
         self._ratios: dict[float, float] = {1.0: 1.0}
         folder.mkdir(parents=True, exist_ok=True)
         self._done = {row.run for row in read(self._path)}
@@ -251,7 +273,9 @@ class _Filler:
         ratio = self._width_ratio(run.density)
         transfer = PowerLawTransfer(exponent=run.exponent)
         seeds = run.seeds(self._net)
-        network = self._networks.network(config, density=run.density, seed=seeds.spawn(1)[0])
+        network = self._networks[run.pruner].network(
+            config, density=run.density, seed=seeds.spawn(1)[0]
+        )
         began = time.process_time()
         seed = int(seeds.generate_state(1)[0])
         torch.manual_seed(seed)
@@ -270,12 +294,13 @@ class _Filler:
             validation=validation,
             test=round(accuracy(network, self._images.test), 4),
             seconds=round(seconds, 1),
+            pruner=run.pruner,
         )
 
     def _width_ratio(self, density: float) -> float:
         """Which depends on the widths of the layers alone."""
         if density not in self._ratios:
-            proxy = self._networks.measured(
+            proxy = self._networks[PRUNER].measured(
                 self._configs[0], density=density, seed=np.random.SeedSequence(0)
             )
             self._ratios[density] = proxy.width_ratio

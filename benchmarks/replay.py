@@ -30,12 +30,14 @@ class Strategy:
         swapped: whether the two seeds for searching change places.
         checkpoints: whether a trial goes on from where it was trained on the rung below, so that
             of a config only its dearest training is charged.
+        pruner: that made the proxies, where a table holds those of several.
     """
 
     ladder: Sequence[Rung]
     transfer: str | Transfer = "power-law"
     swapped: bool = False
     checkpoints: bool = False
+    pruner: str = "l1-structured"
 
 
 def two(density: float, keep: int = 3, **options: Any) -> Strategy:

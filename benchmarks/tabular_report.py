@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,24 +47,18 @@ class Summary:
         cost: seconds, as a share of a full search without a re-look; the mean over the tables.
         by_table: mean difference of each table.
         by_data_set: the same of each data set.
+        interval: of the difference, 95 %.
     """
 
     cost: float
     by_table: Floats
     by_data_set: Mapping[str, float]
+    interval: tuple[float, float]
 
     @property
     def difference(self) -> float:
         """Mean over the data sets."""
         return float(np.mean(list(self.by_data_set.values())))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % bootstrap interval; data sets are resampled, with all that belongs to them."""
-        values = np.array(list(self.by_data_set.values()))
-        drawn = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
-        low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
-        return float(low), float(high)
 
     @property
     def worst(self) -> float:
@@ -82,24 +76,38 @@ class Summary:
 REFERENCE, UNIT = "full", "full: no re-look"
 
 
-def summaries(outcomes: Iterable[Outcome], *, relative: bool) -> dict[str, Summary]:
+Interval = Callable[[Floats], tuple[float, float]]
+
+
+def clustered(differences: Floats) -> tuple[float, float]:
+    """The 95 % bootstrap interval; data sets are resampled, with all that belongs to them."""
+    drawn = np.random.default_rng(0).integers(len(differences), size=(10_000, len(differences)))
+    low, high = np.quantile(differences[drawn].mean(1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def summaries(
+    outcomes: Iterable[Outcome], *, relative: bool, interval: Interval = clustered
+) -> dict[str, Summary]:
     """Strategy → summary.
 
     Args:
         outcomes: of one number of trials.
         relative: whether differences are of log losses (else of losses, in hundredths).
+        interval: of their mean over the data sets.
     """
     draws: dict[tuple[str, str, int], dict[str, Outcome]] = defaultdict(dict)
     for outcome in outcomes:
         draws[outcome.data_set, outcome.table, outcome.repetition][outcome.strategy] = outcome
     complete = {key: draw for key, draw in draws.items() if UNIT in draw}
     names = list(dict.fromkeys(name for draw in complete.values() for name in draw))
-    return {name: _summary(name, complete, relative=relative) for name in names}
+    return {name: _summary(name, complete, interval, relative=relative) for name in names}
 
 
 def _summary(
     name: str,
     draws: Mapping[tuple[str, str, int], Mapping[str, Outcome]],
+    interval: Interval,
     *,
     relative: bool,
 ) -> Summary:
@@ -114,10 +122,12 @@ def _summary(
     grouped = defaultdict(list)
     for (data_set, _), mean in by_table.items():
         grouped[data_set].append(mean)
+    by_data_set = {data_set: float(np.mean(means)) for data_set, means in grouped.items()}
     return Summary(
         cost=float(np.mean([np.mean(values) for values in costs.values()])),
         by_table=np.array(list(by_table.values())),
-        by_data_set={data_set: float(np.mean(means)) for data_set, means in grouped.items()},
+        by_data_set=by_data_set,
+        interval=interval(np.array(list(by_data_set.values()))),
     )
 
 

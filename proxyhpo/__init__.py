@@ -8,8 +8,9 @@ what that cost and whether the two agreed.
 from proxyhpo.errors import ProxyHPOError
 from proxyhpo.hpo import ProxyHPO
 from proxyhpo.proxy.inspection import inspect
-from proxyhpo.records import Config, Record, Report, Rung
+from proxyhpo.records import Config, Record, Report
 from proxyhpo.result import Result
+from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 
 __all__ = [

@@ -17,7 +17,7 @@ from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import ProxyEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.records import Rung
+from proxyhpo.rung import Rung
 from proxyhpo.stoppers import Stopper
 
 __all__ = [

@@ -8,8 +8,8 @@ from statistics import median
 
 from proxyhpo.cost import Cost
 from proxyhpo.fidelity import Fidelity, Verdict
-from proxyhpo.records import Rung
 from proxyhpo.result import Result
+from proxyhpo.rung import Rung
 
 __all__ = ["Check", "check_of", "ladder_to_check"]
 

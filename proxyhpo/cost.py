@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from proxyhpo.history import History
-from proxyhpo.records import Record, Rung
+from proxyhpo.records import Record
+from proxyhpo.rung import Rung
 
 __all__ = ["Cost", "RungCost", "cost_of"]
 

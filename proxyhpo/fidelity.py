@@ -30,7 +30,7 @@ from proxyhpo.ranking import (
     regret,
     spearman,
 )
-from proxyhpo.records import Rung
+from proxyhpo.rung import Rung
 
 __all__ = ["Estimate", "Fidelity", "Verdict", "fidelities", "fidelity"]
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from functools import cache
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from typing_extensions import Self
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["LARGEST_EXPONENT", "Kind", "check_fields", "is_real", "one_of", "optional"]
+__all__ = ["LARGEST_EXPONENT", "Kind", "Stored", "check_fields", "is_real", "one_of", "optional"]
 
 _LARGEST = int(sys.float_info.max)
 
@@ -50,6 +55,49 @@ def check_fields(
     for name, value in data.items():
         if not kinds[name].allows(value):
             raise ArgumentError(f"{what}'s {name} must be {kinds[name].words}, got {value!r:.80}")
+
+
+class Stored(ABC):
+    """Data that is written into a store and read back; each kind of it is a dataclass.
+
+    ``WHAT`` names it in messages, and ``KINDS`` says what each of its fields may hold.
+    """
+
+    WHAT: ClassVar[str]
+    KINDS: ClassVar[Mapping[str, Kind]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)  # type: ignore[call-overload]  # a dataclass, as said above
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_json`.
+
+        Raises:
+            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+        """
+        check_fields(cls.WHAT, data, cls.KINDS, required=_required(cls))
+        cls.check(data)
+        return cls(**{name: _tuples(value) for name, value in data.items()})
+
+    @classmethod  # noqa: B027 - most kinds have nothing to add
+    def check(cls, data: Mapping[str, Any]) -> None:
+        """Refuses fields that are each right, and together are not."""
+
+
+@cache
+def _required(kind: type[Stored]) -> list[str]:
+    return [
+        f.name
+        for f in fields(kind)  # type: ignore[arg-type]  # a dataclass
+        if f.default is MISSING and f.default_factory is MISSING
+    ]
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def is_real(value: object) -> bool:

@@ -52,8 +52,9 @@ from proxyhpo.inputs import Inputs, check_inputs
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.proxy.memory import check_memory
 from proxyhpo.pruners import Pruner
-from proxyhpo.records import Config, Record, Rung
+from proxyhpo.records import Config, Record
 from proxyhpo.result import Result
+from proxyhpo.rung import Rung
 from proxyhpo.searchers import Searcher
 from proxyhpo.seeding import preserved_random_state, seed_sequence
 from proxyhpo.space import Space

@@ -1,4 +1,4 @@
-"""The plain data that everything else speaks: rungs, reports and records.
+"""The plain data that everything else speaks: reports and records of what happened.
 
 A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
 A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
-from typing_extensions import Self
-
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.errors import ArgumentError
 from proxyhpo.fields import (
     CONFIG,
     COUNT,
@@ -31,8 +28,8 @@ from proxyhpo.fields import (
     STEP_SECONDS,
     TEXT,
     WIDTH_RATIO,
-    check_fields,
-    is_real,
+    Kind,
+    Stored,
     one_of,
     optional,
 )
@@ -44,7 +41,6 @@ __all__ = [
     "Probe",
     "Record",
     "Report",
-    "Rung",
     "config_key",
     "run_key",
 ]
@@ -74,54 +70,6 @@ def run_key(trial: int, rung: int, replicate: int, *, probe: bool = False) -> tu
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A (density, budget) at which trials are trained, and how many leave it upwards.
-
-    Args:
-        density: fraction of its channels (or weights) that each prunable layer keeps, in (0, 1].
-            1 is the full network itself.
-        cost: instead of a density: the fraction of the full network's cost to aim at.
-        budget: fraction of a full training, in (0, 1].
-        keep: how many trials climb from here to the next rung; not for the last rung.
-        by: whether a measured step or the FLOPs of a forward count as the cost.
-
-    Raises:
-        ArgumentError: for a value outside its range, both or neither of density and cost, or
-            ``by`` without a cost.
-    """
-
-    density: float | None = None
-    budget: float = 1.0
-    keep: int | None = None
-    cost: float | None = None
-    by: Literal["time", "flops"] = "time"
-
-    def __post_init__(self) -> None:
-        if (self.density is None) == (self.cost is None):
-            raise ArgumentError(
-                f"Rung: give either density or cost, got density={self.density!r}, "
-                f"cost={self.cost!r}"
-            )
-        if self.by not in ("time", "flops"):
-            raise unknown_name("Rung: by", self.by, ["time", "flops"])
-        if self.by != "time" and self.cost is None:
-            raise ArgumentError(f"Rung: by={self.by!r} says how to count a cost; give cost=, too")
-        for name in ("density", "budget", "cost"):
-            number = getattr(self, name)
-            if number is not None and not (is_real(number) and 0 < number <= 1):
-                raise ArgumentError(f"Rung: {name} must be in (0, 1], got {number!r}")
-        if self.keep is not None and (
-            not isinstance(self.keep, int) or isinstance(self.keep, bool) or self.keep < 1
-        ):
-            raise ArgumentError(f"Rung: keep must be a whole number >= 1, got {self.keep!r}")
-
-    @property
-    def is_base(self) -> bool:
-        """Whether trials here train the full network for its full budget."""
-        return self.density == 1 and self.budget == 1
-
-
-@dataclass(frozen=True)
 class Report:
     """What a training says after a step, such as an epoch.
 
@@ -136,7 +84,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Opening:
+class Opening(Stored):
     """What was measured and frozen when a rung opened.
 
     Args:
@@ -153,6 +101,21 @@ class Opening:
         basis: what the exponents rest on, in the transfer's words.
     """
 
+    WHAT: ClassVar[str] = "an opening"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "rung": COUNT,
+        "density": FRACTION,
+        "width_ratio": WIDTH_RATIO,
+        "parameters": COUNT,
+        "flops": optional(COUNT),
+        "step_seconds": STEP_SECONDS,
+        "exponents": EXPONENTS,
+        "seconds": SECONDS,
+        "skipped": PAIRS,
+        "warning": optional(TEXT),
+        "basis": optional(TEXT),
+    }
+
     rung: int
     density: float
     width_ratio: float
@@ -165,25 +128,9 @@ class Opening:
     warning: str | None = None
     basis: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`.
-
-        Raises:
-            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
-        """
-        check_fields("an opening", data, _OPENING, required=_required(Opening))
-        values = dict(data)
-        values["skipped"] = tuple((name, reason) for name, reason in data.get("skipped", ()))
-        return cls(**values)
-
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Stored):
     """A training from which a transfer learns how hyperparameters follow the width; no trial.
 
     Args:
@@ -194,28 +141,22 @@ class Probe:
         width_ratio: of the network that is trained; a transfer that plans a probe leaves it out.
     """
 
+    WHAT: ClassVar[str] = "a probe"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "config": CONFIG,
+        "rung": COUNT,
+        "exponents": EXPONENTS,
+        "width_ratio": optional(WIDTH_RATIO),
+    }
+
     config: Config
     rung: int
     exponents: Mapping[str, float] = field(default_factory=dict)
     width_ratio: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`.
-
-        Raises:
-            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
-        """
-        check_fields("a probe", data, _PROBE, required=_required(Probe))
-        return cls(**data)
-
 
 @dataclass(frozen=True)
-class Record:
+class Record(Stored):
     """One training run of a trial, or of a probe.
 
     Args:
@@ -234,6 +175,24 @@ class Record:
         reason: why it failed, in one line; None otherwise.
         traceback: of the failure, if there was an exception.
     """
+
+    WHAT: ClassVar[str] = "a record"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "trial": COUNT,
+        "rung": COUNT,
+        "replicate": COUNT,
+        "config": CONFIG,
+        "trained_with": CONFIG,
+        "state": one_of("finished", "stopped", "failed"),
+        "value": optional(REAL),
+        "loss": optional(REAL),
+        "reports": NUMBERS,
+        "metrics": NAMED_NUMBERS,
+        "seconds": SECONDS,
+        "overhead_seconds": SECONDS,
+        "reason": optional(TEXT),
+        "traceback": optional(TEXT),
+    }
 
     trial: int
     rung: int
@@ -255,31 +214,19 @@ class Record:
         """Of the run without building and pruning."""
         return max(0.0, self.seconds - self.overhead_seconds)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return asdict(self)
-
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`.
-
-        Raises:
-            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
-        """
-        check_fields("a record", data, _RECORD, required=_required(Record))
+    def check(cls, data: Mapping[str, Any]) -> None:
+        """Refuses a record with a value that failed, or without one that did not."""
         failed = data["state"] == "failed"
         for name in ("value", "loss"):
             if (data.get(name) is None) != failed:
                 raise ArgumentError(
                     f"a record that is {data['state']} has the {name} {data.get(name)!r}"
                 )
-        values = dict(data)
-        values["reports"] = tuple(values.get("reports", ()))
-        return cls(**values)
 
 
 @dataclass(frozen=True)
-class Death:
+class Death(Stored):
     """A training whose worker died, and which was begun anew.
 
     Args:
@@ -290,6 +237,16 @@ class Death:
         seconds: of training that were lost with it.
         probe: whether it was no trial but a probe, of this number.
     """
+
+    WHAT: ClassVar[str] = "a death"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "trial": COUNT,
+        "rung": COUNT,
+        "replicate": COUNT,
+        "reason": TEXT,
+        "seconds": SECONDS,
+        "probe": FLAG,
+    }
 
     trial: int
     rung: int
@@ -302,67 +259,3 @@ class Death:
     def key(self) -> tuple[int, int, int]:
         """That of the training run."""
         return run_key(self.trial, self.rung, self.replicate, probe=self.probe)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`.
-
-        Raises:
-            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
-        """
-        check_fields("a death", data, _DEATH, required=_required(Death))
-        return cls(**data)
-
-
-@cache
-def _required(kind: type[Opening | Probe | Record | Death]) -> list[str]:
-    return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-
-
-_OPENING = {
-    "rung": COUNT,
-    "density": FRACTION,
-    "width_ratio": WIDTH_RATIO,
-    "parameters": COUNT,
-    "flops": optional(COUNT),
-    "step_seconds": STEP_SECONDS,
-    "exponents": EXPONENTS,
-    "seconds": SECONDS,
-    "skipped": PAIRS,
-    "warning": optional(TEXT),
-    "basis": optional(TEXT),
-}
-_PROBE = {
-    "config": CONFIG,
-    "rung": COUNT,
-    "exponents": EXPONENTS,
-    "width_ratio": optional(WIDTH_RATIO),
-}
-_DEATH = {
-    "trial": COUNT,
-    "rung": COUNT,
-    "replicate": COUNT,
-    "reason": TEXT,
-    "seconds": SECONDS,
-    "probe": FLAG,
-}
-_RECORD = {
-    "trial": COUNT,
-    "rung": COUNT,
-    "replicate": COUNT,
-    "config": CONFIG,
-    "trained_with": CONFIG,
-    "state": one_of("finished", "stopped", "failed"),
-    "value": optional(REAL),
-    "loss": optional(REAL),
-    "reports": NUMBERS,
-    "metrics": NAMED_NUMBERS,
-    "seconds": SECONDS,
-    "overhead_seconds": SECONDS,
-    "reason": optional(TEXT),
-    "traceback": optional(TEXT),
-}

@@ -13,7 +13,8 @@ from proxyhpo.cost import Cost, cost_of
 from proxyhpo.errors import ArgumentError, NotClimbedError, printable
 from proxyhpo.fidelity import Fidelity, fidelities
 from proxyhpo.history import History
-from proxyhpo.records import Config, Opening, Record, Rung
+from proxyhpo.records import Config, Opening, Record
+from proxyhpo.rung import Rung
 
 if TYPE_CHECKING:
     import pandas as pd

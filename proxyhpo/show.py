@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 from proxyhpo.engine.state import State
 from proxyhpo.errors import StoreError, printable
-from proxyhpo.records import Record, Rung
+from proxyhpo.records import Record
 from proxyhpo.result import Result, readable
+from proxyhpo.rung import Rung
 
 __all__ = ["show"]
 

@@ -9,7 +9,7 @@ from proxyhpo.evaluators.supervised import SupervisedEvaluator
 from proxyhpo.executors.futures import FuturesExecutor
 from proxyhpo.executors.processes import ProcessExecutor
 from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.records import Rung
+from proxyhpo.rung import Rung
 from proxyhpo.searchers.bayesian import BayesianSearcher
 from proxyhpo.searchers.grid import GridSearcher
 from proxyhpo.searchers.tpe import TPESearcher

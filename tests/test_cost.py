@@ -5,7 +5,8 @@ import pytest
 from proxyhpo.cost import cost_of
 from proxyhpo.fidelity import fidelities
 from proxyhpo.history import History
-from proxyhpo.records import Opening, Record, Rung
+from proxyhpo.records import Opening, Record
+from proxyhpo.rung import Rung
 
 LADDER = [Rung(0.25, keep=3), Rung(1)]
 

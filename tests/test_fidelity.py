@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from proxyhpo.fidelity import fidelities, fidelity
 from proxyhpo.history import History
-from proxyhpo.records import Record, Rung
+from proxyhpo.records import Record
+from proxyhpo.rung import Rung
 
 LOSSES = st.permutations(range(14))
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Death, Opening, Probe, Record, Rung, config_key
+from proxyhpo.records import Death, Opening, Probe, Record, config_key
+from proxyhpo.rung import Rung
 
 VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)

@@ -14,7 +14,8 @@ from itertools import pairwise
 
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Record, Rung
+from proxyhpo.records import Record
+from proxyhpo.rung import Rung
 
 __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 

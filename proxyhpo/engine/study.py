@@ -24,7 +24,8 @@ from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError
 from proxyhpo.proxy import NetworkFactory
-from proxyhpo.records import Config, Death, Opening, Record, Rung, run_key
+from proxyhpo.records import Config, Death, Opening, Record, run_key
+from proxyhpo.rung import Rung
 from proxyhpo.searchers import Searcher, check_proposals
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from proxyhpo.history import History
-from proxyhpo.records import Probe, Record, Rung
+from proxyhpo.records import Probe, Record
+from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import Transfer, check_exponents, check_probes, transferred
 

@@ -21,7 +21,8 @@ from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.fields import LARGEST_EXPONENT
 from proxyhpo.history import History
-from proxyhpo.records import Config, Probe, Rung
+from proxyhpo.records import Config, Probe
+from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float
 from proxyhpo.space.values import is_number
 

@@ -14,7 +14,8 @@ from typing_extensions import override
 from proxyhpo.checks import check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.history import History
-from proxyhpo.records import Config, Probe, Record, Rung, config_key
+from proxyhpo.records import Config, Probe, Record, config_key
+from proxyhpo.rung import Rung
 from proxyhpo.space.unseen import Unseen
 from proxyhpo.transfers import Transfer, check_exponents
 from proxyhpo.transfers.settings import exponents_by_name, finite, learning_rates, why_none

@@ -148,7 +148,7 @@ def test_intervals_resample_whole_data_sets():
 
 def test_what_is_chosen_for_a_data_set_is_chosen_on_the_others():
     def summary(cost, **by_data_set):
-        return tabular_report.Summary(cost, np.array([1.0]), by_data_set)
+        return tabular_report.Summary(cost, np.array([1.0]), by_data_set, (0, 0))
 
     candidates = {
         "good here": summary(0.2, a=-9, b=1, c=1),

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from proxyhpo.engine.ladder import check_ladder, default_ladder, places, promotable, with_finalists
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Record, Rung
+from proxyhpo.records import Record
+from proxyhpo.rung import Rung
 
 
 def record(trial, loss, state="finished"):

@@ -3,7 +3,8 @@ from inspect import signature
 import numpy as np
 import pytest
 
-from proxyhpo.records import Probe, Rung
+from proxyhpo.records import Probe
+from proxyhpo.rung import Rung
 from proxyhpo.space import Float, Space
 from proxyhpo.testing.transfers import TransferContract
 from proxyhpo.transfers import Transfer

@@ -8,7 +8,8 @@ import pytest
 
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from proxyhpo.history import History
-from proxyhpo.records import Probe, Record, Rung, config_key
+from proxyhpo.records import Probe, Record, config_key
+from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import transferred
 from proxyhpo.transfers.fitted_power_law import Fit, FittedPowerLawTransfer
