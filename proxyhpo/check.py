@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from proxyhpo.cost import Cost
+from proxyhpo.errors import TrainingFailedError
 from proxyhpo.fidelity import Fidelity, Verdict
 from proxyhpo.result import Result
 from proxyhpo.rung import Rung
@@ -81,7 +82,15 @@ def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> C
     Args:
         result: of a ladder made by :func:`ladder_to_check`.
         step_seconds: density → time of a step there, or None if no proxy can be made of it.
+
+    Raises:
+        TrainingFailedError: if it was interrupted before a rung opened.
     """
+    if 0 not in result.openings:
+        raise TrainingFailedError(
+            "check: interrupted or out of time while the transfer was still learning from its "
+            "probes; nothing has been compared yet. Run it again, with a longer timeout"
+        )
     fidelity = result.fidelity[0]
     below, top = result.openings[0], result.openings[len(result.ladder) - 1]
     step_ratio = below.step_seconds / top.step_seconds
@@ -100,8 +109,8 @@ def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> C
         step_ratio=step_ratio,
         density=density,
         advice=[
-            *_on_verdict(fidelity, below.density, density),
-            *_on_time(yield_ratio, step_ratio, fixed),
+            *_on_verdict(fidelity, below.density, density, interrupted=result.interrupted),
+            *(_on_time(yield_ratio, step_ratio, fixed) if below.density < 1 else ()),
         ],
         result=result,
     )
@@ -142,14 +151,19 @@ def _advised(
     return density
 
 
-def _on_verdict(fidelity: Fidelity, density: float, advised: float) -> list[str]:
+def _on_verdict(
+    fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
+) -> list[str]:
+    if interrupted and fidelity.verdict == "too little evidence":
+        return [f"run it again: it ended when {fidelity.n} configs were trained on both networks"]
     if fidelity.verdict == "too little evidence":
         return [f"check more than {fidelity.n} configs: too few ended well on both networks"]
     if fidelity.verdict == "do not use this proxy":
         if advised < 1:
             return [f"try density {advised:g}"]
-        shorter = "ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
-        return [f"search on the full network itself, ladder=[Rung(1)], or first briefly, {shorter}"]
+        whole = "search on the full network itself, ladder=[Rung(1)]"
+        shorter = "or first briefly, ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
+        return [whole if density == 1 else f"{whole}, {shorter}"]
     found = []
     if advised > density:
         found.append(f"take density {advised:g}: it costs hardly more and is closer to the network")

@@ -47,7 +47,8 @@ class Cost:
     Args:
         rungs: one entry a rung, from the first.
         search_seconds: spent by the searcher.
-        measuring_seconds: spent measuring networks when rungs opened.
+        measuring_seconds: spent before the trainings: on tracing the network, on finding how to
+            prune it, on building and measuring networks, and when further rungs opened.
         base_training_seconds: one full training of the full network; None while unknown.
         base_training_source: where that figure is from: ``measured`` on the finalists, or
             ``predicted`` from the step times.
@@ -148,7 +149,12 @@ class Cost:
         return "\n".join(lines)
 
 
-def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> Cost:
+def cost_of(
+    history: History,
+    ladder: Sequence[Rung],
+    search_seconds: float,
+    preparing_seconds: float = 0.0,
+) -> Cost:
     """Adds up what a history cost."""
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
@@ -169,11 +175,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
             if rung in history.openings
         ],
         search_seconds=search_seconds,
-        measuring_seconds=sum(
-            # An opening has the seconds of what was measured before it.
-            opening.seconds
-            for opening in {**history.measurements, **history.openings}.values()
-        ),
+        measuring_seconds=history.measuring_seconds + preparing_seconds,
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
         full_search_seconds=full_search,

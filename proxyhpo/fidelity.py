@@ -100,6 +100,8 @@ class Fidelity:
         - ``do not use this proxy``: with at least 10 configs that were not picked, "no relation" is
           not rejected at the level .04; or the rank correlation is surely below .5.
         - ``trust with re-ranking``: it is rejected; the dearer rung has to choose among the best.
+          It tells a proxy from noise, and not a good one from a middling one: how much a search
+          loses is for the regret to say.
         - ``trust``: on at least 30 configs, another seed of the dearer rung ranks them no better
           than by .1 of Spearman's rho, surely. The proxy's best may then be taken as one takes the
           best of a search that trained each config once on the full network.
@@ -129,6 +131,8 @@ class Fidelity:
         own: Estimate | None = getattr(self, name)
         if own is None:
             return None
+        if self.n < _ENOUGH_TO_TRUST:  # resamples of a handful of configs say nothing
+            return f"  {title} {own.value:.3g}"
         other = getattr(self.ceiling, name, None)
         beside = "" if other is None else f"; another seed of rung {self.upper}: {other}"
         return f"  {title} {own}{beside}"

@@ -68,7 +68,8 @@ class Stored(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
-        return asdict(self)  # type: ignore[call-overload]  # a dataclass, as said above
+        data: dict[str, Any] = asdict(self)  # type: ignore[call-overload]  # a dataclass
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -65,6 +65,12 @@ class History:
         return copied
 
     @property
+    def measuring_seconds(self) -> float:
+        """Spent measuring networks; an opening has the seconds of what was measured before it."""
+        known = {**self._measurements, **self._openings}
+        return sum(opening.seconds for opening in known.values())
+
+    @property
     def trials(self) -> Sequence[Trial]:
         """Every trial, ordered by number, pending ones included."""
         return self._trials

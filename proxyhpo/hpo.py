@@ -153,6 +153,7 @@ class ProxyHPO:
         ordered: bool = False,
         version: str | int | None = None,
     ) -> None:
+        began = time.perf_counter()
         self._space = space if isinstance(space, Space) else Space(space)
         self._evaluator = evaluator_of(train)
         self._evaluator.check(self._space)
@@ -222,6 +223,7 @@ class ProxyHPO:
         self._asking: Study | None = None
         self._asked: dict[tuple[int, int, int], float] = {}
         self._stopping = Event()
+        self._spent = time.perf_counter() - began  # building networks, mostly; run charges it
 
     def run(
         self, n_trials: int, *, finalists: int | None = None, timeout: float | None = None
@@ -284,6 +286,8 @@ class ProxyHPO:
 
         Raises:
             ArgumentError: if the ladder is the full network alone.
+            TrainingFailedError: if it ends, interrupted or out of time, before the first of these
+                trainings begins, while a transfer still learns.
         """
         if len(self._parts.ladder) == 1:
             raise ArgumentError("check: the ladder is the full network alone, there is no proxy")
@@ -432,7 +436,8 @@ class ProxyHPO:
                 ExitStack() as stack,
             ):
                 study = self._study(parts)
-                study.prepare()
+                study.prepare(self._spent)
+                self._spent = 0.0
                 if self._check_memory:
                     check_memory(parts.networks, self._space, self._inputs, self._device)
                 callbacks = list(self._callbacks)
@@ -519,6 +524,7 @@ class ProxyHPO:
             direction=study.parts.direction,
             best=study.state.best,
             search_seconds=study.state.search_seconds,
+            preparing_seconds=study.state.preparing_seconds,
             interrupted=interrupted,
             make_network=make_network,
             pretrained=self._pretrained,

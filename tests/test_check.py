@@ -7,7 +7,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.check import check_of
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, TrainingFailedError
 
 SPACE = {"x": Float(0, 1), "lr": Float(0.1, 1, log=True)}
 WIDTH = 64
@@ -55,6 +55,24 @@ def test_a_good_and_a_bad_proxy_are_told_apart():
     worse = study(reverse, density=0.5).check()
     assert worse.density == 1
     assert "the full network itself" in repr(worse)
+
+
+def test_advice_on_a_shorter_training_is_no_advice_on_pruning():
+    def train(network, config, budget=1.0):
+        yield config["x"] if budget == 1 else -config["x"]
+
+    check = study(train, ladder=[Rung(1, budget=0.2, keep=3), Rung(1)]).check()
+    assert check.verdict == "do not use this proxy"
+    assert list(check.advice) == ["search on the full network itself, ladder=[Rung(1)]"]
+
+
+def test_time_that_is_up_while_the_transfer_learns_is_said():
+    with pytest.raises(TrainingFailedError, match="still learning from its probes"):
+        study(transfer="fitted-power-law", density=0.25).check(12, timeout=1e-9)
+    check = study(density=0.25).check(12, timeout=1e-9)
+    assert list(check.advice) == [
+        "run it again: it ended when 0 configs were trained on both networks"
+    ]
 
 
 def test_few_configs_say_that_they_are_too_few():

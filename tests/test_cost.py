@@ -1,7 +1,12 @@
 """What a stopped training costs, and what it would have cost."""
 
-import pytest
+import time
 
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO
 from proxyhpo.cost import cost_of
 from proxyhpo.fidelity import fidelities
 from proxyhpo.history import History
@@ -77,3 +82,23 @@ def test_the_stopped_count_as_left_behind_and_not_as_compared():
     stopped = [(12, 0, "finished", 3, 1.0), (12, 1, "stopped", 3, 1.0)]
     [unfinished] = fidelities(history(*kept, *climbed, *stopped), ladder)
     assert unfinished.n == 12
+
+
+def test_what_comes_before_the_trainings_is_charged(tmp_path):
+    def build():
+        time.sleep(0.2)
+        return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def study():
+        return ProxyHPO(
+            build, lambda network, config: config["x"], {"x": Float(0, 1)}, density=0.5,
+            example_inputs=torch.zeros(4, 6), direction="minimize", progress=False,
+            store=tmp_path / "study.db", searcher="random", transfer="identity",
+        )  # fmt: skip
+
+    began = time.perf_counter()
+    cost = study().run(2).cost
+    elapsed = time.perf_counter() - began
+    assert 0.4 < cost.measuring_seconds < elapsed
+    again = study().run(3).cost
+    assert again.measuring_seconds > cost.measuring_seconds  # it was prepared once more

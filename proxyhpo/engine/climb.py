@@ -85,7 +85,7 @@ def climb(
         KeyboardInterrupt: at the second Ctrl-C.
     """
     interruption = interruption or Interruption()
-    clock = _Clock(study, limits)
+    clock = _Clock(study, limits, executor)
     judge = _Judge(study)
     watch = Watch(study, stoppers)
     in_flight: dict[tuple[int, int, int], Job] = {}
@@ -168,9 +168,10 @@ def _decided(
 class _Clock:
     """Time and trials left; closes rung 0 early enough for the rungs above it."""
 
-    def __init__(self, study: Study, limits: Limits) -> None:
+    def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
         self._study = study
         self._limits = limits
+        self._executor = executor
         self._began = time.monotonic()
         self.has_closed = False
 
@@ -187,7 +188,9 @@ class _Clock:
     def n_trials(self) -> int:
         left = self.seconds_left
         if left is not None and not self.has_closed:
-            self.has_closed = left < CAUTION * self._study.predicted_seconds()
+            self.has_closed = left < CAUTION * self._study.predicted_seconds(
+                self._executor.capacity
+            )
         entered = len(self._study.history.trials)
         return entered if self.has_closed else max(entered, self._limits.n_trials)
 

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from proxyhpo.engine.checkpoints import Checkpoints
 from proxyhpo.engine.ladder import places, promotable
 from proxyhpo.engine.opening import measure, opened, own_width_ratio, planned_probes
+from proxyhpo.engine.prediction import climb_seconds
 from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError
@@ -220,7 +220,7 @@ class Study:
             self._write("probes", {"probes": [probe.to_json() for probe in probes]})
             self._probes.extend(self.state.unfinished_probes)
 
-    def prepare(self) -> None:
+    def prepare(self, spent: float = 0.0) -> None:
         """Opens both ends of the ladder, and makes a proxy of each rung below the full network.
 
         The first rung is only measured where the transfer has yet to learn from probes.
@@ -229,10 +229,20 @@ class Study:
         take longer to find than a small network to train, goes along to workers, also where what
         was measured is read from the store.
 
+        Args:
+            spent: seconds that went into it before this; charged with what it takes itself.
+
         Raises:
             UnsupportedNetworkError: if no proxy can be made of the network.
             ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
         """
+        began, measured_before = time.perf_counter(), self.history.measuring_seconds
+        self._make_all()
+        spent += time.perf_counter() - began
+        spent -= self.history.measuring_seconds - measured_before  # openings have it themselves
+        self._write("prepared", {"seconds": max(0.0, spent)})
+
+    def _make_all(self) -> None:
         stored = {*self.history.openings, *self.history.measurements}
         self.open(self.top)
         if self.is_probing():
@@ -261,26 +271,13 @@ class Study:
         """The value as the engine compares it: lower is better."""
         return value if self.parts.direction == "minimize" else -value
 
-    def predicted_seconds(self) -> float:
-        """What one more trial and the climb would take, told from the trainings at rung 0."""
-        records = [record for record in self.state.ended[0].values() if record.seconds > 0]
-        if not records:
-            return 0.0
-        mean = fmean(record.seconds for record in records)
-        # Those that climb are trained to the end, whether or not others were stopped.
-        whole = [record.seconds for record in records if record.state != "stopped"]
-        ladder, below = self.parts.ladder, self.open(0)
-        total = mean
-        for rung in range(1, len(ladder)):
-            # A rung that has not opened is charged as the full network: rather too much.
-            opening = self.history.openings.get(rung) or self.open(self.top)
-            ratio = opening.step_seconds / below.step_seconds
-            ratio *= ladder[rung].budget / ladder[0].budget
-            climbers = (ladder[rung - 1].keep or 0) + (
-                self.parts.controls if rung == self.top else 0
-            )
-            total += climbers * (fmean(whole) if whole else mean) * max(1.0, ratio)
-        return total
+    def predicted_seconds(self, workers: int) -> float:
+        """What one more trial and the climb would take; see :func:`climb_seconds`."""
+        known = {**self.history.measurements, **self.history.openings}
+        ended = list(self.state.ended[0].values())
+        return climb_seconds(
+            self.parts.ladder, known, ended, controls=self.parts.controls, workers=workers
+        )
 
     def _check_replayed(self) -> None:
         """Refuses what a file may hold and this study cannot have written."""

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,14 +75,16 @@ def test_the_proxy_costs_less_and_finds_what_the_full_search_finds(monkeypatch):
     assert full["first 15% of the time"][1] == 4 * 1024
 
 
-def test_checkpoints_charge_the_dearest_training_alone():
+def test_a_network_of_another_width_is_trained_from_the_start():
     made = table()
     configs = made.draw(12, np.random.default_rng(0))
-    strategy = tabular.STRATEGIES["successive halving"]
+    strategy = tabular.STRATEGIES["1/64 (8), 1/16 (4), 1/4 (2)"]
     result = tabular.search(made, strategy, configs, (0, 1))
     runs = [sum(r.rung == rung for r in result.records) for rung in range(4)]
     assert runs == [12, 8, 4, 2]
-    assert charged(result.records, strategy) == 4 * 16 + 4 * 64 + 2 * 256 + 2 * 1024
+    assert charged(result.records, strategy) == 12 * 16 + 8 * 64 + 4 * 256 + 2 * 1024
+    going_on = replace(strategy, checkpoints=True)  # as over epochs
+    assert charged(result.records, going_on) == 4 * 16 + 4 * 64 + 2 * 256 + 2 * 1024
 
 
 def test_a_run_goes_on_where_it_was_cut(monkeypatch, tmp_path):

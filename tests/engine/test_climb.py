@@ -44,7 +44,7 @@ class Study:
     def retry(self, job, reason, seconds):
         self.died.append(job.key)
 
-    def predicted_seconds(self):
+    def predicted_seconds(self, workers):
         return self.predicted
 
 
