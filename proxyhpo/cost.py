@@ -47,8 +47,8 @@ class Cost:
     Args:
         rungs: one entry a rung, from the first.
         search_seconds: spent by the searcher.
-        measuring_seconds: spent before the trainings: on tracing the network, on finding how to
-            prune it, on building and measuring networks, and when further rungs opened.
+        measuring_seconds: spent on tracing the network, on finding how to prune it, and on building
+            and measuring networks; once a study, however often it is gone on with.
         base_training_seconds: one full training of the full network; None while unknown.
         base_training_source: where that figure is from: ``measured`` on the finalists, or
             ``predicted`` from the step times.
@@ -149,12 +149,7 @@ class Cost:
         return "\n".join(lines)
 
 
-def cost_of(
-    history: History,
-    ladder: Sequence[Rung],
-    search_seconds: float,
-    preparing_seconds: float = 0.0,
-) -> Cost:
+def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> Cost:
     """Adds up what a history cost."""
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
@@ -175,7 +170,7 @@ def cost_of(
             if rung in history.openings
         ],
         search_seconds=search_seconds,
-        measuring_seconds=history.measuring_seconds + preparing_seconds,
+        measuring_seconds=history.measuring_seconds,
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
         full_search_seconds=full_search,

@@ -437,7 +437,6 @@ class ProxyHPO:
             ):
                 study = self._study(parts)
                 study.prepare(self._spent)
-                self._spent = 0.0
                 if self._check_memory:
                     check_memory(parts.networks, self._space, self._inputs, self._device)
                 callbacks = list(self._callbacks)
@@ -524,7 +523,6 @@ class ProxyHPO:
             direction=study.parts.direction,
             best=study.state.best,
             search_seconds=study.state.search_seconds,
-            preparing_seconds=study.state.preparing_seconds,
             interrupted=interrupted,
             make_network=make_network,
             pretrained=self._pretrained,

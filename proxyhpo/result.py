@@ -34,7 +34,6 @@ class Result:
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the study before it was complete.
         make_network: builds the full network for a config and loads weights into it.
-        preparing_seconds: spent on making proxies before the trainings, measuring left out.
         pretrained: whether the network's weights are trained: little is known of proxies of these.
     """
 
@@ -45,7 +44,6 @@ class Result:
     search_seconds: float
     interrupted: bool
     make_network: Callable[[Record], nn.Module]
-    preparing_seconds: float = 0.0
     pretrained: bool = False
 
     @property
@@ -111,7 +109,7 @@ class Result:
     @property
     def cost(self) -> Cost:
         """The ledger: what was spent where, and what a full search would have cost."""
-        return cost_of(self.history, self.ladder, self.search_seconds, self.preparing_seconds)
+        return cost_of(self.history, self.ladder, self.search_seconds)
 
     @property
     def fidelity(self) -> Sequence[Fidelity]:

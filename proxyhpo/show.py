@@ -69,7 +69,6 @@ def _result(identity: Mapping[str, Any], state: State, ladder: Sequence[Rung]) -
         direction=identity["direction"],
         best=state.best,
         search_seconds=state.search_seconds,
-        preparing_seconds=state.preparing_seconds,
         interrupted=False,
         make_network=_no_network,
     )

@@ -44,11 +44,9 @@ class State:
         self.controls: set[int] = set()
         """The trials that climbed to the full network without being picked for it."""
         self.search_seconds = 0.0
-        self.preparing_seconds = 0.0
         self.batch_is_open = False
         """Whether trainings were decided on since the last batch of them was closed."""
         self._effects: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
-            "prepared": self._add_preparation,
             "trial": self._add_trial,
             "promotion": self._promote,
             "batch": self._close_batch,
@@ -106,10 +104,6 @@ class State:
 
     def _close_batch(self, _: Mapping[str, Any]) -> None:
         self.batch_is_open = False
-
-    def _add_preparation(self, body: Mapping[str, Any]) -> None:
-        check_fields("a preparation", body, {"seconds": SECONDS}, required=("seconds",))
-        self.preparing_seconds += body["seconds"]
 
     def _add_trial(self, body: Mapping[str, Any]) -> None:
         self.batch_is_open = True

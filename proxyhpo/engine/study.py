@@ -81,6 +81,7 @@ class Study:
         self._probes = deque(self.state.unfinished_probes)
         self._is_planned = bool(self.history.probes) or 0 in self.history.openings
         self._exhausted = False
+        self._spent: dict[int, float] = {}  # rung → seconds, before it was measured
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
             self._checkpoints.keep(
@@ -211,7 +212,8 @@ class Study:
         return self.history.measurements[rung]
 
     def _measure(self, rung: int) -> Opening:
-        return measure(self.parts, rung, None if rung == self.top else self.open(self.top))
+        found = measure(self.parts, rung, None if rung == self.top else self.open(self.top))
+        return replace(found, seconds=found.seconds + self._spent.pop(rung, 0.0))
 
     def _plan_probes(self) -> None:
         if not self.top:  # the full network alone: nothing follows a width
@@ -230,19 +232,13 @@ class Study:
         was measured is read from the store.
 
         Args:
-            spent: seconds that went into it before this; charged with what it takes itself.
+            spent: seconds that went into the full network before this; its opening is charged.
 
         Raises:
             UnsupportedNetworkError: if no proxy can be made of the network.
             ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
         """
-        began, measured_before = time.perf_counter(), self.history.measuring_seconds
-        self._make_all()
-        spent += time.perf_counter() - began
-        spent -= self.history.measuring_seconds - measured_before  # openings have it themselves
-        self._write("prepared", {"seconds": max(0.0, spent)})
-
-    def _make_all(self) -> None:
+        self._spent[self.top] = spent
         stored = {*self.history.openings, *self.history.measurements}
         self.open(self.top)
         if self.is_probing():
@@ -265,7 +261,9 @@ class Study:
             below = density
             if density < 1 and (known is None or rung in stored):  # others were made to be measured
                 seeds = seed_sequence("measuring", self.parts.seed, rung)
+                began = time.perf_counter()
                 self.parts.networks.network(config, density=density, seed=seeds)
+                self._spent[rung] = time.perf_counter() - began
 
     def loss(self, value: float) -> float:
         """The value as the engine compares it: lower is better."""
