@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_searches import Table, quality
-from benchmarks.cifar_table import Run
-from benchmarks.cifar_training import accuracy, train
-from benchmarks.images import Images
+from benchmarks.cifar_searches import quality
+from benchmarks.cifar_table import Run, Table
+from benchmarks.cifar_training import train
+from benchmarks.images import Images, accuracy
 from proxyhpo import Config, ProxyHPO, Result
 
 __all__ = ["live", "live_lines"]

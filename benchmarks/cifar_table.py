@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.cifar_networks import TASKS, Task
-from benchmarks.cifar_training import accuracy, train
-from benchmarks.images import Images
+from benchmarks.cifar_training import train
+from benchmarks.images import Images, accuracy
 from proxyhpo.history import History
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.pruners.l1_structured import L1StructuredPruner

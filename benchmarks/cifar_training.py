@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.cifar_networks import Task
-from benchmarks.images import Images, Part, read_cifar10
+from benchmarks.images import Images, accuracy, read_cifar10
 
-__all__ = ["accuracy", "load", "train"]
+__all__ = ["load", "train"]
 
 EPOCHS = 5
 SIZES = {"train": 2000, "validation": 1500, "test": 2500}  # at most
@@ -91,15 +91,3 @@ def _flipped(inputs: Tensor, generator: torch.Generator) -> Tensor:
     """Each image as it is or as a mirror would show it."""
     flip = torch.rand(len(inputs), generator=generator) < 0.5
     return torch.where(flip[:, None, None, None], inputs.flip(3), inputs)
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, part: Part) -> float:
-    """The fraction of images of which the largest logit is right."""
-    network.eval()
-    images, labels = part
-    right = [
-        (network(each).argmax(1) == truth).sum().item()
-        for each, truth in zip(images.split(500), labels.split(500), strict=True)
-    ]
-    return sum(right) / len(labels)

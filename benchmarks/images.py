@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Images", "Part", "of_classes", "read_cifar10", "read_digits"]
+__all__ = ["Images", "Part", "accuracy", "of_classes", "read_cifar10", "read_digits"]
 
 Part = tuple[Tensor, Tensor]
 """Images of shape (N, C, H, W), standardised, and labels of shape (N,), int64."""
@@ -101,3 +101,15 @@ def of_classes(part: Part, classes: Sequence[int], most: int | None = None) -> P
     chosen = [torch.nonzero(labels == label)[:most, 0] for label in classes]
     places = torch.cat([torch.full_like(own, place) for place, own in enumerate(chosen)])
     return images[torch.cat(chosen)], places
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, part: Part) -> float:
+    """The fraction of images of which the largest logit is right."""
+    network.eval()
+    images, labels = part
+    right = [
+        (network(each).argmax(1) == truth).sum().item()
+        for each, truth in zip(images.split(500), labels.split(500), strict=True)
+    ]
+    return sum(right) / len(labels)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.images import Images, Part
+from benchmarks.images import Images, accuracy
 from proxyhpo import Choice, Config, Float, ProxyHPO, Record, Space
 
 __all__ = ["PEERS", "SPACE", "Loop", "Task"]
@@ -96,18 +96,6 @@ class Task:
         """Mean test accuracy of the full network, trained with seeds that no search has used."""
         ends = [list(self.trained(config, 1, seed))[-1] for seed in range(seeds)]
         return float(np.mean([accuracy(network, self.images.test) for network, _ in ends]))
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, part: Part) -> float:
-    """The share of the images that a network tells right."""
-    network.eval()
-    images, labels = part
-    right = [
-        (network(x).argmax(1) == y).sum()
-        for x, y in zip(images.split(500), labels.split(500), strict=True)
-    ]
-    return float(torch.stack(right).sum() / len(labels))
 
 
 Note = Callable[[Config, float], None]

@@ -1,6 +1,6 @@
 """What stoppers save, and what they cost: searches on learning curves that are looked up.
 
-    python -m benchmarks.stoppers [--repetitions 30]
+    python -m benchmarks.stoppers [--repetitions 20]
 
 Trains 100 random configs of a perceptron on scikit-learn's digits, as a proxy of a quarter of its
 width and at full width, with a cosine schedule, and keeps every epoch's loss on validation data.
@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--repetitions", type=int, default=30)
+    parser.add_argument("--repetitions", type=int, default=20)
     repetitions = parser.parse_args().repetitions
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

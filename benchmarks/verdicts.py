@@ -28,6 +28,7 @@ EXPONENT = {"lr": -0.5}
 # name → (width, exponents)
 PROXIES = {
     "shuffled losses": (101, EXPONENT),
+    "width 16, lr as is": (16, {}),
     "width 16": (16, EXPONENT),
     "width 64, lr as is": (64, {}),
     "width 64": (64, EXPONENT),

@@ -9,12 +9,12 @@ from statistics import median
 from proxyhpo.cost import Cost
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.fidelity import Fidelity, Verdict
+from proxyhpo.proxy.choosing import WORTHWHILE
 from proxyhpo.result import Result
 from proxyhpo.rung import Rung
 
 __all__ = ["Check", "check_of", "ladder_to_check"]
 
-_WORTHWHILE = 1.3  # times faster
 _LARGEST = 0.5  # density of a proxy that may still be worth it
 _NOTABLE = 0.25  # share of a training
 
@@ -145,7 +145,7 @@ def _advised(
         return min(1.0, 2 * density) if density < _LARGEST else 1.0
     while 2 * density <= _LARGEST:
         dearer = cost_at(2 * density)
-        if dearer is None or dearer > _WORTHWHILE * cost:
+        if dearer is None or dearer > WORTHWHILE * cost:
             break
         density *= 2
     return density
@@ -175,9 +175,9 @@ def _on_verdict(
 def _on_time(yield_ratio: float | None, step_ratio: float, fixed: float) -> list[str]:
     if yield_ratio is None:
         return []
-    if yield_ratio * _WORTHWHILE > 1:
+    if yield_ratio * WORTHWHILE > 1:
         reason = "a step of the proxy is hardly faster"
-        if step_ratio * _WORTHWHILE <= 1:
+        if step_ratio * WORTHWHILE <= 1:
             reason = (
                 f"{fixed:.0%} of a training goes elsewhere than into the network's steps, into "
                 "loading data, say; make that faster first"

@@ -91,8 +91,9 @@ class ProxyHPO:
         density: short for a ladder of two rungs with this density below.
         finalists: short for the default ladder with this many trials on the full network.
         controls: how many trials, drawn from those that do not climb, are trained on the full
-            network all the same, so that the verdict on the proxy does not rest on its best trials
-            alone. Each costs a training of the full network, and none of them is stopped early.
+            network all the same, so that the comparison with the proxy does not rest on its best
+            trials alone; a verdict against it takes ten. Each costs a training of the full network,
+            and none of them is stopped early.
         stopper: name or instance; ends trainings below the full network early. By default nobody
             does: each is trained to its end.
         finalist_stopper: likewise, on the full network. What it ends never becomes the best.

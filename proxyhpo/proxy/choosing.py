@@ -13,14 +13,15 @@ from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 from proxyhpo.proxy import NetworkFactory, Proxy
 from proxyhpo.records import Opening
 
-__all__ = ["density_for_cost", "weak_saving"]
+__all__ = ["WORTHWHILE", "density_for_cost", "weak_saving"]
 
 logger = logging.getLogger("proxyhpo")
 
 _BUILDS = 6
 _LOWEST_DENSITY = 1 / 64
 _CLOSE = 0.05  # of a cost, on a log scale; times repeat no better
-_WORTHWHILE = 1.3
+WORTHWHILE = 1.3
+"""How many times faster a proxy has to be, to be worth anything."""
 
 
 def density_for_cost(
@@ -69,7 +70,7 @@ def density_for_cost(
 def weak_saving(proxy: Proxy | Opening, base: Proxy | Opening) -> str | None:
     """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
     saving = base.step_seconds / proxy.step_seconds
-    if saving >= _WORTHWHILE:
+    if saving >= WORTHWHILE:
         return None
     text = f"a step of the proxy of density {proxy.density:.2g} is only {saving:.2f}x faster: "
     if proxy.flops is None or base.flops is None:
@@ -77,7 +78,7 @@ def weak_saving(proxy: Proxy | Opening, base: Proxy | Opening) -> str | None:
     work = proxy.flops / base.flops
     if work > 0.999:
         return text + "its weights are masked, which saves no time on dense hardware"
-    if work < 1 / _WORTHWHILE:
+    if work < 1 / WORTHWHILE:
         return text + (
             f"its FLOPs are {work:.0%}, but at this size the time goes into other things than "
             "products; a larger batch or a larger network gains more"
