@@ -20,9 +20,10 @@ from proxyhpo.engine.checkpoints import Checkpoints
 from proxyhpo.engine.ladder import places, promotable
 from proxyhpo.engine.opening import measure, opened, own_width_ratio, planned_probes
 from proxyhpo.engine.prediction import climb_seconds
+from proxyhpo.engine.replayed import check_replayed
 from proxyhpo.engine.state import State, check_event
 from proxyhpo.engine.work import Job, Outcome
-from proxyhpo.errors import ArgumentError, ConfigError, StoreError
+from proxyhpo.errors import ArgumentError
 from proxyhpo.proxy import NetworkFactory
 from proxyhpo.records import Config, Death, Opening, Record, run_key
 from proxyhpo.rung import Rung
@@ -30,7 +31,7 @@ from proxyhpo.searchers import Searcher, check_proposals
 from proxyhpo.seeding import seed_sequence
 from proxyhpo.space import Space
 from proxyhpo.store import Store
-from proxyhpo.transfers import Transfer, check_exponents, transferred
+from proxyhpo.transfers import Transfer, transferred
 
 __all__ = ["Direction", "Parts", "Study"]
 
@@ -73,7 +74,7 @@ class Study:
         self.parts = parts
         self.state = State.replay(len(parts.ladder), store.events())
         self.history = self.state.history
-        self._check_replayed()
+        check_replayed(self.history, parts.space, parts.ladder, self.loss)
         self._store = store
         self._drop_old_weights()
         self._enqueued = deque(enqueued)
@@ -276,42 +277,6 @@ class Study:
         return climb_seconds(
             self.parts.ladder, known, ended, controls=self.parts.controls, workers=workers
         )
-
-    def _check_replayed(self) -> None:
-        """Refuses what a file may hold and this study cannot have written."""
-        try:
-            for trial in self.history.trials:
-                self.parts.space.validate(trial.config, argument=f"trial {trial.number}")
-            for number, probe in enumerate(self.history.probes):
-                self.parts.space.validate(probe.config, argument=f"probe {number}")
-        except ConfigError as error:
-            raise StoreError(f"the store holds a config outside its space: {error}") from error
-        self._check_openings()
-        runs = [(f"trial {record.trial}", record) for record in self.history.records]
-        runs += [(f"probe {n}", record) for n, record in self.history.probe_records.items()]
-        for name, record in runs:
-            if record.value is not None and record.loss != self.loss(record.value):
-                raise StoreError(
-                    f"the store holds a record of {name} whose loss {record.loss!r} "
-                    f"does not go with its value {record.value!r}"
-                )
-
-    def _check_openings(self) -> None:
-        openings = [*self.history.openings.values(), *self.history.measurements.values()]
-        exponents = [opening.exponents for opening in openings]
-        exponents += [probe.exponents for probe in self.history.probes]
-        try:
-            for given in exponents:
-                check_exponents("the store", given, self.parts.space)
-        except ArgumentError as error:
-            raise StoreError(f"the store holds what no transfer gives: {error}") from error
-        for opening in openings:
-            wanted = self.parts.ladder[opening.rung].density
-            if wanted is not None and opening.density != wanted:  # for a cost, it was found
-                raise StoreError(
-                    f"the store holds an opening of rung {opening.rung} at density "
-                    f"{opening.density!r}, and the ladder says {wanted!r}"
-                )
 
     def _promotion(self, n_trials: float) -> Job | None:
         for rung in range(self.top, 0, -1):
