@@ -6,14 +6,15 @@ Needs the extra ``bench``. Every search runs through the engine; what a training
 it takes is looked up in a table of networks that others have trained. A repetition draws configs
 and an order of the table's seeds: the first two are for searching, the others decide, for all
 strategies alike, what the config that was found is worth on the full network. Each finished search
-is a line of the file; run again, the command goes on where it ended. It writes its table and
-figure to docs/benchmarks.
+is a line of the file; run again, the command goes on where it ended, at first from what stands
+packed in the repository. It writes its table and figure to docs/benchmarks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import warnings
 from collections.abc import Sequence
 from itertools import product
@@ -132,6 +133,9 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    packed = arguments.out.with_name(f"{arguments.out.name}.xz")
+    if packed.exists() and not arguments.out.exists():  # what has been searched already
+        arguments.out.write_bytes(lzma.decompress(packed.read_bytes()))
     if not arguments.report_only:
         data_sets = [*map(hpobench, HPOBENCH), *map(hpolib, HPOLIB)]
         run(data_sets, arguments.repetitions, arguments.out)
