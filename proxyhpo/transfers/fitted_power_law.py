@@ -80,7 +80,8 @@ class FittedPowerLawTransfer(Transfer):
     that are deliberately too small and too large for it. Where the loss is least shows how the best
     learning rate moves with the width: a parabola in ``log(lr) - exponent * log(width ratio)``,
     with an offset for each config and each rung, is fitted by least squares for each exponent of a
-    grid; a bootstrap over the configs gives its spread. The answer is the mean of this estimate
+    grid; a bootstrap over the configs gives its spread (of ten of them, too narrow a one: its 95 %
+    interval held the truth in a third to most of the cases). The answer is the mean of this estimate
     and a prior, weighted by their precisions, so that the prior is kept where the probes cannot
     tell. (That narrow networks want larger learning rates, and by which powers in theory: Yang et
     al., "Tensor Programs V", arXiv:2203.03466.)
@@ -190,7 +191,7 @@ class FittedPowerLawTransfer(Transfer):
         n = len({key for key, *_ in runs})
         if n < _FEWEST:
             return Fit(self.prior, n=n)
-        estimate, resampled = _vertex_exponents(runs)
+        estimate, resampled = _vertex_exponents(runs, self.prior)
         low, high = np.percentile(resampled, [2.5, 97.5])
         deviation = max(float(resampled.std()), _SMALLEST_DEVIATION)
         precisions = [self.prior_deviation**-2, deviation**-2]
@@ -269,12 +270,12 @@ def _log_rate(rates: Sequence[str], record: Record) -> float | None:
     return float(np.mean(np.log(used))) if used else None
 
 
-def _vertex_exponents(runs: Sequence[_Run]) -> tuple[float, Array]:
+def _vertex_exponents(runs: Sequence[_Run], prior: float) -> tuple[float, Array]:
     """The exponent that fits best, and those that fit best in resamples of the configs."""
     keys, rungs, x, w, y = (np.array(column) for column in zip(*runs, strict=True))
     _, config = np.unique(keys, return_inverse=True)
     n = int(config.max()) + 1
-    grid = _grid(rungs, w)
+    grid = _grid(rungs, w, prior)
     u = x - grid[:, None] * w
     u = (u - u.mean(1, keepdims=True)) / np.maximum(u.std(1, keepdims=True), 1e-12)
     offset = np.broadcast_to(rungs > rungs.min(), u.shape)
@@ -294,11 +295,11 @@ def _vertex_exponents(runs: Sequence[_Run]) -> tuple[float, Array]:
     return float(grid[whole].mean()), np.array(drawn)
 
 
-def _grid(rungs: Array, w: Array) -> Array:
-    """The exponents that are tried: the wider, the less the widths of the two rungs differ."""
+def _grid(rungs: Array, w: Array, prior: float) -> Array:
+    """The exponents that are tried, around the prior: the wider, the less two widths differ."""
     upper = rungs > rungs.min()
     lever = abs(w[upper].mean() - w[~upper].mean()) if upper.any() else 0.0
-    return -0.5 + _FARTHEST / max(lever, 0.1) * np.linspace(-1, 1, _STEPS)
+    return prior + _FARTHEST / max(lever, 0.1) * np.linspace(-1, 1, _STEPS)
 
 
 def _best(moments: Array) -> npt.NDArray[np.bool_]:
