@@ -153,7 +153,7 @@ def main() -> None:
     found = experiment.finished(list(loops), arguments.seeds, rows)
     lines = list(table(found))
     print("\n".join(lines))
-    if arguments.report:
+    if arguments.report and any(found.values()):
         page = arguments.page
         draw(found, page.with_suffix(".png"))
         figure = f"![accuracy against time]({page.stem}.png)"

@@ -66,9 +66,13 @@ class History:
 
     @property
     def measuring_seconds(self) -> float:
-        """Spent measuring networks; an opening has the seconds of what was measured before it."""
-        known = {**self._measurements, **self._openings}
-        return sum(opening.seconds for opening in known.values())
+        """Spent measuring networks."""
+        return sum(measured.seconds for measured in self.measured.values())
+
+    @property
+    def measured(self) -> Mapping[int, Opening]:
+        """Rung → its opening, which has what was measured before it, or else what was measured."""
+        return {**self._measurements, **self._openings}
 
     @property
     def trials(self) -> Sequence[Trial]:

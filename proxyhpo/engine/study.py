@@ -240,7 +240,7 @@ class Study:
             ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
         """
         self._spent[self.top] = spent
-        stored = {*self.history.openings, *self.history.measurements}
+        stored = set(self.history.measured)
         self.open(self.top)
         if self.is_probing():
             self.measured(0)
@@ -249,7 +249,7 @@ class Study:
         config = self.parts.space.resolve(self.parts.space.center())
         below = 0.0
         for rung, wanted in enumerate(self.parts.ladder):
-            known = self.history.openings.get(rung) or self.history.measurements.get(rung)
+            known = self.history.measured.get(rung)
             if known is None and wanted.cost is not None:
                 known = self.measured(rung)
             density = wanted.density if known is None else known.density
@@ -272,10 +272,12 @@ class Study:
 
     def predicted_seconds(self, workers: int) -> float:
         """What one more trial and the climb would take; see :func:`climb_seconds`."""
-        known = {**self.history.measurements, **self.history.openings}
-        ended = list(self.state.ended[0].values())
         return climb_seconds(
-            self.parts.ladder, known, ended, controls=self.parts.controls, workers=workers
+            self.parts.ladder,
+            self.history.measured,
+            list(self.state.ended[0].values()),
+            controls=self.parts.controls,
+            workers=workers,
         )
 
     def _promotion(self, n_trials: float) -> Job | None:
