@@ -86,8 +86,8 @@ class ProxyHPO:
         transfer: name or instance; how hyperparameters follow the width of the network.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
             ``[Rung(1/8, keep=6), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
-            outputs or more, ``[Rung(1/4, keep=3), Rung(1)]`` if not, and
-            ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
+            outputs or more (1/16 and 1/4 from 1024 on), ``[Rung(1/4, keep=3), Rung(1)]`` if not,
+            and ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
         density: short for a ladder of two rungs with this density below.
         finalists: short for the default ladder with this many trials on the full network.
         controls: how many trials, drawn from those that do not climb, are trained on the full

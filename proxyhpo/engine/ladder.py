@@ -20,10 +20,11 @@ from proxyhpo.rung import Rung
 __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 
 
-WIDE = 64
-"""Outputs of a layer of which an eighth still makes a network that learns.
+WIDE, VERY_WIDE = 64, 1024
+"""Outputs of a layer of which an eighth, or a sixteenth, still ranks the configs.
 
-The narrowest of the networks on which that was measured; between this and a quarter nobody knows.
+The narrowest of the networks on which that was measured. With 512 outputs a sixteenth was too
+little; below 64 nobody knows of an eighth.
 """
 
 
@@ -46,7 +47,8 @@ def default_ladder(
     if min(widths[:-1], default=0) < WIDE:
         return [Rung(1 / 4, keep=finalists or 3), Rung(1)]
     few = finalists or 2
-    return [Rung(1 / 8, keep=max(6, few)), Rung(1 / 2, keep=few), Rung(1)]
+    narrow, wide = (1 / 16, 1 / 4) if min(widths[:-1]) >= VERY_WIDE else (1 / 8, 1 / 2)
+    return [Rung(narrow, keep=max(6, few)), Rung(wide, keep=few), Rung(1)]
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:

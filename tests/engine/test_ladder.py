@@ -89,12 +89,15 @@ def test_early_promotions_are_those_of_the_end(losses, keep, order):
 
 WIDE = [64, 128, 10]
 NARROW = [64, 48, 128, 10]
+VERY_WIDE = [1024, 2048, 10]
 
 
 @pytest.mark.parametrize(
     ("density", "finalists", "widths", "expected"),
     [
         (None, None, WIDE, [(1 / 8, 6), (1 / 2, 2), (1, None)]),
+        (None, None, VERY_WIDE, [(1 / 16, 6), (1 / 4, 2), (1, None)]),
+        (None, None, [1024, 1023, 10], [(1 / 8, 6), (1 / 2, 2), (1, None)]),
         (None, None, NARROW, [(1 / 4, 3), (1, None)]),
         (None, None, [10], [(1 / 4, 3), (1, None)]),  # nothing but the last layer
         (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
