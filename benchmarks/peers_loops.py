@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,8 @@ Loop = Callable[[Task, int, int, Note], None]
 """(task, how many trials, seed, where to note full trainings)."""
 
 
-def ours() -> Loop:
-    """All defaults."""
+def ours(times: float = 1.0) -> Loop:
+    """All defaults, and this many times the trials, which are cheap."""
     import hyperopt as _  # noqa: F401, PLC0415 - what the default searcher imports when first used
 
     def loop(task: Task, trials: int, seed: int, note: Note) -> None:
@@ -122,7 +123,7 @@ def ours() -> Loop:
             progress=False,
             callbacks=[announced],
         )
-        hpo.run(trials)
+        hpo.run(round(times * trials))
 
     return loop
 
@@ -278,6 +279,7 @@ def hyperopt_tpe() -> Loop:
 
 PEERS: dict[str, Callable[[], Loop]] = {
     "proxyhpo": ours,
+    "proxyhpo, 2.5 x the trials": partial(ours, 2.5),
     "Optuna TPE": optuna_tpe,
     "Optuna TPE, Hyperband": optuna_hyperband,
     "random": random,

@@ -21,7 +21,10 @@ from proxyhpo.testing.executors import ExecutorContract, drain, job, run, work
 
 ray = pytest.importorskip("ray")
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray.*")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray.*"),
+    pytest.mark.xdist_group("ray"),  # one Ray at a time is enough for a small machine
+]
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
