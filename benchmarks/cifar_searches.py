@@ -31,6 +31,8 @@ from benchmarks.tables import Narrow
 from benchmarks.tabular_report import Outcome
 from proxyhpo import Rung
 from proxyhpo.records import Config, config_key
+from proxyhpo.stoppers.asha import ASHAStopper
+from proxyhpo.stoppers.median import MedianStopper
 from proxyhpo.transfers.power_law import PowerLawTransfer
 
 __all__ = ["Trained", "outcomes", "sample_size", "strategies"]
@@ -64,6 +66,13 @@ def strategies(n: int) -> dict[str, Strategy]:
         "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
         "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
         "1/8 (6), 1/2 (2)": three(1 / 8, 6, 1 / 2, 2),
+        "1/8 (6), 1/2 (2), median": three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper()),
+        "1/8 (6), 1/2 (2), median 2": three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper(min_steps=2)),
+        "1/8 (6), 1/2 (2), asha": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper()),
+        "1/8 (6), 1/2 (2), asha 2": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper(min_steps=2)),
+        "1/8 (6), 1/2 (2), asha 2/2": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper(min_steps=2, reduction=2)),
+        "1/4, asha": two(1/4, stopper=ASHAStopper()),
+        "1/4, median": two(1/4, stopper=MedianStopper()),
         "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
         **{
             f"{name}, exponent {exponent:g}": replace(
@@ -91,22 +100,32 @@ class Trained:
         costs: of its steps.
         seeds: of the full network's trainings, in the order in which they are used.
         pruner: that made the proxies; where a proxy has not been made by it, the usual one.
+        curves: whether it reports after each epoch, instead of once.
     """
 
     def __init__(
-        self, table: Table, costs: Costs, seeds: Sequence[int] = (0, 1), pruner: str = PRUNER
+        self,
+        table: Table,
+        costs: Costs,
+        seeds: Sequence[int] = (0, 1),
+        pruner: str = PRUNER,
+        *,
+        curves: bool = False,
     ) -> None:
         self._table = table
         self._costs = costs
         self._seeds = seeds
         self._pruner = pruner
+        self._curves = curves
         self._numbers = {
             _key(next(iter(runs.values())).config): number for number, runs in table.items()
         }
         self._trained: Counter[int] = Counter()
 
-    def __call__(self, network: Narrow, config: Config, budget: float = 1.0) -> dict[str, float]:
-        """The validation accuracy, and the seconds that override the real ones."""
+    def __call__(
+        self, network: Narrow, config: Config, budget: float = 1.0
+    ) -> Iterator[dict[str, float]]:
+        """The validation accuracy, and the seconds so far that override the real ones."""
         number = self._numbers[_key(config)]
         run = self._run(number, network.width / WIDTH, config["lr"])
         if run.density == 1 and budget == 1:
@@ -114,8 +133,9 @@ class Trained:
             self._trained[number] += 1
         row = self._row(run)
         epochs = min(round(budget * EPOCHS), len(row.validation))
-        seconds = self._costs.seconds(row.net, run.density, config["batch_size"], epochs)
-        return {"value": row.validation[epochs - 1], "seconds": seconds}
+        for epoch in range(1 if self._curves else epochs, epochs + 1):
+            seconds = self._costs.seconds(row.net, run.density, config["batch_size"], epoch)
+            yield {"value": row.validation[epoch - 1], "seconds": seconds}
 
     def build(self, width: float) -> nn.Module:
         """A stand-in of this fraction of the full width."""
@@ -195,7 +215,8 @@ def outcomes(
         configs = [dict(next(iter(runs.values())).config) for runs in drawn]
         for title, strategy in searched.items():
             seeds = (1, 0) if strategy.swapped else (0, 1)
-            training = Trained(table, costs, seeds, strategy.pruner)
+            curves = strategy.stopper is not None
+            training = Trained(table, costs, seeds, strategy.pruner, curves=curves)
             result = replay(training, TASKS[net].space, "maximize", strategy, configs)
             for decision, (config, seconds) in decisions(result, strategy).items():
                 runs = table[training.number(config)]

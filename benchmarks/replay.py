@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from unittest.mock import patch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from proxyhpo import ProxyHPO, Result, Rung, Space
 from proxyhpo.networks.measuring import parameter_count
 from proxyhpo.records import Config, Record
+from proxyhpo.stoppers import Stopper
 from proxyhpo.transfers import Transfer
 
 __all__ = ["FULL", "TOP", "Strategy", "charged", "decisions", "replay", "three", "two"]
@@ -31,6 +32,7 @@ class Strategy:
         checkpoints: whether a trial goes on from where it was trained on the rung below, so that
             of a config only its dearest training is charged.
         pruner: that made the proxies, where a table holds those of several.
+        stopper: of trainings below the full network, where a table holds their curves.
     """
 
     ladder: Sequence[Rung]
@@ -38,6 +40,7 @@ class Strategy:
     swapped: bool = False
     checkpoints: bool = False
     pruner: str = "l1-structured"
+    stopper: Stopper | None = None
 
 
 def two(density: float, keep: int = 3, **options: Any) -> Strategy:
@@ -61,8 +64,10 @@ class LookUp(Protocol):
     def build(self, width: float) -> nn.Module:
         """A stand-in for a network; only its width counts."""
 
-    def __call__(self, network: Any, config: dict[str, Any]) -> dict[str, float]:
-        """The value, and the seconds that override the real ones."""
+    def __call__(
+        self, network: Any, config: dict[str, Any]
+    ) -> dict[str, float] | Iterator[dict[str, float]]:
+        """The value, and the seconds that override the real ones; once, or after each epoch."""
 
 
 def replay(
@@ -91,6 +96,7 @@ def replay(
         searcher="random",
         transfer=strategy.transfer,
         ladder=strategy.ladder,
+        stopper=strategy.stopper,
         progress=False,
     )
     for config in configs:

@@ -23,13 +23,12 @@ from proxyhpo.stoppers import Stopper
 __all__ = [
     "callbacks_of",
     "check_seconds",
-    "check_stoppers",
     "check_version",
     "device_of",
     "direction_of",
     "evaluator_of",
     "executor_of",
-    "stopper_of",
+    "stoppers_of",
 ]
 
 
@@ -47,18 +46,25 @@ def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
     return wrapped
 
 
-def stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
-    """A stopper by its name, or as it is."""
-    if given is None:
-        return None
-    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
+def stoppers_of(
+    below: str | Stopper | None,
+    top: str | Stopper | None,
+    ladder: Sequence[Rung],
+    executor: Executor,
+) -> Stoppers:
+    """Stoppers by their names, or as they are; "auto" is the median rule below the full network.
 
-
-def check_stoppers(stoppers: Stoppers, ladder: Sequence[Rung], executor: Executor) -> None:
-    """Refuses stoppers that would never hear of a report, or have nothing to stop."""
-    if stoppers.given and not executor.streams:
+    Raises:
+        ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
+    """
+    is_automatic = isinstance(below, str) and below == "auto"
+    if is_automatic:
+        below = None if len(ladder) == 1 else "median"
+    stoppers = Stoppers(_stopper_of("stopper", below), _stopper_of("finalist_stopper", top))
+    given = [name for name in stoppers.given if not (is_automatic and name == "stopper")]
+    if given and not executor.streams:
         raise ArgumentError(
-            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
+            f"{' and '.join(given)} cannot be given with {type(executor).__name__}: it "
             "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
             "RayExecutor tell of each report"
         )
@@ -67,6 +73,13 @@ def check_stoppers(stoppers: Stoppers, ladder: Sequence[Rung], executor: Executo
             "stopper= ends trainings below the full network, and the ladder has no rung there: say "
             "finalist_stopper="
         )
+    return stoppers
+
+
+def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
+    if given is None:
+        return None
+    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
 
 
 def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:

@@ -21,13 +21,12 @@ from proxyhpo import plugins
 from proxyhpo.arguments import (
     callbacks_of,
     check_seconds,
-    check_stoppers,
     check_version,
     device_of,
     direction_of,
     evaluator_of,
     executor_of,
-    stopper_of,
+    stoppers_of,
 )
 from proxyhpo.asking import Asked, Told, outcome_of
 from proxyhpo.check import Check, check_of, ladder_to_check
@@ -94,9 +93,11 @@ class ProxyHPO:
             network all the same, so that the comparison with the proxy does not rest on its best
             trials alone; a verdict against it takes ten. Each costs a training of the full network,
             and none of them is stopped early.
-        stopper: name or instance; ends trainings below the full network early. By default nobody
-            does: each is trained to its end.
-        finalist_stopper: likewise, on the full network. What it ends never becomes the best.
+        stopper: name or instance; ends trainings below the full network early. ``"auto"`` is
+            ``"median"`` where the executor tells of reports before a training ends; None has each
+            trained to its end.
+        finalist_stopper: likewise, on the full network, by default none. What it ends never becomes
+            the best.
         executor: where trainings run; by default in this process.
         store: path of a file in which the study is kept and from which it is resumed; by default
             it is kept in memory.
@@ -139,7 +140,7 @@ class ProxyHPO:
         density: float | None = None,
         finalists: int | None = None,
         controls: int = 0,
-        stopper: str | Stopper | None = None,
+        stopper: str | Stopper | None = "auto",
         finalist_stopper: str | Stopper | None = None,
         executor: Executor | None = None,
         store: str | Path | None = None,
@@ -207,10 +208,7 @@ class ProxyHPO:
             steps=None if self._evaluator.takes_budget else steps,
         )
         self._executor = executor_of(executor)
-        self._stoppers = Stoppers(
-            stopper_of("stopper", stopper), stopper_of("finalist_stopper", finalist_stopper)
-        )
-        check_stoppers(self._stoppers, self._parts.ladder, self._executor)
+        self._stoppers = stoppers_of(stopper, finalist_stopper, self._parts.ladder, self._executor)
         check_path(store)
         self._path = store
         self._progress = progress

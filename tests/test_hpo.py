@@ -404,12 +404,12 @@ def test_a_callback_sees_every_record_and_may_stop_the_study():
 
 
 def test_asking_and_telling_gives_what_running_gives():
-    hpo = study()
+    hpo = study(stopper=None)
     while (asked := hpo.ask(6)) is not None:
         values = list(train(asked.network(), asked.config))
         assert asked.base_config == hpo.result.history.trials[asked.trial].config
         hpo.tell(asked, values)
-    assert outcomes(hpo.result) == outcomes(study().run(6))
+    assert outcomes(hpo.result) == outcomes(study(stopper=None).run(6))
 
 
 def test_asking_without_an_end_and_then_climbing():

@@ -67,7 +67,7 @@ def train(network, config):
 
 def study(path=None, train=train, **options):
     options = {"ladder": LADDER, "transfer": Learning(), "searcher": "random", **options}
-    options = {"progress": False, **options}
+    options = {"progress": False, "stopper": None, **options}
     return ProxyHPO(
         build,
         train,

@@ -48,6 +48,7 @@ def study(path, *, train=train, space=SPACE, ladder=LADDER, searcher="random", *
         store=path,
         ladder=ladder,
         searcher=searcher,
+        stopper=None,
         **options,
     )
 

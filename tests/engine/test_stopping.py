@@ -50,7 +50,7 @@ def train(network, config):
 
 
 def study(path=None, *, train=train, **options):
-    options = {"searcher": "random", "finalists": 4, **options}
+    options = {"searcher": "random", "finalists": 4, "stopper": None, **options}
     return ProxyHPO(
         build,
         train,
@@ -262,6 +262,15 @@ def test_nobody_is_stopped_whom_no_stopper_asks_for():
 
     result = study(executor=Unstoppable(0)).run(12)
     assert {record.state for record in result.records} == {"finished"}
+
+
+def test_by_default_the_median_rule_holds_where_there_is_a_rung_for_it():
+    automatic = study(stopper="auto").run(20)
+    assert outcomes(automatic) == outcomes(study(stopper="median").run(20))
+    assert at(automatic, 0, "stopped")
+    top = study(stopper="auto", ladder=[Rung(1)], finalists=None).run(20)
+    assert not at(top, 0, "stopped")
+    study(stopper="auto", executor=Deaf(0))  # hears of no report, so that nobody is stopped
 
 
 def test_controls_and_checks_are_trained_to_the_end():

@@ -48,7 +48,7 @@ def train_and_die(network, config):
 
 
 def study(train=train, **options):
-    options = {"searcher": "random", "progress": False, **options}
+    options = {"searcher": "random", "progress": False, "stopper": None, **options}
     return ProxyHPO(
         build,
         train,
@@ -126,6 +126,7 @@ SCRIPT = """
         example_inputs=DATA,
         direction="minimize",
         searcher="random",
+        stopper=None,  # whom one would stop depends on how many trainings run at a time
         progress=False,
         executor=ProcessExecutor(workers) if workers else None,
         max_retries=1,
