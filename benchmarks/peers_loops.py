@@ -104,8 +104,8 @@ Loop = Callable[[Task, int, int, Note], None]
 """(task, how many trials, seed, where to note full trainings)."""
 
 
-def ours(times: float = 1.0) -> Loop:
-    """All defaults, and this many times the trials, which are cheap."""
+def ours(times: float = 1.0, **options: Any) -> Loop:
+    """All defaults but these, and this many times the trials, which are cheap."""
     import hyperopt as _  # noqa: F401, PLC0415 - what the default searcher imports when first used
 
     def loop(task: Task, trials: int, seed: int, note: Note) -> None:
@@ -122,6 +122,7 @@ def ours(times: float = 1.0) -> Loop:
             seed=seed,
             progress=False,
             callbacks=[announced],
+            **options,
         )
         hpo.run(round(times * trials))
 
@@ -279,6 +280,7 @@ def hyperopt_tpe() -> Loop:
 
 PEERS: dict[str, Callable[[], Loop]] = {
     "proxyhpo": ours,
+    "proxyhpo, no stopper": partial(ours, stopper=None),
     "proxyhpo, 2.5 x the trials": partial(ours, 2.5),
     "Optuna TPE": optuna_tpe,
     "Optuna TPE, Hyperband": optuna_hyperband,
