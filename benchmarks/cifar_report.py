@@ -20,7 +20,7 @@ from benchmarks.cifar_fidelity import (
     drift,
     rates_and_values,
 )
-from benchmarks.cifar_searches import N_TRIALS, outcomes, sample_size
+from benchmarks.cifar_searches import DEFAULT, N_TRIALS, outcomes, sample_size
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import DENSITIES, LONGER, Table
 from benchmarks.cifar_training import EPOCHS, SIZES
@@ -38,7 +38,11 @@ from benchmarks.tabular_report import (
 __all__ = ["Findings", "find", "write_report"]
 
 LEAST_LONGER = 6  # configs
-COMPARED = ("full", "1 epoch", "successive halving of epochs", "1/8", "1/8 (6), 1/2 (2)")
+COMPARED = (
+    "full", "1 epoch", "1 epoch, of half the configs", "successive halving of epochs",
+    "successive halving of epochs, of 2 in 5 configs", "1/8", "1/8 (6), 1/2 (2)", DEFAULT,
+    "1/8 (6), 1/2 (2), asha", "1/4, asha",
+)  # fmt: skip
 """Strategies that search among as many configs as there are, too."""
 
 

@@ -35,8 +35,10 @@ from proxyhpo.stoppers.asha import ASHAStopper
 from proxyhpo.stoppers.median import MedianStopper
 from proxyhpo.transfers.power_law import PowerLawTransfer
 
-__all__ = ["Trained", "outcomes", "sample_size", "strategies"]
+__all__ = ["DEFAULT", "Trained", "outcomes", "sample_size", "strategies"]
 
+DEFAULT = "1/8 (6), 1/2 (2), median"
+"""What the library does with networks as wide as these."""
 WIDTH = 1000  # of the stand-in for the full network
 N_TRIALS = 60
 
@@ -46,33 +48,29 @@ def strategies(n: int) -> dict[str, Strategy]:
 
     A ladder of two rungs lets three trials up; of three, as many as stand behind each density.
     Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
-    with one worker); the best three after one epoch are those of arXiv:2307.15422.
+    with one worker); the best three after one epoch are those of arXiv:2307.15422. Both also search
+    among fewer configs, so many that it costs about as much as the default ladder.
     """
-    thirds = [Rung(1, budget=1 / EPOCHS, keep=max(3, math.ceil(n / 3))),
-              Rung(1, budget=2 / EPOCHS, keep=max(3, math.ceil(n / 9)))]  # fmt: skip
-    one_epoch = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
     return {
         "full": FULL,
         "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
-        "1 epoch": Strategy(one_epoch, "identity", checkpoints=True),
-        "successive halving of epochs": Strategy([*thirds, TOP], "identity", checkpoints=True),
+        "1 epoch": one_epoch(),
+        "1 epoch, of half the configs": one_epoch(share=0.5),
+        "successive halving of epochs": halving(n),
+        "successive halving of epochs, of 2 in 5 configs": halving(n, share=0.4),
         "1/8, lr as is": two(1 / 8, transfer="identity"),
         "1/4, lr as is": two(1 / 4, transfer="identity"),
         "1/2, lr as is": two(1 / 2, transfer="identity"),
         "1/8": two(1 / 8),
         "1/8, channels at random": two(1 / 8, pruner=CONTROL),
         "1/4": two(1 / 4),
+        "1/4, asha": two(1 / 4, stopper=ASHAStopper()),
         "1/2": two(1 / 2),
         "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
         "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
         "1/8 (6), 1/2 (2)": three(1 / 8, 6, 1 / 2, 2),
-        "1/8 (6), 1/2 (2), median": three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper()),
-        "1/8 (6), 1/2 (2), median 2": three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper(min_steps=2)),
+        DEFAULT: three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper()),
         "1/8 (6), 1/2 (2), asha": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper()),
-        "1/8 (6), 1/2 (2), asha 2": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper(min_steps=2)),
-        "1/8 (6), 1/2 (2), asha 2/2": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper(min_steps=2, reduction=2)),
-        "1/4, asha": two(1/4, stopper=ASHAStopper()),
-        "1/4, median": two(1/4, stopper=MedianStopper()),
         "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
         **{
             f"{name}, exponent {exponent:g}": replace(
@@ -86,6 +84,17 @@ def strategies(n: int) -> dict[str, Strategy]:
             }.items()
         },
     }
+
+
+def one_epoch(share: float = 1.0) -> Strategy:
+    ladder = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
+    return Strategy(ladder, "identity", checkpoints=True, share=share)
+
+
+def halving(n: int, share: float = 1.0) -> Strategy:
+    third, ninth = (max(3, math.ceil(share * n / part)) for part in (3, 9))
+    thirds = [Rung(1, budget=1 / EPOCHS, keep=third), Rung(1, budget=2 / EPOCHS, keep=ninth)]
+    return Strategy([*thirds, TOP], "identity", checkpoints=True, share=share)
 
 
 class Trained:

@@ -33,6 +33,7 @@ class Strategy:
             of a config only its dearest training is charged.
         pruner: that made the proxies, where a table holds those of several.
         stopper: of trainings below the full network, where a table holds their curves.
+        share: of the configs, the first ones, among which it searches.
     """
 
     ladder: Sequence[Rung]
@@ -41,6 +42,7 @@ class Strategy:
     checkpoints: bool = False
     pruner: str = "l1-structured"
     stopper: Stopper | None = None
+    share: float = 1.0
 
 
 def two(density: float, keep: int = 3, **options: Any) -> Strategy:
@@ -99,11 +101,12 @@ def replay(
         stopper=strategy.stopper,
         progress=False,
     )
-    for config in configs:
+    searched = configs[: round(strategy.share * len(configs))]
+    for config in searched:
         hpo.enqueue(config)
     # What a step of a stand-in takes tells nothing, and costs more than all that is looked up.
     with patch("proxyhpo.proxy.factory.step_seconds", _by_size):
-        return hpo.run(len(configs))
+        return hpo.run(len(searched))
 
 
 def _by_size(network: nn.Module, *_: object, **__: object) -> float:

@@ -8,7 +8,7 @@ from benchmarks import cifar, cifar_exponents, cifar_fidelity, cifar_report
 from benchmarks.cifar_exponents import decay, learned
 from benchmarks.cifar_fidelity import agreements, best_rate, drift
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_searches import Trained, outcomes, quality, sample_size, samples
+from benchmarks.cifar_searches import DEFAULT, Trained, outcomes, quality, sample_size, samples
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import (
     CONTROL,
@@ -69,28 +69,45 @@ COSTS = Costs(
 )  # fmt: skip
 
 
+def last(reports):
+    *_, report = reports
+    return report
+
+
 def test_a_training_is_looked_up_by_its_config_its_width_and_its_learning_rate():
     table = made(noise=0.01)
     training = Trained(table, COSTS)
     config = table[7][Run(7)].config
     corrected = {**config, "lr": config["lr"] * 0.25**EXPONENT}
     expected = {
-        Run(7, 0.25): training(Narrow(250), config),
-        Run(7, 0.25, EXPONENT): training(Narrow(250), corrected),
-        Run(7): training(Narrow(1000), config),
-        Run(7, seed=1): training(Narrow(1000), config),
+        Run(7, 0.25): last(training(Narrow(250), config)),
+        Run(7, 0.25, EXPONENT): last(training(Narrow(250), corrected)),
+        Run(7): last(training(Narrow(1000), config)),
+        Run(7, seed=1): last(training(Narrow(1000), config)),
     }
     for run, report in expected.items():
         assert report["value"] == table[7][run].value
-    assert training(Narrow(1000), config, budget=0.4)["value"] == table[7][Run(7)].validation[1]
+    short = last(training(Narrow(1000), config, budget=0.4))
+    assert short["value"] == table[7][Run(7)].validation[1]
+
+
+def test_a_curve_has_every_epoch_and_ends_like_the_training():
+    table = made(noise=0.01)
+    config = table[7][Run(7)].config
+    curve = list(Trained(table, COSTS, curves=True)(Narrow(1000), config))
+    assert [report["value"] for report in curve] == table[7][Run(7)].validation
+    assert [report["seconds"] for report in curve] == pytest.approx(
+        [curve[-1]["seconds"] * epoch / 5 for epoch in range(1, 6)]
+    )
+    assert list(Trained(table, COSTS)(Narrow(1000), config)) == curve[-1:]
 
 
 def test_a_short_training_is_charged_for_its_epochs_alone_and_comes_before_the_first_full_one():
     table = made(noise=0.01)
     training = Trained(table, COSTS, seeds=(1, 0))
     config = table[3][Run(3)].config
-    short = training(Narrow(1000), config, budget=0.2)
-    whole = training(Narrow(1000), config)
+    short = last(training(Narrow(1000), config, budget=0.2))
+    whole = last(training(Narrow(1000), config))
     assert short["value"] == table[3][Run(3, seed=1)].validation[0]
     assert whole["value"] == table[3][Run(3, seed=1)].value
     assert whole["seconds"] == pytest.approx(5 * short["seconds"])
@@ -101,7 +118,7 @@ def test_a_training_that_diverged_costs_what_it_ran():
     row = table[3][Run(3)]
     table[3][Run(3)] = replace(row, validation=row.validation[:2])
     training = Trained(table, COSTS)
-    report = training(Narrow(1000), row.config)
+    report = last(training(Narrow(1000), row.config))
     assert report["value"] == row.validation[1]
     assert report["seconds"] == pytest.approx(
         COSTS.seconds("vgg", 1.0, row.config["batch_size"], 2)
@@ -137,6 +154,8 @@ def test_searches_are_charged_and_judged_by_one_seed_that_none_has_seen():
     assert 1 / 8 < ratio < 0.5
     assert found["1/8: single best"].seconds < found["1/8"].seconds
     assert found["1 epoch"].seconds < 0.5 * found["full: no re-look"].seconds
+    assert found[DEFAULT].seconds < found["1/8 (6), 1/2 (2)"].seconds
+    assert found["1 epoch, of half the configs"].seconds < found["1 epoch"].seconds
     accuracies = {1 - found[name].loss for name in ("1/8", "full: no re-look", "full")}
     assert len(accuracies) == 1
     assert accuracies.pop() in {runs[Run(n, seed=JUDGE)].test for n, runs in table.items()}
@@ -176,9 +195,10 @@ def test_a_control_has_channels_of_its_own():
     config = table[7][Run(7)].config
     corrected = {**config, "lr": config["lr"] / math.sqrt(1 / 8)}
     usual, control = (Run(7, 1 / 8, EXPONENT, pruner=pruner) for pruner in (PRUNER, CONTROL))
-    assert Trained(table, COSTS)(Narrow(125), corrected)["value"] == table[7][usual].value
+    by_norm = Trained(table, COSTS)
+    assert last(by_norm(Narrow(125), corrected))["value"] == table[7][usual].value
     at_random = Trained(table, COSTS, pruner=CONTROL)
-    assert at_random(Narrow(125), corrected)["value"] == table[7][control].value
+    assert last(at_random(Narrow(125), corrected))["value"] == table[7][control].value
     assert usual.seeds("vgg").entropy != control.seeds("vgg").entropy
 
 
