@@ -62,6 +62,7 @@ def _findings(result: Result) -> dict[str, Any]:
     return {
         "ladder": [[opening.density, rung.keep] for opening, rung in _rungs(result)],
         "step_ratios": [top.step_seconds / opening.step_seconds for opening, _ in _rungs(result)],
+        "stopped": sum(record.state == "stopped" for record in result.records),
         "seconds": cost.seconds,
         "outside": cost.overhead_seconds + sum(r.overhead_seconds for r in result.records),
         "base_training_seconds": cost.base_training_seconds,
@@ -94,10 +95,10 @@ def live_lines(path: Path, tables: Mapping[str, Table]) -> Iterator[str]:
     lines = path.read_text().splitlines() if path.exists() else []
     if not lines:
         return
-    titles = ["network", "trials", "ladder", "times faster a step", "cost", "outside training"]
-    titles += ["test accuracy", "of a full search", "verdicts"]
+    titles = ["network", "trials", "stopped early", "ladder", "times faster a step", "cost"]
+    titles += ["outside training", "test accuracy", "of a full search", "verdicts"]
     yield f"| {' | '.join(titles)} |"
-    yield "|---" * 9 + "|"
+    yield "|---" * len(titles) + "|"
     for line in lines:
         row = json.loads(line)
         ladder = ", ".join(f"{d:g}" + (f" ({keep})" if keep else "") for d, keep in row["ladder"])
@@ -105,6 +106,7 @@ def live_lines(path: Path, tables: Mapping[str, Table]) -> Iterator[str]:
         cells = [
             row["net"],
             row["n_trials"],
+            row["stopped"],
             ladder,
             steps,
             f"{row['seconds'] / row['full_search_seconds']:.3f}",
