@@ -197,7 +197,7 @@ def test_ctrl_c_once_ends_what_is_in_flight_and_nothing_is_run_twice(tmp_path, u
     assert len(some) == len(begun(tmp_path)) < 12
     assert all(record in uninterrupted for record in some)
     assert have_ended(begun(tmp_path))
-    with start(tmp_path) as script:
+    with start(tmp_path, workers=0) as script:
         assert records(script) == uninterrupted
     assert len(begun(tmp_path)) == 12
 
@@ -230,6 +230,6 @@ def assert_it_goes_on(folder, some, uninterrupted):
     """No worker is left, and what had ended is not run again."""
     wait_for(lambda: have_ended(begun(folder)), seconds=1)
     before = len(begun(folder))
-    with start(folder) as script:
+    with start(folder, workers=0) as script:
         assert records(script) == uninterrupted
     assert len(begun(folder)) == before + 12 - len(some)
