@@ -90,7 +90,7 @@ def search(searcher, space, loss, n_trials, *, seed=0, batch=1):
     return history
 
 
-def least_loss(searcher, function, n_trials, *, batch=1, seeds=5):
+def least_loss(searcher, function, n_trials, *, batch=1, seeds=3):
     """The least loss found, as the median over seeds."""
     space, loss = function.space, function.loss
     histories = [

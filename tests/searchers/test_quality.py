@@ -1,6 +1,6 @@
 """Searchers find good configs of public functions with few evaluations.
 
-Thresholds are those of hyperopt's own tests of TPE; a median over five seeds has to meet them,
+Thresholds are those of hyperopt's own tests of TPE; a median over three seeds has to meet them,
 by TPE with hyperopt's counts of evaluations or fewer, by Bayesian optimization with far fewer.
 """
 
