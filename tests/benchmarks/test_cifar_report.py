@@ -8,6 +8,7 @@ from benchmarks import cifar, cifar_exponents, cifar_fidelity, cifar_report
 from benchmarks.cifar_exponents import decay, learned
 from benchmarks.cifar_fidelity import agreements, best_rate, drift
 from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_ranks import coordinates, differences, smoothed
 from benchmarks.cifar_searches import DEFAULT, Trained, outcomes, quality, sample_size, samples
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import (
@@ -200,6 +201,21 @@ def test_a_control_has_channels_of_its_own():
     at_random = Trained(table, COSTS, pruner=CONTROL)
     assert last(at_random(Narrow(125), corrected))["value"] == table[7][control].value
     assert usual.seeds("vgg").entropy != control.seeds("vgg").entropy
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # a bound is reached
+def test_every_way_to_rank_finds_the_winner_where_there_is_no_noise():
+    table = made()
+    space = TASKS["vgg"].space
+    assert differences(list(table.values()), space) == [0, 0, 0]
+    noisy = made(noise=0.03)
+    narrow = np.array([1 - runs[Run(n, 1 / 8, EXPONENT)].value for n, runs in noisy.items()])
+    truth = np.array([1 - runs[Run(n, 1 / 8, EXPONENT)].value for n, runs in table.items()])
+    points = np.array([coordinates(runs[Run(n)], space) for n, runs in noisy.items()])
+    assert points.min() >= 0
+    assert points.max() <= 1
+    smooth = smoothed(points[:, :1], narrow)
+    assert np.abs(smooth - truth).mean() < 0.7 * np.abs(narrow - truth).mean()
 
 
 def test_rankings_are_perfect_where_the_transfer_is():
