@@ -51,15 +51,19 @@ def stoppers_of(
     top: str | Stopper | None,
     ladder: Sequence[Rung],
     executor: Executor,
+    controls: int,
 ) -> Stoppers:
     """Stoppers by their names, or as they are; "auto" is the median rule below the full network.
+
+    Where controls are asked for, "auto" is none: what has been stopped cannot be drawn for one, and
+    a comparison without the worse half of the trials would be blind again.
 
     Raises:
         ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
     """
     is_automatic = isinstance(below, str) and below == "auto"
     if is_automatic:
-        below = None if len(ladder) == 1 else "median"
+        below = None if len(ladder) == 1 or controls else "median"
     stoppers = Stoppers(_stopper_of("stopper", below), _stopper_of("finalist_stopper", top))
     given = [name for name in stoppers.given if not (is_automatic and name == "stopper")]
     if given and not executor.streams:

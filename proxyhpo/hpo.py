@@ -94,8 +94,8 @@ class ProxyHPO:
             trials alone; a verdict against it takes ten. Each costs a training of the full network,
             and none of them is stopped early.
         stopper: name or instance; ends trainings below the full network early. ``"auto"`` is
-            ``"median"`` where the executor tells of reports before a training ends; None has each
-            trained to its end.
+            ``"median"`` where the executor tells of reports before a training ends and no
+            ``controls`` are asked for; None has each trained to its end.
         finalist_stopper: likewise, on the full network, by default none. What it ends never becomes
             the best.
         executor: where trainings run; by default in this process.
@@ -208,7 +208,9 @@ class ProxyHPO:
             steps=None if self._evaluator.takes_budget else steps,
         )
         self._executor = executor_of(executor)
-        self._stoppers = stoppers_of(stopper, finalist_stopper, self._parts.ladder, self._executor)
+        self._stoppers = stoppers_of(
+            stopper, finalist_stopper, self._parts.ladder, self._executor, self._parts.controls
+        )
         check_path(store)
         self._path = store
         self._progress = progress

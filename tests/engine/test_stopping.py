@@ -270,6 +270,8 @@ def test_by_default_the_median_rule_holds_where_there_is_a_rung_for_it():
     assert at(automatic, 0, "stopped")
     top = study(stopper="auto", ladder=[Rung(1)], finalists=None).run(20)
     assert not at(top, 0, "stopped")
+    controlled = study(stopper="auto", controls=2).run(20)
+    assert not at(controlled, 0, "stopped")
     study(stopper="auto", executor=Deaf(0))  # hears of no report, so that nobody is stopped
 
 
