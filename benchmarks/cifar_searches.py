@@ -53,6 +53,7 @@ def strategies(n: int) -> dict[str, Strategy]:
     """
     return {
         "full": FULL,
+        "full, median": replace(FULL, stopper=MedianStopper()),
         "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
         "1 epoch": one_epoch(),
         "1 epoch, of half the configs": one_epoch(share=0.5),

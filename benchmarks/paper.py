@@ -115,6 +115,7 @@ class Search:
             searcher=GridSearcher(points=self.trials) if self.searcher == "grid" else self.searcher,
             transfer=self.transfer,
             ladder=ladder,
+            stopper=None,  # the paper has none: what is saved is the pruning's
             store=store,
             seed=self.seed,
             device=str(training.device),

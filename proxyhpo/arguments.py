@@ -61,14 +61,15 @@ def stoppers_of(
     Raises:
         ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
     """
-    is_automatic = isinstance(below, str) and below == "auto"
-    if is_automatic:
+    automatic = isinstance(below, str) and below == "auto"
+    if automatic:
         below = None if len(ladder) == 1 or controls else "median"
-    stoppers = Stoppers(_stopper_of("stopper", below), _stopper_of("finalist_stopper", top))
-    given = [name for name in stoppers.given if not (is_automatic and name == "stopper")]
-    if given and not executor.streams:
+    stoppers = Stoppers(
+        _stopper_of("stopper", below), _stopper_of("finalist_stopper", top), automatic
+    )
+    if stoppers.given and not executor.streams:
         raise ArgumentError(
-            f"{' and '.join(given)} cannot be given with {type(executor).__name__}: it "
+            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
             "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
             "RayExecutor tell of each report"
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from proxyhpo.records import Config, Death, Opening, Probe, Record, State, config_key
@@ -121,15 +123,21 @@ class History:
     def observed(self) -> list[tuple[Config, float]]:
         """(config, loss) of every trial that is not pending, ordered by number.
 
-        A stopped trial counts with its last value. A failed one counts with the worst loss seen
-        (0.0 while nothing has succeeded), so that a searcher learns to stay away from it.
+        A stopped trial counts with its last loss, or the median of those that finished if that is
+        worse: where losses rise as a network overfits, the early loss of a bad config is low. A
+        failed one counts with the worst loss seen (0.0 while nothing has succeeded), so that a
+        searcher learns to stay away from it.
         """
+        finished = [t.loss for t in self._trials if t.state == "finished" and t.loss is not None]
         worst = max((t.loss for t in self._trials if t.loss is not None), default=0.0)
-        return [
-            (trial.config, worst if trial.loss is None else trial.loss)
-            for trial in self._trials
-            if trial.state != "pending"
-        ]
+        usual = median(finished) if finished else -math.inf
+
+        def counted(trial: Trial) -> float:
+            if trial.loss is None:
+                return worst
+            return max(trial.loss, usual) if trial.state == "stopped" else trial.loss
+
+        return [(t.config, counted(t)) for t in self._trials if t.state != "pending"]
 
     def add_trial(self, config: Config) -> int:
         """Notes a proposal and returns its number."""

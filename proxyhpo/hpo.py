@@ -85,8 +85,8 @@ class ProxyHPO:
         transfer: name or instance; how hyperparameters follow the width of the network.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. By default
             ``[Rung(1/8, keep=6), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
-            outputs or more (1/16 and 1/4 from 1024 on), ``[Rung(1/4, keep=3), Rung(1)]`` if not,
-            and ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
+            outputs or more (1/16 and 1/4 for a perceptron of 1024), ``[Rung(1/4, keep=3),
+            Rung(1)]`` if not, and ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
         density: short for a ladder of two rungs with this density below.
         finalists: short for the default ladder with this many trials on the full network.
         controls: how many trials, drawn from those that do not climb, are trained on the full
@@ -183,7 +183,8 @@ class ProxyHPO:
             if density is None and is_pretrained:
                 density = 0.5
             widths = networks.layer_widths(center) if density is None else []
-            ladder = default_ladder(density, finalists, widths)
+            is_perceptron = density is None and networks.is_perceptron(center)
+            ladder = default_ladder(density, finalists, widths, is_perceptron=is_perceptron)
         elif density is not None or finalists is not None:
             raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
         if steps is not None:
@@ -489,6 +490,8 @@ class ProxyHPO:
                 "steps": self._work.steps,
                 "pretrained": self._pretrained,
                 "version": self._version,
+                # Whom it stops may change, with the controls that are asked for.
+                **({"stopper": "auto"} if self._stoppers.automatic else {}),
             }
             with preserved_random_state():
                 identity = identity_of(parts, strategies, settings)

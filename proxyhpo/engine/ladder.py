@@ -1,8 +1,8 @@
 """The ladder of rungs, and who climbs it.
 
 ``[Rung(1)]`` is ordinary hyperparameter optimization. ``[Rung(.25, keep=3), Rung(1)]`` searches on
-a proxy and ranks its best three again on the full network; more rungs, or rungs of smaller
-budget, make successive halving (arXiv:1502.07943) over width, over training length, or both.
+a proxy and ranks its best three again on the full network; more rungs, as by default, or rungs of
+smaller budget, make successive halving (arXiv:1502.07943) over width, training length, or both.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ __all__ = ["check_ladder", "default_ladder", "places", "promotable"]
 WIDE, VERY_WIDE = 64, 1024
 """Outputs of a layer of which an eighth, or a sixteenth, still ranks the configs.
 
-The narrowest of the networks on which that was measured. With 512 outputs a sixteenth was too
-little; below 64 nobody knows of an eighth.
+The narrowest of the networks on which that was measured; a sixteenth, on perceptrons alone: of 512
+outputs it was too little. Below 64 nobody knows of an eighth.
 """
 
 
 def default_ladder(
-    density: float | None, finalists: int | None, widths: Sequence[int]
+    density: float | None,
+    finalists: int | None,
+    widths: Sequence[int],
+    *,
+    is_perceptron: bool = False,
 ) -> list[Rung]:
     """A narrow proxy, a wide one for the better part, and the full network for the best few.
 
@@ -39,6 +43,7 @@ def default_ladder(
         density: of the one proxy, or None for what the network's width allows.
         finalists: how many trials reach the full network, or None for the usual number.
         widths: outputs of each layer of the full network; the last one is not pruned.
+        is_perceptron: whether it has weights in linear layers and batch norms alone.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)
@@ -47,7 +52,8 @@ def default_ladder(
     if min(widths[:-1], default=0) < WIDE:
         return [Rung(1 / 4, keep=finalists or 3), Rung(1)]
     few = finalists or 2
-    narrow, wide = (1 / 16, 1 / 4) if min(widths[:-1]) >= VERY_WIDE else (1 / 8, 1 / 2)
+    very_wide = is_perceptron and min(widths[:-1]) >= VERY_WIDE
+    narrow, wide = (1 / 16, 1 / 4) if very_wide else (1 / 8, 1 / 2)
     return [Rung(narrow, keep=max(6, few)), Rung(wide, keep=few), Rung(1)]
 
 

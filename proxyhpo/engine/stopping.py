@@ -24,15 +24,19 @@ __all__ = ["Stoppers", "Watch"]
 
 @dataclass(frozen=True)
 class Stoppers:
-    """Who ends trainings below the full network, and who ends those of it; None for nobody."""
+    """Who ends trainings below the full network, and who ends those of it; None for nobody.
+
+    ``automatic`` says that the first one was not given by name, and may change between runs.
+    """
 
     below: Stopper | None = None
     top: Stopper | None = None
+    automatic: bool = False
 
     @property
     def given(self) -> dict[str, Stopper]:
-        """Those that there are, by the name of the argument."""
-        both = {"stopper": self.below, "finalist_stopper": self.top}
+        """Those that were asked for, by the name of the argument."""
+        both = {"stopper": None if self.automatic else self.below, "finalist_stopper": self.top}
         return {name: stopper for name, stopper in both.items() if stopper is not None}
 
 
@@ -110,7 +114,7 @@ class Watch:
         return _Run(stopper, peers, max(map(len, peers), default=0))
 
     def _stopper(self, job: Job) -> Stopper | None:
-        if not self._stoppers.given or job.probe:
+        if job.probe:
             return None
         if job.rung < self._study.top:
             return self._stoppers.below

@@ -110,6 +110,10 @@ class Builder:
         """Parameter name → its shape in the full network."""
         return dict(self._examine(config).shapes)
 
+    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
+        """Whether nothing in the full network but linear layers and batch norms has weights."""
+        return self._examine(config).is_perceptron
+
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
         """How many outputs each layer of the full network has, in order of registration."""
         return self._examine(config).widths
@@ -185,6 +189,11 @@ class Builder:
             ),
             seeds_itself=seeds_itself,
             widths=tuple(_layer_widths(unwrap(network))),
+            is_perceptron=all(
+                isinstance(module, (nn.Linear, nn.BatchNorm1d))
+                for module in unwrap(network).modules()
+                if any(True for _ in module.parameters(recurse=False))
+            ),
         )
 
 
@@ -196,6 +205,7 @@ class _Examined:
     equal: frozenset[str]
     seeds_itself: bool
     widths: tuple[int, ...]
+    is_perceptron: bool
 
 
 def _layer_widths(network: nn.Module) -> Iterator[int]:

@@ -199,6 +199,10 @@ class NetworkFactory:
         """
         return self._builder.shapes(config)
 
+    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
+        """Whether nothing in the full network but linear layers and batch norms has weights."""
+        return self._builder.is_perceptron(config)
+
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
         """How many outputs each layer of the full network has, in order of registration.
 

@@ -109,8 +109,12 @@ VERY_WIDE = [1024, 2048, 10]
 def test_the_default_ladder_depends_on_how_wide_the_network_is(
     density, finalists, widths, expected
 ):
-    ladder = default_ladder(density, finalists, widths)
+    ladder = default_ladder(density, finalists, widths, is_perceptron=True)
     assert [(rung.density, rung.keep) for rung in ladder] == expected
+
+
+def test_only_perceptrons_are_made_as_narrow_as_a_sixteenth():
+    assert default_ladder(None, None, VERY_WIDE) == default_ladder(None, None, WIDE)
 
 
 @pytest.mark.parametrize("density", [0, 0.0, False, 2])
