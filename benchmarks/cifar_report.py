@@ -40,7 +40,8 @@ __all__ = ["Findings", "find", "write_report"]
 LEAST_LONGER = 6  # configs
 COMPARED = (
     "full", "full, median", "1 epoch", "1 epoch, of half the configs",
-    "successive halving of epochs", "successive halving of epochs, of 2 in 5 configs", "1/8", "1/8 (6), 1/2 (2)", DEFAULT,
+    "successive halving of epochs", "successive halving of epochs, of 2 in 5 configs",
+    "1/8", "1/8 (6), 1/2 (2)", DEFAULT,
     "1/8 (6), 1/2 (2), asha", "1/4, asha",
 )  # fmt: skip
 """Strategies that search among as many configs as there are, too."""
