@@ -114,7 +114,7 @@ class Watch:
         return _Run(stopper, peers, max(map(len, peers), default=0))
 
     def _stopper(self, job: Job) -> Stopper | None:
-        if job.probe:
+        if job.probe or not (self._stoppers.below or self._stoppers.top):
             return None
         if job.rung < self._study.top:
             return self._stoppers.below
