@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm, rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -29,9 +28,9 @@ from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_report import of_halves
 from benchmarks.cifar_searches import quality, sample_size, samples
 from benchmarks.cifar_table import EXPONENT, SECOND_LOOK, Row, Run, complete, read
-from proxyhpo import Float, Space
+from benchmarks.tabular_report import Floats
+from proxyhpo import Space
 
-Floats = npt.NDArray[np.float64]
 Sample = Sequence[Mapping[Run, Row]]
 
 
@@ -64,7 +63,7 @@ def differences(sample: Sample, space: Space) -> list[float]:
         np.array([1 - runs[Run(number(runs), density, exponent)].value for runs in sample])
         for density, exponent in ((1 / 8, EXPONENT), (1 / 2, EXPONENT), (1.0, 0.0))
     )
-    points = np.array([coordinates(runs[Run(number(runs))], space) for runs in sample])
+    points = np.array([space.encode(runs[Run(number(runs))].config) for runs in sample])
     narrow, half, full = (norm.ppf((rankdata(v) - 0.5) / len(v)) for v in (narrow, half, full))
     found = [
         climb(narrow, half, full),
@@ -90,23 +89,6 @@ def smoothed(points: Floats, values: Floats) -> Floats:
     fitted = GaussianProcessRegressor(kernel, random_state=0).fit(points, values)
     predicted: Floats = fitted.predict(points)
     return predicted
-
-
-def coordinates(row: Row, space: Space) -> list[float]:
-    """Of a config in the unit cube; choices are of numbers here, at equal distances."""
-    return [
-        _unit(domain, row.config[name])
-        if isinstance(domain, Float)
-        else domain.values.index(row.config[name]) / (len(domain.values) - 1)
-        for name, domain in space.items()
-    ]
-
-
-def _unit(domain: Float, value: float) -> float:
-    low, high = domain.low, domain.high
-    if domain.log:
-        low, high, value = np.log(low), np.log(high), np.log(value)
-    return float((value - low) / (high - low))
 
 
 def second_look(runs: Mapping[Run, Row]) -> float:

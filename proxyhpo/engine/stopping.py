@@ -114,7 +114,7 @@ class Watch:
         return _Run(stopper, peers, max(map(len, peers), default=0))
 
     def _stopper(self, job: Job) -> Stopper | None:
-        if job.probe or not (self._stoppers.below or self._stoppers.top):
+        if job.probe or self._stoppers.below is self._stoppers.top is None:
             return None
         if job.rung < self._study.top:
             return self._stoppers.below

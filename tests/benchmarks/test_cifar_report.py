@@ -8,7 +8,7 @@ from benchmarks import cifar, cifar_exponents, cifar_fidelity, cifar_report
 from benchmarks.cifar_exponents import decay, learned
 from benchmarks.cifar_fidelity import agreements, best_rate, drift
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_ranks import coordinates, differences, smoothed
+from benchmarks.cifar_ranks import differences, smoothed
 from benchmarks.cifar_searches import DEFAULT, Trained, outcomes, quality, sample_size, samples
 from benchmarks.cifar_steps import BATCHES, Costs
 from benchmarks.cifar_table import (
@@ -211,10 +211,10 @@ def test_every_way_to_rank_finds_the_winner_where_there_is_no_noise():
     noisy = made(noise=0.03)
     narrow = np.array([1 - runs[Run(n, 1 / 8, EXPONENT)].value for n, runs in noisy.items()])
     truth = np.array([1 - runs[Run(n, 1 / 8, EXPONENT)].value for n, runs in table.items()])
-    points = np.array([coordinates(runs[Run(n)], space) for n, runs in noisy.items()])
+    points = np.array([space.encode(runs[Run(n)].config) for n, runs in noisy.items()])
     assert points.min() >= 0
     assert points.max() <= 1
-    smooth = smoothed(points[:, :1], narrow)
+    smooth = smoothed(points[:, [list(space.names).index("lr")]], narrow)
     assert np.abs(smooth - truth).mean() < 0.7 * np.abs(narrow - truth).mean()
 
 
