@@ -12,9 +12,9 @@ from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_steps import Costs
 from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run, Table
 from benchmarks.cifar_training import EPOCHS
-from proxyhpo.history import History
-from proxyhpo.records import Probe, Record
-from proxyhpo.transfers.fitted_power_law import FittedPowerLawTransfer
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Probe, Record
+from proxyhpo.transfers import FittedPowerLawTransfer
 
 __all__ = ["Decay", "Learned", "decay", "learned"]
 

@@ -20,7 +20,7 @@ from benchmarks.cifar_table import (
     exponents,
 )
 from benchmarks.cifar_training import EPOCHS
-from proxyhpo.ranking import interval, kendall, overlap, regret, spearman
+from proxyhpo._report.ranking import interval, kendall, overlap, regret, spearman
 
 __all__ = ["Agreement", "Drift", "agreements", "best_rate", "drift", "rates_and_values"]
 

@@ -30,10 +30,9 @@ from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
 from benchmarks.tables import Narrow
 from benchmarks.tabular_report import Outcome
 from proxyhpo import Rung
-from proxyhpo.records import Config, config_key
-from proxyhpo.stoppers.asha import ASHAStopper
-from proxyhpo.stoppers.median import MedianStopper
-from proxyhpo.transfers.power_law import PowerLawTransfer
+from proxyhpo._records.records import Config, config_key
+from proxyhpo.stoppers import ASHAStopper, MedianStopper
+from proxyhpo.transfers import PowerLawTransfer
 
 __all__ = ["DEFAULT", "Trained", "outcomes", "sample_size", "strategies"]
 

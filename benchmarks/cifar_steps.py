@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_table import DENSITIES
 from benchmarks.cifar_training import SIZES
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo.pruners import L1StructuredPruner
 
 __all__ = ["BATCHES", "Costs", "measure"]
 

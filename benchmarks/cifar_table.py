@@ -22,12 +22,10 @@ import torch
 from benchmarks.cifar_networks import TASKS, Task
 from benchmarks.cifar_training import train
 from benchmarks.images import Images, accuracy
-from proxyhpo.history import History
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.pruners.random import RandomPruner
-from proxyhpo.transfers import transferred
-from proxyhpo.transfers.power_law import PowerLawTransfer
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._records.history import History
+from proxyhpo.pruners import L1StructuredPruner, RandomPruner
+from proxyhpo.transfers import PowerLawTransfer, transferred
 
 __all__ = [
     "CONTROL",

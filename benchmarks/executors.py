@@ -19,9 +19,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.executors import Executor, Finished, Reported
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.executors import Executor, Finished, InProcessExecutor, ProcessExecutor, Reported
 from proxyhpo.testing.executors import job, work
 
 torch.set_num_threads(1)

@@ -32,8 +32,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
-from proxyhpo.executors.processes import ProcessExecutor
-from proxyhpo.store import read_study
+from proxyhpo._store import read_study
+from proxyhpo.executors import ProcessExecutor
 
 FAULT_RATE = 0.4  # of all trainings
 WORKER_FAULTS = 19  # at most, before the study itself is ended

@@ -36,8 +36,8 @@ from benchmarks.images import Images, of_classes, read_cifar10
 from benchmarks.pages import write_page
 from benchmarks.rows import Row, Rows
 from proxyhpo import Choice, Config, Float, Space
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo.pruners import L1StructuredPruner
 from proxyhpo.transfers import transferred
 
 SPACE = Space(

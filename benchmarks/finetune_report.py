@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.pages import blank_figure
 from benchmarks.rows import Row
-from proxyhpo.ranking import Floats, interval, overlap, regret, spearman
+from proxyhpo._report.ranking import Floats, interval, overlap, regret, spearman
 
 __all__ = ["INTRODUCTION", "Run", "draw", "page", "table"]
 

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
-from proxyhpo.inputs import Inputs, call
-from proxyhpo.networks.initialisation import rescale
-from proxyhpo.networks.measuring import tensors_in
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo._inputs import Inputs, call
+from proxyhpo._networks.initialisation import rescale
+from proxyhpo._networks.measuring import tensors_in
+from proxyhpo.pruners import L1StructuredPruner
 
 _NORMALISATIONS = (
     nn.LayerNorm,

@@ -34,8 +34,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
-from proxyhpo.records import Record
-from proxyhpo.result import Result
+from proxyhpo._records.records import Record
+from proxyhpo._report.result import Result
 
 SPACE = {
     "lr": Float(1e-4, 1, log=True),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from proxyhpo.inputs import Inputs, with_batch
+from proxyhpo._inputs import Inputs, with_batch
 
 __all__ = ["CATALOGUE", "Entry"]
 

@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
-from proxyhpo.inputs import Inputs, call
-from proxyhpo.networks.measuring import forward, parameter_count, tensors_in
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo._inputs import Inputs, call
+from proxyhpo._networks.measuring import forward, parameter_count, tensors_in
+from proxyhpo.pruners import L1StructuredPruner
 
 Row = dict[str, Any]
 _LEARNING_RATE = 3e-4

@@ -22,8 +22,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
-from proxyhpo.searchers.bayesian import BayesianSearcher
-from proxyhpo.searchers.grid import GridSearcher
+from proxyhpo.searchers import BayesianSearcher, GridSearcher
 
 SPACE = {
     "lr": Float(1e-4, 1, log=True),

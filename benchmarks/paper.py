@@ -40,7 +40,7 @@ from benchmarks.paper_networks import NETWORKS
 from benchmarks.paper_training import Training, Trainings
 from benchmarks.rows import Row, Rows, key_of
 from proxyhpo import Config, Float, ProxyHPO, Result, Rung
-from proxyhpo.searchers.grid import GridSearcher
+from proxyhpo.searchers import GridSearcher
 
 SEARCHERS = ("grid", "bayesian", "tpe")
 PRUNERS = ("l1-structured", "random", "magnitude")

@@ -36,7 +36,7 @@ from benchmarks.peers_loops import PEERS, Loop, Task
 from benchmarks.peers_report import Search, draw, table
 from benchmarks.rows import Row, Rows
 from proxyhpo import Config
-from proxyhpo.records import config_key
+from proxyhpo._records.records import config_key
 
 SIZES = {"train": 600, "validation": 600, "test": 3000}
 EPOCHS = 9  # three brackets of Hyperband's

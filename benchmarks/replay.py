@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from proxyhpo import ProxyHPO, Result, Rung, Space
-from proxyhpo.networks.measuring import parameter_count
-from proxyhpo.records import Config, Record
+from proxyhpo._networks.measuring import parameter_count
+from proxyhpo._records.records import Config, Record
 from proxyhpo.stoppers import Stopper
 from proxyhpo.transfers import Transfer
 
@@ -105,7 +105,7 @@ def replay(
     for config in searched:
         hpo.enqueue(config)
     # What a step of a stand-in takes tells nothing, and costs more than all that is looked up.
-    with patch("proxyhpo.proxy.factory.step_seconds", _by_size):
+    with patch("proxyhpo._proxy.factory.step_seconds", _by_size):
         return hpo.run(len(searched))
 
 

@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from proxyhpo import Choice, Float, ProxyHPO, Result, Rung, Space
-from proxyhpo.records import Config, config_key
-from proxyhpo.stoppers.asha import ASHAStopper
-from proxyhpo.stoppers.median import MedianStopper
+from proxyhpo._records.records import Config, config_key
+from proxyhpo.stoppers import ASHAStopper, MedianStopper
 
 EPOCHS = 27
 N_CONFIGS, N_TRIALS = 100, 50
@@ -137,7 +136,7 @@ def search(table: Table, configs: Sequence[Config], **stoppers: Any) -> Result:
     for config in configs:
         hpo.enqueue(config)
     # What a step takes tells nothing where nothing is trained.
-    with patch("proxyhpo.proxy.factory.step_seconds", return_value=1.0):
+    with patch("proxyhpo._proxy.factory.step_seconds", return_value=1.0):
         return hpo.run(len(configs))
 
 

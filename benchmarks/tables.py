@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo import Choice, Float
-from proxyhpo.records import config_key
+from proxyhpo._records.records import config_key
 
 Floats = npt.NDArray[np.float64]
 

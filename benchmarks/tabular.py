@@ -28,7 +28,7 @@ from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
 from benchmarks.tables import HPOBENCH, HPOLIB, Table, Training, hpobench, hpolib
 from benchmarks.tabular_report import Outcome, write_report
 from proxyhpo import Result, Rung
-from proxyhpo.records import Config
+from proxyhpo._records.records import Config
 
 N_TRIALS = (30, 100)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.pages import write_page
 from benchmarks.tables import HPOBENCH, Table, hpobench
-from proxyhpo.fidelity import fidelity
+from proxyhpo._report.fidelity import fidelity
 from proxyhpo.transfers import transferred
 
 N_CONFIGS = (8, 10, 12, 16, 30)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, inspect
-from proxyhpo.evaluators.supervised import SupervisedEvaluator
+from proxyhpo.evaluators import SupervisedEvaluator
 
 torch.set_num_threads(1)  # for networks as small as this one, more threads are slower
 torch.manual_seed(0)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from proxyhpo import Config, Float, ProxyHPO
-from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.executors import ProcessExecutor
 
 torch.set_num_threads(1)  # as in the workers, so that what is measured here holds there
 

@@ -5,12 +5,12 @@ it. proxyhpo searches on the proxy, climbs to the base with the few configs that
 what that cost and whether the two agreed.
 """
 
+from proxyhpo._hpo import ProxyHPO
+from proxyhpo._proxy.inspection import inspect
+from proxyhpo._records.records import Config, Record, Report
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.result import Result
 from proxyhpo.errors import ProxyHPOError
-from proxyhpo.hpo import ProxyHPO
-from proxyhpo.proxy.inspection import inspect
-from proxyhpo.records import Config, Record, Report
-from proxyhpo.result import Result
-from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 
 __all__ = [

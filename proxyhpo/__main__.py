@@ -10,10 +10,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from proxyhpo._plugins import Group
+from proxyhpo._report.show import show
+from proxyhpo._store import read_study
 from proxyhpo.errors import ProxyHPOError
-from proxyhpo.plugins import Group
-from proxyhpo.show import show
-from proxyhpo.store import read_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

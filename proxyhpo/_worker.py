@@ -26,10 +26,10 @@ from typing import Any
 
 import torch
 
-from proxyhpo.engine.work import Job, Outcome, Work
+from proxyhpo._engine.work import Job, Outcome, Work
 from proxyhpo.errors import ExecutorError, one_line
-from proxyhpo.executors.messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
-from proxyhpo.executors.shipping import tune_torch, unpack
+from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
+from proxyhpo.executors._shipping import tune_torch, unpack
 
 
 class _OverError(BaseException):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxyhpo.result import Result
+from proxyhpo._report.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

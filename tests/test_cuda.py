@@ -82,9 +82,9 @@ def test_the_largest_batch_that_does_not_fit_is_refused():
 
 
 def test_the_check_of_memory_holds_what_adam_holds():
-    from proxyhpo.proxy import NetworkFactory
-    from proxyhpo.proxy.memory import check_memory
-    from proxyhpo.pruners.l1_structured import L1StructuredPruner
+    from proxyhpo._proxy import NetworkFactory
+    from proxyhpo._proxy.memory import check_memory
+    from proxyhpo.pruners import L1StructuredPruner
     from proxyhpo.space import Space
 
     inputs = torch.zeros(32, 64)

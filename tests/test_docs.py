@@ -189,7 +189,7 @@ of-a-page = "module_of_a_page:OfAPage"
 
 ```python
 # file: some-plug-in/module_of_a_page.py
-from proxyhpo.transfers.identity import IdentityTransfer as OfAPage
+from proxyhpo.transfers import IdentityTransfer as OfAPage
 ```
 
 ```python
@@ -206,7 +206,7 @@ def test_it():
 
 ```python
 import helper_of_a_page, module_of_a_page
-from proxyhpo.plugins import load
+from proxyhpo._plugins import load
 assert x == helper_of_a_page.x == 1
 assert load("proxyhpo.transfers", "of-a-page") is module_of_a_page.OfAPage
 Path("ran").touch()

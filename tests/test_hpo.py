@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Rung
+from proxyhpo._records.records import Report
 from proxyhpo.errors import (
     ArgumentError,
     ConfigError,
@@ -17,7 +18,6 @@ from proxyhpo.errors import (
     UnknownNameError,
 )
 from proxyhpo.evaluators import ProxyEvaluator
-from proxyhpo.records import Report
 
 SPACE = {"lr": Float(1e-4, 1, log=True), "momentum": Float(0, 0.9)}
 INPUTS = torch.zeros(8, 6)
@@ -502,7 +502,7 @@ def test_steps_cut_a_training_that_takes_no_budget():
 
 
 def test_a_grid_ends_by_itself():
-    from proxyhpo.searchers.grid import GridSearcher
+    from proxyhpo.searchers import GridSearcher
 
     result = study(searcher=GridSearcher(points=2)).run(100)
     assert sum(record.rung == 0 for record in result.records) == 4

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._inputs import call, check_inputs, map_tensors, with_batch
 from proxyhpo.errors import ArgumentError
-from proxyhpo.inputs import call, check_inputs, map_tensors, with_batch
 
 
 class Pair(NamedTuple):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from proxyhpo.__main__ import main
-from proxyhpo.store import open_store
+from proxyhpo._store import open_store
 
 IDENTITY = {
     "space": {"lr": {}},

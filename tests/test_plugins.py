@@ -3,12 +3,11 @@ from abc import ABC, abstractmethod
 
 import pytest
 
-from proxyhpo import plugins
+from proxyhpo import _plugins as plugins
 from proxyhpo.errors import ArgumentError, PluginError, UnknownNameError
 from proxyhpo.pruners import Pruner
 from proxyhpo.searchers import Searcher
-from proxyhpo.stoppers import Stopper
-from proxyhpo.stoppers.median import MedianStopper
+from proxyhpo.stoppers import MedianStopper, Stopper
 from proxyhpo.transfers import Transfer
 
 TRANSFERS = "proxyhpo.transfers"

@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 import proxyhpo
-from proxyhpo import errors, plugins
+from proxyhpo import _plugins as plugins
+from proxyhpo import errors
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]

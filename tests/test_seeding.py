@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.seeding import preserved_random_state, seed_everything, seed_sequence
+from proxyhpo._seeding import preserved_random_state, seed_everything, seed_sequence
 
 
 def draws():

@@ -10,10 +10,17 @@ against what was foretold (:mod:`verify`, :mod:`repair`). All of that is done on
 (:mod:`plan`); pruning a network is then scoring and slicing (:mod:`planner`).
 """
 
-from proxyhpo.channels.groups import Group
-from proxyhpo.channels.planner import Planner, Shrunk, check_settings, find_groups, remove, shrink
-from proxyhpo.channels.skeleton import unwrap
-from proxyhpo.channels.slicing import Score
+from proxyhpo.channels.cut.planner import (
+    Planner,
+    Shrunk,
+    check_settings,
+    find_groups,
+    remove,
+    shrink,
+)
+from proxyhpo.channels.cut.slicing import Score
+from proxyhpo.channels.find.groups import Group
+from proxyhpo.channels.find.skeleton import unwrap
 
 __all__ = [
     "Group",

@@ -10,9 +10,9 @@ import cloudpickle
 import pytest
 from torch import nn
 
+from proxyhpo._records.records import Config, Report
+from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.evaluators import ProxyEvaluator
-from proxyhpo.records import Config, Report
-from proxyhpo.seeding import preserved_random_state, seed_everything
 
 __all__ = ["EvaluatorCase", "EvaluatorContract"]
 

@@ -22,13 +22,13 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.engine.work import Job, Outcome, Work
-from proxyhpo.evaluators.training import TrainingEvaluator
+from proxyhpo._engine.work import Job, Outcome, Work
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._seeding import preserved_random_state
+from proxyhpo.evaluators._training import TrainingEvaluator
 from proxyhpo.executors import Died, Event, Executor, Finished, Reported
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners.magnitude import MagnitudePruner
-from proxyhpo.seeding import preserved_random_state
+from proxyhpo.executors._in_process import InProcessExecutor
+from proxyhpo.pruners._magnitude import MagnitudePruner
 from proxyhpo.space import Choice, Space
 
 __all__ = ["ExecutorContract", "drain", "job", "run", "work"]

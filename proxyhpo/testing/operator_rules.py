@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from proxyhpo._inputs import Inputs, call, map_tensors
+from proxyhpo._networks.measuring import tensors_in
+from proxyhpo._seeding import preserved_random_state
 from proxyhpo.channels import Group, Planner, Shrunk, find_groups, remove
-from proxyhpo.channels.rules import Rule, temporary
-from proxyhpo.inputs import Inputs, call, map_tensors
-from proxyhpo.networks.measuring import tensors_in
-from proxyhpo.seeding import preserved_random_state
+from proxyhpo.channels.find.rules import Rule, temporary
 
 __all__ = ["OperatorRuleCase", "OperatorRuleContract"]
 

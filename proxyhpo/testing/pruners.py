@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from proxyhpo.inputs import Inputs, call
-from proxyhpo.networks.measuring import tensors_in
+from proxyhpo._inputs import Inputs, call
+from proxyhpo._networks.measuring import tensors_in
+from proxyhpo._seeding import preserved_random_state
 from proxyhpo.pruners import Pruned, Pruner
-from proxyhpo.seeding import preserved_random_state
 
 __all__ = ["PrunerCase", "PrunerContract"]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.history import History
-from proxyhpo.records import Config, Record, config_key
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Config, Record, config_key
+from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.searchers import Searcher
-from proxyhpo.seeding import preserved_random_state, seed_everything
 from proxyhpo.space import Choice, Float, Int, Space
 
 __all__ = ["SearcherContract"]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.history import History
-from proxyhpo.records import Probe, Record
-from proxyhpo.rung import Rung
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Probe, Record
+from proxyhpo._records.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import Transfer, check_exponents, check_probes, transferred
 

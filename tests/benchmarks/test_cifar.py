@@ -9,8 +9,8 @@ from benchmarks import cifar_table, cifar_training
 from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS, Task
 from benchmarks.cifar_table import DENSITIES, Run, complete, configs, fill, fill_longer, read
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo.pruners import L1StructuredPruner
 
 
 def tiny():

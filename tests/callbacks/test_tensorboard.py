@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
-from proxyhpo.callbacks.tensorboard import TensorBoardCallback
-from proxyhpo.records import Record
+from proxyhpo._records.records import Record
+from proxyhpo.callbacks import TensorBoardCallback
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from proxyhpo.inputs import Inputs
+from proxyhpo._inputs import Inputs
 
 # Normalisations over channels: their statistics change when channels go, even dead ones.
 ACROSS_CHANNELS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)

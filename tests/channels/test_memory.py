@@ -8,7 +8,7 @@ SCRIPT = """
     import resource
     import torch
     from torch import nn
-    from proxyhpo.pruners.l1_structured import L1StructuredPruner
+    from proxyhpo.pruners import L1StructuredPruner
 
     def prune(width):
         network = nn.Sequential(

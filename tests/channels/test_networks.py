@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._inputs import call
 from proxyhpo.channels import Planner, Shrunk, shrink
-from proxyhpo.inputs import call
 from tests.channels.zoo import ZOO, Member, every_member, flops, l1, shapes, train
 
 # At one half every width is exactly half; at one quarter wide layers are rounded to eights.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from proxyhpo.inputs import Inputs, call, map_tensors
-from proxyhpo.networks.measuring import forward
+from proxyhpo._inputs import Inputs, call, map_tensors
+from proxyhpo._networks.measuring import forward
 from tests.channels import zoo_everyday, zoo_images, zoo_sequences
 from tests.channels.member import ZOO, Member
 

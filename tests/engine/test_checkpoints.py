@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
-from proxyhpo.engine.checkpoints import Checkpoints
+from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo.errors import TrainingFailedError
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -2,13 +2,13 @@ from collections import deque
 
 import pytest
 
-from proxyhpo.engine import climb as climbing
-from proxyhpo.engine.climb import Limits, climb
-from proxyhpo.engine.work import Job, Outcome
+from proxyhpo._engine import climb as climbing
+from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine.work import Job, Outcome
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record, Report
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import Died, Finished, Reported
-from proxyhpo.history import History
-from proxyhpo.records import Record, Report
 
 
 class Study:

@@ -5,11 +5,10 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
+from proxyhpo._records.records import Death
+from proxyhpo._store import read_study
 from proxyhpo.errors import ArgumentError, StoreError
-from proxyhpo.executors import Died, Finished
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.records import Death
-from proxyhpo.store import read_study
+from proxyhpo.executors import Died, Finished, InProcessExecutor
 
 
 class Dying(InProcessExecutor):

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
+from proxyhpo._store.journal import checksum
 from proxyhpo.errors import ArgumentError, StoreError
-from proxyhpo.store.journal import checksum
 
 SPACE = {"lr": Float(1e-4, 1, log=True), "optimizer": Choice(["sgd", "adam"])}
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
-from proxyhpo.engine.interruption import interruptible
+from proxyhpo._engine.interruption import interruptible
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

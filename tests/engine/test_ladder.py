@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.engine.ladder import check_ladder, default_ladder, places, promotable, with_finalists
+from proxyhpo._engine.ladder import check_ladder, default_ladder, places, promotable, with_finalists
+from proxyhpo._records.records import Record
+from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError
-from proxyhpo.records import Record
-from proxyhpo.rung import Rung
 
 
 def record(trial, loss, state="finished"):

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.channels import planner
+from proxyhpo._proxy import factory
+from proxyhpo.channels.cut import planner
 from proxyhpo.errors import ArgumentError, StoreError
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.proxy import factory
+from proxyhpo.executors import InProcessExecutor
 
 INPUTS = torch.zeros(8, 6)
 SPACE = {"lr": Float(1e-4, 1, log=True)}

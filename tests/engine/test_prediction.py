@@ -1,8 +1,8 @@
 import pytest
 
-from proxyhpo.engine.prediction import climb_seconds
-from proxyhpo.records import Opening, Record
-from proxyhpo.rung import Rung
+from proxyhpo._engine.prediction import climb_seconds
+from proxyhpo._records.records import Opening, Record
+from proxyhpo._records.rung import Rung
 
 LADDER = [Rung(1 / 8, keep=6), Rung(1 / 2, keep=2), Rung(1)]
 

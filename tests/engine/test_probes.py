@@ -7,17 +7,15 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.engine.checkpoints import Checkpoints
+from proxyhpo._engine.checkpoints import Checkpoints
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._records.records import Death, Probe
+from proxyhpo._store import read_study
+from proxyhpo._store.sqlite import SQLiteStore
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError, TrainingFailedError
-from proxyhpo.executors import Died, Finished
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.records import Death, Probe
-from proxyhpo.searchers import Searcher
-from proxyhpo.searchers.random import RandomSearcher
+from proxyhpo.executors import Died, Finished, InProcessExecutor
+from proxyhpo.searchers import RandomSearcher, Searcher
 from proxyhpo.stoppers import Stopper
-from proxyhpo.store import read_study
-from proxyhpo.store.sqlite import SQLiteStore
 from proxyhpo.transfers import Transfer
 from tests.engine.test_ordered import Shuffling
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
+from proxyhpo._store import SQLiteStore
 from proxyhpo.errors import StoreLockedError, StudyMismatchError
-from proxyhpo.store import SQLiteStore
 
 SPACE = {
     "lr": Float(1e-4, 1, log=True),

@@ -1,8 +1,8 @@
 import pytest
 
-from proxyhpo.engine.state import State
+from proxyhpo._engine.state import State
+from proxyhpo._records.records import Death, Opening, Probe, Record
 from proxyhpo.errors import StoreError
-from proxyhpo.records import Death, Opening, Probe, Record
 
 TRIAL = ("trial", {"number": 0, "config": {"x": 1}, "seconds": 0.5})
 

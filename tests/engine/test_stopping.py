@@ -18,15 +18,12 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Report, Rung
-from proxyhpo.engine.climb import Limits, climb
-from proxyhpo.engine.stopping import Stoppers
-from proxyhpo.engine.work import Outcome
+from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine.stopping import Stoppers
+from proxyhpo._engine.work import Outcome
 from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
-from proxyhpo.executors import Died, Finished, Reported
-from proxyhpo.executors.processes import ProcessExecutor
-from proxyhpo.stoppers import Stopper
-from proxyhpo.stoppers.asha import ASHAStopper
-from proxyhpo.stoppers.median import MedianStopper
+from proxyhpo.executors import Died, Finished, ProcessExecutor, Reported
+from proxyhpo.stoppers import ASHAStopper, MedianStopper, Stopper
 from tests.engine.test_climb import Executor, Study, finished
 
 # Workers cannot import tests.

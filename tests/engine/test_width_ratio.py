@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
-from proxyhpo.searchers.grid import GridSearcher
+from proxyhpo.searchers import GridSearcher
 
 
 def of_width(config):

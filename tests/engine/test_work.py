@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.engine.work import Job, Work
+from proxyhpo._engine.work import Job, Work
+from proxyhpo._records.records import Report
 from proxyhpo.evaluators import ProxyEvaluator
-from proxyhpo.records import Report
 from proxyhpo.space import Choice, Float, Space
 
 SPACE = Space({"lr": Float(0, 1), "kind": Choice({"one": 1, "two": 2})})

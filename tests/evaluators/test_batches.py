@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators.batches import IndexBatches, batches, check_data, count
+from proxyhpo.evaluators._batches import IndexBatches, batches, check_data, count
 
 CPU = torch.device("cpu")
 

@@ -2,10 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.evaluators import ProxyEvaluator
-from proxyhpo.evaluators.supervised import SupervisedEvaluator
-from proxyhpo.evaluators.training import TrainingEvaluator
-from proxyhpo.records import Report
+from proxyhpo._records.records import Report
+from proxyhpo.evaluators import ProxyEvaluator, SupervisedEvaluator, TrainingEvaluator
 from proxyhpo.testing.evaluators import EvaluatorCase, EvaluatorContract
 
 X = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))

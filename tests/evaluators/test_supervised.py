@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.evaluators.supervised import SupervisedEvaluator
+from proxyhpo.evaluators import SupervisedEvaluator
 from proxyhpo.space import Choice, Float, Int, Space
 
 

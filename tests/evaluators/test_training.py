@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from proxyhpo._records.records import Report
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators.training import TrainingEvaluator
-from proxyhpo.records import Report
+from proxyhpo.evaluators import TrainingEvaluator
 
 NETWORK, CONFIG = torch.nn.Linear(1, 1), {"lr": 0.1}
 

@@ -5,9 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from proxyhpo.executors.futures import FuturesExecutor
-from proxyhpo.executors.in_process import InProcessExecutor
-from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.executors import FuturesExecutor, InProcessExecutor, ProcessExecutor
 from proxyhpo.testing.executors import ExecutorContract
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
-from proxyhpo.executors.processes import ProcessExecutor
-from proxyhpo.store import read_study
+from proxyhpo._store import read_study
+from proxyhpo.executors import ProcessExecutor
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -96,7 +96,7 @@ SCRIPT = """
     import torch
     from torch import nn
     from proxyhpo import Float, ProxyHPO
-    from proxyhpo.executors.processes import ProcessExecutor
+    from proxyhpo.executors import ProcessExecutor
 
     folder, pace, workers = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     DATA = torch.rand(16, 6, generator=torch.Generator().manual_seed(3))

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import Died, Finished
-from proxyhpo.executors.futures import FuturesExecutor
+from proxyhpo.executors import Died, Finished, FuturesExecutor
 from proxyhpo.testing.executors import drain, job, run, work
 
 # What the workers do is defined here, and they cannot import tests.

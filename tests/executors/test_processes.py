@@ -16,12 +16,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-import proxyhpo.executors.processes
-from proxyhpo.engine.work import Outcome
+import proxyhpo.executors._processes
+from proxyhpo._engine.work import Outcome
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import Died, Reported
-from proxyhpo.executors.devices import environments
-from proxyhpo.executors.processes import ProcessExecutor
+from proxyhpo.executors import Died, ProcessExecutor, Reported
+from proxyhpo.executors._devices import environments
 from proxyhpo.testing.executors import drain, job, run, work
 
 # What the workers do is defined here, and they cannot import tests.
@@ -380,7 +379,7 @@ def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
 
 
 def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
-    monkeypatch.setattr(proxyhpo.executors.processes, "STARTS_TO_GIVE_UP", 2)
+    monkeypatch.setattr(proxyhpo.executors._processes, "STARTS_TO_GIVE_UP", 2)
     with started(ProcessExecutor(1), Loads(os._exit, 9)) as executor:
         executor.submit(does("nothing"))
         with pytest.raises(ExecutorError, match=r"2 workers in a row .* exited with code 9"):
@@ -390,14 +389,14 @@ def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
 def test_an_interrupted_start_leaves_no_worker(monkeypatch):
     workers = []
 
-    class Interrupted(proxyhpo.executors.processes.WorkerProcess):
+    class Interrupted(proxyhpo.executors._processes.WorkerProcess):
         def __init__(self, *arguments, **options):
             if workers:
                 raise KeyboardInterrupt
             super().__init__(*arguments, **options)
             workers.append(self)
 
-    monkeypatch.setattr(proxyhpo.executors.processes, "WorkerProcess", Interrupted)
+    monkeypatch.setattr(proxyhpo.executors._processes, "WorkerProcess", Interrupted)
     executor = ProcessExecutor(2)
     with pytest.raises(KeyboardInterrupt):
         executor.start(work(train))
@@ -406,8 +405,8 @@ def test_an_interrupted_start_leaves_no_worker(monkeypatch):
 
 
 def test_workers_that_hang_before_any_training_end_the_study(monkeypatch):
-    monkeypatch.setattr(proxyhpo.executors.processes, "STARTS_TO_GIVE_UP", 2)
-    monkeypatch.setattr(proxyhpo.executors.processes, "START_SECONDS", 0.5)
+    monkeypatch.setattr(proxyhpo.executors._processes, "STARTS_TO_GIVE_UP", 2)
+    monkeypatch.setattr(proxyhpo.executors._processes, "START_SECONDS", 0.5)
     executor = ProcessExecutor(1, trial_timeout=0.1)
     with started(executor, Loads(time.sleep, ENDLESS)):
         executor.submit(does("nothing"))
@@ -421,8 +420,8 @@ SCRIPT = """
     # A script without `if __name__ == "__main__"`, whose functions use what it defines.
     import os, sys, time
     import torch
-    from proxyhpo.evaluators.training import TrainingEvaluator
-    from proxyhpo.executors.processes import ProcessExecutor
+    from proxyhpo.evaluators import TrainingEvaluator
+    from proxyhpo.executors import ProcessExecutor
     from proxyhpo.testing.executors import job, work
 
     OFFSET = torch.tensor(40.0)

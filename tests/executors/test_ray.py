@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import Died, Reported
-from proxyhpo.executors.ray_core import RayExecutor
-from proxyhpo.executors.ray_tasks import kept_local
+from proxyhpo.executors import Died, RayExecutor, Reported
+from proxyhpo.executors._ray_tasks import kept_local
 from proxyhpo.testing.executors import ExecutorContract, drain, job, run, work
 
 ray = pytest.importorskip("ray")
@@ -147,7 +146,7 @@ LOCAL = """
     import os
     from pathlib import Path
     import ray
-    from proxyhpo.executors.ray_core import RayExecutor
+    from proxyhpo.executors import RayExecutor
     from proxyhpo.testing.executors import job, run, work
 
     def listening():
@@ -187,7 +186,7 @@ CLUSTER = """
     # Says what becomes of two jobs when the node of the first one leaves.
     import time
     from ray.cluster_utils import Cluster
-    from proxyhpo.executors.ray_core import RayExecutor
+    from proxyhpo.executors import RayExecutor
     from proxyhpo.testing.executors import job, run, work
 
     def train(network, config):

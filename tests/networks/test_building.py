@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._networks.building import Builder, is_constant
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.networks.building import Builder, is_constant
 
 
 def new():

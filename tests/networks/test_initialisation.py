@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.inputs import call
-from proxyhpo.networks.initialisation import fan_in, rescale
-from proxyhpo.networks.measuring import tensors_in
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo._inputs import call
+from proxyhpo._networks.initialisation import fan_in, rescale
+from proxyhpo._networks.measuring import tensors_in
+from proxyhpo.pruners import L1StructuredPruner, MagnitudePruner
 from tests.channels.zoo import ZOO
 
 # Wide enough that the scale of one network says something: its spread grows with depth / width.

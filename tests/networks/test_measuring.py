@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.networks.measuring import (
+from proxyhpo._networks.measuring import (
     forward,
     masked_away,
     parameter_count,

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._proxy import Proxy
+from proxyhpo._proxy import factory as proxies
+from proxyhpo._proxy.choosing import density_for_cost, weak_saving
 from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
-from proxyhpo.proxy import Proxy
-from proxyhpo.proxy import factory as proxies
-from proxyhpo.proxy.choosing import density_for_cost, weak_saving
-from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo.pruners import MagnitudePruner
 from tests.proxy.test_factory import Fixed, Random, build, factory, seed
 
 

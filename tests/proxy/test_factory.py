@@ -9,14 +9,17 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from proxyhpo._networks.measuring import forward
+from proxyhpo._proxy import NetworkFactory
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.networks.measuring import forward
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.pruners import Pruned, Pruner
-from proxyhpo.pruners.by_width import ByWidthPruner
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.pruners.magnitude import MagnitudePruner
-from proxyhpo.pruners.random import RandomPruner
+from proxyhpo.pruners import (
+    ByWidthPruner,
+    L1StructuredPruner,
+    MagnitudePruner,
+    Pruned,
+    Pruner,
+    RandomPruner,
+)
 
 INPUTS = torch.zeros(16, 6)
 
@@ -190,7 +193,7 @@ class TestNetwork:
             forwards.append(network)
             return forward(network, inputs)
 
-        monkeypatch.setattr("proxyhpo.proxy.factory.forward", counted)
+        monkeypatch.setattr("proxyhpo._proxy.factory.forward", counted)
         made = factory(of_width, Whole())
         made.measured({"n": 40}, density=0.5, seed=seed())
         for n, density, checks in [(40, 0.5, 0), (30, 0.5, 2), (30, 0.5, 0), (30, 0.25, 2)]:

@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._proxy.inspection import inspect
 from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError
-from proxyhpo.proxy.inspection import inspect
-from proxyhpo.pruners.by_width import ByWidthPruner
-from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo.pruners import ByWidthPruner, MagnitudePruner
 
 
 class Network(nn.Module):

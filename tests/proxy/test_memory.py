@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._proxy.memory import check_memory, largest_batch
 from proxyhpo.errors import ArgumentError
-from proxyhpo.proxy import NetworkFactory
-from proxyhpo.proxy.memory import check_memory, largest_batch
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo.pruners import L1StructuredPruner
 from proxyhpo.space import Choice, Float, Int, Space
 
 SPACE = Space({"lr": Float(1e-4, 1, log=True), "batch_size": Choice([4, 300])})

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung, inspect
+from proxyhpo._networks.measuring import run
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.networks.measuring import run
-from proxyhpo.pruners import Pruned, Pruner
-from proxyhpo.pruners.channelwise import Channelwise
+from proxyhpo.pruners import Channelwise, Pruned, Pruner
 
 
 class Network(nn.Module):

@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.pruners import TakesConstructor
-from proxyhpo.pruners.by_width import ByWidthPruner
+from proxyhpo.pruners import ByWidthPruner, TakesConstructor
 
 INPUTS = torch.zeros(2, 4)
 

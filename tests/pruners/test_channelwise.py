@@ -3,9 +3,7 @@ import torch
 from torch import nn
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.pruners.channelwise import Channelwise
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.pruners.random import RandomPruner
+from proxyhpo.pruners import Channelwise, L1StructuredPruner, RandomPruner
 
 
 @pytest.mark.parametrize("pruner", [Channelwise, L1StructuredPruner, RandomPruner])

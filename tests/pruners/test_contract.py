@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.plugins import load
-from proxyhpo.pruners import Pruned, Pruner
-from proxyhpo.pruners.by_width import ByWidthPruner
-from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo._plugins import load
+from proxyhpo.pruners import ByWidthPruner, MagnitudePruner, Pruned, Pruner
 from proxyhpo.testing.pruners import CASES, PrunerContract
 
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
+from proxyhpo.pruners import L1StructuredPruner
 
 INPUTS = torch.rand(2, 4)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
-from proxyhpo.pruners.magnitude import MagnitudePruner
+from proxyhpo.pruners import MagnitudePruner
 
 
 def mlp():

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.pruners import masking
-from proxyhpo.pruners.masking import hold_at_zero
+from proxyhpo.pruners import _masking as masking
+from proxyhpo.pruners._masking import hold_at_zero
 
 
 class Mixing(torch.optim.Optimizer):

@@ -1,8 +1,7 @@
 import torch
 from torch import nn
 
-from proxyhpo.pruners.l1_structured import L1StructuredPruner
-from proxyhpo.pruners.random import RandomPruner
+from proxyhpo.pruners import L1StructuredPruner, RandomPruner
 
 INPUTS = torch.rand(2, 4)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from skopt import benchmarks
 
-from proxyhpo.history import History
-from proxyhpo.records import Record
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record
 from proxyhpo.space import Choice, Float, Space
 
 

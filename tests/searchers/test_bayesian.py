@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import qmc
 
+from proxyhpo._records.history import History
+from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.history import History
-from proxyhpo.searchers.bayesian import (
+from proxyhpo.searchers._bayesian import (
     BayesianSearcher,
     _conditioned,
     _features,
@@ -17,7 +18,6 @@ from proxyhpo.searchers.bayesian import (
     _repeatable,
     _standardised,
 )
-from proxyhpo.seeding import preserved_random_state, seed_everything
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.testing.searchers import SPACES, drawn_history, tell
 from tests.searchers.functions import branin, search

@@ -2,10 +2,7 @@
 
 import pytest
 
-from proxyhpo.searchers.bayesian import BayesianSearcher
-from proxyhpo.searchers.grid import GridSearcher
-from proxyhpo.searchers.random import RandomSearcher
-from proxyhpo.searchers.tpe import TPESearcher
+from proxyhpo.searchers import BayesianSearcher, GridSearcher, RandomSearcher, TPESearcher
 from proxyhpo.testing.searchers import SearcherContract
 
 

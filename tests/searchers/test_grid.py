@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from proxyhpo._records.history import History
+from proxyhpo._records.records import config_key
 from proxyhpo.errors import ArgumentError, ConfigError, UnknownNameError
-from proxyhpo.history import History
-from proxyhpo.records import config_key
-from proxyhpo.searchers.grid import GridSearcher
+from proxyhpo.searchers import GridSearcher
 from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import SMALL, all_configs, spaces
 

@@ -9,12 +9,9 @@ from optuna.study import StudyDirection
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState
 
-from proxyhpo.history import History
-from proxyhpo.records import Record
-from proxyhpo.searchers.bayesian import BayesianSearcher
-from proxyhpo.searchers.grid import GridSearcher
-from proxyhpo.searchers.random import RandomSearcher
-from proxyhpo.searchers.tpe import TPESearcher
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record
+from proxyhpo.searchers import BayesianSearcher, GridSearcher, RandomSearcher, TPESearcher
 from proxyhpo.space import Choice, Float, Int, Space
 
 

@@ -8,9 +8,7 @@ import functools
 
 import pytest
 
-from proxyhpo.searchers.bayesian import BayesianSearcher
-from proxyhpo.searchers.random import RandomSearcher
-from proxyhpo.searchers.tpe import TPESearcher
+from proxyhpo.searchers import BayesianSearcher, RandomSearcher, TPESearcher
 from tests.searchers.functions import FUNCTIONS, least_loss
 
 # Searcher → function → (evaluations, batch).

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.history import History
-from proxyhpo.records import config_key
-from proxyhpo.searchers.random import RandomSearcher
+from proxyhpo._records.history import History
+from proxyhpo._records.records import config_key
+from proxyhpo.searchers import RandomSearcher
 from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import SMALL, all_configs, spaces
 

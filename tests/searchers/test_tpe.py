@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from proxyhpo._records.history import History
 from proxyhpo.errors import ArgumentError
-from proxyhpo.history import History
-from proxyhpo.searchers.tpe import TPESearcher, _Parzen
+from proxyhpo.searchers._tpe import TPESearcher, _Parzen
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.testing.searchers import tell
 from tests.searchers.functions import search

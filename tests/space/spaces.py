@@ -5,7 +5,7 @@ import itertools
 from hypothesis import strategies as st
 from torch import nn
 
-from proxyhpo.records import config_key
+from proxyhpo._records.records import config_key
 from proxyhpo.space import Choice, Float, Int, Space
 
 OBJECTS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.records import config_key
+from proxyhpo._records.records import config_key
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.space.lattice import Lattice, shuffled
+from proxyhpo.space._lattice import Lattice, shuffled
 from tests.space.spaces import SMALL, all_configs, spaces
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
+from proxyhpo._records.records import config_key
 from proxyhpo.errors import ArgumentError, ConfigError, SpaceError, UnknownNameError
-from proxyhpo.records import config_key
 from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import SMALL, all_configs, points, spaces
 

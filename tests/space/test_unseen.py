@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.history import History
-from proxyhpo.records import config_key
+from proxyhpo._records.history import History
+from proxyhpo._records.records import config_key
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.space.unseen import Unseen
+from proxyhpo.space._unseen import Unseen
 from tests.space.spaces import spaces
 
 SMALL = Space({"a": Choice(["x", "y"]), "b": Int(1, 4, when=("a", "y"))})

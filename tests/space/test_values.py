@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ConfigError
-from proxyhpo.space.values import Steps, bin_centre, find, in_bin
+from proxyhpo.space._values import Steps, bin_centre, find, in_bin
 
 
 @given(st.integers(0, 50))

@@ -2,10 +2,7 @@ import inspect
 
 import pytest
 
-from proxyhpo.stoppers import Stopper
-from proxyhpo.stoppers.asha import ASHAStopper
-from proxyhpo.stoppers.lagging import LaggingStopper
-from proxyhpo.stoppers.median import MedianStopper
+from proxyhpo.stoppers import ASHAStopper, LaggingStopper, MedianStopper, Stopper
 from proxyhpo.testing.stoppers import StopperContract, drawn_peers
 
 

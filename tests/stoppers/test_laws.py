@@ -7,10 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.stoppers import Curve
-from proxyhpo.stoppers.asha import ASHAStopper
-from proxyhpo.stoppers.lagging import LaggingStopper
-from proxyhpo.stoppers.median import MedianStopper
+from proxyhpo.stoppers import ASHAStopper, Curve, LaggingStopper, MedianStopper
 
 STOPPERS = [
     MedianStopper(min_peers=1),

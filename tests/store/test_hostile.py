@@ -13,8 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxyhpo._store import journal, open_store, read_study
 from proxyhpo.errors import StoreError
-from proxyhpo.store import journal, open_store, read_study
 
 IDENTITY = {"seed": 0}
 EVENTS = [("trial", {"number": n, "text": "x" * 500}) for n in range(50)]

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
+from proxyhpo._store.identity import check_identity
 from proxyhpo.errors import StudyMismatchError
-from proxyhpo.store.identity import check_identity
 
 STORED = {"space": {"lr": {"low": 1e-4, "high": 1.0}}, "ladder": [0.25, 1], "seed": 0}
 

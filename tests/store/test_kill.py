@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from proxyhpo.store import open_store, read_study
+from proxyhpo._store import open_store, read_study
 
 ROUNDS = 8
 
@@ -14,7 +14,7 @@ ROUNDS = 8
 SCRIPT = """
 import json, os, random, signal, sys, time
 import torch
-from proxyhpo.store import open_store
+from proxyhpo._store import open_store
 
 def victim(path, pipe):
     store = open_store(path, {"seed": 0})
@@ -44,7 +44,7 @@ for _ in range(rounds):
     weights = [int(line[1:]) for line in acknowledged if line.startswith(b"w")]
     print(json.dumps([numbers, weights]), flush=True)
     if _ % 2:  # with and without a look in between, which leaves its marks beside the file
-        from proxyhpo.store import read_study
+        from proxyhpo._store import read_study
         read_study(path)
 """
 

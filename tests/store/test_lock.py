@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
+from proxyhpo._store.lock import FileLock
 from proxyhpo.errors import StoreLockedError
-from proxyhpo.store.lock import FileLock
 
 TRY = """
 import sys
 from pathlib import Path
-from proxyhpo.store.lock import FileLock
+from proxyhpo._store.lock import FileLock
 for line in sys.stdin:
     try:
         FileLock(Path(line.rstrip())).close()
@@ -90,7 +90,7 @@ def test_a_child_that_outlives_its_parent_does_not_hold_it(tmp_path):
     script = f"""
 import os, time
 from pathlib import Path
-from proxyhpo.store.lock import FileLock
+from proxyhpo._store.lock import FileLock
 lock = FileLock(Path({str(tmp_path / "lock")!r}))
 if os.fork() == 0:
     time.sleep(60)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from proxyhpo._store import journal, open_store, read_study
 from proxyhpo.errors import ArgumentError, StoreError, StoreLockedError, StudyMismatchError
-from proxyhpo.store import journal, open_store, read_study
 
 IDENTITY = {"space": {"lr": {"low": 1e-4, "high": 1.0}}, "seed": 0}
 EVENTS = [("trial", {"number": n, "config": {"lr": n / 7}}) for n in range(20)]
@@ -243,7 +243,7 @@ def test_a_read_only_folder_is_an_error(open_folder):
 FORK = """
 import os, sys
 from proxyhpo.errors import StoreError
-from proxyhpo.store import open_store, read_study
+from proxyhpo._store import open_store, read_study
 
 path = sys.argv[1]
 store = open_store(path, {})

@@ -7,9 +7,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxyhpo._records.records import Opening, Record
+from proxyhpo._store import MemoryStore, SQLiteStore, Store, open_store
 from proxyhpo.errors import ArgumentError, StoreError
-from proxyhpo.records import Opening, Record
-from proxyhpo.store import MemoryStore, SQLiteStore, Store, open_store
 
 NUMBERS = st.integers() | st.floats(allow_nan=False)
 JSON = st.recursive(

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from proxyhpo._store.strict_json import decode, encode
 from proxyhpo.errors import ArgumentError
-from proxyhpo.store.strict_json import decode, encode
 
 
 def test_the_text_is_json_for_every_program():

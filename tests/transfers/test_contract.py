@@ -3,14 +3,11 @@ from inspect import signature
 import numpy as np
 import pytest
 
-from proxyhpo.records import Probe
-from proxyhpo.rung import Rung
+from proxyhpo._records.records import Probe
+from proxyhpo._records.rung import Rung
 from proxyhpo.space import Float, Space
 from proxyhpo.testing.transfers import TransferContract
-from proxyhpo.transfers import Transfer
-from proxyhpo.transfers.fitted_power_law import FittedPowerLawTransfer
-from proxyhpo.transfers.identity import IdentityTransfer
-from proxyhpo.transfers.power_law import PowerLawTransfer
+from proxyhpo.transfers import FittedPowerLawTransfer, IdentityTransfer, PowerLawTransfer, Transfer
 
 
 class TestIdentity(TransferContract):

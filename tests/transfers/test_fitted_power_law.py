@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Probe, Record, config_key
+from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.history import History
-from proxyhpo.records import Probe, Record, config_key
-from proxyhpo.rung import Rung
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.transfers import transferred
-from proxyhpo.transfers.fitted_power_law import Fit, FittedPowerLawTransfer
+from proxyhpo.transfers._fitted_power_law import Fit, FittedPowerLawTransfer
 
 RATE = Float(1e-4, 1, log=True)
 SPACE = Space({"lr": RATE, "momentum": Choice([0.0, 0.9]), "decay": Float(1e-6, 1e-2, log=True)})

@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxyhpo._records.history import History
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.history import History
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.transfers import transferred
-from proxyhpo.transfers.identity import IdentityTransfer
-from proxyhpo.transfers.power_law import PowerLawTransfer
-from proxyhpo.transfers.settings import is_learning_rate
+from proxyhpo.transfers import IdentityTransfer, PowerLawTransfer, transferred
+from proxyhpo.transfers._settings import is_learning_rate
 
 RATE = Float(1e-4, 1, log=True)
 

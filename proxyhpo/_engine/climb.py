@@ -1,0 +1,251 @@
+"""The climb: hand out jobs, wait for what comes of them, write it down, until nothing is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxyhpo._engine.interruption import Interruption
+from proxyhpo._engine.stopping import Stoppers, Watch
+from proxyhpo._engine.study import Study
+from proxyhpo._engine.work import Job, Outcome
+from proxyhpo._records.records import Record
+from proxyhpo.errors import TrainingFailedError
+from proxyhpo.executors import Died, Executor, Finished, Reported
+
+if TYPE_CHECKING:
+    from proxyhpo._engine.work import Work
+
+__all__ = ["Callback", "Limits", "climb", "settle"]
+
+logger = logging.getLogger("proxyhpo")
+
+Callback = Callable[[Record], object]
+
+EXCEPTIONS_TO_GIVE_UP = 5
+
+CAUTION = 1.25
+"""By how much a prediction is exceeded before a time limit is."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a climb goes.
+
+    Args:
+        n_trials: how many trials enter rung 0 in all.
+        timeout: seconds from now; enough of it is kept back for the rungs above the first.
+        max_retries: how often a training whose worker died is tried again.
+        ordered: decide on as many trainings as run at a time, and wait for all of them, so that
+            the study can be repeated whichever ends first, by as many workers.
+    """
+
+    n_trials: int
+    timeout: float | None = None
+    max_retries: int = 0
+    ordered: bool = False
+
+
+def climb(
+    study: Study,
+    work: Work,
+    executor: Executor,
+    limits: Limits,
+    *,
+    stoppers: Stoppers = Stoppers(),  # noqa: B008 - frozen
+    callbacks: Sequence[Callback] = (),
+    stopping: Callable[[], bool] = lambda: False,
+    interruption: Interruption | None = None,
+) -> bool:
+    """Takes a study as far as its limits allow.
+
+    After Ctrl-C nothing begins any more, and what is in flight goes on to its end (see
+    :mod:`~proxyhpo._engine.interruption`). What is in flight when time is up, or when an exception
+    passes through, is ended and stays unfinished in the store, to be run again with the same seeds.
+
+    Args:
+        study: hands out the jobs and writes the outcomes down.
+        work: what the trainings share.
+        executor: runs them.
+        limits: where to end.
+        stoppers: who ends trainings early.
+        callbacks: called with each new record.
+        stopping: asked after every event; True ends the climb.
+        interruption: what signals ask for; by default nobody listens to them.
+
+    Returns:
+        Whether the study is complete: neither stopped nor out of time.
+
+    Raises:
+        TrainingFailedError: if the first five trainings all raise an exception.
+        KeyboardInterrupt: at the second Ctrl-C.
+    """
+    interruption = interruption or Interruption()
+    clock = _Clock(study, limits, executor)
+    judge = _Judge(study)
+    watch = Watch(study, stoppers)
+    in_flight: dict[tuple[int, int, int], Job] = {}
+    with interruption.draining(executor.drain), _started(executor, work):
+        while not stopping() and not clock.is_up:
+            interruption.check()
+            more = _decided(study, clock, executor, len(in_flight), ordered=limits.ordered)
+            while not interruption.is_ending and (job := next(more, None)) is not None:
+                in_flight[job.key] = job
+                watch.begin(job)
+                executor.submit(job)
+            if not in_flight:
+                return not clock.has_closed and not interruption.is_ending
+            event = executor.wait_any(clock.seconds_left)
+            if event is None:
+                if interruption.is_ending:  # and what is left has not begun
+                    return False
+                continue
+            key = event.job.key
+            if isinstance(event, Reported):
+                if (outcome := watch.hears(event)) is not None:
+                    executor.stop(event.job)
+                    watch.end(event.job)
+                    del in_flight[key]
+                    judge.consider(
+                        event.job, settle(study, event.job, outcome, callbacks, stopped=True)
+                    )
+                continue
+            if isinstance(event, Died) and study.deaths(event.job) < limits.max_retries:
+                study.retry(event.job, event.reason, event.seconds)
+                logger.warning("%s died (%s); trying again", _name(event.job), event.reason)
+                watch.begin(event.job)
+                executor.submit(event.job)
+                continue
+            watch.end(event.job)
+            del in_flight[key]
+            judge.consider(event.job, settle(study, event.job, _outcome(event), callbacks))
+        return False
+
+
+@contextmanager
+def _started(executor: Executor, work: Work) -> Iterator[None]:
+    try:  # a second Ctrl-C may come while workers are being started
+        executor.start(work)
+        yield
+    finally:
+        executor.shutdown()
+
+
+def settle(
+    study: Study,
+    job: Job,
+    outcome: Outcome,
+    callbacks: Sequence[Callback],
+    *,
+    stopped: bool = False,
+) -> Record:
+    """Writes an outcome down, and says so; callbacks hear of trials only, not of probes."""
+    record = study.finish(job, outcome, stopped=stopped)
+    _log(job, record)
+    for callback in () if job.probe else callbacks:
+        callback(record)
+    return record
+
+
+def _decided(
+    study: Study, clock: _Clock, executor: Executor, running: int, *, ordered: bool
+) -> Iterator[Job]:
+    """The jobs that may begin now."""
+    if ordered:
+        if not running:
+            yield from study.next_batch(clock.n_trials, executor.capacity)
+        return
+    for _ in range(executor.capacity + executor.ahead - running):
+        if (job := study.next_job(clock.n_trials)) is None:
+            return
+        yield job
+
+
+class _Clock:
+    """Time and trials left; closes rung 0 early enough for the rungs above it."""
+
+    def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
+        self._study = study
+        self._limits = limits
+        self._executor = executor
+        self._began = time.monotonic()
+        self.has_closed = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        timeout = self._limits.timeout
+        return None if timeout is None else max(0.0, self._began + timeout - time.monotonic())
+
+    @property
+    def is_up(self) -> bool:
+        return self.seconds_left is not None and self.seconds_left <= 0
+
+    @property
+    def n_trials(self) -> int:
+        left = self.seconds_left
+        if left is not None and not self.has_closed:
+            self.has_closed = left < CAUTION * self._study.predicted_seconds(
+                self._executor.capacity
+            )
+        entered = len(self._study.history.trials)
+        return entered if self.has_closed else max(entered, self._limits.n_trials)
+
+
+class _Judge:
+    """Gives up when nothing but exceptions comes of a study from the start."""
+
+    def __init__(self, study: Study) -> None:
+        ended = [*study.history.records, *study.history.probe_records.values()]
+        self._hopeful = any(record.value is not None for record in ended)
+        self._raised: list[Record] = []
+
+    def consider(self, job: Job, record: Record) -> None:
+        self._hopeful = self._hopeful or record.value is not None
+        if self._hopeful:
+            return
+        if record.traceback is None:  # a NaN from a wild learning rate, or a death: no exception
+            self._raised.clear()
+            return
+        # The probes of one config fail together, and are deliberately far from what is usual.
+        if not (job.probe and any(record.config == other.config for other in self._raised)):
+            self._raised.append(record)
+        if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
+            first = self._raised[0]
+            raise TrainingFailedError(
+                f"the first {len(self._raised)} trainings all failed. The first one, with "
+                f"{first.trained_with}, said:\n\n{first.traceback}"
+            )
+
+
+def _outcome(event: Finished | Died) -> Outcome:
+    if isinstance(event, Finished):
+        return event.outcome
+    return Outcome(value=None, seconds=event.seconds, reason=event.reason)
+
+
+def _name(job: Job) -> str:
+    return f"{'probe' if job.probe else 'trial'} {job.trial}"
+
+
+def _log(job: Job, record: Record) -> None:
+    """One line; its fields stand in the log record too, for handlers that keep them apart."""
+    where = f"{_name(job)} at rung {record.rung}"
+    fields = {
+        "probe" if job.probe else "trial": record.trial,
+        "rung": record.rung,
+        "state": record.state,
+        "value": record.value,
+        "config": record.config,
+        "reason": record.reason,
+        "traceback": record.traceback,
+    }
+    if record.reason is None:
+        text = "%s %s: %g with %s"
+        logger.info(text, where, record.state, record.value, record.config, extra=fields)
+    else:
+        text = "%s failed: %s with %s"
+        logger.warning(text, where, record.reason, record.config, extra=fields)

@@ -1,0 +1,69 @@
+"""What makes two studies the same study, so that a store is only ever resumed by its own."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from proxyhpo._engine.study import Parts
+
+__all__ = ["identity_of", "source_hash"]
+
+
+def identity_of(
+    parts: Parts, strategies: Mapping[str, object], settings: Mapping[str, object]
+) -> dict[str, Any]:
+    """What a store must agree on before a study is resumed from it; nested JSON.
+
+    How many trials there are, and how many of them climb, may change between runs: these are not
+    part of it.
+
+    Args:
+        parts: of the study.
+        strategies: argument name → the strategy used for it.
+        settings: argument name → its value, of further arguments that a training depends on.
+    """
+    config = parts.space.resolve(parts.space.center())
+    return {
+        "space": parts.space.to_json(),
+        "ladder": [
+            {"density": rung.density, "cost": rung.cost, "by": rung.by, "budget": rung.budget}
+            for rung in parts.ladder
+        ],
+        "direction": parts.direction,
+        "seed": parts.seed,
+        "strategies": {name: _describe(strategy) for name, strategy in strategies.items()},
+        "network": {name: list(shape) for name, shape in parts.networks.shapes(config).items()},
+        **settings,
+    }
+
+
+def source_hash(function: object) -> str | None:
+    """A digest of a function's source, or None where there is none to read."""
+    try:
+        source = inspect.getsource(function)  # type: ignore[arg-type]  # TypeError says no
+    except (TypeError, OSError):
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _describe(strategy: object) -> dict[str, Any]:
+    """A strategy by its class and its settings: the public attributes that JSON can hold."""
+    settings = {
+        name: value
+        for name, value in vars(strategy).items()
+        if not name.startswith("_") and _is_json(value)
+    }
+    kind = type(strategy)
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

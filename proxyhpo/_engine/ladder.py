@@ -1,0 +1,144 @@
+"""The ladder of rungs, and who climbs it.
+
+``[Rung(1)]`` is ordinary hyperparameter optimization. ``[Rung(.25, keep=3), Rung(1)]`` searches on
+a proxy and ranks its best three again on the full network; more rungs, as by default, or rungs of
+smaller budget, make successive halving (arXiv:1502.07943) over width, training length, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from itertools import pairwise
+
+from proxyhpo._records.records import Record
+from proxyhpo._records.rung import Rung
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError
+
+__all__ = ["check_ladder", "default_ladder", "places", "promotable"]
+
+
+WIDE, VERY_WIDE = 64, 1024
+"""Outputs of a layer of which an eighth, or a sixteenth, still ranks the configs.
+
+The narrowest of the networks on which that was measured; a sixteenth, on perceptrons alone: of 512
+outputs it was too little. Below 64 nobody knows of an eighth.
+"""
+
+
+def default_ladder(
+    density: float | None,
+    finalists: int | None,
+    widths: Sequence[int],
+    *,
+    is_perceptron: bool = False,
+) -> list[Rung]:
+    """A narrow proxy, a wide one for the better part, and the full network for the best few.
+
+    Two rungs where the network is not wide enough for the narrow one, or a density is given.
+
+    Args:
+        density: of the one proxy, or None for what the network's width allows.
+        finalists: how many trials reach the full network, or None for the usual number.
+        widths: outputs of each layer of the full network; the last one is not pruned.
+        is_perceptron: whether it has weights in linear layers and batch norms alone.
+    """
+    if finalists is not None:
+        finalists = check_whole("finalists", finalists, 1)
+    if density is not None:
+        return [Rung(density, keep=finalists or 3), Rung(1)]
+    if min(widths[:-1], default=0) < WIDE:
+        return [Rung(1 / 4, keep=finalists or 3), Rung(1)]
+    few = finalists or 2
+    very_wide = is_perceptron and min(widths[:-1]) >= VERY_WIDE
+    narrow, wide = (1 / 16, 1 / 4) if very_wide else (1 / 8, 1 / 2)
+    return [Rung(narrow, keep=max(6, few)), Rung(wide, keep=few), Rung(1)]
+
+
+def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
+    """The same ladder, if a study can climb it.
+
+    Args:
+        ladder: the rungs, cheapest first.
+        takes_budget: whether trainings can be made shorter.
+
+    Raises:
+        ArgumentError: naming the rung, where the ladder is empty or does not end on the full
+            network, a rung has no ``keep`` (or the last one has), rungs become cheaper or keep
+            more on the way up, or a budget below 1 cannot be honoured.
+    """
+    rungs = _rungs(ladder, takes_budget=takes_budget)
+    if not rungs or not rungs[-1].is_base:
+        raise ArgumentError("ladder: the last rung must be the full network, Rung(1)")
+    if rungs[-1].keep is not None:
+        raise ArgumentError(f"ladder: nothing is above the last rung, but keep={rungs[-1].keep}")
+    for index, (below, above) in enumerate(pairwise(rungs)):
+        if below.keep is None:
+            raise ArgumentError(f"ladder: rung {index} needs keep=, how many trials leave it")
+        if above.keep is not None and above.keep > below.keep:
+            raise ArgumentError(
+                f"ladder: rung {index + 1} keeps {above.keep}, more than the {below.keep} that "
+                f"rung {index} lets up"
+            )
+        if _size(above) < _size(below) and above.budget <= below.budget:
+            raise ArgumentError(f"ladder: rung {index + 1} is cheaper than rung {index} below it")
+    return rungs
+
+
+def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
+    if not isinstance(ladder, Sequence):
+        raise ArgumentError(f"ladder must be a list of Rungs, got {ladder!r}")
+    rungs = tuple(ladder)
+    for index, rung in enumerate(rungs):
+        if not isinstance(rung, Rung):
+            raise ArgumentError(f"ladder: entry {index} must be a Rung, got {rung!r}")
+        if rung.budget < 1 and not takes_budget:
+            raise ArgumentError(
+                f"ladder: rung {index} has budget {rung.budget}, but train takes no `budget`. "
+                "Give it one (a fraction of a full training, so that its schedule anneals), or "
+                "say steps= (how many reports a full training makes): it is then cut short."
+            )
+    return rungs
+
+
+def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:
+    """The ladder with another number of trials that reach the full network."""
+    finalists = check_whole("finalists", finalists, 1)
+    if len(ladder) == 1:
+        raise ArgumentError("finalists: a ladder of one rung has none, each trial is on the top")
+    lower = [replace(rung, keep=max(rung.keep or 1, finalists)) for rung in ladder[:-2]]
+    return (*lower, replace(ladder[-2], keep=finalists), ladder[-1])
+
+
+def places(keep: int, failures: int) -> int:
+    """How many may enter a rung: a finalist that fails is replaced, at most ``keep`` times."""
+    return keep + min(failures, keep)
+
+
+def promotable(
+    ended: Mapping[int, Record], outstanding: int, n_places: int, entered: AbstractSet[int]
+) -> list[int]:
+    """The trials that are certain to be among the best ``n_places`` of a rung, best first.
+
+    Args:
+        ended: trial → its record at the rung.
+        outstanding: how many trials may yet end at the rung, each of which might be better.
+        n_places: how many may enter the rung above.
+        entered: the trials that have entered it.
+    """
+    if outstanding >= n_places:
+        return []
+    ranked = sorted(
+        (record.state == "stopped", record.loss, trial)
+        for trial, record in ended.items()
+        if record.loss is not None
+    )
+    certain = [trial for _, _, trial in ranked[: n_places - outstanding]]
+    return [trial for trial in certain if trial not in entered]
+
+
+def _size(rung: Rung) -> float:
+    """Something to order rungs by: a density's cost lies between it and its square."""
+    return rung.density if rung.density is not None else float(rung.cost or 0) ** 0.5

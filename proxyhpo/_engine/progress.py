@@ -1,0 +1,46 @@
+"""A progress bar in training runs: those at rung 0, and those of the climb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxyhpo._engine.study import Study
+    from proxyhpo._records.records import Record
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar:
+    """A callback that draws tqdm's bar, in a terminal or a notebook.
+
+    Args:
+        study: of which the runs are counted.
+        n_trials: that will enter rung 0.
+    """
+
+    def __init__(self, study: Study, n_trials: int) -> None:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is wanted
+
+        self._study = study
+        climbers = sum(min(rung.keep or 0, n_trials) for rung in study.parts.ladder)
+        climbers += study.parts.controls
+        self._bar: Any = tqdm(
+            total=n_trials + climbers,
+            initial=len(study.history.records),
+            unit="run",
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, record: Record) -> None:
+        """Moves on by one run."""
+        rung = self._study.parts.ladder[record.rung]
+        self._bar.set_description(f"density {self._study.open(record.rung).density:g}")
+        best = self._study.state.best
+        if rung.is_base and best is not None:
+            self._bar.set_postfix_str(f"best {best.value:.4g}")
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self._bar.close()

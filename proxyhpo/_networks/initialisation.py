@@ -1,0 +1,172 @@
+r"""The scale of the user's own initialisation, kept in a network that became narrower.
+
+A weight that was drawn for a fan-in of n keeps its size when the fan-in is cut to m, so the signal
+shrinks by about :math:`\sqrt{m/n}` in each layer, and a deep network without normalisation falls
+silent. Whatever the scheme was, each weight gets back its
+
+.. math:: \mathrm{rms}(W) \cdot \sqrt{\text{fan-in}},
+
+which is what fan-in schemes (Kaiming, LeCun) hold constant: He et al., arXiv:1502.01852. Calling
+``reset_parameters()`` instead would replace the user's scheme by that of PyTorch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import is_parametrized
+
+from proxyhpo._networks.building import is_constant
+
+__all__ = ["fan_in", "owner", "rescale"]
+
+_ELEMENTWISE = (
+    nn.Embedding,  # rows are looked up, not summed over
+    nn.EmbeddingBag,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the one base of every batch and instance norm
+    nn.PReLU,
+)
+_POWER_ITERATIONS = 15  # as many as torch does when the parametrization is made
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def rescale(
+    network: nn.Module,
+    full: nn.Module,
+    *,
+    inherited: Collection[str] = (),
+    contracted: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:
+    """Gives the weights of a pruned network, in place, the scale of those they came from.
+
+    Tensors that the user made constant (zero-initialised branches, gains of one) stay as they
+    are. Slices of an orthogonal matrix are not orthogonal, and are made so again. Under spectral
+    normalisation a weight has no scale of its own to be kept.
+
+    Args:
+        network: the pruned network; its parameters have the names that they have in ``full``.
+        full: the network that it came from.
+        inherited: names of parameters to leave alone, as pretrained ones.
+        contracted: parameter name → the dimensions that its products sum over, where known.
+    """
+    originals = dict(full.named_parameters())
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            original = originals.get(name)
+            if original is None or name in inherited or not parameter.is_floating_point():
+                continue
+            if is_constant(original):
+                continue
+            dims = (contracted or {}).get(name)
+            was = _scale(original, fan_in(full, name, dims))
+            if parameter.shape != original.shape and _is_orthogonal(original):
+                parameter.copy_(_orthogonal(parameter))
+            now = _scale(parameter, fan_in(network, name, dims))
+            if now > 0 and not math.isclose(was, now, rel_tol=1e-6):
+                parameter.mul_(was / now)
+        _refresh_spectral_norms(network)
+
+
+def fan_in(
+    network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
+) -> float | None:
+    """How many products each output of a parameter sums; None if it is no weight matrix.
+
+    Args:
+        network: that the parameter is part of.
+        name: of the parameter.
+        contracted: the dimensions that are summed over; otherwise the type of the module tells.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8))
+    >>> fan_in(network, "0.weight"), fan_in(network, "1.weight")
+    (75, None)
+    """
+    module, leaf = owner(network, name)
+    weight = network.get_parameter(name)
+    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:  # (in, out / groups, *kernel)
+        return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
+    if contracted is None:
+        contracted = _contracted_by_type(module, leaf, weight)
+    if not contracted:
+        return None
+    product = math.prod(weight.shape[dim] for dim in contracted)
+    if weight.ndim > 1 and len(contracted) == weight.ndim:
+        # No product sums over all of a matrix: it is used both ways, as in a tied autoencoder.
+        return math.sqrt(product)
+    return product
+
+
+def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter, and what it is called there."""
+    path, _, leaf = name.rpartition(".")
+    return network.get_submodule(path), leaf
+
+
+def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[int, ...]:
+    if weight.ndim < 2 or isinstance(module, _ELEMENTWISE):
+        return ()
+    if isinstance(module, nn.MultiheadAttention) and leaf in ("bias_k", "bias_v"):
+        return ()
+    return tuple(range(1, weight.ndim))
+
+
+def _refresh_spectral_norms(network: nn.Module) -> None:
+    """Slices of singular vectors are none, and the norm that they estimate is far too small."""
+    for module in filter(is_parametrized, network.modules()):
+        by_name = cast("nn.ModuleDict", module.parametrizations)
+        for name, parametrizations in by_name.items():
+            iterates = [
+                part for part in parametrizations.children() if isinstance(part, _SpectralNorm)
+            ]
+            modes = [part.training for part in iterates]
+            for part in iterates:
+                part.train()
+            for _ in range(_POWER_ITERATIONS if iterates else 0):
+                getattr(module, name)  # one power iteration, as in each forward in train mode
+            for part, mode in zip(iterates, modes, strict=True):
+                part.train(mode)
+
+
+def _scale(tensor: Tensor, fan: float | None) -> float:
+    """The rms times √fan-in; of a vector, whose entries are not summed, the rms alone."""
+    rms = float(tensor.float().norm()) / math.sqrt(max(tensor.numel(), 1))
+    return rms * math.sqrt(fan or 1)
+
+
+def _is_orthogonal(weight: Tensor, tolerance: float = 1e-3) -> bool:
+    """Whether the rows (or the columns, if they are fewer) are orthogonal and equally long."""
+    if weight.ndim < 2:
+        return False
+    matrix = _wide(weight)
+    # A few rows tell nearly always, and spare the product of all of them.
+    return len(matrix) > 1 and all(
+        _has_orthonormal_rows(rows, tolerance) for rows in (matrix[:8], matrix)
+    )
+
+
+def _has_orthonormal_rows(rows: Tensor, tolerance: float) -> bool:
+    gram = rows @ rows.T
+    length = gram.diagonal().mean()
+    off = (gram - length * torch.eye(len(rows), device=rows.device)).abs().max()
+    return bool(off <= tolerance * length)
+
+
+def _orthogonal(weight: Tensor) -> Tensor:
+    """The rows (or columns) made orthogonal one after the other, each in its own direction."""
+    q, r = torch.linalg.qr(_wide(weight).T)
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
+    wide: Tensor = (q * signs).T
+    tall = weight.shape[0] > weight[0].numel()
+    return (wide.T if tall else wide).reshape(weight.shape).to(weight.dtype)
+
+
+def _wide(weight: Tensor) -> Tensor:
+    matrix = weight.detach().float().flatten(1)
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix

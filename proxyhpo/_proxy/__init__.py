@@ -1,0 +1,5 @@
+"""The proxy: a smaller network that stands in for the full one, made and measured."""
+
+from proxyhpo._proxy.factory import NetworkFactory, Proxy
+
+__all__ = ["NetworkFactory", "Proxy"]

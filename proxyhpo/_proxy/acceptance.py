@@ -1,0 +1,103 @@
+"""Whether the full network runs on the inputs, and whether a pruned one can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from proxyhpo._inputs import Inputs, with_batch
+from proxyhpo._networks.measuring import Forward, masked_away, parameter_count, run
+from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
+from proxyhpo.errors import ArgumentError, ProxyHPOError, UnsupportedNetworkError, one_line
+from proxyhpo.pruners import Pruned
+
+__all__ = ["check_outputs", "check_runs", "check_smaller"]
+
+
+def check_runs(network: nn.Module, inputs: Inputs) -> None:
+    """Refuses example inputs that the full network fails on, cut to two examples and as they are.
+
+    Raises:
+        ArgumentError: naming ``example_inputs``, with their shape and what the network raised.
+    """
+    try:
+        run(network, with_batch(inputs, 2))
+    except (ProxyHPOError, torch.OutOfMemoryError):
+        raise
+    except Exception as cut:  # noqa: BLE001 - whatever a user's forward raises
+        try:
+            run(network, inputs)  # it may be written for batches of one size
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - likewise
+            shape = _shapes(inputs)
+            raise ArgumentError(
+                f"the network failed on example_inputs of shape {shape}: {one_line(cut)}; "
+                "example_inputs must be a typical batch (examples first)"
+            ) from cut
+
+
+def check_outputs(before: Forward, after: Forward) -> None:
+    """Refuses a pruned network whose outputs have other shapes, or that does not run.
+
+    Raises:
+        UnsupportedNetworkError: saying which shapes, or why.
+    """
+    if before.shapes is None or before.shapes == after.shapes:
+        return
+    raise UnsupportedNetworkError(
+        f"the pruned network's outputs have the shapes {after.shapes}, the full one's "
+        f"{before.shapes}; {after.reason or 'a pruner must leave the head whole'}"
+    )
+
+
+def check_smaller(
+    pruned: Pruned, full: nn.Module, density: float, before: Forward, after: Forward
+) -> None:
+    """Refuses a proxy that costs what the full network costs: an error, not a result.
+
+    Args:
+        pruned: the proxy.
+        full: the network that it came from.
+        density: that was asked for.
+        before: a forward of the full network.
+        after: a forward of the proxy.
+
+    Raises:
+        UnsupportedNetworkError: with what was left whole and why, and the ways out.
+    """
+    left = _left(pruned.network, full, before, after)
+    if not (is_smaller(left, density) if _is_cut(pruned.network, full) else left < 1):
+        raise no_smaller(
+            full,
+            left,
+            density,
+            pruned.skipped,
+            otherwise=f"the pruner returned a network of {left:.0%} of the cost"
+            if left < 0.995
+            else "the pruner returned a network of equal cost",
+        )
+
+
+def _left(network: nn.Module, full: nn.Module, before: Forward, after: Forward) -> float:
+    """The fraction of FLOPs that is left; of weights, for masks and where FLOPs are unknown."""
+    if _is_cut(network, full) and before.flops and after.flops:
+        return after.flops / before.flops
+    return parameter_count(network, masked_away(network, full)) / parameter_count(full)
+
+
+def _is_cut(network: nn.Module, full: nn.Module) -> bool:
+    """Whether tensors became smaller, rather than masked."""
+    return parameter_count(network) < parameter_count(full)
+
+
+def _shapes(inputs: Any) -> Any:
+    """The shape of each tensor in its place, for a message."""
+    if isinstance(inputs, Tensor):
+        return tuple(inputs.shape)
+    if isinstance(inputs, Mapping):
+        return {name: _shapes(part) for name, part in inputs.items()}
+    return [_shapes(part) for part in inputs] if isinstance(inputs, (tuple, list)) else inputs

@@ -1,0 +1,124 @@
+"""Choosing a density by what a proxy costs, and saying when it saves too little."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from proxyhpo._proxy import NetworkFactory, Proxy
+from proxyhpo._records.records import Opening
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
+
+__all__ = ["WORTHWHILE", "density_for_cost", "weak_saving"]
+
+logger = logging.getLogger("proxyhpo")
+
+_BUILDS = 6
+_LOWEST_DENSITY = 1 / 64
+_CLOSE = 0.05  # of a cost, on a log scale; times repeat no better
+WORTHWHILE = 1.3
+"""How many times faster a proxy has to be, to be worth anything."""
+
+
+def density_for_cost(
+    factory: NetworkFactory,
+    config: Mapping[str, Any],
+    cost: float,
+    *,
+    seed: np.random.SeedSequence,
+    by: Literal["time", "flops"] = "time",
+) -> Proxy:
+    """The proxy whose cost is nearest to a fraction of the full network's.
+
+    A few densities are tried, each where a line through what is known, on log scales, reaches the
+    cost. It is logged, as a warning, if the proxy found saves less than a factor of 1.3.
+
+    Args:
+        factory: makes and measures the networks.
+        config: see :meth:`NetworkFactory.network`.
+        cost: the fraction aimed at, in (0, 1].
+        seed: see :meth:`NetworkFactory.network`.
+        by: whether a measured step or the FLOPs of a forward count as the cost.
+
+    Raises:
+        ArgumentError: naming the argument; also for FLOPs that cannot be counted.
+        UnsupportedNetworkError: if the network cannot be pruned.
+    """
+    if isinstance(cost, bool) or not 0 < cost <= 1:
+        raise ArgumentError(f"cost must be in (0, 1], got {cost!r}")
+    if by not in ("time", "flops"):
+        raise unknown_name("kind of cost", by, ["time", "flops"])
+    base = factory.measured(config, density=1.0, seed=seed)
+    if cost == 1:
+        return base
+    full_cost = _cost(base, by)
+
+    def measured(density: float) -> tuple[float, Proxy]:
+        proxy = factory.measured(config, density=density, seed=seed)
+        return math.log(_cost(proxy, by) / full_cost), proxy
+
+    best = _nearest(measured, math.log(cost))
+    if weakness := weak_saving(best, base):
+        logger.warning("cost %g: %s", cost, weakness)
+    return best
+
+
+def weak_saving(proxy: Proxy | Opening, base: Proxy | Opening) -> str | None:
+    """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
+    saving = base.step_seconds / proxy.step_seconds
+    if saving >= WORTHWHILE:
+        return None
+    text = f"a step of the proxy of density {proxy.density:.2g} is only {saving:.2f}x faster: "
+    if proxy.flops is None or base.flops is None:
+        return text + "its FLOPs could not be counted, so the reason is unknown"
+    work = proxy.flops / base.flops
+    if work > 0.999:
+        return text + "its weights are masked, which saves no time on dense hardware"
+    if work < 1 / WORTHWHILE:
+        return text + (
+            f"its FLOPs are {work:.0%}, but at this size the time goes into other things than "
+            "products; a larger batch or a larger network gains more"
+        )
+    names = ", ".join(name for name, _ in proxy.skipped[:5])
+    return text + f"its FLOPs are {work:.0%}" + (f"; left whole: {names}" if names else "")
+
+
+def _nearest(measured: Callable[[float], tuple[float, Proxy]], aim: float) -> Proxy:
+    """The proxy nearest to ``aim``, a log of a cost; ``measured`` gives that of a density."""
+    tried: list[tuple[float, Proxy]] = []
+    refusal: UnsupportedNetworkError | None = None
+    # Points (log density, log cost); the lower one is a guess: FLOPs go with the density squared.
+    low, high = (math.log(_LOWEST_DENSITY), 2 * math.log(_LOWEST_DENSITY)), (0.0, 0.0)
+    for _ in range(_BUILDS):
+        at = _between(low, high, aim)
+        try:
+            cost, proxy = measured(math.exp(at))
+        except UnsupportedNetworkError as error:  # as large as the full network, so less is needed
+            refusal, high = error, (at, 0.0)
+            continue
+        tried.append((abs(cost - aim), proxy))
+        if abs(cost - aim) < _CLOSE:
+            break
+        low, high = (low, (at, cost)) if cost > aim else ((at, cost), high)
+    if not tried:
+        assert refusal is not None, "each attempt gives a proxy or a refusal"
+        raise refusal
+    return min(tried, key=lambda attempt: attempt[0])[1]
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], aim: float) -> float:
+    """Where the line between two points reaches ``aim``, but at neither end."""
+    share = (aim - low[1]) / max(high[1] - low[1], 1e-9)
+    return low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
+
+
+def _cost(proxy: Proxy, by: Literal["time", "flops"]) -> float:
+    if by == "time":
+        return proxy.step_seconds
+    if proxy.flops is None:
+        raise ArgumentError(f"by='flops': they cannot be counted, {proxy.uncounted}")
+    return proxy.flops

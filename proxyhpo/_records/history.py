@@ -1,0 +1,176 @@
+"""What is known of a study so far: its trials, and every training that has ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from proxyhpo._records.records import Config, Death, Opening, Probe, Record, State, config_key
+
+__all__ = ["History", "Trial"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config as a searcher sees it: with what rung 0 observed.
+
+    Args:
+        number: from 0, in order of proposal.
+        config: in terms of the full network.
+        state: ``pending`` until its training at rung 0 has ended.
+        loss: lower is better; None while pending and for a failure.
+    """
+
+    number: int
+    config: Config
+    state: State = "pending"
+    loss: float | None = None
+
+
+class History:
+    """What is known so far. Strategies only read it; the engine alone adds to it.
+
+    >>> history = History()
+    >>> history.add_trial({"lr": 0.1})
+    0
+    >>> history.pending
+    [{'lr': 0.1}]
+    >>> history.add_record(Record(0, 0, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.9, -0.9))
+    >>> history.observed()
+    [({'lr': 0.1}, -0.9)]
+    """
+
+    def __init__(self) -> None:
+        self._trials: list[Trial] = []
+        self._keys: set[str] = set()
+        self._records: list[Record] = []
+        self._openings: dict[int, Opening] = {}
+        self._deaths: list[Death] = []
+        self._measurements: dict[int, Opening] = {}
+        self._probes: list[Probe] = []
+        self._probe_records: dict[int, Record] = {}
+
+    def snapshot(self) -> History:
+        """A copy that does not grow with this one."""
+        copied = History()
+        copied._trials = list(self._trials)
+        copied._keys = set(self._keys)
+        copied._records = list(self._records)
+        copied._openings = dict(self._openings)
+        copied._deaths = list(self._deaths)
+        copied._measurements = dict(self._measurements)
+        copied._probes = list(self._probes)
+        copied._probe_records = dict(self._probe_records)
+        return copied
+
+    @property
+    def measuring_seconds(self) -> float:
+        """Spent measuring networks."""
+        return sum(measured.seconds for measured in self.measured.values())
+
+    @property
+    def measured(self) -> Mapping[int, Opening]:
+        """Rung → its opening, which has what was measured before it, or else what was measured."""
+        return {**self._measurements, **self._openings}
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial, ordered by number, pending ones included."""
+        return self._trials
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Every training run that has ended, on any rung, in the order in which they ended."""
+        return self._records
+
+    @property
+    def openings(self) -> Mapping[int, Opening]:
+        """Rung index → what was measured and frozen when it opened."""
+        return self._openings
+
+    @property
+    def deaths(self) -> Sequence[Death]:
+        """Every training that was begun anew because its worker died, in order."""
+        return self._deaths
+
+    @property
+    def measurements(self) -> Mapping[int, Opening]:
+        """Rung index → what was measured for probes, before the rung had exponents."""
+        return self._measurements
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """The trainings that the transfer learns from, in the order planned; none is a trial."""
+        return self._probes
+
+    @property
+    def probe_records(self) -> Mapping[int, Record]:
+        """Index of a probe → its training run, of those that have ended."""
+        return self._probe_records
+
+    @property
+    def pending(self) -> list[Config]:
+        """The configs proposed whose training at rung 0 has not ended, ordered by number."""
+        return [trial.config for trial in self._trials if trial.state == "pending"]
+
+    def has(self, config: Mapping[str, Any]) -> bool:
+        """Whether this config has been proposed already."""
+        return config_key(config) in self._keys
+
+    def observed(self) -> list[tuple[Config, float]]:
+        """(config, loss) of every trial that is not pending, ordered by number.
+
+        A stopped trial counts with its last loss, or the median of those that finished if that is
+        worse: where losses rise as a network overfits, the early loss of a bad config is low. A
+        failed one counts with the worst loss seen (0.0 while nothing has succeeded), so that a
+        searcher learns to stay away from it.
+        """
+        finished = [t.loss for t in self._trials if t.state == "finished" and t.loss is not None]
+        worst = max((t.loss for t in self._trials if t.loss is not None), default=0.0)
+        usual = median(finished) if finished else -math.inf
+
+        def counted(trial: Trial) -> float:
+            if trial.loss is None:
+                return worst
+            return max(trial.loss, usual) if trial.state == "stopped" else trial.loss
+
+        return [(t.config, counted(t)) for t in self._trials if t.state != "pending"]
+
+    def add_trial(self, config: Config) -> int:
+        """Notes a proposal and returns its number."""
+        number = len(self._trials)
+        self._trials.append(Trial(number, config))
+        self._keys.add(config_key(config))
+        return number
+
+    def add_record(self, record: Record) -> None:
+        """Notes a training run that has ended; the first one at rung 0 is what searchers see."""
+        self._records.append(record)
+        if record.rung == 0 and self._trials[record.trial].state == "pending":
+            self._trials[record.trial] = Trial(
+                record.trial, record.config, record.state, record.loss
+            )
+
+    def add_death(self, death: Death) -> None:
+        """Notes that a training is begun anew."""
+        self._deaths.append(death)
+
+    def add_opening(self, opening: Opening) -> None:
+        """Notes that a rung has opened."""
+        self._openings[opening.rung] = opening
+
+    def add_measurement(self, opening: Opening) -> None:
+        """Notes what was measured of a rung that has not opened."""
+        self._measurements[opening.rung] = opening
+
+    def add_probe(self, probe: Probe) -> int:
+        """Notes a probe and returns its number."""
+        self._probes.append(probe)
+        return len(self._probes) - 1
+
+    def add_probe_record(self, record: Record) -> None:
+        """Notes that the training run of a probe has ended."""
+        self._probe_records[record.trial] = record

@@ -1,0 +1,261 @@
+"""The plain data that everything else speaks: reports and records of what happened.
+
+A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
+A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
+All of it is frozen and JSON-able, so that a study can be stored, resumed and sent
+to workers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from proxyhpo._records.fields import (
+    CONFIG,
+    COUNT,
+    EXPONENTS,
+    FLAG,
+    FRACTION,
+    NAMED_NUMBERS,
+    NUMBERS,
+    PAIRS,
+    REAL,
+    SECONDS,
+    STEP_SECONDS,
+    TEXT,
+    WIDTH_RATIO,
+    Kind,
+    Stored,
+    one_of,
+    optional,
+)
+from proxyhpo.errors import ArgumentError
+
+__all__ = [
+    "Config",
+    "Death",
+    "Opening",
+    "Probe",
+    "Record",
+    "Report",
+    "config_key",
+    "run_key",
+]
+
+Config = dict[str, Any]
+"""Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
+
+State = Literal["pending", "finished", "stopped", "failed"]
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """A text that is equal exactly for equal configs, whatever the order of their names.
+
+    >>> config_key({"b": 1, "a": 0.5}) == config_key({"a": 0.5, "b": 1})
+    True
+    """
+    return json.dumps(config, sort_keys=True)
+
+
+def run_key(trial: int, rung: int, replicate: int, *, probe: bool = False) -> tuple[int, int, int]:
+    """What identifies a training run within its study; probes are numbered on their own.
+
+    >>> run_key(3, 0, 0), run_key(3, 0, 0, probe=True)
+    ((3, 0, 0), (-4, 0, 0))
+    """
+    return -1 - trial if probe else trial, rung, replicate
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a training says after a step, such as an epoch.
+
+    Args:
+        value: what the user optimises, in the user's direction.
+        metrics: further numbers; ``seconds``, where given, is the training time so far and
+            overrides the measured time.
+    """
+
+    value: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opening(Stored):
+    """What was measured and frozen when a rung opened.
+
+    Args:
+        rung: index in the ladder, 0 the cheapest.
+        density: the density used (found, where the rung asked for a cost).
+        width_ratio: mean kept fraction of fan-in, weighted by the weights' sizes.
+        parameters: of the proxy (nonzero ones, for masks).
+        flops: of one forward of the example batch through the proxy, or None if uncountable.
+        step_seconds: of one forward and backward of the example batch through the proxy.
+        exponents: hyperparameter name → power of the width ratio that multiplies it.
+        seconds: spent finding this out.
+        skipped: what was left whole, as (name, reason).
+        warning: why a step is hardly faster than the full network's, or None if it is.
+        basis: what the exponents rest on, in the transfer's words.
+    """
+
+    WHAT: ClassVar[str] = "an opening"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "rung": COUNT,
+        "density": FRACTION,
+        "width_ratio": WIDTH_RATIO,
+        "parameters": COUNT,
+        "flops": optional(COUNT),
+        "step_seconds": STEP_SECONDS,
+        "exponents": EXPONENTS,
+        "seconds": SECONDS,
+        "skipped": PAIRS,
+        "warning": optional(TEXT),
+        "basis": optional(TEXT),
+    }
+
+    rung: int
+    density: float
+    width_ratio: float
+    parameters: int
+    flops: int | None
+    step_seconds: float
+    exponents: Mapping[str, float]
+    seconds: float = 0.0
+    skipped: Sequence[tuple[str, str]] = ()
+    warning: str | None = None
+    basis: str | None = None
+
+
+@dataclass(frozen=True)
+class Probe(Stored):
+    """A training from which a transfer learns how hyperparameters follow the width; no trial.
+
+    Args:
+        config: in terms of the full network.
+        rung: index of the rung at which it is trained.
+        exponents: hyperparameter name → power of the width ratio that multiplies it in this
+            training, whatever the rung's own exponents will be.
+        width_ratio: of the network that is trained; a transfer that plans a probe leaves it out.
+    """
+
+    WHAT: ClassVar[str] = "a probe"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "config": CONFIG,
+        "rung": COUNT,
+        "exponents": EXPONENTS,
+        "width_ratio": optional(WIDTH_RATIO),
+    }
+
+    config: Config
+    rung: int
+    exponents: Mapping[str, float] = field(default_factory=dict)
+    width_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Record(Stored):
+    """One training run of a trial, or of a probe.
+
+    Args:
+        trial: number of the trial (or of the probe), from 0.
+        rung: index of the rung.
+        replicate: 0 for the first run of this trial at this rung.
+        config: in terms of the full network.
+        trained_with: what the network was really trained with, after the transfer.
+        state: ``finished``, ``stopped`` (ended early by a stopper) or ``failed``.
+        value: the last value reported, in the user's direction; None if failed.
+        loss: the same, lower is better; None if failed.
+        reports: every value reported, in order.
+        metrics: the last report's further numbers.
+        seconds: of building, pruning and training, the last as it reported it itself, if it did.
+        overhead_seconds: the part spent building and pruning.
+        reason: why it failed, in one line; None otherwise.
+        traceback: of the failure, if there was an exception.
+    """
+
+    WHAT: ClassVar[str] = "a record"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "trial": COUNT,
+        "rung": COUNT,
+        "replicate": COUNT,
+        "config": CONFIG,
+        "trained_with": CONFIG,
+        "state": one_of("finished", "stopped", "failed"),
+        "value": optional(REAL),
+        "loss": optional(REAL),
+        "reports": NUMBERS,
+        "metrics": NAMED_NUMBERS,
+        "seconds": SECONDS,
+        "overhead_seconds": SECONDS,
+        "reason": optional(TEXT),
+        "traceback": optional(TEXT),
+    }
+
+    trial: int
+    rung: int
+    replicate: int
+    config: Config
+    trained_with: Config
+    state: State
+    value: float | None = None
+    loss: float | None = None
+    reports: Sequence[float] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    overhead_seconds: float = 0.0
+    reason: str | None = None
+    traceback: str | None = None
+
+    @property
+    def training_seconds(self) -> float:
+        """Of the run without building and pruning."""
+        return max(0.0, self.seconds - self.overhead_seconds)
+
+    @classmethod
+    def check(cls, data: Mapping[str, Any]) -> None:
+        """Refuses a record with a value that failed, or without one that did not."""
+        failed = data["state"] == "failed"
+        for name in ("value", "loss"):
+            if (data.get(name) is None) != failed:
+                raise ArgumentError(
+                    f"a record that is {data['state']} has the {name} {data.get(name)!r}"
+                )
+
+
+@dataclass(frozen=True)
+class Death(Stored):
+    """A training whose worker died, and which was begun anew.
+
+    Args:
+        trial: number of the trial.
+        rung: index of the rung.
+        replicate: as in a record.
+        reason: what killed the worker.
+        seconds: of training that were lost with it.
+        probe: whether it was no trial but a probe, of this number.
+    """
+
+    WHAT: ClassVar[str] = "a death"
+    KINDS: ClassVar[Mapping[str, Kind]] = {
+        "trial": COUNT,
+        "rung": COUNT,
+        "replicate": COUNT,
+        "reason": TEXT,
+        "seconds": SECONDS,
+        "probe": FLAG,
+    }
+
+    trial: int
+    rung: int
+    replicate: int
+    reason: str
+    seconds: float
+    probe: bool = False
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """That of the training run."""
+        return run_key(self.trial, self.rung, self.replicate, probe=self.probe)

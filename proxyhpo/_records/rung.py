@@ -1,0 +1,58 @@
+"""A rung of a ladder: on how small a network, and for how long, trials are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from proxyhpo._records.fields import is_real
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError, unknown_name
+
+__all__ = ["Rung"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A (density, budget) at which trials are trained, and how many leave it upwards.
+
+    Args:
+        density: fraction of its channels (or weights) that each prunable layer keeps, in (0, 1].
+            1 is the full network itself.
+        cost: instead of a density: the fraction of the full network's cost to aim at.
+        budget: fraction of a full training, in (0, 1].
+        keep: how many trials climb from here to the next rung; not for the last rung.
+        by: whether a measured step or the FLOPs of a forward count as the cost.
+
+    Raises:
+        ArgumentError: for a value outside its range, both or neither of density and cost, or
+            ``by`` without a cost.
+    """
+
+    density: float | None = None
+    budget: float = 1.0
+    keep: int | None = None
+    cost: float | None = None
+    by: Literal["time", "flops"] = "time"
+
+    def __post_init__(self) -> None:
+        if (self.density is None) == (self.cost is None):
+            raise ArgumentError(
+                f"Rung: give either density or cost, got density={self.density!r}, "
+                f"cost={self.cost!r}"
+            )
+        if self.by not in ("time", "flops"):
+            raise unknown_name("Rung: by", self.by, ["time", "flops"])
+        if self.by != "time" and self.cost is None:
+            raise ArgumentError(f"Rung: by={self.by!r} says how to count a cost; give cost=, too")
+        for name in ("density", "budget", "cost"):
+            number = getattr(self, name)
+            if number is not None and not (is_real(number) and 0 < number <= 1):
+                raise ArgumentError(f"Rung: {name} must be in (0, 1], got {number!r}")
+        if self.keep is not None:
+            object.__setattr__(self, "keep", check_whole("Rung: keep", self.keep, 1))
+
+    @property
+    def is_base(self) -> bool:
+        """Whether trials here train the full network for its full budget."""
+        return self.density == 1 and self.budget == 1

@@ -1,0 +1,1 @@
+"""What came of a study: its result, its cost, and whether the proxy could be trusted."""

@@ -1,0 +1,251 @@
+"""What a study cost, in seconds and in *base trainings*: full trainings of the full network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record
+from proxyhpo._records.rung import Rung
+
+__all__ = ["Cost", "RungCost", "cost_of"]
+
+
+@dataclass(frozen=True)
+class RungCost:
+    """What the trainings at one rung cost.
+
+    Args:
+        density: of the networks trained there.
+        budget: fraction of a full training.
+        runs: trainings, failed ones included.
+        failed: how many of them failed.
+        stopped: how many of them a stopper ended early.
+        retried: how many more died with their worker, and were begun anew.
+        seconds: in all, those that died included.
+        base_trainings: the same in full trainings of the full network; None while unknown.
+        flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
+    """
+
+    density: float
+    budget: float
+    runs: int
+    failed: int
+    stopped: int
+    retried: int
+    seconds: float
+    base_trainings: float | None
+    flops_base_trainings: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The ledger of a study; everything is charged, failures and the search itself included.
+
+    Args:
+        rungs: one entry a rung, from the first.
+        search_seconds: spent by the searcher.
+        measuring_seconds: spent on tracing the network, on finding how to prune it, and on building
+            and measuring networks; once a study, however often it is gone on with.
+        base_training_seconds: one full training of the full network; None while unknown.
+        base_training_source: where that figure is from: ``measured`` on the finalists, or
+            ``predicted`` from the step times.
+        full_search_seconds: what training every trial to its end on the full network would have
+            cost: the proxies' seconds (of a stopped one, what it would have taken by as many
+            reports as the others made) times the ratio that the finalists showed, or while there
+            are none, the ratio of step times; None while unknown.
+        predicted_full_search_seconds: the same by the ratio of step times, as a check.
+        n_trials: trials that ended at rung 0.
+        probe_runs: trainings from which the transfer learned, failed ones included; no trials.
+        probe_failed: how many of these failed.
+        probe_seconds: of these in all, those that died with their worker included.
+    """
+
+    rungs: Sequence[RungCost]
+    search_seconds: float
+    measuring_seconds: float
+    base_training_seconds: float | None
+    base_training_source: str
+    full_search_seconds: float | None
+    predicted_full_search_seconds: float | None
+    n_trials: int
+    probe_runs: int = 0
+    probe_failed: int = 0
+    probe_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Everything."""
+        trials = sum(rung.seconds for rung in self.rungs)
+        return trials + self.probe_seconds + self.overhead_seconds
+
+    @property
+    def overhead_seconds(self) -> float:
+        """What was spent outside the training runs."""
+        return self.search_seconds + self.measuring_seconds
+
+    @property
+    def probe_base_trainings(self) -> float | None:
+        """What the probes cost, in base trainings."""
+        return _ratio(self.probe_seconds, self.base_training_seconds)
+
+    @property
+    def base_trainings(self) -> float | None:
+        """Everything, in full trainings of the full network; None while their length is unknown."""
+        return _ratio(self.seconds, self.base_training_seconds)
+
+    @property
+    def full_search_base_trainings(self) -> float | None:
+        """What searching on the full network would have cost, in base trainings."""
+        return _ratio(self.full_search_seconds, self.base_training_seconds)
+
+    @property
+    def saved(self) -> float | None:
+        """Fraction of the full search's cost that was saved; negative if it cost more."""
+        share = _ratio(self.seconds, self.full_search_seconds)
+        return None if share is None else 1 - share
+
+    def __str__(self) -> str:
+        """In words, one line a fact."""
+        lines = []
+        if self.base_trainings is not None and self.full_search_base_trainings is not None:
+            lines.append(
+                f"cost: {self.base_trainings:.1f} base trainings instead of "
+                f"{self.full_search_base_trainings:.1f} ({self.seconds:.1f} s; one base training "
+                f"is {self.base_training_seconds:.2f} s, {self.base_training_source})"
+            )
+        else:
+            lines.append(f"cost: {self.seconds:.1f} s")
+        if self.base_training_source == "measured" and self.predicted_full_search_seconds:
+            lines.append(
+                f"  a full search: {self.full_search_seconds:.1f} s by what the finalists took, "
+                f"{self.predicted_full_search_seconds:.1f} s by step times"
+            )
+        if self.probe_runs:
+            probes = self.probe_base_trainings
+            base = "" if probes is None else f" = {probes:.1f} base"
+            failed = f", {self.probe_failed} failed" if self.probe_failed else ""
+            lines.append(
+                f"  probes: {self.probe_runs} runs{failed}, {self.probe_seconds:.1f} s{base}"
+            )
+        for rung in self.rungs:
+            base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
+            budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
+            flops = rung.flops_base_trainings
+            base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
+            ended = f", {rung.failed} failed" if rung.failed else ""
+            ended += f", {rung.stopped} stopped" if rung.stopped else ""
+            ended += f", {rung.retried} died and begun anew" if rung.retried else ""
+            lines.append(
+                f"  density {rung.density:g}{budget}: {rung.runs} runs{ended}, {rung.seconds:.1f} s"
+                f"{base}"
+            )
+        lines.append(
+            f"  outside the trainings: {self.search_seconds:.1f} s searching, "
+            f"{self.measuring_seconds:.1f} s measuring"
+        )
+        return "\n".join(lines)
+
+
+def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> Cost:
+    """Adds up what a history cost."""
+    by_rung: list[list[Record]] = [[] for _ in ladder]
+    for record in history.records:
+        by_rung[record.rung].append(record)
+    n_reports = _n_reports(by_rung[0])
+    by_steps = _step_ratio(history, ladder)
+    by_finalists = _finalists_ratio(by_rung[0], by_rung[-1], n_reports)
+    ratio = by_steps if by_finalists is None else by_finalists
+    full_search = _scaled(by_rung[0], ratio, n_reports)
+    measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
+    predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
+    unit = fmean(measured) if measured else predicted
+    probed = history.probe_records.values()
+    return Cost(
+        rungs=[
+            _rung_cost(history, rung, records, ladder[rung], unit)
+            for rung, records in enumerate(by_rung)
+            if rung in history.openings
+        ],
+        search_seconds=search_seconds,
+        measuring_seconds=history.measuring_seconds,
+        base_training_seconds=unit,
+        base_training_source="measured" if measured else "predicted",
+        full_search_seconds=full_search,
+        predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
+        n_trials=len(by_rung[0]),
+        probe_runs=len(probed),
+        probe_failed=sum(record.state == "failed" for record in probed),
+        probe_seconds=sum(record.seconds for record in probed)
+        + sum(death.seconds for death in history.deaths if death.probe),
+    )
+
+
+def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
+    """How much longer the full network trains than the first proxy, by the measured steps."""
+    below, top = history.openings.get(0), history.openings.get(len(ladder) - 1)
+    if below is None or top is None:
+        return None
+    return top.step_seconds / below.step_seconds / ladder[0].budget
+
+
+def _n_reports(records: Sequence[Record]) -> float | None:
+    """How many reports a whole training at a rung makes, in the mean; None while unknown."""
+    counts = [len(record.reports) for record in records if record.state == "finished"]
+    return fmean(counts) if counts else None
+
+
+def _share(record: Record, n_reports: float | None) -> float:
+    """How much of a whole training was done; by reports, since those stopped are short of some."""
+    if record.state != "stopped" or not record.reports or not n_reports:
+        return 1.0
+    return min(1.0, len(record.reports) / n_reports)
+
+
+def _finalists_ratio(
+    lower: Sequence[Record], upper: Sequence[Record], n_reports: float | None
+) -> float | None:
+    """The same, by the trials that were trained on both."""
+    above = {r.trial: r.training_seconds for r in upper if r.state == "finished"}
+    below = {r.trial: r.training_seconds / _share(r, n_reports) for r in lower if r.trial in above}
+    return _ratio(sum(above[trial] for trial in below), sum(below.values()))
+
+
+def _scaled(
+    records: Sequence[Record], ratio: float | None, n_reports: float | None
+) -> float | None:
+    """What the trials of rung 0 would have taken on the full network."""
+    if ratio is None or not records:
+        return None
+    return sum(
+        r.overhead_seconds + r.training_seconds / _share(r, n_reports) * ratio for r in records
+    )
+
+
+def _rung_cost(
+    history: History, rung: int, records: Sequence[Record], wanted: Rung, unit: float | None
+) -> RungCost:
+    opening = history.openings[rung]
+    top = max(history.openings.values(), key=lambda other: other.density)
+    share = _ratio(opening.flops, top.flops)
+    deaths = [death.seconds for death in history.deaths if death.rung == rung and not death.probe]
+    seconds = sum(record.seconds for record in records) + sum(deaths)
+    n_reports = _n_reports(records)
+    trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
+    return RungCost(
+        density=opening.density,
+        budget=wanted.budget,
+        runs=len(records),
+        failed=sum(record.state == "failed" for record in records),
+        stopped=sum(record.state == "stopped" for record in records),
+        retried=len(deaths),
+        seconds=seconds,
+        base_trainings=_ratio(seconds, unit),
+        flops_base_trainings=None if share is None else trainings * share,
+    )
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole

@@ -1,0 +1,259 @@
+"""Whether one rung may stand in for another: measured on the configs trained on both.
+
+A rank correlation over all configs flatters a proxy: that it finds the hopeless ones is little
+help. So it stands beside the share of the best configs that it finds, the regret of taking its
+best, and all of that for *another seed of the dearer rung* where one was trained: no proxy can be
+expected to agree better than that. The configs of a search that climbed are its best ones; among
+them even a good proxy ranks badly, so that only configs that were not picked for being best can
+speak against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from proxyhpo._engine.ladder import places
+from proxyhpo._records.history import History
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.ranking import (
+    Floats,
+    Measure,
+    interval,
+    kendall,
+    overlap,
+    permutation_test,
+    regret,
+    spearman,
+)
+
+__all__ = ["Estimate", "Fidelity", "Verdict", "fidelities", "fidelity"]
+
+Verdict = Literal["trust", "trust with re-ranking", "do not use this proxy", "too little evidence"]
+
+_FEWEST = 3  # pairs on which a correlation is defined at all
+_ENOUGH_TO_TRUST = 8
+_ENOUGH_TO_REFUSE = 10
+_ENOUGH_WITHOUT_RERANKING = 30
+_LEVEL = 0.04
+_WEAK = 0.5
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure on the pairs there are, and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well a cheap rung stands in for a dear one.
+
+    Args:
+        lower: index of the cheaper rung.
+        upper: index of the dearer rung.
+        n: how many configs ended well on both.
+        picked: how many of them climbed for being among the best of the cheaper rung.
+        k: of the two measures of the best configs.
+        spearman: rank correlation in [-1, 1]; None, as all of them, with fewer than 3 pairs or if
+            all losses of a rung are equal.
+        kendall: likewise, Kendall's tau-b.
+        overlap: share of the best ``k`` of the dearer rung among the best ``k`` of the cheaper.
+        regret: how far the best of the cheaper rung's best ``k`` stays behind the best of all of
+            them, in the user's units.
+        p_value: of a one-sided permutation test of "the rungs have nothing to do with each other".
+        ceiling: the same of another seed of the dearer rung, where the configs had one.
+        behind: by how much the ceiling's ``spearman`` is the higher one, on the same configs.
+    """
+
+    lower: int
+    upper: int
+    n: int
+    picked: int
+    k: int
+    spearman: Estimate | None = None
+    kendall: Estimate | None = None
+    overlap: Estimate | None = None
+    regret: Estimate | None = None
+    p_value: float | None = None
+    ceiling: Fidelity | None = None
+    behind: Estimate | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the evidence allows.
+
+        - ``too little evidence``: fewer than 8 configs, or nothing found among configs that were
+          picked for being best.
+        - ``do not use this proxy``: with at least 10 configs that were not picked, "no relation" is
+          not rejected at the level .04; or the rank correlation is surely below .5.
+        - ``trust with re-ranking``: it is rejected; the dearer rung has to choose among the best.
+          It tells a proxy from noise, and not a good one from a middling one: how much a search
+          loses is for the regret to say.
+        - ``trust``: on at least 30 configs, another seed of the dearer rung ranks them no better
+          than by .1 of Spearman's rho, surely. The proxy's best may then be taken as one takes the
+          best of a search that trained each config once on the full network.
+        """
+        if self.p_value is None or self.spearman is None or self.n < _ENOUGH_TO_TRUST:
+            return "too little evidence"
+        if self.p_value > _LEVEL or self.spearman.high < _WEAK:
+            enough = self.n - self.picked >= _ENOUGH_TO_REFUSE
+            return "do not use this proxy" if enough else "too little evidence"
+        if self.behind is None or self.n < _ENOUGH_WITHOUT_RERANKING:
+            return "trust with re-ranking"
+        return "trust" if self.behind.high <= _MARGIN else "trust with re-ranking"
+
+    def __str__(self) -> str:
+        """In words, one line a fact."""
+        picked = f", {self.picked} of them picked as the best" if self.picked else ""
+        head = f"rung {self.lower} for rung {self.upper} (n={self.n}{picked}): {self.verdict}"
+        rows = [
+            ("Spearman", "spearman"),
+            ("Kendall", "kendall"),
+            (f"best {self.k} shared", "overlap"),
+            (f"regret of the best {self.k}", "regret"),
+        ]
+        return "\n".join([head, *(line for row in rows if (line := self._line(*row)))])
+
+    def _line(self, title: str, name: str) -> str | None:
+        own: Estimate | None = getattr(self, name)
+        if own is None:
+            return None
+        if self.n < _ENOUGH_TO_TRUST:  # resamples of a handful of configs say nothing
+            return f"  {title} {own.value:.3g}"
+        other = getattr(self.ceiling, name, None)
+        beside = "" if other is None else f"; another seed of rung {self.upper}: {other}"
+        return f"  {title} {own}{beside}"
+
+
+def fidelity(
+    lower: npt.ArrayLike,
+    upper: npt.ArrayLike,
+    again: npt.ArrayLike | None = None,
+    *,
+    k: int = 3,
+    picked: int = 0,
+    rungs: tuple[int, int] = (0, 1),
+) -> Fidelity:
+    """From the losses (lower is better) of the same configs on two rungs.
+
+    Args:
+        lower: on the cheaper rung.
+        upper: on the dearer rung, in the same order.
+        again: on the dearer rung with another seed; NaN for a config that was not trained again.
+        k: of the measures of the best configs; less if there are few configs.
+        picked: how many configs were chosen for being best on the cheaper rung.
+        rungs: their indices in the ladder.
+
+    >>> found = fidelity(range(12), [1, 0, 2, 3, 5, 4, 6, 7, 9, 8, 10, 11])
+    >>> found.verdict, found.overlap.value, found.regret.value
+    ('trust with re-ranking', 1.0, 0.0)
+    """
+    x, y = np.asarray(lower, float), np.asarray(upper, float)
+    n = len(x)
+    k = max(1, min(k, n // 4))
+    bare = Fidelity(*rungs, n, picked, k)
+    if n < _FEWEST or np.isnan(spearman(x, y)):
+        return bare
+    ceiling, behind = None, None
+    if again is not None:
+        z = np.asarray(again, float)
+        both = ~np.isnan(z)
+        ceiling = fidelity(z[both], y[both], k=k, picked=picked, rungs=(rungs[1], rungs[1]))
+        if ceiling.spearman is not None:
+            behind = _estimate(_shortfall, np.stack([x[both], z[both]], -1), y[both])
+    return Fidelity(
+        *rungs,
+        n,
+        picked,
+        k,
+        spearman=_estimate(spearman, x, y),
+        kendall=_estimate(kendall, x, y),
+        overlap=_estimate(partial(overlap, k=k), x, y),
+        regret=_estimate(partial(regret, k=k), x, y),
+        p_value=permutation_test(x, y),
+        ceiling=ceiling,
+        behind=behind,
+    )
+
+
+def fidelities(history: History, ladder: Sequence[Rung]) -> list[Fidelity]:
+    """Between each rung and the next one, and between the first and the last."""
+    top = len(ladder) - 1
+    pairs = [(rung, rung + 1) for rung in range(top)]
+    if top > 1:
+        pairs.append((0, top))
+    return [_between(history, ladder, lower, upper) for lower, upper in pairs]
+
+
+def _between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -> Fidelity:
+    x, y = (_losses(history, rung) for rung in (lower, upper))
+    both = sorted(x.keys() & y.keys())
+    again = _losses_of_another_seed(history, ladder, lower, upper)
+    return fidelity(
+        [x[trial] for trial in both],
+        [y[trial] for trial in both],
+        [again.get(trial, np.nan) for trial in both] if again else None,
+        k=min(3, ladder[lower].keep or 3),
+        picked=_picked(history, ladder, lower, upper, both),
+        rungs=(lower, upper),
+    )
+
+
+def _losses(history: History, rung: int) -> dict[int, float]:
+    return {
+        record.trial: record.loss
+        for record in history.records
+        if record.rung == rung and record.state == "finished" and record.loss is not None
+    }
+
+
+def _losses_of_another_seed(
+    history: History, ladder: Sequence[Rung], lower: int, upper: int
+) -> dict[int, float]:
+    """From a rung that differs from the upper one in nothing but the seed, if there is one."""
+    same = [rung for rung, other in enumerate(ladder) if _place(other) == _place(ladder[upper])]
+    if lower in same:
+        return {}
+    return next((_losses(history, rung) for rung in same if rung != upper), {})
+
+
+def _place(rung: Rung) -> tuple[float | None, float | None, float]:
+    return rung.density, rung.cost, rung.budget
+
+
+def _picked(
+    history: History, ladder: Sequence[Rung], lower: int, upper: int, both: Sequence[int]
+) -> int:
+    """How many of the configs on both rungs are among those that the lower one lets up."""
+    losses = _losses(history, lower)
+    reached = {record.trial for record in history.records if record.rung == upper}
+    stopped = {r.trial for r in history.records if r.rung == lower and r.state == "stopped"}
+    if losses.keys() | stopped <= reached:
+        return 0  # nobody was chosen
+    failed = sum(r.rung == upper and r.state == "failed" for r in history.records)
+    let_up = places(ladder[lower].keep or 0, failed)
+    best = sorted(losses, key=lambda trial: (losses[trial], trial))[:let_up]
+    return len(set(best) & set(both))
+
+
+def _estimate(measure: Measure, x: Floats, y: Floats) -> Estimate:
+    return Estimate(float(measure(x, y)), *interval(measure, x, y))
+
+
+def _shortfall(both: Floats, y: Floats) -> Floats:
+    """By how much the second list of ``both`` ranks more like ``y`` than the first one does."""
+    found: Floats = spearman(both[..., 1], y) - spearman(both[..., 0], y)
+    return found

@@ -1,0 +1,189 @@
+"""A check before a search: does the proxy rank configs like the full network, and is it cheaper?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from proxyhpo._proxy.choosing import WORTHWHILE
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.cost import Cost
+from proxyhpo._report.fidelity import Fidelity, Verdict
+from proxyhpo._report.result import Result
+from proxyhpo.errors import TrainingFailedError
+
+__all__ = ["Check", "check_of", "ladder_to_check"]
+
+_LARGEST = 0.5  # density of a proxy that may still be worth it
+_NOTABLE = 0.25  # share of a training
+
+
+@dataclass(frozen=True, repr=False)
+class Check:
+    """What training the same random configs on a proxy and on the full network has shown.
+
+    Args:
+        fidelity: of the proxy, with the verdict; beside its ceiling if there was a second seed.
+        cost: of the check; it is not free.
+        yield_ratio: time between two reports of the training on the proxy, as a fraction of that
+            on the full network, the median over the configs; None if none ended well on both.
+        step_ratio: the same of a forward and backward of the example batch.
+        density: the density advised.
+        advice: what to do, one sentence each.
+        result: of the study that the check is, with every record.
+    """
+
+    fidelity: Fidelity
+    cost: Cost
+    yield_ratio: float | None
+    step_ratio: float
+    density: float
+    advice: Sequence[str]
+    result: Result
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of :attr:`fidelity`."""
+        return self.fidelity.verdict
+
+    @property
+    def fixed_share(self) -> float | None:
+        """Share of a training of the full network that pruning does not touch: loading data, say.
+
+        Told from how much less a yield shrinks than a step does; None if it cannot be told.
+        """
+        return _fixed_share(self.yield_ratio, self.step_ratio)
+
+    def __repr__(self) -> str:
+        """The findings in a few lines."""
+        base = self.cost.base_trainings
+        of_base = "" if base is None else f", {base:.1f} base trainings"
+        lines = [
+            *str(self.fidelity).splitlines(),
+            f"this check took {self.cost.seconds:.1f} s{of_base}",
+            f"a step of the proxy takes {self.step_ratio:.0%} of the full network's time",
+        ]
+        if self.yield_ratio is not None:
+            lines.append(f"a yield of the training {self.yield_ratio:.0%}")
+        return "\n".join([*lines, *(f"-> {sentence}" for sentence in self.advice)])
+
+
+def ladder_to_check(ladder: Sequence[Rung], n: int, *, second_seed: bool) -> list[Rung]:
+    """The first rung and the full network, once or twice, which all ``n`` configs climb."""
+    first = ladder[0]
+    lower = replace(first, keep=n)
+    return [lower, *([Rung(1, keep=n)] if second_seed else []), Rung(1)]
+
+
+def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> Check:
+    """The check that a study is in which every config climbed.
+
+    Args:
+        result: of a ladder made by :func:`ladder_to_check`.
+        step_seconds: density → time of a step there, or None if no proxy can be made of it.
+
+    Raises:
+        TrainingFailedError: if it was interrupted before a rung opened.
+    """
+    if 0 not in result.openings:
+        raise TrainingFailedError(
+            "check: interrupted or out of time while the transfer was still learning from its "
+            "probes; nothing has been compared yet. Run it again, with a longer timeout"
+        )
+    fidelity = result.fidelity[0]
+    below, top = result.openings[0], result.openings[len(result.ladder) - 1]
+    step_ratio = below.step_seconds / top.step_seconds
+    yield_ratio = _yield_ratio(result, fidelity)
+    fixed = _fixed_share(yield_ratio, step_ratio) or 0.0
+
+    def cost(density: float) -> float | None:
+        seconds = step_seconds(density)
+        return None if seconds is None else fixed + (1 - fixed) * seconds / top.step_seconds
+
+    density = _advised(fidelity.verdict, below.density, fixed + (1 - fixed) * step_ratio, cost)
+    return Check(
+        fidelity=fidelity,
+        cost=result.cost,
+        yield_ratio=yield_ratio,
+        step_ratio=step_ratio,
+        density=density,
+        advice=[
+            *_on_verdict(fidelity, below.density, density, interrupted=result.interrupted),
+            *(_on_time(yield_ratio, step_ratio, fixed) if below.density < 1 else ()),
+        ],
+        result=result,
+    )
+
+
+def _yield_ratio(result: Result, fidelity: Fidelity) -> float | None:
+    seconds: dict[tuple[int, int], float] = {
+        (record.rung, record.trial): record.training_seconds / len(record.reports)
+        for record in result.records
+        if record.state == "finished"
+    }
+    ratios = [
+        below / seconds[fidelity.upper, trial]
+        for (rung, trial), below in seconds.items()
+        if rung == 0 and seconds.get((fidelity.upper, trial))
+    ]
+    return median(ratios) if ratios else None
+
+
+def _fixed_share(yield_ratio: float | None, step_ratio: float) -> float | None:
+    """From: yield = fixed + steps, on both networks, with the same fixed part."""
+    if yield_ratio is None or step_ratio >= 1:
+        return None
+    return min(1.0, max(0.0, (yield_ratio - step_ratio) / (1 - step_ratio)))
+
+
+def _advised(
+    verdict: Verdict, density: float, cost: float, cost_at: Callable[[float], float | None]
+) -> float:
+    """Twice the density where the proxy is bad; the largest of about the same cost where not."""
+    if verdict == "do not use this proxy":
+        return min(1.0, 2 * density) if density < _LARGEST else 1.0
+    while 2 * density <= _LARGEST:
+        dearer = cost_at(2 * density)
+        if dearer is None or dearer > WORTHWHILE * cost:
+            break
+        density *= 2
+    return density
+
+
+def _on_verdict(
+    fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
+) -> list[str]:
+    if interrupted and fidelity.verdict == "too little evidence":
+        return [f"run it again: it ended when {fidelity.n} configs were trained on both networks"]
+    if fidelity.verdict == "too little evidence":
+        return [f"check more than {fidelity.n} configs: too few ended well on both networks"]
+    if fidelity.verdict == "do not use this proxy":
+        if advised < 1:
+            return [f"try density {advised:g}"]
+        whole = "search on the full network itself, ladder=[Rung(1)]"
+        shorter = "or first briefly, ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
+        return [whole if density == 1 else f"{whole}, {shorter}"]
+    found = []
+    if advised > density:
+        found.append(f"take density {advised:g}: it costs hardly more and is closer to the network")
+    if fidelity.verdict == "trust with re-ranking":
+        found.append("let a few finalists be trained on the full network; it has to choose")
+    return found
+
+
+def _on_time(yield_ratio: float | None, step_ratio: float, fixed: float) -> list[str]:
+    if yield_ratio is None:
+        return []
+    if yield_ratio * WORTHWHILE > 1:
+        reason = "a step of the proxy is hardly faster"
+        if step_ratio * WORTHWHILE <= 1:
+            reason = (
+                f"{fixed:.0%} of a training goes elsewhere than into the network's steps, into "
+                "loading data, say; make that faster first"
+            )
+        return [f"pruning will not help: {reason}"]
+    if fixed >= _NOTABLE:
+        share = f"{fixed:.0%} of a training goes elsewhere than into the network's steps"
+        return [f"{share}: no proxy can cost less"]
+    return []

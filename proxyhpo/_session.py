@@ -1,0 +1,107 @@
+"""What callers who own the loop are asked, and how what they tell is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from proxyhpo._engine.stopping import Watch
+from proxyhpo._engine.work import Job, Outcome, numbers_of
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._records.records import Config
+from proxyhpo._seeding import preserved_random_state
+from proxyhpo._setup import check_seconds
+from proxyhpo.errors import ArgumentError
+from proxyhpo.evaluators._training import report_of
+
+__all__ = ["Asked", "Told", "outcome_of"]
+
+Told = float | Mapping[str, float] | Sequence[float | Mapping[str, float]] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A training that is asked of a caller who owns the loop.
+
+    Args:
+        config: what to train with, after the transfer; labelled choices appear as their objects.
+        base_config: the same in terms of the full network.
+        density: of the network to train; 1 is the full network.
+        budget: fraction of a full training.
+        seed: for the training's own randomness: after ``torch.manual_seed(asked.seed)`` a training
+            comes out the same whenever it is asked for.
+        job: identifies the training for :meth:`ProxyHPO.tell`.
+    """
+
+    config: Config
+    base_config: Config
+    density: float
+    budget: float
+    seed: int
+    job: Job
+    _networks: NetworkFactory
+    _watch: Watch
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial, or of the probe."""
+        return self.job.trial
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is no trial, but a training from which the study's transfer learns."""
+        return self.job.probe
+
+    def should_stop(self, values: Sequence[float]) -> bool:
+        """Whether the study's stopper would end the training after the last of these values.
+
+        If so, :meth:`ProxyHPO.tell` the values, with ``stopped=True``.
+
+        Args:
+            values: all that it has reported so far, in order.
+
+        Raises:
+            ArgumentError: if there are none, or one is not finite (which is a failure to tell of).
+        """
+        values = [float(value) for value in values]
+        if not values or not all(map(math.isfinite, values)):
+            raise ArgumentError(f"should_stop: values must be finite numbers, got {values!r}")
+        return self._watch.judges(self.job, values)
+
+    def network(self) -> nn.Module:
+        """A fresh network of this density to train; equal at every call."""
+        seeds = self.job.seeds.spawn(1)[0]
+        with preserved_random_state():
+            return self._networks.network(self.base_config, density=self.density, seed=seeds)
+
+
+def outcome_of(value: Any, seconds: float) -> Outcome:
+    """An outcome from what a caller tells, by the rules that hold for any training.
+
+    Raises:
+        ArgumentError: for anything that ``train`` could not have reported.
+    """
+    seconds = check_seconds("tell: seconds", seconds, zero=True)
+    if value is None:
+        return Outcome(value=None, seconds=seconds, reason="the caller said that it failed")
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    if isinstance(value, (np.ndarray, Tensor)) and value.ndim == 1:
+        value, several = value.tolist(), True
+    try:
+        reports = [report_of(each, "told") for each in (value if several else [value])]
+        metrics = numbers_of(reports[-1]) if reports else {}
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"tell: {error}") from error
+    if not reports:
+        raise ArgumentError("tell: value is an empty sequence")
+    values = [report.value for report in reports]
+    seconds = metrics.get("seconds", seconds)
+    bad = next((v for v in values if not math.isfinite(v)), None)
+    if bad is not None:
+        return Outcome(value=None, seconds=seconds, reason=f"the value was {bad}")
+    return Outcome(value=values[-1], reports=tuple(values), metrics=metrics, seconds=seconds)

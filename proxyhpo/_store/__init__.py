@@ -1,0 +1,64 @@
+"""A study is an append-only journal of events; its state is a fold over them.
+
+So resuming is replaying: nothing has to be saved at the right moment, and a study killed at any
+moment goes on from the last event that was appended. The journal is JSON in one SQLite file (or
+in memory), the networks' weights are tensors in a folder beside it. Nothing is ever unpickled.
+
+One process writes, guarded by a lock for as long as it has the store open; any number may read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxyhpo._store.interface import Store
+from proxyhpo._store.memory import MemoryStore
+from proxyhpo._store.sqlite import SQLiteStore, read_study
+from proxyhpo.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MemoryStore", "SQLiteStore", "Store", "check_path", "open_store", "read_study"]
+
+
+def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
+    """The store of a study, for writing.
+
+    Args:
+        path: of the file, ``~`` for the home folder; made where it is missing, with its folder.
+            None keeps the study in memory.
+        identity: what makes it this study (space, ladder, seed ...), as nested JSON data.
+
+    Raises:
+        ArgumentError: if the path is no path.
+        StoreLockedError: if a process has this store open already.
+        StudyMismatchError: if the file holds a study with another identity.
+        StoreError: if the file cannot be read or written, is damaged, or is not a study.
+    """
+    check_path(path)
+    if path is None:
+        return MemoryStore()
+    return SQLiteStore(Path(path).expanduser(), identity)
+
+
+def check_path(path: object) -> None:
+    """Refuses what is no path of a file, and what only SQLite itself would understand.
+
+    Raises:
+        ArgumentError: naming ``store``.
+    """
+    if path is None:
+        return
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ArgumentError(f"store must be the path of a file or None, got {path!r}")
+    name = str(path)
+    if ":memory:" in name:
+        raise ArgumentError(
+            f"store must be the path of a file, got {path!r}: leave store out, and the study is "
+            "kept in memory"
+        )
+    if "://" in name or name.startswith("file:"):
+        raise ArgumentError(f"store must be the path of a file, such as 'study.db', got {path!r}")

@@ -1,0 +1,105 @@
+"""A lock on a file that one process holds until it lets go or dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+import weakref
+from typing import IO, TYPE_CHECKING, final
+
+from proxyhpo._store.files import open_regular
+from proxyhpo.errors import StoreLockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+__all__ = ["FileLock"]
+
+
+@final
+class FileLock:
+    """Holds a file, which stays there afterwards; a context manager.
+
+    The operating system lets go when the process ends, however it ends, so no lock is ever stale.
+    Forked children (such as the workers of a DataLoader), which may outlive a killed parent, do
+    not hold it.
+
+    Args:
+        path: the file, made where it is missing; it then names the holder.
+
+    Raises:
+        StoreLockedError: if another process, or this one, holds it already.
+        OSError: if the file cannot be made, is a link, or the file system knows no locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with contextlib.ExitStack() as opened:
+            # Opened for appending, since opening for writing wipes out the name of the holder.
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            file = opened.enter_context(
+                os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
+            )
+            try:
+                _lock(file.fileno())
+            except (BlockingIOError, PermissionError):
+                raise StoreLockedError(_held_by(file)) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            opened.pop_all()
+        self._file = file
+        _open_locks.add(self)
+
+    def close(self) -> None:
+        """Lets go. A second call does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _held_by(file: IO[str]) -> str:
+    file.seek(0)
+    # Anybody may write to this file, so only what has the expected form is repeated.
+    match = re.fullmatch(r"(\d{1,10}) on ([\w.-]{1,255})", file.read(300))
+    if match is None:
+        return "another process is writing it"
+    if (match[1], match[2]) == (str(os.getpid()), socket.gethostname()):
+        return "this process has it open already"
+    return f"process {match[1]} on {match[2]} is writing it"
+
+
+_open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _forget_open_locks() -> None:
+    # A child inherits the open file and with it the lock, which lasts until both have closed it.
+    for lock in _open_locks:
+        lock.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        # Windows locks bytes against readers too, so one that lies far behind the text.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    os.register_at_fork(after_in_child=_forget_open_locks)
+
+    def _lock(descriptor: int) -> None:
+        # Not lockf: that lock is lost as soon as this process closes any other file object on the
+        # same file, as copying the folder does.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

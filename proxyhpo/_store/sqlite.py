@@ -1,0 +1,152 @@
+"""A store in one SQLite file, with a folder of weights and a lock file beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from typing_extensions import override
+
+from proxyhpo._store import journal, weights
+from proxyhpo._store.files import beside, check_beside
+from proxyhpo._store.identity import check_identity
+from proxyhpo._store.interface import Store
+from proxyhpo._store.lock import FileLock
+from proxyhpo._store.strict_json import encode
+from proxyhpo.errors import StoreError, StoreLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+__all__ = ["SQLiteStore", "read_study"]
+
+
+@final
+class SQLiteStore(Store):
+    """``study.db``, with ``study.db-weights/`` and ``study.db-lock`` beside it.
+
+    And ``study.db-checkpoints/`` while trainings keep any.
+
+    An event survives the process as soon as it is appended. A loss of power may take the last
+    events with it, but nothing before them. Closed, the study is one plain file; while a process
+    writes, and after it was killed, ``study.db-wal`` belongs to it.
+
+    Args:
+        path: of the file; made where it is missing, with its folder.
+        identity: what makes it this study, as nested JSON data; compared with what the file has.
+
+    Raises:
+        StoreLockedError, StudyMismatchError, StoreError: as :func:`proxyhpo._store.open_store`.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self._path = path.resolve()  # so that the lock is the same under every name of the file
+        self._pid = os.getpid()
+        own = encode(identity)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(_lock(self._path))
+            with self._explained("open"):
+                self._connection = journal.connect_to_write(self._path, own)
+                opened.callback(journal.close, self._connection)
+                stored = journal.identity(self._connection)
+            check_identity(str(self._path), stored, identity)
+            self._opened = opened.pop_all()
+
+    @override
+    def append(self, kind: str, body: Mapping[str, Any]) -> None:
+        text = encode(body)
+        with self._explained("write to"):
+            journal.append(self._connection, kind, text)
+
+    @override
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        with self._explained("read"):
+            yield from journal.events(self._connection)
+
+    @override
+    def save_weights(self, name: str, state: Mapping[str, Tensor]) -> None:
+        file, own = self._weights(name), weights.copied(state)
+        with self._explained(f"save the weights {name!r} of"):
+            weights.write(file, own)
+
+    @override
+    def load_weights(self, name: str) -> dict[str, Tensor]:
+        file = self._weights(name)
+        with self._explained(f"load the weights {name!r} of"):
+            return weights.read(file)
+
+    @override
+    def drop_weights(self, name: str) -> None:
+        file = self._weights(name)
+        with self._explained(f"drop the weights {name!r} of"):
+            weights.remove(file)
+
+    @override
+    def weights(self) -> list[str]:
+        with self._explained("list the weights of"):
+            return weights.names(beside(self._path, "-weights"))
+
+    @property
+    @override
+    def checkpoints(self) -> Path:
+        return beside(self._path, "-checkpoints")
+
+    @override
+    def close(self) -> None:
+        if os.getpid() == self._pid:  # a forked child must not close what is its parent's
+            self._opened.close()
+
+    def _weights(self, name: str) -> Path:
+        return beside(self._path, "-weights") / f"{weights.check_name(name)}.pt"
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"cannot {doing} {str(self._path)!r} in process {os.getpid()}: it was opened by "
+                f"process {self._pid}, which this one was forked from; only that one may use it"
+            )
+        with _explained(doing, self._path):
+            yield
+
+
+def read_study(path: str | Path) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+    """The identity and the events of a study, which another process may be writing.
+
+    Raises:
+        StoreError: if there is no such file, or it is damaged, or is not a study.
+    """
+    file = Path(path).expanduser().resolve()
+    with _explained("read", file), contextlib.closing(journal.connect_to_read(file)) as connection:
+        return journal.identity(connection), list(journal.events(connection))
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Holds the lock of a store that is, or can become, a study."""
+    with _explained("open", path):
+        journal.check_header(path)  # before anything is made beside a file that is not ours
+        check_beside(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(beside(path, "-lock"))
+        except StoreLockedError as error:
+            raise StoreLockedError(
+                f"cannot write to {str(path)!r}: {error}. Wait for it, or stop it, or use another "
+                "file; 'python -m proxyhpo show' reads along without writing"
+            ) from None
+    with lock:
+        yield
+
+
+@contextlib.contextmanager
+def _explained(doing: str, path: Path) -> Iterator[None]:
+    """Turns the errors of files, SQLite and their content into a StoreError."""
+    try:
+        yield
+    except journal.ERRORS as error:
+        raise StoreError(f"cannot {doing} {str(path)!r}: {error}") from error

@@ -1,0 +1,1 @@
+"""Removing channels: a structure is planned once, then each network is scored and sliced."""

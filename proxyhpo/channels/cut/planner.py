@@ -1,0 +1,233 @@
+"""The door to all this: smaller networks, from plans that are made once for a structure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from proxyhpo._inputs import Inputs, check_inputs, map_tensors
+from proxyhpo._validation import check_whole
+from proxyhpo.channels.cut.mending import apply_edits, integers
+from proxyhpo.channels.cut.plan import SECONDS, Plan, counts, plan, traced
+from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
+from proxyhpo.channels.cut.slicing import Score, Slices, chosen, kept_indices, sliced
+from proxyhpo.channels.cut.verify import unreached
+from proxyhpo.channels.find.forward import Clock
+from proxyhpo.channels.find.groups import Group, groups_of, protected_of
+from proxyhpo.channels.find.skeleton import owned_tensors, refuse, unwrap
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
+
+__all__ = ["Planner", "Shrunk", "check_settings", "find_groups", "remove", "shrink"]
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A smaller network.
+
+    Args:
+        network: the smaller copy: the same parameter names and mode, no storage shared.
+        skipped: what was left whole, as (parameter or module name, reason).
+        contracted: parameter name → the dimensions that its products sum over (its fan-in).
+    """
+
+    network: nn.Module
+    skipped: Sequence[tuple[str, str]]
+    contracted: Mapping[str, tuple[int, ...]]
+
+
+class Planner:
+    """Makes networks smaller, and remembers how: tracing happens once for a structure.
+
+    It can be pickled; its plans go with it.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[str, Plan] = {}
+
+    def shrink(
+        self,
+        network: nn.Module,
+        example_inputs: Inputs,
+        *,
+        density: float,
+        score: Score,
+        ignore: Sequence[str] = (),
+        round_to: int = 8,
+    ) -> Shrunk:
+        """See :func:`shrink`."""
+        if not 0 < density <= 1:
+            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        check_settings(ignore, round_to)
+        network, inputs = unwrap(network), check_inputs(example_inputs)
+        refuse(network)
+        if density == 1:
+            return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
+        key = _fingerprint(network, inputs, density, ignore, round_to)
+        known = self._plans.get(key)
+        made = known or _planned(network, inputs, density, ignore, round_to)
+        smaller = _carried_out(network, made, score)
+        if known is None:
+            _check_training(network, smaller, inputs, made)
+            self._plans[key] = made
+        return Shrunk(smaller, made.skipped, made.contracted)
+
+
+def check_settings(ignore: Sequence[str], round_to: int) -> None:
+    """Refuses settings that no network could make right, see :func:`shrink`.
+
+    Raises:
+        ArgumentError: naming the setting.
+    """
+    if isinstance(ignore, str) or not (
+        isinstance(ignore, Sequence) and all(isinstance(name, str) for name in ignore)
+    ):
+        raise ArgumentError(
+            f"ignore must be a sequence of names of modules or parameters, got {ignore!r}"
+        )
+    check_whole("round_to", round_to, 1)
+
+
+def shrink(
+    network: nn.Module,
+    example_inputs: Inputs,
+    *,
+    density: float,
+    score: Score,
+    ignore: Sequence[str] = (),
+    round_to: int = 8,
+) -> Shrunk:
+    """A smaller copy of a network, in which each group of channels keeps a share of its classes.
+
+    Args:
+        network: any module; it is left untouched. ``torch.compile``, DataParallel and
+            DistributedDataParallel are taken off.
+        example_inputs: a typical batch.
+        density: the share of its classes that each group keeps, in (0, 1].
+        score: from the slices of a group to a score for each class: the highest stay.
+        ignore: names of modules or parameters to leave whole.
+        round_to: what the number of classes is rounded down to a multiple of, where that is not
+            below half of what was asked.
+
+    Raises:
+        ArgumentError: for arguments outside their range, or unknown names in ``ignore``.
+        UnsupportedNetworkError: if the network cannot be made smaller; it says why, and the ways
+            out.
+    """
+    return Planner().shrink(
+        network, example_inputs, density=density, score=score, ignore=ignore, round_to=round_to
+    )
+
+
+def find_groups(
+    network: nn.Module, example_inputs: Inputs, *, ignore: Sequence[str] = ()
+) -> tuple[Sequence[Group], Sequence[tuple[str, str]]]:
+    """All groups of channels that can be pruned; and what cannot, as (tensor name, reason).
+
+    Raises:
+        UnsupportedNetworkError: if the network cannot be looked into.
+    """
+    network = unwrap(network)
+    refuse(network)
+    found = traced(network, check_inputs(example_inputs), ignore, Clock(SECONDS))
+    return groups_of(found), protected_of(found)
+
+
+def remove(
+    network: nn.Module,
+    groups_and_kept: Sequence[tuple[Group, Sequence[int]]],
+    example_inputs: Inputs,
+) -> Shrunk:
+    """A smaller copy in which each of these groups keeps just these classes.
+
+    A group without which the network would not run stays whole, and is named in ``skipped``.
+
+    Args:
+        network: any module; it is left untouched.
+        groups_and_kept: groups that :func:`find_groups` found, and the classes that stay, at
+            least one of each.
+        example_inputs: a typical batch.
+
+    Raises:
+        ArgumentError: for classes that a group does not have, or none.
+        UnsupportedNetworkError: if the network cannot be looked into.
+    """
+    for group, kept in groups_and_kept:
+        if len(kept) == 0 or min(kept) < 0 or max(kept) >= group.n:
+            raise ArgumentError(f"kept must be some of 0..{group.n - 1} for {group}, got {kept!r}")
+    network, inputs = unwrap(network), check_inputs(example_inputs)
+    refuse(network)
+    made = plan(network, inputs, (), lambda _: groups_and_kept)
+    smaller = _carried_out(network, made, None)
+    _check_training(network, smaller, inputs, made)
+    return Shrunk(smaller, made.skipped, made.contracted)
+
+
+def _planned(
+    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
+) -> Plan:
+    made = plan(network, inputs, ignore, lambda found: counts(found, density, round_to))
+    small, full = made.flops
+    left = small / full if full and made.selection else float(not made.selection)
+    if not is_smaller(left, density):
+        raise no_smaller(network, left, density, made.skipped)
+    return made
+
+
+def _carried_out(network: nn.Module, made: Plan, score: Score | None) -> nn.Module:
+    """The smaller network: the classes with the highest scores, or those of the plan itself."""
+    tensors = owned_tensors(network)
+    selection = made.selection
+    if score is not None:
+        selection = [(group, _best(group, len(kept), tensors, score)) for group, kept in selection]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    smaller = sliced(network, tensors, kept_indices(selection, shapes))
+    apply_edits(smaller, made.edits)
+    return smaller
+
+
+def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score) -> Sequence[int]:
+    scores = score(Slices(group, tensors))
+    if not isinstance(scores, Tensor) or scores.shape != (group.n,):
+        got = f"a tensor of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else scores
+        raise ArgumentError(
+            f"score must return a tensor of one number for each of {group.n} classes, got {got}"
+        )
+    if undefined := int(scores.isnan().sum()):
+        raise ArgumentError(
+            f"score must return numbers, got NaN for {undefined} of {group.n} classes of "
+            f"{group.names[0]}"
+        )
+    return chosen(scores, count)
+
+
+def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made: Plan) -> None:
+    """Trains a step, so to speak, with real numbers; done once for a plan."""
+    try:
+        missed = unreached(smaller, inputs, made.setting)
+    except Exception as error:
+        raise UnsupportedNetworkError(
+            f"the smaller {type(network).__name__} does not train: {type(error).__name__}: {error}"
+        ) from error
+    missed = missed and missed - unreached(network, inputs, made.setting)
+    if missed:
+        raise UnsupportedNetworkError(
+            f"in the smaller {type(network).__name__} a backward no longer reaches "
+            f"{', '.join(sorted(missed))}"
+        )
+
+
+def _fingerprint(
+    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
+) -> str:
+    """What a plan depends on: shapes, types of modules, and the integers that they remember."""
+    said: list[object] = [density, tuple(ignore), round_to]
+    said += [(name, tuple(t.shape), t.dtype) for name, t in owned_tensors(network).items()]
+    for name, module in network.named_modules():
+        said.append((name, type(module).__module__, type(module).__qualname__))
+        said.extend(integers(module))
+    said.append(map_tensors(lambda tensor: torch.empty_like(tensor[:0], device="meta"), inputs))
+    return hashlib.sha256(repr(said).encode()).hexdigest()

@@ -1,0 +1,223 @@
+"""A smaller network, held against what the trace of the full one foretells.
+
+Right shapes at the end are not enough: ``view(batch, -1, self.head_dim)`` with an old ``head_dim``
+makes fewer heads and goes through. So every operator's shape is compared on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from proxyhpo._inputs import Inputs, call
+from proxyhpo.channels.find.forward import (
+    Clock,
+    TimeLimitError,
+    forward,
+    outputs_of,
+    undisturbed,
+)
+from proxyhpo.channels.find.groups import Group
+from proxyhpo.channels.find.labels import Dim
+from proxyhpo.channels.find.recorder import Step, flops_of, operator_name
+from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.find.trace import Setting, Trace
+
+__all__ = ["Forecast", "Outcome", "follow", "unreached"]
+
+_VARIED = {
+    f"aten::{name}"
+    for names in (
+        ("view", "_unsafe_view", "_reshape_alias", "reshape", "clone", "contiguous", "expand"),
+        ("t", "transpose", "permute", "squeeze", "unsqueeze", "alias", "detach", "as_strided"),
+        ("mm", "bmm", "mv", "dot", "addmm", "addmv", "baddbmm", "add"),
+    )
+    for name in names
+}
+"""Operators of which others may run on other sizes: with a size of 1 nothing has to be copied, and
+a layer may then be one product with a bias instead of a product and a sum."""
+
+
+class Forecast:
+    """The sizes that dimensions have once some classes are gone.
+
+    Args:
+        found: the trace of the full network.
+        groups_and_kept: the classes of each group that stay.
+    """
+
+    def __init__(
+        self, found: Trace, groups_and_kept: Sequence[tuple[Group, Sequence[int]]]
+    ) -> None:
+        self._roots = found.labels.find(found.labels.all())
+        self._stays = np.ones(len(self._roots))
+        self._loose = ~found.labels.solid()
+        for group, kept in groups_and_kept:
+            share = len(kept) / group.n if group.rewired else np.isin(np.arange(group.n), kept)
+            self._stays[self.roots_of(group, found)] = share
+
+    def roots_of(self, group: Group, found: Trace) -> Dim:
+        """The representative of each class of a group."""
+        (name, axis), positions = next(iter(group.positions.items()))
+        return self._roots[found.owned[name][axis][positions[:, 0]]]
+
+    def touches(self, roots: Dim, dims: Sequence[Dim]) -> bool:
+        """Whether any of these classes is found in any of the dimensions."""
+        return any(bool(np.isin(self._roots[dim], roots).any()) for dim in dims)
+
+    def size(self, dim: Dim) -> int:
+        """How many indices of a dimension stay."""
+        return int(np.rint(self._stays[self._roots[dim]].sum()))
+
+    def shape(self, dims: Sequence[Dim]) -> tuple[int, ...]:
+        """The shape that a tensor of these dimensions will have."""
+        return tuple(self.size(dim) for dim in dims)
+
+    def agrees(self, dims: Sequence[Dim], shape: Sequence[int]) -> bool:
+        """Whether a tensor has that shape; sizes that only Python knows may be any."""
+        return len(dims) == len(shape) and all(
+            size == self.size(dim) or bool(self._loose[dim].any())
+            for dim, size in zip(dims, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a smaller network ran as foretold.
+
+    Args:
+        progress: operators that were, in train and in eval mode.
+        flops: of the forward in train mode.
+        failure: what went wrong, None if nothing.
+        step: the operator of the full network at which it went wrong, if that is known.
+    """
+
+    progress: int
+    flops: int
+    failure: str | None = None
+    step: Step | None = None
+
+
+class _DeviationError(Exception):
+    """A shape that was not foretold."""
+
+
+class _Follower:
+    """Compares a forward with a trace, operator by operator."""
+
+    def __init__(self, steps: Sequence[Step], forecast: Forecast) -> None:
+        self._forecast = forecast
+        self._expected = steps
+        self._astray = self._lost = False
+        self.progress = 0
+        self.flops = 0
+
+    def observe(
+        self,
+        function: torch._ops.OpOverload,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: Any,
+        modules: tuple[str, ...],
+    ) -> None:
+        del modules
+        self.flops += flops_of(function, args, kwargs, result)
+        name = operator_name(function)
+        if self._lost or not self._finds(name) or self.step is None:
+            return
+        outs = [result] if isinstance(result, Tensor) else result
+        shapes = [out.shape for out in outs if isinstance(out, Tensor)]
+        for dims, shape in zip(self.step.results, shapes, strict=True):
+            if not self._forecast.agrees(dims, shape):
+                expected = self._forecast.shape(dims)
+                raise _DeviationError(f"{name} gives shape {tuple(shape)} instead of {expected}")
+        self.progress += 1
+
+    def _finds(self, name: str) -> bool:
+        """Whether this operator is the next of the trace.
+
+        From a difference on, what may vary is passed over on both sides, up to the next operator
+        that may not. If that one differs too, the code took another way.
+        """
+        self._astray |= not self._is_next(name)
+        if self._astray:
+            if name in _VARIED:
+                return False
+            while self.step is not None and self.step.operator in _VARIED:
+                self.progress += 1
+            self._lost = not self._is_next(name)
+            self._astray = self._lost
+        return not self._lost
+
+    def _is_next(self, name: str) -> bool:
+        return self.step is not None and self.step.operator == name
+
+    @property
+    def step(self) -> Step | None:
+        """The operator that comes next in the trace, as long as the two can be compared."""
+        at_end = self._lost or self.progress == len(self._expected)
+        return None if at_end else self._expected[self.progress]
+
+
+def follow(
+    network: nn.Module, inputs: Inputs, found: Trace, forecast: Forecast, clock: Clock
+) -> Outcome:
+    """Runs a smaller copy, which may be spoilt, in the setting of the trace."""
+    progress = flops = 0
+    for training, steps in found.steps.items():
+        follower = _Follower(steps, forecast)
+        try:
+            outputs = forward(
+                network,
+                found.setting.inputs(inputs),
+                follower.observe,
+                clock,
+                meta=found.setting.meta,
+                training=training,
+            )
+        except TimeLimitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a user's forward raises on other sizes: it is the answer
+            said = f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, _DeviationError) else said
+            return Outcome(progress + follower.progress, flops, said, follower.step)
+        progress += follower.progress
+        flops = max(flops, follower.flops if training else 0)
+        shapes = [tuple(output.shape) for output in outputs_of(outputs)]
+        if shapes != found.outputs[training]:
+            said = f"its outputs have shapes {shapes} instead of {found.outputs[training]}"
+            return Outcome(progress, flops, said)
+    return Outcome(progress, flops)
+
+
+def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
+    """The trainable parameters that a backward does not reach.
+
+    Runs as training will, forward and backward, and then in eval mode; whatever that raises is
+    raised. The network is untouched: parameters are shared, buffers are not.
+    """
+    tensors = owned_tensors(network)
+    copied = copy_with(
+        network, lambda _, t: t if isinstance(t, nn.Parameter) else t.detach().clone(), tensors
+    )
+    learned = {name: p for name, p in copied.named_parameters() if p.requires_grad}
+    real = Setting(meta=False, batch=setting.batch)
+    device = next((p.device for p in copied.parameters()), torch.device("cpu"))
+    with undisturbed(), torch.enable_grad():
+        outputs = outputs_of(call(copied.train(), real.inputs(inputs, device)))
+        losses = [out.abs().sum() for out in outputs if out.requires_grad]
+        found = (
+            torch.autograd.grad(
+                torch.stack(losses).sum(), list(learned.values()), allow_unused=True
+            )
+            if losses
+            else [None] * len(learned)
+        )
+        with torch.no_grad():
+            call(copied.eval(), real.inputs(inputs, device))
+    return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}

@@ -1,0 +1,187 @@
+"""Applies the operators' rules while a forward runs, and keeps a log of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from proxyhpo._inputs import map_tensors
+from proxyhpo.channels.find.labels import OUTPUT, Dim, Labels
+from proxyhpo.channels.find.rules import Call, find_rule, fixed
+from proxyhpo.channels.find.rules.factories import unmet
+
+__all__ = ["Recorder", "Step", "flops_of", "operator_name"]
+
+_TURNED = {"aten::" + name for name in ("transpose", "t", "squeeze", "unsqueeze", "as_strided")}
+"""Operators that, in place, give a tensor another shape."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of a forward, and the labels that went in and came out."""
+
+    operator: str
+    modules: tuple[str, ...]
+    operands: Sequence[Sequence[Dim]]
+    results: Sequence[Sequence[Dim]]
+
+
+@dataclass
+class Recorder:
+    """Follows labels through one forward.
+
+    Args:
+        labels: the labels so far.
+    """
+
+    labels: Labels
+    steps: list[Step] = field(default_factory=list)
+    """Every operator that gave a tensor, in order."""
+    used: set[str] = field(default_factory=set)
+    """Names of the owned tensors that an operator has seen."""
+    summed: list[Dim] = field(default_factory=list)
+    """Labels of weights' dimensions that products with data sum over."""
+    flops: int = 0
+    """As torch's own counter has them."""
+
+    def __post_init__(self) -> None:
+        self._known: dict[int, tuple[Tensor, list[Dim]]] = {}  # holds the tensor: ids stay unique
+        self._data: set[int] = set()
+        self._names: dict[int, str] = {}
+
+    def start(
+        self, tensors: Mapping[str, Tensor], owned: Mapping[str, list[Dim]], inputs: Any
+    ) -> None:
+        """Makes a network's own tensors and its inputs known."""
+        for name, tensor in tensors.items():
+            self._known[id(tensor)] = (tensor, owned[name])
+            self._names[id(tensor)] = name
+
+        def note(tensor: Tensor) -> Tensor:
+            self._known[id(tensor)] = (tensor, fixed(tensor.shape))
+            self._data.add(id(tensor))
+            return tensor
+
+        map_tensors(note, inputs)
+
+    def observe(
+        self,
+        function: torch._ops.OpOverload,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: Any,
+        modules: tuple[str, ...],
+    ) -> None:
+        """Applies the rule of an operator that has just run."""
+        call = Call(operator_name(function), bound(function, args, kwargs), result, self)
+        operands = call.tensors()
+        before = [self.dims(operand) for operand in operands]
+        outs = [part for part in _listed(result) if isinstance(part, Tensor)]
+        for out, dims in zip(outs, self._ruled(function, call, outs), strict=True):
+            self._know(out, dims, turned=call.operator in _TURNED)
+        if any(map(self.is_data, operands)):
+            self._data.update(map(id, outs))
+        self.used.update(self._names[id(one)] for one in operands if id(one) in self._names)
+        self.summed.extend(call.summed)
+        self.flops += flops_of(function, args, kwargs, result)
+        after = [self.dims(out) for out in outs]
+        self.steps.append(Step(call.operator, modules, before, after))
+
+    def finish(self, outputs: Sequence[Tensor]) -> None:
+        """Protects what reaches an output."""
+        for output in outputs:
+            for dim in self.dims(output):
+                self.labels.protect(dim[dim > 0], OUTPUT)
+
+    def dims(self, tensor: Tensor) -> list[Dim]:
+        """The labels of a tensor; what nobody knows is fixed."""
+        known = self._known.get(id(tensor))
+        return fixed(tensor.shape) if known is None else known[1]
+
+    def is_data(self, tensor: Tensor) -> bool:
+        """Whether it depends on the inputs."""
+        return id(tensor) in self._data
+
+    def _ruled(
+        self, function: torch._ops.OpOverload, call: Call, outs: Sequence[Tensor]
+    ) -> Sequence[list[Dim]]:
+        if not call.tensors():  # whatever its name, it makes a tensor out of nothing
+            return [unmet(self.labels, out.shape) for out in outs]
+        rule = find_rule(call.operator, function)
+        if rule is None:
+            return self._unruled(call, outs, f"there is no rule for operator {call.operator}")
+        try:
+            made = rule(self.labels, call)
+            dims = list(made) if isinstance(made, tuple) else [made]
+            self._check(dims, outs)
+        except Exception as error:  # noqa: BLE001 - a rule, perhaps a stranger's, meets arguments that it does not know: said in the report
+            said = f"the rule for operator {call.operator} failed: {type(error).__name__}: {error}"
+            return self._unruled(call, outs, said)
+        return dims
+
+    def _unruled(self, call: Call, outs: Sequence[Tensor], reason: str) -> list[list[Dim]]:
+        for operand in call.tensors():
+            for dim in self.dims(operand):
+                self.labels.protect(dim[dim > 0], reason)
+        return [fixed(out.shape) for out in outs]
+
+    @staticmethod
+    def _check(dims: Sequence[list[Dim]], outs: Sequence[Tensor]) -> None:
+        given = [tuple(dim.size for dim in own) for own in dims]
+        shapes = [tuple(out.shape) for out in outs]
+        if given != shapes:
+            raise ValueError(f"it returned labels of shapes {given} for results of {shapes}")
+
+    def _know(self, out: Tensor, dims: list[Dim], *, turned: bool) -> None:
+        old = self._known.get(id(out))
+        if old is not None and not turned and [d.size for d in old[1]] == [d.size for d in dims]:
+            for one, other in zip(old[1], dims, strict=True):
+                self.labels.join(one, other)
+        else:
+            self._known[id(out)] = (out, dims)
+
+
+def operator_name(function: torch._ops.OpOverload) -> str:
+    """Namespace and name, without overload and without the underscore of in-place forms.
+
+    >>> operator_name(torch.ops.aten.add_.Tensor)
+    'aten::add'
+    """
+    name = str(function._schema.name)  # noqa: SLF001 - the only door to a schema
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def flops_of(function: torch._ops.OpOverload, args: Any, kwargs: Any, result: Any) -> int:
+    """Floating point operations of one operator, as torch's own counter has them."""
+    from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - slow: it imports triton
+
+    formula = flop_registry.get(function.overloadpacket)
+    return int(formula(*args, **kwargs, out_val=result)) if formula else 0
+
+
+def bound(
+    function: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every argument by its name, defaults included."""
+    names, defaults = _signature(function)
+    return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+
+
+@cache
+def _signature(function: torch._ops.OpOverload) -> tuple[list[str], dict[str, Any]]:
+    arguments = function._schema.arguments  # noqa: SLF001 - the only door to a schema
+    defaults = {
+        argument.name: argument.default_value
+        for argument in arguments
+        if argument.has_default_value()
+    }
+    return [argument.name for argument in arguments], defaults
+
+
+def _listed(result: Any) -> Sequence[Any]:
+    return result if isinstance(result, (tuple, list)) else (result,)

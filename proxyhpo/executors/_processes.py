@@ -1,0 +1,237 @@
+"""Runs trainings in warm worker processes on this machine, each of which can be lost."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing import connection
+from typing import IO, TYPE_CHECKING
+
+import torch
+
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError, ExecutorError
+from proxyhpo.executors._checks import check_seconds
+from proxyhpo.executors._devices import environments
+from proxyhpo.executors._interface import Died, Event, Finished, Reported
+from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOPPED, UNUSABLE
+from proxyhpo.executors._shipping import pack
+from proxyhpo.executors._worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from proxyhpo._engine.work import Job, Work
+
+__all__ = ["ProcessExecutor"]
+
+STARTS_TO_GIVE_UP = 3
+
+START_SECONDS = 60.0
+"""How long a worker may at least take to load the work, where trainings are limited in time."""
+
+
+class ProcessExecutor:
+    """Trains in worker processes that are started once and used for one job after the other.
+
+    A worker costs a few seconds to start (it imports torch) and about a millisecond a job. A
+    training that crashes, is killed or takes too long costs its worker and nothing else: memory
+    and device are given back, and another worker takes its place. The functions of the study
+    travel once (see :func:`~proxyhpo.executors._shipping.pack`); scripts need no
+    ``if __name__ == "__main__"``, and notebooks work. For POSIX systems.
+
+    Args:
+        workers: how many processes; one for each device by default, or 2.
+        threads: torch threads in each.
+        devices: such as ``["cuda:0", "cuda:1"]``: worker ``i`` sees ``devices[i % len(devices)]``
+            alone, under the name ``cuda:0``; ``"cpu"`` is no device at all. By default every
+            worker sees what the study sees.
+        trial_timeout: seconds after which a training is killed, and has failed. A worker that has
+            not begun it after this long, or a minute if that is more, hangs where it loads the
+            functions of the study, and is replaced; the third in a row ends the study.
+        grace: seconds that a training which is stopped may take to its next report, where it is
+            closed and its ``finally`` runs; after that it is killed.
+        ahead: how many jobs wait here for the next free worker. With none, a worker idles while
+            the next config is proposed; each one that waits was proposed knowing a result less.
+
+    Raises:
+        ArgumentError: naming the argument that cannot be.
+    """
+
+    streams = True
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        threads: int = 1,
+        devices: Sequence[str | torch.device] | None = None,
+        trial_timeout: float | None = None,
+        grace: float = 10.0,
+        ahead: int = 1,
+    ) -> None:
+        if os.name != "posix":
+            raise ArgumentError("ProcessExecutor needs a POSIX system, such as Linux or macOS")
+        if workers is not None:
+            workers = check_whole("workers", workers, 1)
+        self.ahead = check_whole("ahead", ahead, 0)
+        check_seconds("trial_timeout", trial_timeout)
+        check_seconds("grace", grace)
+        self._environments = environments(devices, workers)
+        self.capacity = len(self._environments)
+        self._threads = check_whole("threads", threads, 1)
+        self._trial_timeout = trial_timeout
+        self._grace = grace
+        self._work: Work | None = None
+        self._workers: list[WorkerProcess | None] = []
+        self._queue: deque[Job] = deque()
+        self._events: deque[Event] = deque()
+        self._failed_starts = 0
+        self._is_draining = False
+
+    def start(self, work: Work) -> None:
+        """Starts the workers; they import torch while the study prepares its first job."""
+        self.shutdown()
+        self._work = work
+        # It has no name: it is gone with this process, and nobody else can write to it.
+        self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
+        self._failed_starts = 0
+        self._is_draining = False
+        self._workers = [None] * len(self._environments)
+        for place in range(len(self._workers)):
+            self._start_worker(place)
+
+    def submit(self, job: Job) -> None:
+        """Gives the job to a free worker, or queues it.
+
+        Raises:
+            ArgumentError: at the first job, if the work cannot be sent to other processes.
+        """
+        if self._work is not None:
+            # Not before now, so that what the study has found out about its network goes along.
+            self._work_file.write(pack(self._work))
+            self._work_file.flush()
+            self._work = None
+        self._queue.append(job)
+        self._dispatch()
+
+    def wait_any(self, timeout: float | None = None) -> Event | None:
+        """The next event of any job; None when time is up, or where there is no job.
+
+        Raises:
+            ExecutorError: if the workers cannot load the work, or die or hang before any training
+                begins.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._events and (self._busy() or (self._queue and not self._is_draining)):
+            left = None if end is None else max(0.0, end - time.monotonic())
+            self._listen(left)
+            if left == 0:
+                break
+        return self._events.popleft() if self._events else None
+
+    def stop(self, job: Job) -> None:
+        """Has the training closed at its next report, or killed where that is too long to come."""
+        self._events = deque(event for event in self._events if event.job.key != job.key)
+        self._queue = deque(queued for queued in self._queue if queued.key != job.key)
+        for worker in self._busy():
+            if worker.job is not None and worker.job.key == job.key and not worker.stopping:
+                worker.stop(self._grace)
+
+    def drain(self) -> int:
+        """Gives the workers no more jobs."""
+        self._is_draining = True
+        return len(self._busy())
+
+    def shutdown(self) -> None:
+        """Closes every training, and kills those that do not end within the grace time."""
+        if not self._workers:
+            return
+        workers, self._workers = [worker for worker in self._workers if worker is not None], []
+        self._queue.clear()
+        self._events.clear()
+        end = time.monotonic() + self._grace
+        try:
+            for worker in workers:
+                worker.close()
+            for worker in workers:
+                worker.bury(end - time.monotonic())
+        finally:  # also at a second Ctrl-C
+            for worker in workers:
+                worker.kill()
+            self._work_file.close()
+
+    @property
+    def _start_limit(self) -> float | None:
+        limit = self._trial_timeout
+        return None if limit is None else max(limit, START_SECONDS)
+
+    def _busy(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker is not None and worker.job is not None]
+
+    def _start_worker(self, place: int) -> WorkerProcess:
+        worker = WorkerProcess(
+            self._work_file.fileno(), threads=self._threads, environment=self._environments[place]
+        )
+        self._workers[place] = worker
+        return worker
+
+    def _dispatch(self) -> None:
+        """Gives jobs to free workers, and to new ones in place of the dead where that is needed."""
+        if self._is_draining:
+            return
+        for place in sorted(
+            range(len(self._workers)), key=lambda place: self._workers[place] is None
+        ):
+            worker = self._workers[place]
+            if self._queue and (worker is None or worker.job is None):
+                worker = worker or self._start_worker(place)
+                worker.give(self._queue.popleft(), self._start_limit)
+
+    def _listen(self, timeout: float | None) -> None:
+        """Waits for a message, a death or a deadline, and takes note of it."""
+        workers = {worker.connection: worker for worker in self._workers if worker is not None}
+        deadline = min((worker.deadline for worker in workers.values()), default=math.inf)
+        seconds = min(math.inf if timeout is None else timeout, deadline - time.monotonic())
+        for ready in connection.wait(workers, None if seconds == math.inf else max(0.0, seconds)):
+            assert isinstance(ready, connection.Connection)
+            self._hear(workers[ready])
+        for worker in workers.values():
+            if worker.deadline <= time.monotonic():
+                worker.expire()
+        self._dispatch()
+
+    def _hear(self, worker: WorkerProcess) -> None:
+        try:
+            word, content = worker.receive()
+        except EOFError:
+            self._bury(worker)
+            return
+        if word == UNUSABLE:
+            raise content[0]
+        if word == STARTED:
+            self._failed_starts = 0
+            worker.started(self._trial_timeout)
+        elif word == REPORTED and not worker.stopping and worker.job is not None:
+            self._events.append(Reported(worker.job, *content))
+        elif word in {ENDED, STOPPED}:
+            heard, job = not worker.stopping, worker.ended()
+            if heard:
+                self._events.append(Finished(job, *content))
+
+    def _bury(self, worker: WorkerProcess) -> None:
+        self._workers[self._workers.index(worker)] = None
+        reason = worker.bury()
+        if worker.job is None or worker.stopping:
+            return
+        if worker.started_at is not None:
+            self._events.append(Died(worker.job, reason, worker.seconds))
+            return
+        self._queue.appendleft(worker.job)  # not a word of the training has run
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS_TO_GIVE_UP:
+            raise ExecutorError(
+                f"{self._failed_starts} workers in a row died before a training began. {reason}"
+            )

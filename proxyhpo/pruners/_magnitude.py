@@ -1,0 +1,177 @@
+"""Unstructured pruning by magnitude: single weights are masked, nothing becomes smaller."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from proxyhpo._inputs import Inputs, call, with_batch
+from proxyhpo._networks.building import is_constant
+from proxyhpo._networks.initialisation import fan_in
+from proxyhpo._networks.measuring import on_meta, skeleton, tensors_in
+from proxyhpo._seeding import preserved_random_state
+from proxyhpo.channels import unwrap
+from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
+from proxyhpo.pruners._interface import Pruned, Pruner
+from proxyhpo.pruners._masking import hold_at_zero
+
+__all__ = ["MagnitudePruner"]
+
+logger = logging.getLogger("proxyhpo")
+
+_FLOOR = 0.2
+"""Fraction of the density that each matrix keeps at least: one that is empty lets nothing pass."""
+
+_ELEMENTWISE_NODES = ("MulBackward", "AddBackward", "SubBackward", "DivBackward")
+
+
+class MagnitudePruner(Pruner):
+    """Masks the weights of smallest magnitude (Han et al., arXiv:1506.02626).
+
+    **It saves no time on dense hardware**: the masked network does the full network's work, and
+    its size counts in weights that are not zero. It is here to study sparse networks, and as a
+    control; to make trials cheaper, take a structured pruner. Sparse and dense networks do not
+    share their best hyperparameters either (arXiv:2405.15743).
+
+    Weight matrices and kernels are masked, whatever their module; embeddings, biases, gains and
+    the head (what makes the output) are left whole. Weights stay masked through any optimizer,
+    ``deepcopy``, ``load_state_dict`` and moves between devices (:mod:`proxyhpo.pruners._masking`).
+    A matrix whose entries are all equal, as a zero-initialised one, is masked at random.
+
+    Args:
+        scope: ``"layer"`` keeps the same fraction of each matrix; ``"global"`` compares weights
+            across matrices, each of which keeps at least a fifth of that.
+
+    Raises:
+        UnknownNameError: for another scope.
+    """
+
+    def __init__(self, *, scope: Literal["layer", "global"] = "layer") -> None:
+        if scope not in ("layer", "global"):
+            raise unknown_name("scope", scope, ["layer", "global"])
+        self.scope = scope
+
+    @override
+    def prune(
+        self,
+        network: nn.Module,
+        example_inputs: Inputs,
+        *,
+        density: float,
+        generator: torch.Generator,
+    ) -> Pruned:
+        if not 0 < density <= 1:
+            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        network = copy.deepcopy(unwrap(network))
+        if density == 1:
+            return Pruned(network)
+        heads = _heads(network, example_inputs)
+        matrices = {
+            name: parameter
+            for name, parameter in network.named_parameters()
+            if fan_in(network, name) is not None and parameter.is_floating_point()
+        }
+        inner = {name: weight for name, weight in matrices.items() if name not in heads}
+        if not inner:
+            raise UnsupportedNetworkError(
+                f"{type(network).__name__} has no weight matrix besides its head "
+                f"({', '.join(sorted(heads)) or 'none found'}), so there is nothing to mask"
+            )
+        kept = self._kept(inner, density, generator)
+        devices = {name: weight.device for name, weight in inner.items()}
+        hold_at_zero(network, {name: ~mask.to(devices[name]) for name, mask in kept.items()})
+        return Pruned(network, skipped=[(name, "head") for name in matrices if name in heads])
+
+    def _kept(
+        self, weights: Mapping[str, Tensor], density: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Name → True where a weight is kept."""
+        magnitudes = {name: w.detach().abs().float().cpu() for name, w in weights.items()}
+        constant = {name for name, magnitude in magnitudes.items() if is_constant(magnitude)}
+        for name in sorted(constant):  # in one order, so that equal generators do the same
+            magnitudes[name] = torch.rand(magnitudes[name].shape, generator=generator)
+        kept = {name: _top(magnitude, density) for name, magnitude in magnitudes.items()}
+        if self.scope == "global":
+            kept |= _top_of_all({n: m for n, m in magnitudes.items() if n not in constant}, density)
+        return kept
+
+
+def _top(score: Tensor, density: float) -> Tensor:
+    """True for the ``density`` highest; at least one."""
+    kept = torch.zeros(score.numel(), dtype=torch.bool)
+    kept[score.flatten().topk(max(1, round(density * score.numel())), sorted=False).indices] = True
+    return kept.reshape(score.shape)
+
+
+def _top_of_all(scores: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+    if not scores:
+        return {}
+    safe = [
+        score.masked_fill(_top(score, density * _FLOOR), torch.inf).flatten()
+        for score in scores.values()
+    ]
+    kept = torch.split(_top(torch.cat(safe), density), [len(score) for score in safe])
+    return {
+        name: mask.reshape(score.shape)
+        for (name, score), mask in zip(scores.items(), kept, strict=True)
+    }
+
+
+def _heads(network: nn.Module, example_inputs: Inputs) -> set[str]:
+    """The names of the weight matrices whose products reach an output through no other one."""
+    scratch, outputs = _scratch_forward(network, with_batch(example_inputs, 2))
+    names = {id(parameter): name for name, parameter in scratch.named_parameters()}
+    found: set[str] = set()
+    seen: set[Any] = set()
+    pending: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        weights = list(_weights_of(node))
+        found.update(names[id(weight)] for weight in weights if id(weight) in names)
+        if not weights:
+            pending += [before for before, _ in node.next_functions if before is not None]
+    return found
+
+
+def _scratch_forward(network: nn.Module, inputs: Inputs) -> tuple[nn.Module, list[Tensor]]:
+    """A copy and its outputs with their graph; on the meta device unless it looks at values."""
+    try:
+        with torch.device("meta"):
+            return _recorded(skeleton(network), on_meta(inputs))
+    except Exception:  # a forward that looks at values may raise anything here
+        logger.debug("%s does not run on the meta device", type(network).__name__, exc_info=True)
+    try:
+        return _recorded(copy.deepcopy(network), inputs)
+    except Exception as error:
+        raise UnsupportedNetworkError(
+            f"{type(network).__name__} failed on the example inputs cut to 2 examples: {error}"
+        ) from error
+
+
+def _recorded(scratch: nn.Module, inputs: Inputs) -> tuple[nn.Module, list[Tensor]]:
+    for parameter in scratch.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    with preserved_random_state(), torch.enable_grad():
+        return scratch, tensors_in(call(scratch.train(), inputs))
+
+
+def _weights_of(node: Any) -> Iterator[Tensor]:
+    """The matrices that an operation takes directly, or transposed or cast."""
+    if node.name().startswith(_ELEMENTWISE_NODES):
+        return
+    for before, _ in node.next_functions:
+        source = before
+        while source is not None and len(source.next_functions) == 1:
+            source = source.next_functions[0][0]
+        variable = getattr(source, "variable", None)
+        if variable is not None and variable.ndim >= 2:
+            yield variable

@@ -1,0 +1,109 @@
+"""Masks on single weights that hold whatever the training does.
+
+The parameters stay plain ones under their own names, so that optimizers, ``state_dict`` and
+``deepcopy`` see an ordinary network. What holds the masked weights at zero:
+
+* their gradient is zeroed by a hook on each parameter, which is enough for an optimizer that
+  treats each coordinate for itself;
+* after a step of any ``torch.optim`` optimizer they are zeroed again, for those that mix
+  coordinates, such as Muon;
+* before a forward, and after ``load_state_dict``, they are zeroed again, for whatever else may
+  have written to them. A copy of the network gets its hooks here too.
+
+The masks are buffers that no ``state_dict`` has: they move with the network and are copied with
+it. They mark what is *away*, since filling with zeros also removes NaN, and multiplying does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from proxyhpo._networks.initialisation import owner
+
+__all__ = ["hold_at_zero"]
+
+_SUFFIX = "_proxyhpo_away"
+
+
+class _Hold:
+    """What the hooks of one parameter share; it must not refer to the parameter itself."""
+
+    def __init__(self, away: Tensor) -> None:
+        self.away = away
+        self.is_hooked = False
+
+    def zero(self, values: Tensor) -> None:
+        values.masked_fill_(self.away.to(values.device), 0)
+
+    def of_gradient(self, gradient: Tensor) -> Tensor:
+        return gradient.masked_fill(self.away.to(gradient.device), 0)
+
+
+_holds: MutableMapping[Tensor, _Hold] = WeakTensorKeyDictionary()
+
+
+def hold_at_zero(network: nn.Module, away: Mapping[str, Tensor]) -> None:
+    """Zeroes weights of a network, and keeps them zero through any training.
+
+    Args:
+        network: changed in place.
+        away: parameter name → boolean tensor of its shape, True where the weight is zeroed.
+    """
+    for name, mask in away.items():
+        module, leaf = owner(network, name)
+        module.register_buffer(leaf + _SUFFIX, mask, persistent=False)
+    holders = {owner(network, name)[0] for name in away}
+    for module in holders | {network}:
+        module.register_forward_pre_hook(_before_forward)
+    network.register_load_state_dict_post_hook(_before_forward)  # type: ignore[no-untyped-call]  # torch's
+    _watch_optimizers()
+    _hold_all(network)
+
+
+def _before_forward(module: nn.Module, *_: Any) -> None:
+    _hold_all(module)
+
+
+def _hold_all(network: nn.Module) -> None:
+    for parameter, away in _masked(network):
+        hold = _holds.get(parameter)
+        if hold is None:  # a copy of the network, or a parameter that was replaced
+            hold = _holds[parameter] = _Hold(away)
+        hold.away = away  # another tensor once the network has moved to another device
+        if parameter.requires_grad and not hold.is_hooked:
+            parameter.register_hook(hold.of_gradient)  # type: ignore[no-untyped-call]  # torch's
+            hold.is_hooked = True
+        hold.zero(parameter.data)
+
+
+def _masked(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    for module in network.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if name.endswith(_SUFFIX):
+                # Under a parametrization the weight is no parameter, and is masked elsewhere.
+                parameter = getattr(module, name.removesuffix(_SUFFIX), None)
+                if isinstance(parameter, nn.Parameter):
+                    yield parameter, buffer
+
+
+@cache
+def _watch_optimizers() -> None:
+    """Once a process: the hook is one for all optimizers, and cheap for those of other networks."""
+    register_optimizer_step_post_hook(_after_step)
+
+
+def _after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    if not _holds:
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            hold = _holds.get(parameter)
+            if hold is not None:
+                hold.zero(parameter.data)

@@ -1,0 +1,319 @@
+"""Bayesian optimization, with scikit-optimize's surrogates and acquisition functions.
+
+A surrogate (a Gaussian process, or an ensemble of trees) is fitted to the losses seen so far; the
+next config is the one whose acquisition, such as the expected improvement, is greatest (Jones,
+Schonlau and Welch, 1998). It works in the unit cube, where each option of a choice has an axis of
+its own (so that no option lies between two others) and what is inactive lies at the centre.
+
+The acquisition is maximised here rather than by scikit-optimize, because only configs that exist
+and are new count: between whole numbers and options a surrogate stays uncertain for ever, and
+names again and again what has been tried.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import qmc
+from sklearn.base import clone
+from skopt.acquisition import gaussian_ei, gaussian_lcb, gaussian_pi
+from skopt.learning import GaussianProcessRegressor, GradientBoostingQuantileRegressor
+from skopt.utils import cook_estimator
+from threadpoolctl import threadpool_limits
+from typing_extensions import override
+
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Config
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.searchers._interface import Searcher
+from proxyhpo.space._choice import Choice
+from proxyhpo.space._unseen import Unseen
+
+if TYPE_CHECKING:
+    from proxyhpo.space import Space
+
+__all__ = ["BayesianSearcher"]
+
+Array = npt.NDArray[np.float64]
+
+_SURROGATES = ("ET", "GBRT", "GP", "RF")
+_ACQUISITIONS = ("EI", "LCB", "PI")
+_DESIGN_DRAWS = 32  # the most even of which is the next initial config; more would be less random
+_LISTED = 2000  # a space of at most so many configs is looked at as a whole
+_DRAWS = 1000  # configs with which the search for the greatest acquisition begins
+_SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # lengths of steps, one a round
+_STARTS = 5  # how many of the best configs each round goes on from ...
+_STEPS = 20  # ... with so many steps each
+_RESTARTS = 1  # of the fit of a Gaussian process's kernel, which takes half of the time
+_KEPT = 50  # how many of the best a round hands on; more than are likely to have been tried
+
+
+@final
+class BayesianSearcher(Searcher):
+    """Bayesian optimization, by scikit-optimize.
+
+    Makes the most of few trainings where up to about ten hyperparameters interact; takes about
+    half a second a config. Pending configs count as if they had come out average (the constant
+    liar of Ginsbourger, Le Riche and Carraro, 2010), so that others are proposed.
+
+    Args:
+        surrogate: ``"GP"`` (a Gaussian process), or trees, which do not mind rough losses:
+            ``"RF"`` (random forest), ``"ET"`` (extra trees), ``"GBRT"`` (gradient boosting).
+        acquisition: ``"EI"`` (expected improvement), ``"PI"`` (its probability) or ``"LCB"``
+            (lower confidence bound).
+        n_initial: how many trials must have ended before the first model; until then the configs
+            fill the space evenly.
+        xi: least improvement that counts, for EI and PI, in standard deviations of the losses.
+        kappa: weight of the uncertainty, for LCB; greater explores more.
+
+    Raises:
+        ArgumentError: for an unknown name, ``n_initial`` below 1, or ``xi`` or ``kappa`` below 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        surrogate: str = "GP",
+        acquisition: str = "EI",
+        n_initial: int = 10,
+        xi: float = 0.0,
+        kappa: float = 1.96,
+    ) -> None:
+        if surrogate not in _SURROGATES:
+            raise unknown_name("surrogate", surrogate, _SURROGATES)
+        if acquisition not in _ACQUISITIONS:
+            raise unknown_name("acquisition", acquisition, _ACQUISITIONS)
+        for name, number in {"xi": xi, "kappa": kappa}.items():
+            if type(number) not in {int, float} or not 0 <= number < np.inf:
+                raise ArgumentError(f"{name} must be a number >= 0, got {number!r}")
+        self.surrogate = surrogate
+        self.acquisition = acquisition
+        self.n_initial = check_whole("n_initial", n_initial, 1)
+        self.xi = xi
+        self.kappa = kappa
+
+    @override
+    def propose(
+        self, space: Space, history: History, n: int, *, rng: np.random.Generator
+    ) -> list[Config]:
+        return list(islice(self._proposals(space, history, rng), n))
+
+    def _proposals(
+        self, space: Space, history: History, rng: np.random.Generator
+    ) -> Iterator[Config]:
+        unseen = Unseen(space, history, rng)
+        observed = history.observed()
+        points = [space.encode(config) for config, _ in observed]
+        points += [space.encode(config) for config in history.pending]
+        losses = _standardised(np.array([loss for _, loss in observed]))
+        model = _Model(self, space, np.array(points[: len(losses)]), losses, rng)
+        while True:
+            if len(losses) < self.n_initial:
+                config = _most_even(space, unseen, points, rng)
+            else:
+                with _repeatable():
+                    config = model.best(unseen, points[len(losses) :])
+            if config is None:
+                return
+            points.append(space.encode(config))
+            yield unseen.take(config)
+
+
+@final
+class _Model:
+    """A surrogate of the losses over the unit cube, and the search for its best new config."""
+
+    def __init__(
+        self,
+        settings: BayesianSearcher,
+        space: Space,
+        points: Array,
+        losses: Array,
+        rng: np.random.Generator,
+    ) -> None:
+        self._settings = settings
+        self._space = space
+        self._points = points
+        self._losses = losses
+        self._rng = rng
+
+    def best(self, unseen: Unseen, pending: list[Array]) -> Config | None:
+        """The new config of greatest acquisition, or None if there is no new one."""
+        if self._space.size > _LISTED:
+            points = self._climb(self._with_lies(pending))
+            new = (config for config in map(self._space.decode, points) if config in unseen)
+            return next(new, None) or unseen.near(points[0])
+        configs = list(unseen.all())
+        if not configs:
+            return None
+        points = np.array([self._space.encode(config) for config in configs])
+        return self._space.decode(self._ranked(self._with_lies(pending), points)[0])
+
+    def _climb(self, surrogate: Any) -> Array:
+        """Configs as points, by acquisition, the greatest first; found by random steps uphill."""
+        axes = len(self._space.names)
+        points = self._ranked(surrogate, self._rng.random((_DRAWS, axes)))
+        starts = np.vstack([points[:_STARTS], self._points[np.argsort(self._losses)[:_STARTS]]])
+        for scale in _SCALES:
+            steps = np.repeat(starts, _STEPS, axis=0)
+            moved = self._rng.random(steps.shape) < 0.5
+            steps += scale * moved * self._rng.standard_normal(steps.shape)
+            points = self._ranked(surrogate, np.vstack([points[:_KEPT], steps]))
+            starts = points[:_STARTS]
+        return points
+
+    def _ranked(self, surrogate: Any, points: Array) -> Array:
+        """Points moved to where configs lie, by acquisition, the greatest first."""
+        points = _moved(self._space, np.clip(points, 0, 1))
+        order = np.argsort(-self._acquisition(surrogate, points), kind="stable")
+        ranked: Array = points[order]
+        return ranked
+
+    def _acquisition(self, surrogate: Any, points: Array) -> Array:
+        features, predictor = _features(self._space, points), _Predictor(surrogate)
+        settings, least = self._settings, self._losses.min()
+        values: Array
+        if settings.acquisition == "LCB":
+            values = -gaussian_lcb(features, predictor, settings.kappa)
+        elif settings.acquisition == "PI":
+            values = gaussian_pi(features, predictor, least, settings.xi)
+        else:
+            values = gaussian_ei(features, predictor, least, settings.xi)
+        return values
+
+    @cached_property
+    def _fitted(self) -> Any:
+        """The surrogate, fitted to what was observed."""
+        features = _features(self._space, self._points)
+        estimator = cook_estimator(
+            self._settings.surrogate,
+            space=[(0.0, 1.0)] * features.shape[1],
+            random_state=int(self._rng.integers(2**31)),
+        )
+        if isinstance(estimator, GaussianProcessRegressor):
+            estimator.set_params(n_restarts_optimizer=_RESTARTS)
+        return estimator.fit(features, self._losses)
+
+    def _with_lies(self, pending: list[Array]) -> Any:
+        """The surrogate, told that what is pending came out average."""
+        if not pending:
+            return self._fitted
+        points = np.vstack([self._points, *pending])
+        losses = np.append(self._losses, np.zeros(len(pending)))
+        return _conditioned(self._fitted, _features(self._space, points), losses)
+
+
+@final
+class _Predictor:
+    """A surrogate as an acquisition function sees it."""
+
+    def __init__(self, surrogate: Any) -> None:
+        self._surrogate = surrogate
+
+    def predict(self, features: Array, *, return_std: bool) -> tuple[Array, Array]:
+        """Mean and standard deviation of the loss."""
+        assert return_std
+        if not isinstance(self._surrogate, GradientBoostingQuantileRegressor):
+            mean, deviation = self._surrogate.predict(features, return_std=True)
+            return mean, deviation
+        # Its own deviation needs a function that NumPy 2.4 has dropped; quantiles may cross.
+        low, middle, high = self._surrogate.predict(features, return_quantiles=True).T
+        return middle, np.maximum(high - low, 0) / 2
+
+
+def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:
+    """The same surrogate of other data; the kernel of a Gaussian process is not fitted again.
+
+    It must not adapt to lies, and fitting it is what takes the time.
+    """
+    estimator = clone(fitted)
+    if isinstance(fitted, GaussianProcessRegressor):
+        estimator.set_params(
+            kernel=fitted.kernel_.k1,  # without the noise, which becomes alpha
+            alpha=fitted.alpha + fitted.noise_,
+            noise=None,
+            optimizer=None,
+        )
+    return estimator.fit(features, losses)
+
+
+def _most_even(
+    space: Space, unseen: Unseen, points: list[Array], rng: np.random.Generator
+) -> Config | None:
+    """Of a few random new configs the one that leaves the cube most evenly filled.
+
+    A design that looks at what is there already needs no state, and fits in with configs that
+    came from elsewhere. Evenness is the centered L2 discrepancy (Hickernell, 1998).
+    """
+    drawn = [space.sample(rng) for _ in range(_DESIGN_DRAWS)]
+    new = [config for config in drawn if config in unseen]
+    if not new:
+        return unseen.near(np.full(len(space.names), 0.5))
+    return min(new, key=lambda config: qmc.discrepancy(np.array([*points, space.encode(config)])))
+
+
+def _moved(space: Space, points: Array) -> Array:
+    """Points moved to where the configs that they decode to lie."""
+    if any(space.parent(name) for name in space.names):
+        return np.array([space.encode(space.decode(point)) for point in points])
+    # Without conditions each axis is one of its own, which is much faster; on a continuous one
+    # there is a config everywhere.
+    moved = points.copy()
+    for index, name in enumerate(space.names):
+        hyperparameter = space[name]
+        if hyperparameter.values is not None:
+            places = map(
+                hyperparameter.encode, map(hyperparameter.decode, points[:, index].tolist())
+            )
+            moved[:, index] = list(places)
+    return moved
+
+
+def _features(space: Space, points: Array) -> Array:
+    """Points of the cube as a surrogate sees them, shape (points, features)."""
+    columns = []
+    for name, axis in zip(space.names, points.T, strict=True):
+        size = space[name].size
+        if size == 1:
+            continue
+        if isinstance(space[name], Choice):
+            options = np.eye(int(size))[np.minimum(axis * size, size - 1).astype(int)]
+            columns.append(options[:, size == 2 :])  # of two options one axis says all
+        else:
+            columns.append(axis[:, np.newaxis])
+    return np.hstack(columns)
+
+
+def _standardised(losses: Array) -> Array:
+    """The losses with mean 0 and standard deviation 1, those above the median drawn together.
+
+    A diverged training may be worse than a good one by any factor, and would leave nothing of the
+    differences that matter. An excess over the median is drawn into the distance of the best loss
+    from it; the order is kept.
+    """
+    if not losses.size:
+        return losses
+    losses = np.clip(losses, -1e100, 1e100)  # whose squares are finite
+    median = np.median(losses)
+    scale = (median - losses.min()) or losses.std() or 1.0
+    with np.errstate(over="ignore"):
+        excess = (losses - median) / scale
+    drawn = np.where(excess > 0, 1 - 1 / (1 + np.maximum(excess, 0)), excess)
+    standardised: Array = (drawn - drawn.mean()) / (drawn.std() or 1.0)
+    return standardised
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """One thread, since results depend on their number; and none of the libraries' warnings."""
+    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield

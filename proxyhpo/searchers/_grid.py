@@ -1,0 +1,106 @@
+"""Grid search: every combination of a few values of each hyperparameter, in a shuffled order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from typing_extensions import override
+
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Config
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError, ConfigError, unknown_name
+from proxyhpo.searchers._interface import Searcher
+from proxyhpo.space._choice import Choice
+from proxyhpo.space._lattice import Lattice, shuffled
+from proxyhpo.space._values import python_value
+
+if TYPE_CHECKING:
+    from proxyhpo.space import Space
+    from proxyhpo.space._hyperparameter import Hyperparameter
+
+__all__ = ["GridSearcher"]
+
+
+@final
+class GridSearcher(Searcher):
+    """Walks a shuffled grid once, then has nothing more to propose.
+
+    The order is a permutation that depends on the grid and ``seed`` alone, so that a search cut
+    short has still seen every axis evenly. It is computed, not stored: a grid may be of any size.
+
+    Args:
+        points: values on a continuous axis, evenly spaced (on a log scale where the axis has one)
+            with both bounds among them; the centre if 1. An axis of whole numbers or steps has
+            all its values, or this many of them; a choice has all its options. A condition on
+            a number holds only where the grid has that number.
+        values: hyperparameter name → the values of its axis instead, in terms of the full network.
+        seed: of the order.
+
+    Raises:
+        ArgumentError: for ``points`` below 1 or a ``seed`` below 0; at the first proposal, for
+            ``values`` that do not fit the space.
+    """
+
+    def __init__(
+        self,
+        *,
+        points: int = 5,
+        values: Mapping[str, Sequence[Any]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.points = check_whole("points", points, 1)
+        self.values = {name: _plain_list(name, axis) for name, axis in (values or {}).items()}
+        self.seed = check_whole("seed", seed, 0)
+
+    @override
+    def propose(
+        self, space: Space, history: History, n: int, *, rng: np.random.Generator
+    ) -> list[Config]:
+        walk = self._walk(self._lattice(space), start=len(history.trials))
+        return list(islice((config for config in walk if not history.has(config)), n))
+
+    def _walk(self, lattice: Lattice, start: int) -> Iterator[Config]:
+        """Once round the grid, from where the trials so far have come to.
+
+        Trials from elsewhere make it start too far on, and what it skipped comes last.
+        """
+        for step in range(lattice.size):
+            position = (start + step) % lattice.size
+            yield lattice[shuffled(position, lattice.size, seed=self.seed)]
+
+    def _lattice(self, space: Space) -> Lattice:
+        for name in self.values:
+            if name not in space.names:
+                raise unknown_name("hyperparameter in values of the grid", name, space.names)
+        return Lattice(space, {name: self._axis(name, space[name]) for name in space.names})
+
+    def _axis(self, name: str, hyperparameter: Hyperparameter) -> Sequence[Any]:
+        if name in self.values:
+            return _given_axis(name, hyperparameter, self.values[name])
+        values = hyperparameter.values
+        every = isinstance(hyperparameter, Choice)
+        if values is not None and (every or len(values) <= self.points):
+            return values
+        fractions = np.linspace(0, 1, self.points) if self.points > 1 else np.array([0.5])
+        return _distinct(map(hyperparameter.decode, fractions.tolist()))
+
+
+def _plain_list(name: str, given: object) -> list[Any]:
+    if not isinstance(given, (list, tuple, range, np.ndarray)) or not len(given):
+        raise ArgumentError(f"values: {name!r} needs a list with a value or more, got {given!r}")
+    return [python_value(value) for value in given]
+
+
+def _given_axis(name: str, hyperparameter: Hyperparameter, given: Sequence[Any]) -> Sequence[Any]:
+    try:
+        return _distinct(map(hyperparameter.canonical, given))
+    except ConfigError as error:
+        raise ConfigError(f"values of the grid: {name!r} {error}") from None
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({(type(value), value): value for value in values}.values())

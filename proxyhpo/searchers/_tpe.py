@@ -1,0 +1,177 @@
+"""The tree-structured Parzen estimator, by hyperopt (Bergstra et al., NeurIPS 2011).
+
+TPE models each hyperparameter by itself: where the good trials lie, and where the others lie. Of a
+few draws from the good ones it proposes the best by the ratio of the two densities.
+
+hyperopt sees each number on its axis of the unit cube, so that scales, whole numbers and steps are
+what the space says, and each choice as the index of an option. A hyperparameter that is inactive
+in a trial is absent from what hyperopt is told of it. As each is modelled by itself, conditions
+need nothing else: what is part of a proposal, decoding decides.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+from hyperopt import JOB_STATE_DONE, STATUS_OK, Domain, hp, tpe, trials_from_docs
+from typing_extensions import override
+
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Config
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError
+from proxyhpo.searchers._interface import Searcher
+from proxyhpo.space._choice import Choice
+from proxyhpo.space._unseen import Unseen
+
+if TYPE_CHECKING:
+    from proxyhpo.space import Space
+
+__all__ = ["TPESearcher"]
+
+_ASKS = 3  # of hyperopt, before a proposal that is not new is changed a little
+
+
+@final
+class TPESearcher(Searcher):
+    """The tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by hyperopt.
+
+    Cheap, and at home in large spaces with choices and conditions. It does not model how
+    hyperparameters interact; :class:`~proxyhpo.searchers.BayesianSearcher` does.
+
+    Args:
+        n_initial: how many trials must have ended before the first model; until then configs are
+            drawn at random (hyperopt's ``n_startup_jobs``).
+        gamma: of N trials, the ``gamma * sqrt(N)`` best are the good ones, 25 at most.
+        n_candidates: how many draws the best is taken from (hyperopt's ``n_EI_candidates``);
+            fewer explore more.
+        prior_weight: of the uniform density that is mixed into both, in trials.
+
+    Raises:
+        ArgumentError: for a count below 1, or a ``gamma`` or ``prior_weight`` not above 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_initial: int = 10,
+        gamma: float = 0.25,
+        n_candidates: int = 24,
+        prior_weight: float = 1.0,
+    ) -> None:
+        for name, number in {"gamma": gamma, "prior_weight": prior_weight}.items():
+            if type(number) not in {int, float} or not 0 < number < np.inf:
+                raise ArgumentError(f"{name} must be a number above 0, got {number!r}")
+        self.n_initial = check_whole("n_initial", n_initial, 1)
+        self.gamma = gamma
+        self.n_candidates = check_whole("n_candidates", n_candidates, 1)
+        self.prior_weight = prior_weight
+
+    @override
+    def propose(
+        self, space: Space, history: History, n: int, *, rng: np.random.Generator
+    ) -> list[Config]:
+        unseen = Unseen(space, history, rng)
+        losses = [trial.loss for trial in history.trials if trial.state != "pending"]
+        if len(losses) < self.n_initial or all(loss is None for loss in losses):
+            return list(islice(unseen.draws(), n))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(islice(self._proposals(_Parzen(space, history), unseen, rng), n))
+
+    def _proposals(
+        self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator
+    ) -> Iterator[Config]:
+        while (config := self._new_config(parzen, unseen, rng)) is not None:
+            parzen.tell(unseen.take(config), None)
+            yield config
+
+    def _new_config(
+        self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator
+    ) -> Config | None:
+        for _ in range(_ASKS):
+            point = parzen.ask(
+                int(rng.integers(2**31)),
+                gamma=self.gamma,
+                n_EI_candidates=self.n_candidates,
+                prior_weight=self.prior_weight,
+            )
+            config = parzen.space.decode(point)
+            if config in unseen:
+                return config
+        return unseen.near(point)
+
+
+@final
+class _Parzen:
+    """What hyperopt knows: the space as its domain, the history as its trials."""
+
+    def __init__(self, space: Space, history: History) -> None:
+        self.space = space
+        self._axes = [name for name in space.names if space[name].size > 1]
+        self._domain = Domain(None, {name: self._prior(name) for name in self._axes})
+        self._documents: list[dict[str, Any]] = []
+        observed = iter(history.observed())
+        for trial in history.trials:
+            self.tell(trial.config, None if trial.state == "pending" else next(observed)[1])
+
+    def tell(self, config: Config, loss: float | None) -> None:
+        """Adds a trial; to hyperopt one without a loss is pending, and worse than any other."""
+        number = len(self._documents)
+        values = {name: [] if value is None else [value] for name, value in self._values(config)}
+        indices = {name: [number] * len(value) for name, value in values.items()}
+        self._documents.append(
+            {
+                "tid": number,
+                "state": JOB_STATE_DONE,
+                "result": {"loss": loss, "status": STATUS_OK},
+                "misc": {"tid": number, "idxs": indices, "vals": values},
+            }
+        )
+
+    def ask(self, seed: int, **settings: float) -> npt.NDArray[np.float64]:
+        """A point of the unit cube."""
+        trials = trials_from_docs(self._documents, validate=False)
+        [document] = tpe.suggest(
+            [len(self._documents)],
+            self._domain,
+            trials,
+            seed,
+            n_startup_jobs=0,
+            verbose=False,
+            **settings,
+        )
+        values = document["misc"]["vals"]
+        return np.array([self._place(name, values.get(name)) for name in self.space.names])
+
+    def _prior(self, name: str) -> Any:
+        if isinstance(self.space[name], Choice):
+            return hp.randint(name, self.space[name].size)
+        return hp.uniform(name, 0, 1)
+
+    def _values(self, config: Config) -> Iterator[tuple[str, float | None]]:
+        """Name → what hyperopt has for it: an index, a coordinate, or None if inactive."""
+        point = dict(zip(self.space.names, self.space.encode(config).tolist(), strict=True))
+        for name in self._axes:
+            hyperparameter = self.space[name]
+            if name not in config:
+                yield name, None
+            elif isinstance(hyperparameter, Choice):
+                yield name, int(point[name] * hyperparameter.size)
+            else:
+                yield name, point[name]
+
+    def _place(self, name: str, values: list[float] | None) -> float:
+        """Where in [0, 1] hyperopt's value lies; the centre if there is nothing to choose."""
+        if values is None:
+            return 0.5
+        [value] = values
+        hyperparameter = self.space[name]
+        if isinstance(hyperparameter, Choice):
+            return (int(value) + 0.5) / hyperparameter.size
+        return float(value)

@@ -1,0 +1,68 @@
+"""What the definitions of hyperparameters have in common in what they refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from proxyhpo.errors import SpaceError
+from proxyhpo.space._values import is_number, python_value
+
+__all__ = ["checked_condition", "checked_range", "frozen_condition", "in_steps", "not_dividing"]
+
+
+def checked_range(low: Any, high: Any, step: Any, *, log: Any) -> tuple[Any, Any, Any]:
+    """Low, high and step as Python numbers that make a range.
+
+    Raises:
+        SpaceError: if they do not.
+    """
+    low, high, step = map(python_value, (low, high, step))
+    for name, number in {"low": low, "high": high, "step": 1 if step is None else step}.items():
+        if not is_number(number) or not -math.inf < number < math.inf:
+            raise SpaceError(f"{name} must be a finite number, got {number!r}")
+    if low > high:
+        raise SpaceError(f"low must not be above high, got low={low!r}, high={high!r}")
+    if not isinstance(log, bool):
+        raise SpaceError(f"log must be True or False, got {log!r}")
+    if log and low <= 0:
+        raise SpaceError(f"log=True needs low > 0, got low={low!r}")
+    if log and step is not None:
+        raise SpaceError(
+            "step and log exclude each other: equal steps are not equal ratios; "
+            "list the values in a Choice instead"
+        )
+    if step is not None and step <= 0:
+        raise SpaceError(f"step must be above 0, got {step!r}")
+    return low, high, step
+
+
+def in_steps(step: float | None) -> str:
+    """The step in words that follow the range."""
+    return "" if step is None else f" in steps of {step}"
+
+
+def not_dividing(low: float, high: float, step: float) -> SpaceError:
+    """The error for a step that does not lead from low to high."""
+    return SpaceError(f"step must divide the range from {low!r} to {high!r}, got step={step!r}")
+
+
+def frozen_condition(when: Any) -> Any:
+    """(name, (values...)) if it has the right form; a wrong one is kept for its message."""
+    if not (isinstance(when, tuple) and len(when) == 2):
+        return when
+    name, values = when
+    return name, tuple(values) if isinstance(values, (list, tuple)) else (values,)
+
+
+def checked_condition(when: Any) -> tuple[str, Any] | None:
+    """The same condition.
+
+    Raises:
+        SpaceError: if it is not None or (name, (value, ...)).
+    """
+    if when is None:
+        return None
+    if not (isinstance(when, tuple) and len(when) == 2 and isinstance(when[0], str) and when[1]):
+        raise SpaceError(f"when must be (name, value) or (name, [values]), got {when!r}")
+    return when

@@ -1,0 +1,132 @@
+"""One of several options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
+from typing_extensions import override
+
+from proxyhpo.errors import ConfigError, SpaceError
+from proxyhpo.space._checks import checked_condition, frozen_condition
+from proxyhpo.space._hyperparameter import Hyperparameter
+from proxyhpo.space._values import (
+    bin_centre,
+    find,
+    in_bin,
+    is_number,
+    is_plain,
+    python_value,
+)
+
+__all__ = ["Choice"]
+
+
+@final
+@dataclass(frozen=True, repr=False, eq=False)
+class Choice(Hyperparameter):
+    """One of several options, in no order.
+
+    Args:
+        options: a list of plain values (None, bool, int, float, str; 1, 1.0 and True are three
+            options), or a mapping from labels to any objects. A config then holds the label;
+            ``build`` and ``train`` receive the object.
+        when: (name, value) or (name, [values]): active only while that other hyperparameter has
+            (one of) that value.
+
+    >>> Choice({"relu": max, "linear": sum}).values
+    ('relu', 'linear')
+    """
+
+    options: Sequence[Any] | Mapping[str, Any]
+    when: tuple[str, Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "when", frozen_condition(self.when))
+        if isinstance(self.options, Mapping):
+            object.__setattr__(self, "options", dict(self.options))
+        elif isinstance(self.options, (list, range, np.ndarray)):
+            object.__setattr__(self, "options", tuple(self.options))
+
+    @property
+    @override
+    def values(self) -> Sequence[Any]:
+        return tuple(self.options)
+
+    @property
+    @override
+    def allowed(self) -> str:
+        return "one of " + ", ".join(map(repr, self.options))
+
+    @override
+    def encode(self, value: object) -> float:
+        return bin_centre(self.values, value)
+
+    @override
+    def decode(self, fraction: float) -> Any:
+        return in_bin(self.values, fraction)
+
+    @override
+    def canonical(self, value: object) -> Any:
+        given = python_value(value)
+        if find(self.values, given) is not None:
+            return given
+        alike = [v for v in self.values if is_number(v) and is_number(given) and v == given]
+        if not alike:
+            raise ConfigError(f"must be {self.allowed}, got {given!r}")
+        return alike[0]
+
+    def resolve(self, value: Any) -> Any:
+        """The object that a label stands for; a plain value stands for itself."""
+        return self.options[value] if isinstance(self.options, dict) else value
+
+    @override
+    def checked(self) -> Choice:
+        if not isinstance(self.options, (tuple, dict)) or not self.options:
+            raise SpaceError(
+                "options must be a list of plain values or a mapping from labels to objects, "
+                f"and not empty; got {self.options!r}"
+            )
+        if isinstance(self.options, dict):
+            options: Any = self.options
+            _check_labels(options)
+        else:
+            options = tuple(map(python_value, self.options))
+            _check_plain_values(options)
+        return replace(self, options=options, when=checked_condition(self.when))
+
+    @override
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "choice", "options": list(self.options), "when": self.when}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choice) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[object, ...]:
+        objects = self.options.values() if isinstance(self.options, dict) else ()
+        typed = tuple((type(option), option) for option in self.options)
+        return typed, tuple(map(id, objects)), self.when
+
+
+def _check_labels(labels: Iterable[object]) -> None:
+    for label in labels:
+        if type(label) is not str:
+            raise SpaceError(f"a label must be a str, got {label!r}")
+
+
+def _check_plain_values(values: Iterable[object]) -> None:
+    seen = set()
+    for value in values:
+        if not is_plain(value):
+            raise SpaceError(
+                f"{value!r} is not a plain value (None, bool, finite number, str); give objects "
+                "labels, such as Choice({'relu': nn.ReLU, 'gelu': nn.GELU})"
+            )
+        if (type(value), value) in seen:
+            raise SpaceError(f"the option {value!r} is there twice")
+        seen.add((type(value), value))

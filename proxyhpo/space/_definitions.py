@@ -1,0 +1,66 @@
+"""The entries of a space by name: how they are checked, and read back from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxyhpo.errors import SpaceError, unknown_name
+from proxyhpo.space._choice import Choice
+from proxyhpo.space._hyperparameter import Hyperparameter
+from proxyhpo.space._real import Float
+from proxyhpo.space._whole import Int
+
+__all__ = ["checked", "from_json"]
+
+_TYPES: dict[str, type[Any]] = {"float": Float, "int": Int, "choice": Choice}
+
+
+def checked(name: object, given: object) -> Any:
+    """The definition in its canonical form; a constant as a choice of one.
+
+    Raises:
+        SpaceError: naming the hyperparameter, if it is badly defined.
+    """
+    if type(name) is not str or not name:
+        raise SpaceError(f"the name of a hyperparameter must be a str, got {name!r}")
+    try:
+        return given.checked() if isinstance(given, Hyperparameter) else _constant(given)
+    except SpaceError as error:
+        raise SpaceError(f"hyperparameter {name!r}: {error}") from None
+
+
+def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | None) -> object:
+    """The definition, or constant, that ``data`` describes.
+
+    Args:
+        name: of the hyperparameter.
+        data: its type and arguments.
+        objects: label → object, if they are to take the place of the labels.
+
+    Raises:
+        SpaceError: if it describes none, or the labels do not match.
+    """
+    arguments = dict(data)
+    kind = arguments.pop("type", None)
+    if kind == "constant" and "value" in arguments:
+        return arguments["value"]
+    if arguments.get("when") is not None:
+        arguments["when"] = tuple(arguments["when"])
+    if objects is not None:
+        labels = arguments.get("options", [])
+        if set(labels) != set(objects):
+            raise SpaceError(f"objects: {name!r} needs the labels {labels}, got {list(objects)}")
+        arguments["options"] = {label: objects[label] for label in labels}
+    try:
+        return _TYPES[kind](**arguments)
+    except KeyError:
+        raise SpaceError(f"{name!r}: {unknown_name('type', kind, _TYPES)}") from None
+    except TypeError as error:
+        raise SpaceError(f"{name!r}: not the data of a {kind}: {error}") from error
+
+
+def _constant(given: object) -> Choice:
+    if isinstance(given, (list, tuple, dict, set, range)):
+        raise SpaceError(f"several options are a Choice({given!r}); a constant is one plain value")
+    return Choice([given]).checked()

@@ -1,0 +1,52 @@
+"""The median stopping rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import final
+
+from typing_extensions import override
+
+from proxyhpo._validation import check_whole
+from proxyhpo.stoppers._interface import Curve, Stopper
+
+__all__ = ["MedianStopper"]
+
+
+@final
+class MedianStopper(Stopper):
+    """Ends a training whose best loss is worse than what is usual at its step.
+
+    Usual is the median of the running means of the peers (Golovin et al., "Google Vizier", KDD
+    2017). A mild rule: the best loss so far is compared with means, in which the bad losses of the
+    first steps still count. It asks nothing of the shape of the curves, nor of how long they are.
+
+    Args:
+        min_peers: how many trainings must have reached the step before any is ended there.
+        min_steps: the first step at which a training may be ended.
+
+    Raises:
+        ArgumentError: unless both are whole numbers >= 1.
+
+    >>> peers = [Curve([4.0, 2.0]), Curve([4.0, 4.0]), Curve([6.0, 6.0])]  # means: 3, 4, 6
+    >>> stopper = MedianStopper(min_peers=3)
+    >>> stopper.should_stop(Curve([5.0, 4.5]), peers), stopper.should_stop(Curve([9, 4]), peers)
+    (True, False)
+    """
+
+    def __init__(self, *, min_peers: int = 5, min_steps: int = 1) -> None:
+        self.min_peers = check_whole("min_peers", min_peers, 1)
+        self.min_steps = check_whole("min_steps", min_steps, 1)
+
+    @override
+    def should_stop(self, losses: Curve, peers: Sequence[Curve]) -> bool:
+        step = len(losses)
+        if step < self.min_steps:
+            return False
+        means = [peer.mean(step) for peer in peers if len(peer) >= step]
+        return len(means) >= self.min_peers and losses.best() > median(means)
+
+    @override
+    def __repr__(self) -> str:
+        return f"MedianStopper(min_peers={self.min_peers}, min_steps={self.min_steps})"

@@ -1,0 +1,175 @@
+"""Transfers say how a hyperparameter changes with the width of the network.
+
+The best learning rate of a narrow network is larger than that of the full one (muP,
+arXiv:2203.03466), so a proxy that is trained with the full network's learning rate ranks configs
+wrongly. A transfer gives an exponent a hyperparameter; a proxy of width ratio ``r`` is trained
+with ``value * r**exponent``. At density 1 nothing changes.
+
+A transfer may know its exponents beforehand, or learn them from *probes*: trainings that it plans,
+that are no trials, and that have all ended when the first rung opens.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from proxyhpo._records.fields import LARGEST_EXPONENT
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Config, Probe
+from proxyhpo._records.rung import Rung
+from proxyhpo._validation import check_whole
+from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.space import Choice, Float
+from proxyhpo.space._values import is_number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from proxyhpo.space import Space
+
+__all__ = ["Transfer", "can_follow", "check_exponents", "check_probes", "transferred"]
+
+
+class Transfer(ABC):
+    """Gives the exponent with which each hyperparameter follows the width.
+
+    One method has to be given, :meth:`exponents`. The others are for transfers that learn.
+    """
+
+    @abstractmethod
+    def exponents(self, space: Space, history: History) -> Mapping[str, float]:
+        """Hyperparameter name → exponent; what is not named does not change.
+
+        Called once when a rung opens; the answer is frozen and stored. Only numbers can follow
+        the width, see :func:`can_follow`.
+        """
+
+    def probes(
+        self,
+        space: Space,  # noqa: ARG002 - for those that plan some
+        ladder: Sequence[Rung],  # noqa: ARG002
+        *,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Sequence[Probe]:
+        """The trainings from which it learns the exponents, by default none.
+
+        Called once, before the first rung opens; never for a ladder of one rung. The probes are
+        trained before any trial and charged to the study, but searchers, leaderboards, stoppers
+        and callbacks see none of them. :meth:`exponents` finds them in ``history.probes``, and
+        how each ended in ``history.probe_records``.
+
+        Args:
+            space: that the configs are from.
+            ladder: that the rungs are from; a rung may ask for a cost in the place of a density.
+            rng: the only source of randomness.
+        """
+        return ()
+
+    def basis(self, space: Space, history: History) -> str | None:  # noqa: ARG002 - as above
+        """What the exponents rest on, in a few words that results show behind them.
+
+        Called with the same arguments as :meth:`exponents`, after it.
+        """
+        return None
+
+
+def can_follow(given: Any) -> bool:
+    """Whether a hyperparameter or constant of a space can follow the width.
+
+    A transferred value need not lie in the space, so a list of numbers can, as well as a range; an
+    ``Int`` cannot, since whole numbers would not stay whole.
+
+    >>> [can_follow(given) for given in (Float(0, 1), Choice([0.1, 0.01]), 0.1)]
+    [True, True, True]
+    >>> [can_follow(given) for given in (Choice([0.1, None]), Choice({"low": 0.1}), True)]
+    [False, False, False]
+    """
+    if isinstance(given, Choice):  # the values of a labelled one are its labels
+        return all(map(is_number, given.values))
+    return isinstance(given, Float) or is_number(given)
+
+
+def check_exponents(who: str, exponents: object, space: Space) -> dict[str, float]:
+    """The same exponents, if they are finite numbers for what can follow the width.
+
+    Args:
+        who: gave them; its class, for messages.
+        exponents: hyperparameter name → exponent.
+        space: that holds the hyperparameters.
+
+    Raises:
+        TypeError: for anything else than a mapping to finite numbers.
+        UnknownNameError: if one names a hyperparameter that the space has not.
+        ArgumentError: if one names a hyperparameter that is not made of numbers, or is so large
+            that the power may be no float.
+    """
+    if not isinstance(exponents, Mapping):
+        raise TypeError(
+            f"{who}: exponents must be a mapping of names to numbers, such as "
+            f'{{"lr": -0.5}}, got {exponents!r:.200}'
+        )
+    for name, number in exponents.items():
+        if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+            raise TypeError(
+                f"{who}: the exponent of {name!r} must be a finite number, got {number!r:.200}"
+            )
+        if abs(float(number)) > LARGEST_EXPONENT:
+            raise ArgumentError(
+                f"{who}: the exponent of {name!r} must be between {-LARGEST_EXPONENT:g} and "
+                f"{LARGEST_EXPONENT:g}, got {number!r}"
+            )
+        if name not in space:
+            raise unknown_name(f"hyperparameter in the exponents of {who}:", name, space)
+        if not can_follow(space[name]):
+            raise ArgumentError(
+                f"{who}: {name!r} must be a Float, a Choice of numbers or a number to follow the "
+                f"width, it is {space[name]!r}"
+            )
+    return {name: float(number) for name, number in exponents.items()}
+
+
+def check_probes(who: str, probes: object, space: Space, ladder: Sequence[Rung]) -> list[Probe]:
+    """The same probes, if they can be trained.
+
+    Args:
+        who: planned them; its class, for messages.
+        probes: a sequence of :class:`~proxyhpo._records.records.Probe`.
+        space: that their configs must lie in.
+        ladder: whose rungs they name.
+
+    Raises:
+        TypeError: for anything else than a sequence of probes, or exponents that are no numbers.
+        ArgumentError: for a config outside the space, a rung that is not there, or an exponent of
+            what cannot follow the width.
+    """
+    if not isinstance(probes, Sequence) or not all(isinstance(one, Probe) for one in probes):
+        raise TypeError(f"{who}: probes must be a sequence of Probe, got {probes!r:.200}")
+    checked = []
+    for number, probe in enumerate(probes):
+        rung = check_whole(f"{who}: the rung of probe {number}", probe.rung, 0)
+        if rung >= len(ladder):
+            raise ArgumentError(
+                f"{who}: the rung of probe {number} must be below {len(ladder)}, got {rung}"
+            )
+        config = space.validate(probe.config, argument=f"{who}: probe {number}")
+        checked.append(Probe(config, rung, check_exponents(who, probe.exponents, space)))
+    return checked
+
+
+def transferred(config: Config, exponents: Mapping[str, float], width_ratio: float) -> Config:
+    """The config that a proxy of this width ratio is trained with.
+
+    Never clamped to the space, since the proxy's best may lie outside it. Inactive
+    hyperparameters stay absent.
+
+    >>> transferred({"lr": 0.1, "momentum": 0.9}, {"lr": -0.5}, 0.25)
+    {'lr': 0.2, 'momentum': 0.9}
+    """
+    return {
+        name: value * width_ratio ** exponents[name] if exponents.get(name) else value
+        for name, value in config.items()
+    }

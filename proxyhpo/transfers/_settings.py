@@ -1,0 +1,80 @@
+"""What transfers of learning rates share: how these are named, and how exponents are given."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from proxyhpo.transfers._interface import can_follow
+
+if TYPE_CHECKING:
+    from proxyhpo.space import Space
+
+__all__ = ["exponents_by_name", "finite", "is_learning_rate", "learning_rates", "why_none"]
+
+# The name has to end so: `lr_decay` or `lr_warmup` are no learning rates.
+_LEARNING_RATE = re.compile(r"(?:.*[\W_])?(?:lr|learning[\W_]?rate)", re.IGNORECASE)
+# `log_lr`, `log10_lr`: a multiple of the logarithm would not be a multiple of the rate.
+_LOGARITHM = re.compile(r"log\d*[\W_]", re.IGNORECASE)
+
+
+def is_learning_rate(name: str) -> bool:
+    """Whether a hyperparameter is named as a learning rate.
+
+    >>> [name for name in ["lr", "head_lr", "learning_rate", "optim.lr"] if is_learning_rate(name)]
+    ['lr', 'head_lr', 'learning_rate', 'optim.lr']
+    >>> [name for name in ["lr_decay", "log_lr", "clr", "momentum"] if is_learning_rate(name)]
+    []
+    """
+    return bool(_LEARNING_RATE.fullmatch(name)) and not _LOGARITHM.match(name)
+
+
+def learning_rates(space: Space) -> list[str]:
+    """The names of all learning rates of a space that can follow the width."""
+    return [name for name, given in space.items() if is_learning_rate(name) and can_follow(given)]
+
+
+def why_none(space: Space) -> tuple[str, str]:
+    """Why a space has no learning rate that can follow the width, and what would help."""
+    if rigid := [name for name in space if is_learning_rate(name)]:
+        why = f"{rigid} would have to be made of numbers"
+        return why, "make it a Float, a Choice of numbers or a number"
+    return "none is named lr or ..._lr", 'say PowerLawTransfer({"name": -0.5}) for yours'
+
+
+def exponents_by_name(who: str, exponents: object) -> dict[str, float]:
+    """A copy of the exponents that a user gave by name; None gives none.
+
+    Args:
+        who: they were given to; its class, for messages.
+        exponents: hyperparameter name → exponent.
+
+    Raises:
+        TypeError: if they are not finite numbers by name.
+    """
+    if exponents is not None and not isinstance(exponents, Mapping):
+        raise TypeError(
+            f"{who}: exponents must be a mapping of names to numbers, such as "
+            f'{{"lr": -0.5}}, got {exponents!r}'
+        )
+    return {
+        str(name): finite(who, f"the exponent of {name!r}", number)
+        for name, number in (exponents or {}).items()
+    }
+
+
+def finite(who: str, what: str, number: object) -> float:
+    """The same number, as a float.
+
+    Raises:
+        TypeError: for anything else than a finite number.
+    """
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, (int, float))
+        or not math.isfinite(number)
+    ):
+        raise TypeError(f"{who}: {what} must be a finite number, got {number!r}")
+    return float(number)

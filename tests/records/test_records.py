@@ -1,0 +1,88 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyhpo._records.records import Death, Opening, Probe, Record, config_key
+from proxyhpo._records.rung import Rung
+from proxyhpo.errors import ArgumentError
+
+VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
+CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "density or cost"),
+        ({"density": 0.5, "cost": 0.5}, "density or cost"),
+        ({"density": 0}, "density must be in"),
+        ({"density": 1.2}, "density must be in"),
+        ({"density": float("nan")}, "density must be in"),
+        ({"density": True}, "density must be in"),
+        ({"density": "0.5"}, "density must be in"),
+        ({"cost": 0}, "cost must be in"),
+        ({"density": 1, "budget": 0}, "budget must be in"),
+        ({"density": 1, "keep": 0}, "keep must be"),
+        ({"cost": 0.1, "by": "flop"}, "did you mean 'flops'"),
+        ({"density": 0.5, "by": "flops"}, "give cost="),
+        ({"density": 1, "keep": 2.5}, "keep must be"),
+    ],
+)
+def test_bad_rungs_are_refused(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        Rung(**arguments)
+
+
+@given(CONFIGS)
+def test_key_does_not_depend_on_order(config):
+    assert config_key(config) == config_key(dict(reversed(config.items())))
+
+
+@given(CONFIGS, st.floats(allow_nan=False, allow_infinity=False), st.lists(st.floats(0, 1)))
+def test_records_survive_json(config, value, reports):
+    record = Record(
+        3,
+        1,
+        0,
+        config,
+        {**config, "lr": 0.5},
+        "finished",
+        value,
+        -value,
+        tuple(reports),
+        {"a": 1.0},
+    )
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_openings_survive_json():
+    opening = Opening(
+        0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),), "slow"
+    )
+    assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
+
+
+def test_openings_of_old_stores_have_no_basis():
+    data = Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json()
+    del data["basis"]
+    assert Opening.from_json(data).basis is None
+
+
+@given(CONFIGS)
+def test_probes_survive_json(config):
+    probe = Probe(config, 1, {"lr": -1.0}, 0.3)
+    assert Probe.from_json(json.loads(json.dumps(probe.to_json()))) == probe
+
+
+def test_the_deaths_of_old_stores_are_of_trials():
+    data = Death(3, 0, 0, "killed", 1.0).to_json()
+    del data["probe"]
+    assert Death.from_json(data).key == (3, 0, 0)
+
+
+def test_unknown_fields_of_a_record_are_refused():
+    data = Record(0, 0, 0, {}, {}, "finished").to_json()
+    with pytest.raises(ArgumentError, match="surprise"):
+        Record.from_json({**data, "surprise": 1})
