@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from proxyhpo.errors import ArgumentError, PluginError, unknown_name
 from proxyhpo.stoppers import Stopper
 
-__all__ = ["Group", "load", "names", "resolve"]
+__all__ = ["Group", "load", "names", "public_path", "resolve"]
 
 T = TypeVar("T")
 
@@ -102,13 +102,24 @@ def resolve(group: Group, given: object, interface: type[T], *, argument: str | 
     raise TypeError(_refusal(group, argument or _WORDS[group], given, interface))
 
 
+def public_path(kind: type) -> str:
+    """Where users import a class from: its path without the private modules on the way.
+
+    >>> from proxyhpo.searchers import TPESearcher
+    >>> public_path(TPESearcher)
+    'proxyhpo.searchers.TPESearcher'
+    """
+    parts = [part for part in kind.__module__.split(".") if not part.startswith("_")]
+    return ".".join([*parts, kind.__qualname__])
+
+
 def _loaded_class(group: Group, name: str, interface: type[T]) -> type[T]:
     loaded = load(group, name)
     if not (isinstance(loaded, type) and issubclass(loaded, interface)):
         [point] = _found(group)[name]
         raise PluginError(
             f"{_origin(group, point)} must be a subclass of "
-            f"{interface.__module__}.{interface.__qualname__}, found {loaded!r}"
+            f"{public_path(interface)}, found {loaded!r}"
         )
     if inspect.isabstract(loaded):
         [point] = _found(group)[name]
@@ -130,7 +141,7 @@ def _built(name: str, strategy: type[T]) -> T:
 
 
 def _refusal(group: Group, word: str, given: object, interface: type) -> str:
-    allowed = f"a name or an instance of {interface.__module__}.{interface.__qualname__}"
+    allowed = f"a name or an instance of {public_path(interface)}"
     cls = given if isinstance(given, type) else type(given)
     is_optunas = any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__)
     if group == "proxyhpo.pruners" and (is_optunas or issubclass(cls, Stopper)):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxyhpo._engine.study import Parts
+from proxyhpo._plugins import public_path
 
 __all__ = ["identity_of", "source_hash"]
 
@@ -57,8 +58,7 @@ def _describe(strategy: object) -> dict[str, Any]:
         for name, value in vars(strategy).items()
         if not name.startswith("_") and _is_json(value)
     }
-    kind = type(strategy)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
+    return {"class": public_path(type(strategy)), "settings": settings}
 
 
 def _is_json(value: object) -> bool:
