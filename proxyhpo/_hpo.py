@@ -37,7 +37,6 @@ from proxyhpo._seeding import preserved_random_state, seed_sequence
 from proxyhpo._session import Asked, Told, outcome_of
 from proxyhpo._setup import (
     callbacks_of,
-    check_seconds,
     check_version,
     device_of,
     direction_of,
@@ -46,7 +45,7 @@ from proxyhpo._setup import (
     stoppers_of,
 )
 from proxyhpo._store import Store, check_path, open_store
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_seconds, check_whole
 from proxyhpo.errors import (
     ArgumentError,
     NotClimbedError,

@@ -15,7 +15,7 @@ from proxyhpo._engine.work import Job, Outcome, numbers_of
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.records import Config
 from proxyhpo._seeding import preserved_random_state
-from proxyhpo._setup import check_seconds
+from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators._training import report_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from proxyhpo.stoppers import Stopper
 
 __all__ = [
     "callbacks_of",
-    "check_seconds",
     "check_version",
     "device_of",
     "direction_of",
@@ -136,15 +134,3 @@ def check_version(version: str | int | None) -> str | int | None:
     if version is None or isinstance(version, (str, int)):
         return version
     raise ArgumentError(f"version must be a string or a whole number, got {version!r}")
-
-
-def check_seconds(name: str, seconds: Any, *, zero: bool = False) -> float:
-    """A finite number of seconds above 0, or from 0 on."""
-    try:
-        number = math.nan if isinstance(seconds, (bool, str)) else float(seconds)
-    except (TypeError, ValueError):
-        number = math.nan
-    if 0 < number < math.inf or (zero and number == 0):
-        return number
-    least = "0 or more" if zero else "above 0"
-    raise ArgumentError(f"{name} must be {least} seconds, got {seconds!r}")

@@ -1,8 +1,16 @@
-"""Checks that arguments of many classes share."""
+"""Checks of arguments, shared by the whole package; each error names the argument.
+
+A check returns the value in its plain form: a Python ``int`` or ``float`` where NumPy's was given,
+so that settings can be compared and stored as JSON.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,11 +18,32 @@ import torch
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["check_device", "check_whole"]
+__all__ = [
+    "check_device",
+    "check_fraction",
+    "check_names",
+    "check_number",
+    "check_seconds",
+    "check_whole",
+    "is_real",
+]
+
+_LARGEST = int(sys.float_info.max)
+
+
+def is_real(value: object) -> bool:
+    """Whether it is a finite number that a float can hold; booleans are not.
+
+    >>> is_real(2), is_real(float("inf")), is_real(True), is_real("2")
+    (True, False, False, False)
+    """
+    if isinstance(value, int):
+        return abs(value) <= _LARGEST and not isinstance(value, bool)
+    return isinstance(value, (float, Real)) and math.isfinite(value)
 
 
 def check_whole(name: str, value: Any, least: int) -> int:
-    """A whole number from ``least`` on as an int; NumPy's are taken, booleans are not.
+    """A whole number >= ``least`` as an int; NumPy integers are accepted, booleans are not.
 
     Raises:
         ArgumentError: naming the argument, for anything else.
@@ -32,8 +61,82 @@ def check_whole(name: str, value: Any, least: int) -> int:
     raise ArgumentError(f"{name} must be a whole number >= {least}, got {value!r}")
 
 
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    unit: str | None = None,
+) -> float:
+    """A finite number as a float; NumPy numbers are accepted, booleans and text are not.
+
+    Args:
+        name: of the argument.
+        value: as given.
+        above: the number must be greater than this.
+        least: the number must be at least this.
+        unit: what the number counts, such as seconds; for the message.
+
+    Raises:
+        ArgumentError: naming the argument, for anything else.
+
+    >>> check_number("gamma", np.float32(0.5), above=0)
+    0.5
+    """
+    if is_real(value) and (above is None or value > above) and (least is None or value >= least):
+        return float(value)
+    what = "a finite number" if unit is None else f"a finite number of {unit}"
+    limit = "" if above is None else f" > {above:g}"
+    limit += "" if least is None else f" >= {least:g}"
+    raise ArgumentError(f"{name} must be {what}{limit}, got {value!r}")
+
+
+def check_seconds(name: str, value: Any, *, zero: bool = False) -> float:
+    """A finite number of seconds above 0, or from 0 on if ``zero``.
+
+    Raises:
+        ArgumentError: naming the argument, for anything else.
+    """
+    if zero:
+        return check_number(name, value, least=0, unit="seconds")
+    return check_number(name, value, above=0, unit="seconds")
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """A number in (0, 1], such as a density, a budget or a cost.
+
+    Raises:
+        ArgumentError: naming the argument, for anything else.
+
+    >>> check_fraction("density", 0.25)
+    0.25
+    """
+    if is_real(value) and 0 < value <= 1:
+        return float(value)
+    raise ArgumentError(f"{name} must be in (0, 1], got {value!r}")
+
+
+def check_names(name: str, value: Any) -> tuple[str, ...]:
+    """A sequence of names as a tuple; a single string is refused, since it is one of characters.
+
+    Raises:
+        ArgumentError: naming the argument, for anything else.
+
+    >>> check_names("ignore", ["head"])
+    ('head',)
+    """
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(each, str) for each in value)
+    ):
+        return tuple(value)
+    raise ArgumentError(f"{name} must be a sequence of names, got {value!r}")
+
+
 def check_device(name: str, given: Any) -> torch.device:
-    """A device that this machine has; CUDA is asked how many there are, but not initialised.
+    """A device of this machine; CUDA is asked for the number of devices but not initialised.
 
     Raises:
         ArgumentError: naming the argument, for anything else.
@@ -44,19 +147,19 @@ def check_device(name: str, given: Any) -> torch.device:
     try:
         device = torch.device(given)
     except (RuntimeError, TypeError) as error:
-        raise ArgumentError(f"{name}: torch knows none called {given!r}") from error
+        raise ArgumentError(f"{name}: torch has no device called {given!r}") from error
     if (device.index or 0) >= _device_count(device.type):
         here = [
             "cpu",
             *(f"{kind}:{i}" for kind in ("cuda", "mps", "xpu") for i in range(_device_count(kind))),
         ]
         raise ArgumentError(
-            f"{name}: {given!r} is not there, torch sees {', '.join(here)} on this machine"
+            f"{name}: {given!r} is not available; torch sees {', '.join(here)} on this machine"
         )
     return device
 
 
 def _device_count(kind: str) -> int:
-    """How many of a kind torch sees; kinds that hold no values, such as ``meta``, have none."""
+    """How many devices of a kind torch sees; 0 for kinds that hold no values, such as ``meta``."""
     count = getattr(getattr(torch, kind, None), "device_count", None)
     return 0 if count is None else int(count())

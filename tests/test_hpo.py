@@ -567,12 +567,12 @@ def test_nothing_but_silence_ends_the_study_early():
             "store must be the path of a file, got ':memory:': leave store out",
         ),
         ({"store": 3}, "store must be the path of a file or None, got 3"),
-        ({"device": "gpu"}, "device: torch knows none called 'gpu'"),
-        ({"device": "cuda"}, "device: 'cuda' is not there, torch sees cpu"),
-        ({"device": "cuda:1"}, "device: 'cuda:1' is not there"),
-        ({"device": torch.device("cuda", 1)}, "device: device.*cuda.*1.* is not there"),
-        ({"device": 0}, "device: 0 is not there"),
-        ({"device": "meta"}, "device: 'meta' is not there"),
+        ({"device": "gpu"}, "device: torch has no device called 'gpu'"),
+        ({"device": "cuda"}, "device: 'cuda' is not available; torch sees cpu"),
+        ({"device": "cuda:1"}, "device: 'cuda:1' is not available"),
+        ({"device": torch.device("cuda", 1)}, "device: device.*cuda.*1.* is not available"),
+        ({"device": 0}, "device: 0 is not available"),
+        ({"device": "meta"}, "device: 'meta' is not available"),
     ],
 )
 def test_arguments_that_are_none_are_refused_at_once(options, message, monkeypatch):
@@ -591,7 +591,7 @@ class OnAGPU(ProxyEvaluator):
 
 
 def test_a_device_that_the_evaluator_names_is_looked_for_unless_another_one_is_said():
-    with pytest.raises(ArgumentError, match="device of OnAGPU: 'cuda:7' is not there"):
+    with pytest.raises(ArgumentError, match="device of OnAGPU: 'cuda:7' is not available"):
         study(OnAGPU())
     assert study(OnAGPU(), device="cpu").run(1).records
 
@@ -603,7 +603,7 @@ def test_a_pool_is_told_how_to_be_wrapped():
 
 @pytest.mark.parametrize("timeout", ["5", 0, -1, math.nan, True])
 def test_a_timeout_is_a_number_of_seconds(timeout):
-    with pytest.raises(ArgumentError, match="timeout must be above 0 seconds"):
+    with pytest.raises(ArgumentError, match="timeout must be a finite number of seconds > 0"):
         study().run(2, timeout=timeout)
 
 
@@ -615,7 +615,7 @@ class TestTell:
     @pytest.mark.parametrize(
         ("value", "seconds", "message"),
         [
-            (0.4, -1, "tell: seconds must be 0 or more seconds, got -1"),
+            (0.4, -1, "tell: seconds must be a finite number of seconds >= 0, got -1"),
             ("0.4", 1, "tell: .*'0.4'"),
             ({"loss": 1.0}, 1, "tell: .*without 'value'"),
             ([], 1, "empty sequence"),

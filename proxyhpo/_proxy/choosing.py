@@ -11,6 +11,7 @@ import numpy as np
 
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._records.records import Opening
+from proxyhpo._validation import check_fraction
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 
 __all__ = ["WORTHWHILE", "density_for_cost", "weak_saving"]
@@ -48,8 +49,7 @@ def density_for_cost(
         ArgumentError: naming the argument; also for FLOPs that cannot be counted.
         UnsupportedNetworkError: if the network cannot be pruned.
     """
-    if isinstance(cost, bool) or not 0 < cost <= 1:
-        raise ArgumentError(f"cost must be in (0, 1], got {cost!r}")
+    check_fraction("cost", cost)
     if by not in ("time", "flops"):
         raise unknown_name("kind of cost", by, ["time", "flops"])
     base = factory.measured(config, density=1.0, seed=seed)

@@ -30,10 +30,10 @@ from proxyhpo._networks.measuring import (
 )
 from proxyhpo._proxy.acceptance import check_outputs, check_runs, check_smaller
 from proxyhpo._seeding import preserved_random_state, seed_everything
-from proxyhpo._validation import check_device
+from proxyhpo._validation import check_device, check_fraction
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError
-from proxyhpo.pruners import Pruned, Pruner, TakesConstructor
+from proxyhpo.pruners import Pruned, Pruner
 
 __all__ = ["NetworkFactory", "Proxy"]
 
@@ -94,11 +94,7 @@ class NetworkFactory:
         if not isinstance(pruner, Pruner):
             raise ArgumentError(f"pruner must be a Pruner, got {pruner!r}")
         self._builder = Builder(build, pretrained=pretrained)
-        if (
-            isinstance(pruner, TakesConstructor)
-            and pruner.needs_constructor
-            and not self._builder.takes_width
-        ):
+        if pruner.needs_constructor and not self._builder.takes_width:
             raise ArgumentError(
                 f"pruner {type(pruner).__name__} asks the network's own constructor for a narrow "
                 "one: build must take `width`, a fraction in (0, 1]"
@@ -214,8 +210,7 @@ class NetworkFactory:
     def _full(
         self, config: Mapping[str, Any], density: float, seed: np.random.SeedSequence
     ) -> nn.Module:
-        if isinstance(density, bool) or not 0 < density <= 1:
-            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        check_fraction("density", density)
         return self._builder.seeded(config, _numbers(seed)[0])
 
     def _pruned(
@@ -226,7 +221,7 @@ class NetworkFactory:
         seed: np.random.SeedSequence,
     ) -> Pruned:
         pruner = self._pruner
-        if isinstance(pruner, TakesConstructor):
+        if pruner.needs_constructor:
             pruner = pruner.with_constructor(partial(_at_width, self._builder, config))
         generator = torch.Generator().manual_seed(_numbers(seed)[1])
         with preserved_random_state():

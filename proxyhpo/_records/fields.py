@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
@@ -13,11 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import Self
 
+from proxyhpo._validation import is_real
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["LARGEST_EXPONENT", "Kind", "Stored", "check_fields", "is_real", "one_of", "optional"]
-
-_LARGEST = int(sys.float_info.max)
+__all__ = ["LARGEST_EXPONENT", "Kind", "Stored", "check_fields", "one_of", "optional"]
 
 LARGEST_EXPONENT = 50.0
 """Of a width ratio, either way: to that power even the smallest ratio is a float."""
@@ -101,15 +98,6 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def is_real(value: object) -> bool:
-    """Whether it is a finite number.
-
-    >>> is_real(2), is_real(float("inf")), is_real(True)
-    (True, False, False)
-    """
-    return _is_number(value) and math.isfinite(value)  # type: ignore[arg-type]  # it is a number
-
-
 def optional(kind: Kind) -> Kind:
     """The same, or None."""
     return Kind(lambda value: value is None or kind.allows(value), f"{kind.words}, or None")
@@ -122,9 +110,8 @@ def one_of(*values: str) -> Kind:
 
 # The abstract types alone would do; the plain ones before them are found much faster.
 def _is_number(value: object) -> bool:
-    if isinstance(value, int):
-        return abs(value) <= _LARGEST and value is not True and value is not False
-    return isinstance(value, (float, Real))
+    """Like :func:`is_real`, infinity and NaN included."""
+    return is_real(value) or (isinstance(value, (float, Real)) and not isinstance(value, int))
 
 
 def _is_count(value: object) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from proxyhpo._records.fields import is_real
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_fraction, check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 
 __all__ = ["Rung"]
@@ -46,9 +45,8 @@ class Rung:
         if self.by != "time" and self.cost is None:
             raise ArgumentError(f"Rung: by={self.by!r} says how to count a cost; give cost=, too")
         for name in ("density", "budget", "cost"):
-            number = getattr(self, name)
-            if number is not None and not (is_real(number) and 0 < number <= 1):
-                raise ArgumentError(f"Rung: {name} must be in (0, 1], got {number!r}")
+            if (number := getattr(self, name)) is not None:
+                check_fraction(f"Rung: {name}", number)
         if self.keep is not None:
             object.__setattr__(self, "keep", check_whole("Rung: keep", self.keep, 1))
 

@@ -13,7 +13,6 @@ against what was foretold (:mod:`verify`, :mod:`repair`). All of that is done on
 from proxyhpo.channels.cut.planner import (
     Planner,
     Shrunk,
-    check_settings,
     find_groups,
     remove,
     shrink,
@@ -27,7 +26,6 @@ __all__ = [
     "Planner",
     "Score",
     "Shrunk",
-    "check_settings",
     "find_groups",
     "remove",
     "shrink",

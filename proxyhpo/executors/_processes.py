@@ -13,9 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 import torch
 
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors._checks import check_seconds
 from proxyhpo.executors._devices import environments
 from proxyhpo.executors._interface import Died, Event, Finished, Reported
 from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOPPED, UNUSABLE
@@ -77,13 +76,13 @@ class ProcessExecutor:
         if workers is not None:
             workers = check_whole("workers", workers, 1)
         self.ahead = check_whole("ahead", ahead, 0)
-        check_seconds("trial_timeout", trial_timeout)
-        check_seconds("grace", grace)
+        if trial_timeout is not None:
+            trial_timeout = check_seconds("trial_timeout", trial_timeout)
         self._environments = environments(devices, workers)
         self.capacity = len(self._environments)
         self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
-        self._grace = grace
+        self._grace = check_seconds("grace", grace)
         self._work: Work | None = None
         self._workers: list[WorkerProcess | None] = []
         self._queue: deque[Job] = deque()

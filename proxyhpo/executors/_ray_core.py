@@ -8,9 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._engine.work import Outcome
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_number, check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors._checks import check_amount, check_seconds
 from proxyhpo.executors._interface import Event, Finished, Reported
 from proxyhpo.executors._ray_tasks import Task, import_ray, is_local, kept_local, train
 from proxyhpo.executors._shipping import pack
@@ -64,18 +63,18 @@ class RayExecutor:
         grace: float = 10.0,
         ahead: int = 1,
     ) -> None:
-        check_amount("num_cpus", num_cpus)
-        check_amount("num_gpus", num_gpus)
+        num_cpus = check_number("num_cpus", num_cpus, least=0)
+        num_gpus = check_number("num_gpus", num_gpus, least=0)
         if not num_cpus + num_gpus:
             raise ArgumentError("a training needs some of num_cpus or num_gpus, got 0 of both")
-        check_seconds("trial_timeout", trial_timeout)
-        check_seconds("grace", grace)
+        if trial_timeout is not None:
+            trial_timeout = check_seconds("trial_timeout", trial_timeout)
         self._resources = {"CPU": num_cpus, "GPU": num_gpus}
         self._address = address
         self._workers = None if workers is None else check_whole("workers", workers, 1)
         self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
-        self._grace = grace
+        self._grace = check_seconds("grace", grace)
         self.ahead = check_whole("ahead", ahead, 0)
         self._ray = import_ray()
         self._has_started_ray = False

@@ -1,4 +1,4 @@
-"""The way out for any network: its own constructor makes the narrow one."""
+"""Narrow networks made by the user's own constructor, for networks that cannot be pruned."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from proxyhpo._inputs import Inputs
 from proxyhpo._seeding import preserved_random_state, seed_everything
+from proxyhpo._validation import check_fraction
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners._interface import Pruned, Pruner
@@ -20,14 +21,17 @@ __all__ = ["ByWidthPruner"]
 class ByWidthPruner(Pruner):
     """Asks the user's constructor for a network of ``density`` times the width.
 
-    Nothing is pruned and nothing can fail to be traced, but the constructor must be written for
-    it. The narrow network's weights are newly initialised, at its own width, so that no rescaling
-    is needed. It cannot make a narrow network out of a pretrained one.
+    Nothing is traced or pruned, so this works for any network whose constructor accepts a width.
+    The narrow network's weights are initialised at its own width, so they need no rescaling. A
+    pretrained network cannot be made narrow in this way.
 
     Args:
-        build: makes a new network at a width in (0, 1], from torch's global random state. Not
-            needed in a search whose own ``build`` takes ``width``: ``build(width)`` or
+        build: makes a new network at a width in (0, 1], from torch's global random state. It may
+            be omitted in a search whose own ``build`` takes ``width``: ``build(width)`` or
             ``build(config, width)``.
+
+    Raises:
+        ArgumentError: if ``build`` is not a function.
     """
 
     def __init__(self, build: Callable[[float], nn.Module] | None = None) -> None:
@@ -36,13 +40,13 @@ class ByWidthPruner(Pruner):
         self._build = build
 
     @property
+    @override
     def needs_constructor(self) -> bool:
-        """Whether it has been given none."""
         return self._build is None
 
+    @override
     def with_constructor(self, build: Callable[[float], nn.Module]) -> ByWidthPruner:
-        """A pruner that uses ``build``, unless this one was given its own."""
-        return self if self._build is not None else ByWidthPruner(build)
+        return ByWidthPruner(build)
 
     @override
     def prune(
@@ -57,8 +61,7 @@ class ByWidthPruner(Pruner):
             raise ArgumentError(
                 "by-width: build must take `width`, or hand in ByWidthPruner(build)"
             )
-        if not 0 < density <= 1:
-            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        check_fraction("density", density)
         with preserved_random_state():
             seed_everything(int(torch.randint(2**62, (), generator=generator)))
             narrow = self._build(density)

@@ -1,24 +1,17 @@
-"""Pruners turn a network into a smaller one that stands in for it.
-
-One strategy a file. *Structured* pruners remove whole channels, so that the network that comes
-back is really smaller and faster; they share :mod:`proxyhpo.channels` and differ in one thing,
-the score of a class of channels. *Unstructured* ones mask single weights. What was achieved is
-not a pruner's business: :mod:`proxyhpo._proxy` measures every pruner alike.
-"""
+"""The interface of pruners."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from proxyhpo._inputs import Inputs
 
-__all__ = ["Pruned", "Pruner", "TakesConstructor"]
+__all__ = ["Pruned", "Pruner"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +19,13 @@ class Pruned:
     """What a pruner hands back.
 
     Args:
-        network: the smaller network; parameters keep their names, so that each can be compared
-            with the one that it came from.
-        skipped: what was left whole, as (name, reason).
+        network: the smaller network. Parameters keep their names, so that each can be compared
+            with its original.
+        skipped: the modules that were not pruned, as (name, reason).
         contracted: parameter name → the dimensions that its products sum over (its fan-in),
-            where the pruner knows them; others are told by the type of their module.
-        from_scratch: whether the weights were newly initialised at this width, rather than
-            taken from the given network.
+            where the pruner knows them; for others the module's type decides.
+        from_scratch: whether the weights were newly initialised at this width instead of copied
+            from the given network.
     """
 
     network: nn.Module
@@ -45,8 +38,8 @@ class Pruner(ABC):
     """Makes a smaller network out of a network.
 
     An implementation has settings but no state that changes its results: equal arguments give
-    equal networks. It may remember the plan that tracing gave, since that depends on names,
-    shapes and density alone.
+    equal networks. It may cache the plan that tracing gave, because that depends on names, shapes
+    and density alone.
     """
 
     @abstractmethod
@@ -63,8 +56,8 @@ class Pruner(ABC):
         Called once for every training run on a proxy, never at density 1 by the engine.
 
         Args:
-            network: the full network, freshly built, on any device. It is left untouched, and the
-                result shares no storage with it.
+            network: the full network, freshly built, on any device. It must not be modified, and
+                the result must share no storage with it.
             example_inputs: a typical batch; the first dimension of each tensor is the batch.
             density: fraction of its channels (structured) or weights (unstructured) that each
                 prunable layer keeps, in (0, 1]. 1 gives an equal network.
@@ -75,17 +68,19 @@ class Pruner(ABC):
             mode, every trainable parameter reached by a backward; and what was skipped.
 
         Raises:
-            UnsupportedNetworkError: if this network cannot be pruned, saying why.
+            UnsupportedNetworkError: if this network cannot be pruned, with the reason.
         """
-
-
-@runtime_checkable
-class TakesConstructor(Protocol):
-    """What a pruner has besides ``prune`` if the user's constructor makes its narrow networks."""
 
     @property
     def needs_constructor(self) -> bool:
-        """Whether it has not been given one yet."""
+        """Whether narrow networks come from the user's ``build(width)``, which is still missing."""
+        return False
 
     def with_constructor(self, build: Callable[[float], nn.Module]) -> Pruner:
-        """The same pruner; ``build`` makes the network at a width in (0, 1]."""
+        """The pruner for networks made by ``build``; called if :attr:`needs_constructor`.
+
+        Args:
+            build: makes a new network at a width in (0, 1].
+        """
+        del build
+        return self

@@ -16,8 +16,9 @@ from proxyhpo._networks.building import is_constant
 from proxyhpo._networks.initialisation import fan_in
 from proxyhpo._networks.measuring import on_meta, skeleton, tensors_in
 from proxyhpo._seeding import preserved_random_state
+from proxyhpo._validation import check_fraction
 from proxyhpo.channels import unwrap
-from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
+from proxyhpo.errors import UnsupportedNetworkError, unknown_name
 from proxyhpo.pruners._interface import Pruned, Pruner
 from proxyhpo.pruners._masking import hold_at_zero
 
@@ -66,8 +67,7 @@ class MagnitudePruner(Pruner):
         density: float,
         generator: torch.Generator,
     ) -> Pruned:
-        if not 0 < density <= 1:
-            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
+        check_fraction("density", density)
         network = copy.deepcopy(unwrap(network))
         if density == 1:
             return Pruned(network)

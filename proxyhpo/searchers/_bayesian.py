@@ -31,8 +31,8 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_whole
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo._validation import check_number, check_whole
+from proxyhpo.errors import unknown_name
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._choice import Choice
 from proxyhpo.space._unseen import Unseen
@@ -91,14 +91,11 @@ class BayesianSearcher(Searcher):
             raise unknown_name("surrogate", surrogate, _SURROGATES)
         if acquisition not in _ACQUISITIONS:
             raise unknown_name("acquisition", acquisition, _ACQUISITIONS)
-        for name, number in {"xi": xi, "kappa": kappa}.items():
-            if type(number) not in {int, float} or not 0 <= number < np.inf:
-                raise ArgumentError(f"{name} must be a number >= 0, got {number!r}")
         self.surrogate = surrogate
         self.acquisition = acquisition
         self.n_initial = check_whole("n_initial", n_initial, 1)
-        self.xi = xi
-        self.kappa = kappa
+        self.xi = check_number("xi", xi, least=0)
+        self.kappa = check_number("kappa", kappa, least=0)
 
     @override
     def propose(

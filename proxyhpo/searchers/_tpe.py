@@ -23,8 +23,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_whole
-from proxyhpo.errors import ArgumentError
+from proxyhpo._validation import check_number, check_whole
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._choice import Choice
 from proxyhpo.space._unseen import Unseen
@@ -64,13 +63,10 @@ class TPESearcher(Searcher):
         n_candidates: int = 24,
         prior_weight: float = 1.0,
     ) -> None:
-        for name, number in {"gamma": gamma, "prior_weight": prior_weight}.items():
-            if type(number) not in {int, float} or not 0 < number < np.inf:
-                raise ArgumentError(f"{name} must be a number above 0, got {number!r}")
         self.n_initial = check_whole("n_initial", n_initial, 1)
-        self.gamma = gamma
+        self.gamma = check_number("gamma", gamma, above=0)
         self.n_candidates = check_whole("n_candidates", n_candidates, 1)
-        self.prior_weight = prior_weight
+        self.prior_weight = check_number("prior_weight", prior_weight, above=0)
 
     @override
     def propose(

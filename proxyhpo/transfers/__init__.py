@@ -9,6 +9,7 @@ A transfer may know its exponents beforehand, or learn them from *probes*: train
 that are no trials, and that have all ended when the first rung opens.
 """
 
+from proxyhpo._records.records import Probe
 from proxyhpo.transfers._fitted_power_law import FittedPowerLawTransfer
 from proxyhpo.transfers._identity import IdentityTransfer
 from proxyhpo.transfers._interface import (
@@ -24,6 +25,7 @@ __all__ = [
     "FittedPowerLawTransfer",
     "IdentityTransfer",
     "PowerLawTransfer",
+    "Probe",
     "Transfer",
     "can_follow",
     "check_exponents",

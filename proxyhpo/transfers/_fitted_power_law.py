@@ -14,11 +14,11 @@ from typing_extensions import override
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Probe, Record, config_key
 from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.space._unseen import Unseen
 from proxyhpo.transfers._interface import Transfer, check_exponents
-from proxyhpo.transfers._settings import exponents_by_name, finite, learning_rates, why_none
+from proxyhpo.transfers._settings import exponents_by_name, learning_rates, why_none
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
@@ -127,16 +127,14 @@ class FittedPowerLawTransfer(Transfer):
     ) -> None:
         who = type(self).__name__
         self.by_name = exponents_by_name(who, exponents)
-        self.prior = finite(who, "prior", prior)
-        self.prior_deviation = finite(who, "prior_deviation", prior_deviation)
-        if self.prior_deviation <= 0:
-            raise ArgumentError(f"{who}: prior_deviation must be > 0, got {prior_deviation!r}")
+        self.prior = check_number(f"{who}: prior", prior)
+        self.prior_deviation = check_number(f"{who}: prior_deviation", prior_deviation, above=0)
         self.n_configs = check_whole(f"{who}: n_configs", n_configs, 1)
         if isinstance(tried, str) or not isinstance(tried, Sequence) or len(set(tried)) < 2:
             raise ArgumentError(
                 f"{who}: tried must be two different exponents or more, got {tried!r}"
             )
-        self.tried = [finite(who, "each of tried", each) for each in tried]
+        self.tried = [check_number(f"{who}: each of tried", each) for each in tried]
 
     @override
     def probes(

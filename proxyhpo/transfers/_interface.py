@@ -11,17 +11,15 @@ that are no trials, and that have all ended when the first rung opens.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._records.fields import LARGEST_EXPONENT
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Probe
 from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.space import Choice, Float
 from proxyhpo.space._values import is_number
@@ -102,22 +100,19 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
         space: that holds the hyperparameters.
 
     Raises:
-        TypeError: for anything else than a mapping to finite numbers.
+        TypeError: for anything else than a mapping.
         UnknownNameError: if one names a hyperparameter that the space has not.
-        ArgumentError: if one names a hyperparameter that is not made of numbers, or is so large
-            that the power may be no float.
+        ArgumentError: if an exponent is not a finite number or too large, or names a
+            hyperparameter that is not made of numbers.
     """
     if not isinstance(exponents, Mapping):
         raise TypeError(
             f"{who}: exponents must be a mapping of names to numbers, such as "
             f'{{"lr": -0.5}}, got {exponents!r:.200}'
         )
-    for name, number in exponents.items():
-        if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
-            raise TypeError(
-                f"{who}: the exponent of {name!r} must be a finite number, got {number!r:.200}"
-            )
-        if abs(float(number)) > LARGEST_EXPONENT:
+    for name, given in exponents.items():
+        number = check_number(f"{who}: the exponent of {name!r}", given)
+        if abs(number) > LARGEST_EXPONENT:
             raise ArgumentError(
                 f"{who}: the exponent of {name!r} must be between {-LARGEST_EXPONENT:g} and "
                 f"{LARGEST_EXPONENT:g}, got {number!r}"

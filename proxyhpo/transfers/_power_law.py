@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
+from proxyhpo._validation import check_number
 from proxyhpo.transfers._interface import Transfer, check_exponents
-from proxyhpo.transfers._settings import exponents_by_name, finite, learning_rates, why_none
+from proxyhpo.transfers._settings import exponents_by_name, learning_rates, why_none
 
 if TYPE_CHECKING:
     from proxyhpo._records.history import History
@@ -51,7 +52,7 @@ class PowerLawTransfer(Transfer):
         self, exponents: Mapping[str, float] | None = None, *, exponent: float = -0.5
     ) -> None:
         self.by_name = exponents_by_name("PowerLawTransfer", exponents)
-        self.exponent = finite("PowerLawTransfer", "exponent", exponent)
+        self.exponent = check_number("PowerLawTransfer: exponent", exponent)
 
     @override
     def exponents(self, space: Space, history: History) -> Mapping[str, float]:

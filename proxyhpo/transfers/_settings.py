@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from proxyhpo._validation import check_number
 from proxyhpo.transfers._interface import can_follow
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
 
-__all__ = ["exponents_by_name", "finite", "is_learning_rate", "learning_rates", "why_none"]
+__all__ = ["exponents_by_name", "is_learning_rate", "learning_rates", "why_none"]
 
 # The name has to end so: `lr_decay` or `lr_warmup` are no learning rates.
 _LEARNING_RATE = re.compile(r"(?:.*[\W_])?(?:lr|learning[\W_]?rate)", re.IGNORECASE)
@@ -60,21 +60,6 @@ def exponents_by_name(who: str, exponents: object) -> dict[str, float]:
             f'{{"lr": -0.5}}, got {exponents!r}'
         )
     return {
-        str(name): finite(who, f"the exponent of {name!r}", number)
+        str(name): check_number(f"{who}: the exponent of {name!r}", number)
         for name, number in (exponents or {}).items()
     }
-
-
-def finite(who: str, what: str, number: object) -> float:
-    """The same number, as a float.
-
-    Raises:
-        TypeError: for anything else than a finite number.
-    """
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, (int, float))
-        or not math.isfinite(number)
-    ):
-        raise TypeError(f"{who}: {what} must be a finite number, got {number!r}")
-    return float(number)

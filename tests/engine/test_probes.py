@@ -468,7 +468,7 @@ class Planning(Transfer):
         ([Probe({"lr": 0.1}, 3)], ArgumentError, "rung of probe 0 must be below 3, got 3"),
         ([Probe({"lr": 0.1}, -1)], ArgumentError, "rung of probe 0 must be a whole number"),
         ([Probe({"lr": 0.1}, 0, {"rate": 1.0})], ArgumentError, "exponents of Planning.*'rate'"),
-        ([Probe({"lr": 0.1}, 0, {"lr": "x"})], TypeError, "exponent of 'lr' must be a finite"),
+        ([Probe({"lr": 0.1}, 0, {"lr": "x"})], ArgumentError, "exponent of 'lr' must be a finite"),
         ([{"lr": 0.1}], TypeError, "Planning: probes must be a sequence of Probe"),
         (None, TypeError, "Planning: probes must be a sequence of Probe, got None"),
     ],

@@ -53,8 +53,12 @@ class Following(Transfer):
     [
         ({"lrr": -0.5}, UnknownNameError, "exponents of Following: 'lrr'; did you mean 'lr'"),
         ({"optimizer": 1.0}, ArgumentError, "Following: 'optimizer' must be a Float, a Choice of"),
-        ({"lr": float("nan")}, TypeError, "Following: the exponent of 'lr' must be a finite numb"),
-        ({"lr": "-0.5"}, TypeError, "Following: the exponent of 'lr' must be a finite number"),
+        (
+            {"lr": float("nan")},
+            ArgumentError,
+            "Following: the exponent of 'lr' must be a finite numb",
+        ),
+        ({"lr": "-0.5"}, ArgumentError, "Following: the exponent of 'lr' must be a finite number"),
         (None, TypeError, "Following: exponents must be a mapping of names to numbers"),
     ],
 )

@@ -359,8 +359,8 @@ def test_a_typo_is_refused_without_a_space_too():
         ({"epochs": 1.5}, ArgumentError, "epochs must be a whole number"),
         ({"batch_size": True}, ArgumentError, "batch_size must be a whole number"),
         ({"num_workers": -1}, ArgumentError, "num_workers must be a whole number >= 0"),
-        ({"device": "gpu"}, ArgumentError, "device: torch knows none called 'gpu'"),
-        ({"device": "cuda:99"}, ArgumentError, "device: 'cuda:99' is not there"),
+        ({"device": "gpu"}, ArgumentError, "device: torch has no device called 'gpu'"),
+        ({"device": "cuda:99"}, ArgumentError, "device: 'cuda:99' is not available"),
         ({"ignore": "dropout"}, TypeError, "ignore must be several names"),
     ],
 )

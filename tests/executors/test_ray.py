@@ -128,11 +128,11 @@ def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_cpus": -1}, "num_cpus must be a number >= 0, got -1"),
+        ({"num_cpus": -1}, "num_cpus must be a finite number >= 0, got -1"),
         ({"num_cpus": 0}, "needs some of num_cpus or num_gpus"),
-        ({"num_gpus": "1"}, "num_gpus must be a number >= 0, got '1'"),
+        ({"num_gpus": "1"}, "num_gpus must be a finite number >= 0, got '1'"),
         ({"workers": 0}, "workers must be a whole number >= 1, got 0"),
-        ({"trial_timeout": -1}, "trial_timeout must be a number of seconds > 0"),
+        ({"trial_timeout": -1}, "trial_timeout must be a finite number of seconds > 0"),
     ],
 )
 def test_arguments_are_checked_at_once(arguments, message):

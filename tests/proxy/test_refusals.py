@@ -9,7 +9,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Rung, inspect
 from proxyhpo._networks.measuring import run
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.pruners import Channelwise, Pruned, Pruner
+from proxyhpo.pruners import Pruned, Pruner, StructuredPruner
 
 
 class Network(nn.Module):
@@ -73,13 +73,13 @@ def test_trying_the_inputs_leaves_the_network_as_it_was():
         assert all(torch.equal(before[name], t) for name, t in after.state_dict().items())
 
 
-class Undefined(Pruner):
+class Undefined(StructuredPruner):
     def __init__(self, scores):
+        super().__init__()
         self.scores = scores
-        self.channels = Channelwise()
 
-    def prune(self, network, example_inputs, *, density, generator):
-        return self.channels.prune(network, example_inputs, density, self.scores)
+    def score(self, slices, *, generator):
+        return self.scores(slices)
 
 
 def half_nan(slices):

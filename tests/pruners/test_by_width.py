@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.pruners import ByWidthPruner, TakesConstructor
+from proxyhpo.pruners import ByWidthPruner
 
 INPUTS = torch.zeros(2, 4)
 
@@ -26,7 +26,6 @@ def test_the_constructor_makes_the_narrow_network():
 
 def test_it_can_be_given_the_constructor_later():
     pruner = ByWidthPruner()
-    assert isinstance(pruner, TakesConstructor)
     assert pruner.needs_constructor
     with pytest.raises(ArgumentError, match="build must take `width`"):
         prune(pruner)
@@ -36,9 +35,8 @@ def test_it_can_be_given_the_constructor_later():
     assert pruner.needs_constructor
 
 
-def test_its_own_constructor_is_preferred():
-    own = ByWidthPruner(build)
-    assert own.with_constructor(lambda width: nn.Linear(4, 2)) is own
+def test_its_own_constructor_is_enough():
+    assert not ByWidthPruner(build).needs_constructor
 
 
 @pytest.mark.parametrize(

@@ -267,15 +267,19 @@ def test_an_unknown_name_gets_the_nearest_one():
     ("arguments", "error", "words"),
     [
         ({"exponents": -0.5}, TypeError, "exponents must be a mapping"),
-        ({"exponents": {"lr": "x"}}, TypeError, "FittedPowerLawTransfer: the exponent of 'lr'"),
-        ({"prior": math.nan}, TypeError, "prior must be a finite number"),
-        ({"prior_deviation": "1"}, TypeError, "prior_deviation must be a finite number"),
-        ({"prior_deviation": 0}, ArgumentError, "prior_deviation must be > 0, got 0"),
+        ({"exponents": {"lr": "x"}}, ArgumentError, "FittedPowerLawTransfer: the exponent of 'lr'"),
+        ({"prior": math.nan}, ArgumentError, "prior must be a finite number"),
+        ({"prior_deviation": "1"}, ArgumentError, "prior_deviation must be a finite number"),
+        (
+            {"prior_deviation": 0},
+            ArgumentError,
+            "prior_deviation must be a finite number > 0, got 0",
+        ),
         ({"n_configs": 0}, ArgumentError, "n_configs must be a whole number >= 1, got 0"),
         ({"tried": (0.0,)}, ArgumentError, "tried must be two different exponents or more"),
         ({"tried": (0, 0.0)}, ArgumentError, "tried must be two different exponents or more"),
         ({"tried": 0.5}, ArgumentError, "tried must be two different exponents or more"),
-        ({"tried": (0, None)}, TypeError, "each of tried must be a finite number"),
+        ({"tried": (0, None)}, ArgumentError, "each of tried must be a finite number"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, words):

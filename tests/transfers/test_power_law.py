@@ -109,9 +109,9 @@ def test_what_is_not_made_of_numbers_cannot_follow(given_):
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, "0.5", None, True])
 def test_exponents_must_be_finite_numbers(number):
-    with pytest.raises(TypeError, match=r"the exponent of 'lr' must be a finite number"):
+    with pytest.raises(ArgumentError, match=r"the exponent of 'lr' must be a finite number"):
         PowerLawTransfer({"lr": number})
-    with pytest.raises(TypeError, match=r"exponent must be a finite number"):
+    with pytest.raises(ArgumentError, match=r"exponent must be a finite number"):
         PowerLawTransfer(exponent=number)
 
 

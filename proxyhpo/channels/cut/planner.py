@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, check_inputs, map_tensors
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_fraction, check_names, check_whole
 from proxyhpo.channels.cut.mending import apply_edits, integers
 from proxyhpo.channels.cut.plan import SECONDS, Plan, counts, plan, traced
 from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
@@ -21,7 +21,7 @@ from proxyhpo.channels.find.groups import Group, groups_of, protected_of
 from proxyhpo.channels.find.skeleton import owned_tensors, refuse, unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 
-__all__ = ["Planner", "Shrunk", "check_settings", "find_groups", "remove", "shrink"]
+__all__ = ["Planner", "Shrunk", "find_groups", "remove", "shrink"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Planner:
         round_to: int = 8,
     ) -> Shrunk:
         """See :func:`shrink`."""
-        if not 0 < density <= 1:
-            raise ArgumentError(f"density must be in (0, 1], got {density!r}")
-        check_settings(ignore, round_to)
+        check_fraction("density", density)
+        check_names("ignore", ignore)
+        check_whole("round_to", round_to, 1)
         network, inputs = unwrap(network), check_inputs(example_inputs)
         refuse(network)
         if density == 1:
@@ -74,21 +74,6 @@ class Planner:
             _check_training(network, smaller, inputs, made)
             self._plans[key] = made
         return Shrunk(smaller, made.skipped, made.contracted)
-
-
-def check_settings(ignore: Sequence[str], round_to: int) -> None:
-    """Refuses settings that no network could make right, see :func:`shrink`.
-
-    Raises:
-        ArgumentError: naming the setting.
-    """
-    if isinstance(ignore, str) or not (
-        isinstance(ignore, Sequence) and all(isinstance(name, str) for name in ignore)
-    ):
-        raise ArgumentError(
-            f"ignore must be a sequence of names of modules or parameters, got {ignore!r}"
-        )
-    check_whole("round_to", round_to, 1)
 
 
 def shrink(
