@@ -5,8 +5,13 @@ it. proxyhpo searches on the proxy, climbs to the base with the few configs that
 what that cost and whether the two agreed.
 """
 
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
 from proxyhpo._hpo import ProxyHPO
 from proxyhpo._proxy.inspection import inspect
+from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Record, Report
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
@@ -17,6 +22,7 @@ __all__ = [
     "Choice",
     "Config",
     "Float",
+    "History",
     "Int",
     "ProxyHPO",
     "ProxyHPOError",
@@ -27,3 +33,19 @@ __all__ = [
     "Space",
     "inspect",
 ]
+
+if TYPE_CHECKING:
+    from proxyhpo import callbacks as callbacks
+    from proxyhpo import plots as plots
+    from proxyhpo import testing as testing
+
+    __version__: str
+else:  # hidden from type checkers, which would accept any name otherwise
+
+    def __getattr__(name: str) -> object:
+        """The version, and the modules that ``import proxyhpo`` does not load."""
+        if name == "__version__":
+            return version("proxyhpo")
+        if name in ("callbacks", "plots", "testing"):
+            return import_module(f"proxyhpo.{name}")
+        raise AttributeError(f"module 'proxyhpo' has no attribute {name!r}")

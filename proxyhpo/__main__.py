@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import time
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m proxyhpo", description="Looks at stored studies and at plug-ins."
+        prog="python -m proxyhpo", description="Show stored studies and installed plug-ins."
     )
+    parser.add_argument("--version", action="version", version=f"proxyhpo {version('proxyhpo')}")
     commands = parser.add_subparsers(required=True, metavar="command")
     reading = commands.add_parser(
         "show", help="a stored study: progress, the best, failures, cost; also while it runs"

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import proxyhpo
 from proxyhpo.__main__ import main
 from proxyhpo._store import open_store
 
@@ -49,6 +50,13 @@ def test_it_runs_as_a_module(study):
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "rung 0 (density 1, budget 1)" in done.stdout
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"proxyhpo {proxyhpo.__version__}\n"
 
 
 def test_an_error_is_one_line_and_a_status(tmp_path, capsys):

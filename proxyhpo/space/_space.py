@@ -7,13 +7,12 @@ Conditions (``when=``) form a tree: each hyperparameter depends on at most one o
 from a config in which that one has another value. In the cube it then sits at the centre, so that
 a surrogate sees no difference where there is none.
 
-The order in which a space was written decides the order in which configs are shown, and nothing
-else: ``names`` and the fingerprint do not depend on it, so neither do the configs of a study.
+The order in which a space was written only decides the order in which configs are shown: ``names``
+does not depend on it, so neither do the configs of a study.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -114,11 +113,6 @@ class Space(Mapping[str, Any]):
         if any(self[name].values is None for name in self.names):
             return math.inf
         return Lattice(self).size
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256, in hex, of the definitions; the order of the names does not matter."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def parent(self, name: str) -> str | None:
         """The hyperparameter or constant on which this one depends, or None."""

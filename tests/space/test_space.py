@@ -51,6 +51,10 @@ def test_decoding_is_the_inverse_of_encoding(data):
     assert config_key(space.decode(point)) == config_key(config)
 
 
+def text(space):
+    return json.dumps(space.to_json(), sort_keys=True)
+
+
 @given(spaces(), st.integers(0, 2**32))
 def test_sampling_repeats_itself_and_round_trips(space, seed):
     config = space.sample(np.random.default_rng(seed))
@@ -78,7 +82,7 @@ def test_json_round_trip(space):
     again = Space.from_json(data, objects)
     assert again == space
     assert again.to_json() == space.to_json()
-    assert again.fingerprint == Space.from_json(data).fingerprint == space.fingerprint
+    assert Space.from_json(data).to_json() == space.to_json()
 
 
 @given(spaces(), st.randoms())
@@ -87,7 +91,7 @@ def test_the_order_in_which_a_space_is_written_does_not_matter(space, random):
     random.shuffle(names)
     other = Space({name: space[name] for name in names})
     assert other == space
-    assert other.fingerprint == space.fingerprint
+    assert text(other) == text(space)
     assert other.names == space.names
     assert other.sample(np.random.default_rng(0)) == space.sample(np.random.default_rng(0))
 
@@ -103,7 +107,7 @@ def test_conditions_come_after_what_they_depend_on(space):
 @given(spaces())
 def test_a_space_of_a_space_is_the_same(space):
     assert Space(space) == space
-    assert Space(space).fingerprint == space.fingerprint
+    assert text(Space(space)) == text(space)
 
 
 @given(spaces(SMALL))
@@ -249,7 +253,7 @@ def test_equal_conditions_are_equal_however_they_are_written():
         for step, values in ((None, [2, 1]), (1, (1.0, 2.0, np.float32(1))))
     )
     assert first == second
-    assert first.fingerprint == second.fingerprint
+    assert text(first) == text(second)
 
 
 @pytest.mark.parametrize(
@@ -265,14 +269,8 @@ def test_equal_conditions_are_equal_however_they_are_written():
         {"further": 1},
     ],
 )
-def test_the_fingerprint_tells_spaces_apart(change):
-    assert Space({**example(), **change}).fingerprint != example().fingerprint
-
-
-def test_the_fingerprint_stays():
-    # A store that was written by an older version has to be recognised.
-    space = Space({"a": Float(1, 2, log=True), "b": Choice([1, "x"], when=("a", 2)), "c": None})
-    assert space.fingerprint == "a1af4a6af6a25e1de4cd8f75c1879bbec364a2d9c8623e1ddf6446a825c805d0"
+def test_what_is_stored_tells_spaces_apart(change):
+    assert text(Space({**example(), **change})) != text(example())
 
 
 @pytest.mark.parametrize("point", [[0.5], [0.5] * 3, [0.5, math.nan], 0.5])

@@ -1,0 +1,59 @@
+"""The public names are pinned: to add, rename or remove one is a decision, not an accident."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import proxyhpo
+
+ROOT = Path(__file__).parents[1]
+
+NAMES = {
+    "proxyhpo": "Choice Config Float History Int ProxyHPO ProxyHPOError Record Report Result Rung "
+    "Space inspect",
+    "proxyhpo.callbacks": "TensorBoardCallback",
+    "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
+    "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
+    "UnknownNameError UnsupportedNetworkError",
+    "proxyhpo.plots": "plot_agreement plot_cost plot_hyperparameter",
+    "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
+    "RandomPruner StructuredPruner",
+    "proxyhpo.space": "Choice Float Int Space Unseen",
+    "proxyhpo.stoppers": "ASHAStopper Curve LaggingStopper MedianStopper Stopper",
+    "proxyhpo.testing": "EvaluatorCase EvaluatorContract ExecutorContract OperatorRuleCase "
+    "OperatorRuleContract PrunerCase PrunerContract SearcherContract StopperContract "
+    "TransferContract",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_the_names_of_a_public_module(module):
+    found = importlib.import_module(module)
+    assert sorted(found.__all__) == NAMES[module].split()
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+def test_every_public_name_is_documented():
+    for module in NAMES:
+        found = importlib.import_module(module)
+        for name in found.__all__:
+            value = getattr(found, name)
+            if isinstance(value, type) or callable(value):
+                assert value.__doc__, f"{module}.{name}"
+
+
+def test_pages_and_examples_need_nothing_private():
+    pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("examples/*.py")]
+    private = re.compile(r"\bproxyhpo(?:\.\w+)*\._")
+    assert [page.name for page in pages if private.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_modules_that_need_optional_libraries_are_attributes_all_the_same():
+    code = "import proxyhpo; proxyhpo.plots.plot_cost; proxyhpo.callbacks; proxyhpo.__version__"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'plot'"):
+        _ = proxyhpo.plot
