@@ -1,35 +1,38 @@
-"""The paper's data sets, read from the files that they are distributed in.
+"""The paper's data sets, read from the files that they are distributed in or from an archive.
 
-CIFAR10 and CIFAR100 are read (and downloaded, if wanted) by torchvision. TinyImageNet is read from
-the folders that ``tiny-imagenet-200.zip`` unpacks to; its test images have no labels, so that its
-validation images are what is tested on. A tenth of the training images of each class is held out
-for validation: searches select by these.
+A path is one of
+
+- an ``.npz`` file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the same for
+  ``val`` and ``test``; its name without the ending is the name of the data set;
+- a folder with ``cifar-10-batches-py``, ``cifar-100-python`` or ``tiny-imagenet-200`` in it, as
+  torchvision and ``tiny-imagenet-200.zip`` unpack them.
+
+The distributed files have no validation images: a tenth of the training images of each class is
+held out. The test images of TinyImageNet have no labels, so its validation images are the test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.folder import pil_loader
 
-from proxyhpo.errors import unknown_name
-
-__all__ = ["DATA_SETS", "ImageData", "Part", "load"]
+__all__ = ["ImageData", "Part", "data_sets_in"]
 
 Labels = npt.NDArray[np.int64]
 Part = tuple[Tensor, Tensor]
 """Images of shape (N, 3, H, W), uint8, and labels of shape (N,), int64."""
 
 _HELD_OUT = 0.1  # of the training images, for validation
-_TINY = "tiny-imagenet-200"
-_TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class ImageData:
 
     Args:
         train: to train on.
-        validation: to select by.
-        test: to look at once, when everything has been decided.
+        validation: to select configs by.
+        test: to judge the selected configs by.
         classes: how many there are.
     """
 
@@ -48,18 +51,70 @@ class ImageData:
     test: Part
     classes: int
 
+    @property
+    def parts(self) -> tuple[Part, Part, Part]:
+        """Train, validation and test."""
+        return self.train, self.validation, self.test
+
     def to(self, device: torch.device) -> ImageData:
         """The same on another device."""
         train, validation, test = (
-            (images.to(device), labels.to(device))
-            for images, labels in (self.train, self.validation, self.test)
+            (images.to(device), labels.to(device)) for images, labels in self.parts
+        )
+        return ImageData(train, validation, test, self.classes)
+
+    def smaller(self, side: int | None, most: Sequence[int | None]) -> ImageData:
+        """The first images of each part, averaged down to ``side`` x ``side`` pixels.
+
+        Args:
+            side: divides the present side; None keeps it.
+            most: how many images of each part; None keeps all.
+        """
+        train, validation, test = (
+            (_averaged(images[:count], side), labels[:count])
+            for (images, labels), count in zip(self.parts, most, strict=True)
         )
         return ImageData(train, validation, test, self.classes)
 
 
+def data_sets_in(path: Path) -> Mapping[str, Callable[[], ImageData]]:
+    """Name → what reads it, for each data set at a path; the split is the same at every call.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    if path.is_file():
+        return {path.stem: partial(_from_archive, path)}
+    present = {name: read for name, (part, read) in _FOLDERS.items() if (path / part).is_dir()}
+    found = {name: partial(read, path) for name, read in present.items()}
+    if not found:
+        parts = ", ".join(part for part, _ in _FOLDERS.values())
+        raise FileNotFoundError(f"{path} is neither an .npz file nor a folder with one of {parts}")
+    return found
+
+
+def _averaged(images: Tensor, side: int | None) -> Tensor:
+    if side is None or images.shape[-1] == side:
+        return images
+    pooled = F.avg_pool2d(images.float(), images.shape[-1] // side)
+    return pooled.round().to(torch.uint8)
+
+
+def _from_archive(path: Path) -> ImageData:
+    with np.load(path) as arrays:
+        train, validation, test = (
+            (
+                torch.from_numpy(arrays[f"{name}_images"]),
+                torch.from_numpy(arrays[f"{name}_labels"].astype(np.int64)),
+            )
+            for name in ("train", "val", "test")
+        )
+    return ImageData(train, validation, test, classes=int(train[1].max()) + 1)
+
+
 @dataclass(frozen=True)
 class _Files:
-    """One part of what is distributed; images are only read once it is known which.
+    """One distributed part; images are read once it is known which are wanted.
 
     Args:
         labels: of all its images.
@@ -73,58 +128,26 @@ class _Files:
         return self.read(numbers), torch.from_numpy(self.labels[numbers])
 
 
-def load(
-    name: str, folder: Path, *, examples: int | None = None, download: bool = False
-) -> ImageData:
-    """A data set; the same split at every call.
-
-    Args:
-        name: one of ``DATA_SETS``.
-        folder: that holds (or is to hold) the data set's own folder.
-        examples: of each part at most so many, for a quick look.
-        download: if it is not there; CIFAR only.
-
-    Raises:
-        UnknownNameError: for another name.
-        FileNotFoundError: if TinyImageNet is not there, saying where it is to be had.
-        RuntimeError: by torchvision, if CIFAR is not there or damaged.
-    """
-    if name not in DATA_SETS:
-        raise unknown_name("data set", name, DATA_SETS)
-    train, test = DATA_SETS[name](folder, download)
+def _held_out(train: _Files, test: _Files) -> ImageData:
+    """Three parts of the two distributed ones, each in a random order."""
     rng = np.random.default_rng(0)
-    validation, rest = _split(train.labels, rng)
-    everything = np.arange(len(test.labels))
-    chosen = [_some(numbers, examples, rng) for numbers in (rest, validation, everything)]
+    order = rng.permutation(len(train.labels))
+    is_held_out = np.zeros(len(order), dtype=bool)
+    for label in np.unique(train.labels):
+        members = order[train.labels[order] == label]
+        is_held_out[members[: max(1, round(_HELD_OUT * len(members)))]] = True
     return ImageData(
-        train.part(chosen[0]),
-        train.part(chosen[1]),
-        test.part(chosen[2]),
+        train.part(order[~is_held_out[order]]),
+        train.part(order[is_held_out[order]]),
+        test.part(rng.permutation(len(test.labels))),
         classes=int(train.labels.max()) + 1,
     )
 
 
-def _split(labels: Labels, rng: np.random.Generator) -> tuple[Labels, Labels]:
-    """The numbers of a tenth of each class, at least one of it, and of the rest; shuffled."""
-    order = rng.permutation(len(labels))
-    held_out = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        held_out[members[: max(1, round(_HELD_OUT * len(members)))]] = True
-    return order[held_out[order]], order[~held_out[order]]
-
-
-def _some(numbers: Labels, most: int | None, rng: np.random.Generator) -> Labels:
-    return numbers if most is None else rng.permutation(numbers)[:most]
-
-
-def _cifar(kind: type[CIFAR10]) -> Callable[[Path, bool], tuple[_Files, _Files]]:
-    def files(folder: Path, download: bool) -> tuple[_Files, _Files]:  # noqa: FBT001 - private
-        sets = [kind(folder, train=train, download=download) for train in (True, False)]
-        train, test = (_Files(np.array(s.targets, np.int64), _taken_from(s.data)) for s in sets)
-        return train, test
-
-    return files
+def _cifar(kind: type[CIFAR10], folder: Path) -> ImageData:
+    sets = [kind(folder, train=train) for train in (True, False)]
+    train, test = (_Files(np.array(s.targets, np.int64), _taken_from(s.data)) for s in sets)
+    return _held_out(train, test)
 
 
 def _taken_from(images: npt.NDArray[np.uint8]) -> Callable[[Labels], Tensor]:
@@ -135,21 +158,18 @@ def _channels_first(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def _tiny(folder: Path, download: bool) -> tuple[_Files, _Files]:  # noqa: FBT001 - private
-    root = folder / _TINY
-    annotations = root / "val" / "val_annotations.txt"
-    if not annotations.exists():
-        hint = "it is not downloaded by this command: " if download else ""
-        raise FileNotFoundError(f"no {annotations}; {hint}unpack {_TINY_URL} in {folder}")
+def _tiny(folder: Path) -> ImageData:
+    root = folder / "tiny-imagenet-200"
     names = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
     training = [
         (path, label)
         for label, name in enumerate(names)
         for path in sorted((root / "train" / name / "images").glob("*.JPEG"))
     ]
-    lines = [line.split("\t") for line in annotations.read_text().splitlines() if line]
+    annotations = (root / "val" / "val_annotations.txt").read_text().splitlines()
+    lines = [line.split("\t") for line in annotations if line]
     testing = [(root / "val" / "images" / line[0], names.index(line[1])) for line in lines]
-    return _jpegs(training), _jpegs(testing)
+    return _held_out(_jpegs(training), _jpegs(testing))
 
 
 def _jpegs(files: Sequence[tuple[Path, int]]) -> _Files:
@@ -161,9 +181,8 @@ def _jpegs(files: Sequence[tuple[Path, int]]) -> _Files:
     return _Files(np.array(labels, np.int64), read)
 
 
-DATA_SETS: dict[str, Callable[[Path, bool], tuple[_Files, _Files]]] = {
-    "cifar10": _cifar(CIFAR10),
-    "cifar100": _cifar(CIFAR100),
-    "tinyimagenet": _tiny,
+_FOLDERS: dict[str, tuple[str, Callable[[Path], ImageData]]] = {
+    "cifar10": ("cifar-10-batches-py", partial(_cifar, CIFAR10)),
+    "cifar100": ("cifar-100-python", partial(_cifar, CIFAR100)),
+    "tinyimagenet": ("tiny-imagenet-200", _tiny),
 }
-"""Name → what gives the files to train on and the files to test on."""

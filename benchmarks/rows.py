@@ -1,8 +1,9 @@
-"""What a benchmark has measured, kept in a file, so that it goes on where it was ended."""
+"""What a benchmark has measured, kept in a file, so that it can be resumed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class Rows:
     def get(self, of: Row) -> Row | None:
         """What was found, or None if that has not been measured."""
         return self._rows.get(key_of(of))
+
+    def items(self) -> Iterator[tuple[Row, Row]]:
+        """Every description with what was found."""
+        return ((json.loads(key), found) for key, found in self._rows.items())
 
     def add(self, of: Row, found: Row) -> Row:
         """Writes down, on a line of its own even if the last one was cut, what was found."""

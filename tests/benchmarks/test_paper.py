@@ -1,20 +1,28 @@
 import json
 import pickle
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 from torchvision.datasets import cifar
 from torchvision.transforms.functional import to_pil_image
 
 from benchmarks import paper, paper_networks
-from benchmarks.paper import Search
-from benchmarks.paper_data import load
-from benchmarks.paper_training import Training, Trainings, augmented
+from benchmarks.paper_arms import Cell, search
+from benchmarks.paper_data import data_sets_in
+from benchmarks.paper_report import measured, page
+from benchmarks.paper_searchers import CmaEsSearcher
+from benchmarks.paper_training import SMALL, Meter, Training, augmented
 from benchmarks.rows import Rows
-from proxyhpo.errors import UnknownNameError
+from proxyhpo import Float, Space
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record
+
+CONFIG = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +86,48 @@ def jpeg(path, level, *, grey=False):
     to_pil_image(image).save(path, "JPEG", quality=100)
 
 
+@pytest.fixture
+def archive(tmp_path):
+    """Images of one colour each, which tells their class."""
+    arrays = {}
+    for part, count in (("train", 60), ("val", 20), ("test", 30)):
+        labels = np.arange(count) % 5
+        levels = np.repeat(50 * labels, 3 * 32 * 32).reshape(count, 3, 32, 32)
+        arrays |= {f"{part}_images": levels.astype(np.uint8), f"{part}_labels": labels}
+    path = tmp_path / "colours.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def read(path, name):
+    return data_sets_in(path)[name]()
+
+
+def test_an_archive_is_read_in_its_three_parts(archive):
+    data = read(archive, "colours")
+    assert [len(labels) for _, labels in data.parts] == [60, 20, 30]
+    assert data.classes == 5
+    for images, labels in data.parts:
+        assert images.dtype == torch.uint8
+        assert torch.equal(images[:, 1, 5, 9], (50 * labels).byte())
+
+
+def test_smaller_images_are_averages(archive):
+    data = read(archive, "colours")
+    images, labels = data.train
+    images[0, 0, :2, :2] = torch.tensor([[0, 10], [20, 30]], dtype=torch.uint8)
+    small = data.smaller(16, (6, None, 3))
+    assert [len(labels) for _, labels in small.parts] == [6, 20, 3]
+    assert small.train[0].shape == (6, 3, 16, 16)
+    assert small.train[0][0, 0, 0, 0] == 15
+    assert torch.equal(small.train[0][1:, 2, 3, 4], (50 * labels[1:6]).byte())
+
+
 def test_cifar10_is_read_from_its_batches(cifar10):
-    data = load("cifar10", cifar10)
-    sizes = [len(part[1]) for part in (data.train, data.validation, data.test)]
-    assert (sizes, data.classes) == ([90, 10, 30], 10)
-    for images, labels in (data.train, data.validation, data.test):
+    data = read(cifar10, "cifar10")
+    assert [len(labels) for _, labels in data.parts] == [90, 10, 30]
+    assert data.classes == 10
+    for images, labels in data.parts:
         assert images.shape[1:] == (3, 32, 32)
         assert images.dtype == torch.uint8
         assert torch.equal(images[:, 1, 5, 9], labels.byte())
@@ -90,40 +135,37 @@ def test_cifar10_is_read_from_its_batches(cifar10):
 
 
 def test_cifar100_is_read_by_its_fine_labels(cifar100):
-    data = load("cifar100", cifar100)
+    data = read(cifar100, "cifar100")
     assert data.classes == 100
     assert torch.equal(data.test[0][:, 1, 0, 0], data.test[1].byte())
     assert sorted(data.validation[1].tolist()) == list(range(100))  # one of each class
 
 
 def test_tinyimagenet_is_read_from_its_folders(tinyimagenet):
-    data = load("tinyimagenet", tinyimagenet)
-    sizes = [len(part[1]) for part in (data.train, data.validation, data.test)]
-    assert (sizes, data.classes) == ([9, 3, 3], 3)
-    for images, labels in (data.train, data.validation, data.test):
+    data = read(tinyimagenet, "tinyimagenet")
+    assert [len(labels) for _, labels in data.parts] == [9, 3, 3]
+    assert data.classes == 3
+    for images, labels in data.parts:
         assert images.shape[1:] == (3, 64, 64)
-        levels = images.float().mean((1, 2, 3))
-        assert torch.allclose(levels, 60.0 * labels, atol=2)
+        assert torch.allclose(images.float().mean((1, 2, 3)), 60.0 * labels, atol=2)
 
 
 def test_the_split_is_the_same_at_every_call_and_apart(cifar10):
-    first, second = (load("cifar10", cifar10) for _ in range(2))
+    first, second = (read(cifar10, "cifar10") for _ in range(2))
     assert torch.equal(first.validation[0], second.validation[0])
     # Within a class, images of one number are equal in all five batches.
     assert torch.bincount(first.validation[1]).tolist() == [1] * 10
     assert torch.bincount(first.train[1]).tolist() == [9] * 10
 
 
-def test_a_quick_look_takes_few_of_each_part(cifar10):
-    data = load("cifar10", cifar10, examples=6)
-    assert [len(part[0]) for part in (data.train, data.validation, data.test)] == [6, 6, 6]
+def test_a_folder_gives_every_data_set_in_it(cifar10, cifar100, tinyimagenet):
+    assert cifar10 == cifar100 == tinyimagenet
+    assert set(data_sets_in(cifar10)) == {"cifar10", "cifar100", "tinyimagenet"}
 
 
-def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"tiny-imagenet-200\.zip in "):
-        load("tinyimagenet", tmp_path)
-    with pytest.raises(UnknownNameError, match="cifar10"):
-        load("cifar11", tmp_path)
+def test_a_folder_without_data_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cifar-10-batches-py"):
+        data_sets_in(tmp_path)
 
 
 @pytest.mark.parametrize("name", paper_networks.NETWORKS)
@@ -133,35 +175,30 @@ def test_networks_take_small_images(name, size):
         network = paper_networks.NETWORKS[name](7)
         assert network(torch.empty(2, 3, size, size)).shape == (2, 7)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
-    expected = {"resnet56": 0.86, "vgg16-bn": 14.7, "mobilenet-v2": 2.2, "densenet-bc-100": 0.77}
+    expected = {"resnet": 0.86, "vgg16-bn": 14.7, "mobilenet-v2": 2.2}
     assert millions == pytest.approx(expected[name], rel=0.02)
 
 
+@pytest.mark.parametrize("name", paper_networks.SMALL_NETWORKS)
+def test_small_networks_end_in_few_pixels(name):
+    network = paper_networks.SMALL_NETWORKS[name](7)
+    seen = []
+    last = [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1]
+    last.register_forward_hook(lambda _module, _inputs, output: seen.append(output.shape[-1]))
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 7)
+    assert seen[0] in {1, 2, 4}
+    assert sum(p.numel() for p in network.parameters()) < 1e6
+
+
 def test_augmenting_moves_and_mirrors_each_image_for_itself():
-    images = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).repeat(200, 3, 1, 1)
+    images = torch.arange(1, 257, dtype=torch.float).view(1, 1, 16, 16).repeat(200, 3, 1, 1)
     moved = augmented(images)
     assert moved.shape == images.shape
-    assert moved.dtype == torch.uint8
-    assert len({tuple(image.flatten().tolist()) for image in moved}) > 50
-    assert set(moved.unique().tolist()) <= set(range(65))
-    steps = (moved[:, 0, :, 1:].int() - moved[:, 0, :, :-1].int())[:, 4]
-    inside = steps[(moved[:, 0, 4, 1:] > 0) & (moved[:, 0, 4, :-1] > 0)]
+    assert len({tuple(image.flatten().tolist()) for image in moved}) > 40
+    assert set(moved.unique().tolist()) <= set(range(257))
+    steps = (moved[:, 0, :, 1:] - moved[:, 0, :, :-1])[:, 8]
+    inside = steps[(moved[:, 0, 8, 1:] > 0) & (moved[:, 0, 8, :-1] > 0)]
     assert set(inside.tolist()) == {1, -1}  # neighbours stay neighbours, either way round
-
-
-def test_the_learning_rate_falls_twice(cifar10, monkeypatch):
-    rates = []
-
-    class Noting(torch.optim.SGD):
-        def step(self, *arguments):
-            rates.append(self.param_groups[0]["lr"])
-            super().step(*arguments)
-
-    monkeypatch.setattr(torch.optim, "SGD", Noting)
-    training = Training(load("cifar10", cifar10), 4, torch.device("cpu"))
-    config = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0, "batch_size": 90}
-    assert len(list(training(tiny(10), config))) == 4
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
 def tiny(classes):
@@ -171,35 +208,105 @@ def tiny(classes):
     )  # fmt: skip
 
 
-def searches(**options):
-    common = {"trials": 4, "epochs": 1, "finalists": 2, "density": 0.5, **options}
-    own = Search("cifar10", "resnet56", "grid", "random", **common)
-    return [own.on_the_base, own]
+SCALE = replace(
+    SMALL, name="tiny", networks={"resnet": tiny}, epochs=1, batch_size=15, most=(60, 20, 30)
+)
 
 
 @pytest.fixture
-def trainings(cifar10, monkeypatch):
-    monkeypatch.setitem(paper.NETWORKS, "resnet56", tiny)
-    return Trainings(cifar10, torch.device("cpu"), download=False)
+def training(archive):
+    data = SCALE.images(read(archive, "colours"))
+    return Training(data, SCALE, torch.device("cpu"))
 
 
-def test_the_experiment_is_told_of_in_a_table(trainings, tmp_path):
-    rows = Rows(tmp_path / "paper.jsonl")
-    paper.run(searches(), rows, trainings, repeats=2)
-    lines = list(paper.table(searches(), rows, repeats=2))
-    assert len(lines) == 3
-    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
-    assert cells[:4] == ["cifar10", "resnet56", "grid", "random"]
-    assert len(cells) == len(paper.HEAD)
-    base, own = (rows.get(paper.asdict(search)) for search in searches())
-    full = base["decisions"]["best"]["seconds"]
-    ranked, single = (own["decisions"][name]["seconds"] for name in ("best", "single best"))
-    assert 0 < single < ranked
-    assert cells[5:7] == [f"{1 - ranked / full:.0%}", f"{1 - single / full:.0%}"]
-    assert base["width_ratio"] == 1 > own["width_ratio"]
+def test_many_classes_get_more_images(archive):
+    data = read(archive, "colours")
+    scale = replace(SCALE, most=(10, 5, 5), most_of_many_classes=(20, 5, 5))
+    assert len(scale.images(data).train[1]) == 10
+    assert len(scale.images(replace(data, classes=11)).train[1]) == 20
 
 
-def test_what_was_found_is_tested_on_images_that_no_search_saw(trainings, monkeypatch, tmp_path):
+@pytest.fixture
+def rows(tmp_path):
+    return Rows(tmp_path / "paper.jsonl")
+
+
+def test_the_learning_rate_falls_twice(training, monkeypatch):
+    rates = []
+
+    class Noting(torch.optim.SGD):
+        def step(self, *arguments):
+            rates.append(self.param_groups[0]["lr"])
+            super().step(*arguments)
+
+    monkeypatch.setattr(torch.optim, "SGD", Noting)
+    training = replace(training, scale=replace(SCALE, epochs=2, batch_size=30))
+    assert len(list(training(tiny(5), CONFIG))) == 2
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
+def test_a_training_runs_once_and_is_charged_each_time(training, rows):
+    def metered():
+        torch.manual_seed(3)
+        meter = Meter(training, rows, {"data": "colours"})
+        began = meter.seconds
+        return list(meter(tiny(5), CONFIG, seed=1)), meter.seconds - began
+
+    first, measured = metered()
+    training.data.train[0].zero_()  # a second training would differ
+    second, charged = metered()
+    assert second == first
+    assert measured >= first[-1]["seconds"] > 0
+    assert charged >= first[-1]["seconds"]
+
+
+@pytest.mark.parametrize("other", ["weights", "config", "seed"])
+def test_another_training_is_not_replayed(training, rows, other):
+    torch.manual_seed(3)
+    meter = Meter(training, rows, {})
+    network = tiny(5)
+    list(meter(network, CONFIG, seed=1))
+    torch.manual_seed(4 if other == "weights" else 3)
+    config = CONFIG | {"lr": 0.2} if other == "config" else CONFIG
+    list(meter(tiny(5), config, seed=2 if other == "seed" else 1))
+    assert rows.path.read_text().count("reports") == 2
+
+
+def test_an_interrupted_training_is_not_replayed(training, rows):
+    meter = Meter(training, rows, {})
+    generator = meter(tiny(5), CONFIG, seed=1)
+    next(generator)
+    generator.close()
+    assert not rows.path.exists()
+
+
+def cell(**options):
+    return Cell("colours", "resnet", "tpe", **{"trials": 4, **options})
+
+
+def test_the_papers_way_trains_one_config_on_the_full_network(training, rows):
+    found = search(cell(), "paper", training, rows)
+    densities = [run["density"] for run in found["runs"]]
+    assert sorted(densities) == pytest.approx([0.3] * 4 + [1])
+    best = max(found["runs"][:4], key=lambda run: run["value"])
+    assert found["runs"][-1]["config"] == best["config"] == found["config"]
+    assert found["seconds"] > sum(run["seconds"] for run in found["runs"])
+
+
+def test_searches_start_from_the_same_configs(training, rows):
+    full, paper_ = (search(cell(), arm, training, rows)["runs"][:4] for arm in ("full", "paper"))
+    assert [run["config"] for run in full] == [run["config"] for run in paper_]
+    assert {run["density"] for run in full} == {1}
+
+
+def test_searchers_share_the_trainings_that_they_start_with(training, rows, monkeypatch):
+    first = search(cell(), "full", training, rows)
+    monkeypatch.setattr(Training, "_epochs", lambda *_: pytest.fail("trained again"))
+    second = search(cell(), "full", training, rows)
+    assert [run["value"] for run in second["runs"]] == [run["value"] for run in first["runs"]]
+
+
+def test_returned_configs_are_tested_on_images_that_no_search_saw(training, rows, monkeypatch):
     seen, accuracy = [], Training.accuracy
 
     def noting(training, network, part):
@@ -207,67 +314,124 @@ def test_what_was_found_is_tested_on_images_that_no_search_saw(trainings, monkey
         return accuracy(training, network, part)
 
     monkeypatch.setattr(Training, "accuracy", noting)
-    paper.run(searches()[:1], Rows(tmp_path / "paper.jsonl"), trainings, repeats=2)
+    paper.measure([cell()], ["full"], training, rows, repeats=2)
     assert seen == ["validation"] * 4 + ["test"] * 2
 
 
-def test_nothing_is_measured_twice(trainings, monkeypatch, tmp_path):
-    path = tmp_path / "paper.jsonl"
-    paper.run(searches(), Rows(path), trainings, repeats=1)
-    whole = path.read_text()
-
-    def refuse(*_):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(Training, "_epochs", refuse)
-    paper.run(searches(), Rows(path), trainings, repeats=1)
-    assert path.read_text() == whole
-    with pytest.raises(Exception, match="trained again"):
-        paper.run(searches(), Rows(path), trainings, repeats=2)
+def test_nothing_is_measured_twice(training, monkeypatch, rows):
+    paper.measure([cell()], ["full", "paper"], training, rows, repeats=1)
+    whole = rows.path.read_text()
+    monkeypatch.setattr(Training, "_epochs", lambda *_: pytest.fail("trained again"))
+    paper.measure([cell()], ["full", "paper"], training, Rows(rows.path), repeats=1)
+    assert rows.path.read_text() == whole
 
 
-def test_a_search_is_gone_on_with_from_its_store(trainings, monkeypatch, tmp_path):
-    path, own = tmp_path / "paper.jsonl", searches()[1]
-    training = trainings.of("cifar10", 1, None)
-    (tmp_path / "paper").mkdir()
-    own.study(training, tmp_path / "paper" / own.store).run(2)
-    trained = []
-    epochs = Training._epochs
-    monkeypatch.setattr(Training, "_epochs", lambda *given: trained.append(given) or epochs(*given))
-    paper.run([own], Rows(path), trainings, repeats=0)
-    assert 2 <= len(trained) <= 4  # of six; the two best may be others now
-
-
-def test_tests_have_seeds_of_their_own_and_repeat(trainings):
-    search = searches()[0]
-    config = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0, "batch_size": 8}
-    training = trainings.of("cifar10", 1, None)
+def test_tests_have_seeds_of_their_own_and_repeat(training):
     drawn = []
-
-    def noting(network, config):
-        drawn.append(torch.rand(()).item())
-
-    object.__setattr__(training, "to_the_end", noting)
+    object.__setattr__(training, "to_the_end", lambda *_: drawn.append(torch.rand(()).item()))
     for repeat in (0, 1, 0):
-        paper.tested(search, paper.test_of(search, config, repeat), training)
+        paper.tested(paper.test_of(cell(), SCALE, CONFIG, repeat), training)
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_the_command_knows_the_whole_experiment(monkeypatch):
-    asked = paper.searches_of(paper._parser().parse_args([]))
-    assert len(asked) == 3 * 4 * 3 * (1 + 3)
-    assert len({search.store for search in asked}) == len(asked)
-    assert {(s.trials, s.epochs, s.examples) for s in asked} == {(100, 160, None)}
-    smoke = paper.searches_of(paper._parser().parse_args(["--smoke", "--data", "cifar100"]))
-    assert {(s.data, s.epochs, s.examples) for s in smoke} == {("cifar100", 1, 256)}
+SQUARE = Space({"x": Float(-1, 1), "y": Float(-1, 1)})
 
 
-def test_the_command_reports_what_there_is(monkeypatch, capsys, tmp_path):
-    path = tmp_path / "paper.jsonl"
-    command = ["paper", "--report-only", "--out", str(path), "--folder", str(tmp_path)]
+def bowl(config):
+    return (config["x"] - 0.5) ** 2 + (config["y"] + 0.25) ** 2
+
+
+def evolved(n):
+    history = History()
+    for trial in range(n):
+        rng = np.random.default_rng(trial)
+        (config,) = CmaEsSearcher().propose(SQUARE, history, 1, rng=rng)
+        assert history.add_trial(config) == trial
+        loss = bowl(config)
+        history.add_record(Record(trial, 0, 0, config, config, "finished", loss, loss))
+    return [bowl(config) for config, _ in history.observed()]
+
+
+def test_cma_es_approaches_the_minimum():
+    losses = evolved(60)
+    assert np.median(losses[-6:]) < np.median(losses[:6]) / 10
+
+
+def test_cma_es_waits_for_a_generation():
+    assert SQUARE.decode([0.5, 0.5]) == {"x": 0, "y": 0}
+    history = History()
+    proposals = CmaEsSearcher().propose(SQUARE, history, 3, rng=np.random.default_rng(0))
+    assert len({tuple(config.values()) for config in proposals}) == 3
+
+
+def test_the_command_runs_and_resumes(archive, monkeypatch, tmp_path):
+    out = tmp_path / "out.jsonl"
+    choice = "--network resnet --searcher cma-es --arm paper --trials 2 --repeats 1 --smoke"
+    command = ["paper", "--data", str(archive), *choice.split(), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", command)
     paper.main()
-    assert capsys.readouterr().out.count("\n") == 2  # the head
+    whole = out.read_text()
+    assert whole.count('"of"') == 2  # a search and a test
+    paper.main()
+    assert out.read_text() == whole
+
+
+def row(arm, seconds, lr, **of):
+    cell = {"scale": "small", "data": "cifar10", "network": "resnet", "searcher": "tpe",
+            "trials": 20, "seed": 0}  # fmt: skip
+    density = 0.3 if arm == "paper" else 1
+    runs = [
+        {"config": {"lr": n / 10}, "density": density, "value": n * sign, "seconds": 1}
+        for n, sign in zip(range(6), (1, 1, 1, 1, 1, 1 if arm == "full" else -1), strict=True)
+    ]
+    return cell | {"arm": arm} | of, {"seconds": seconds, "config": {"lr": lr}, "runs": runs}
+
+
+def accuracy_of_lr(lr, repeat, accuracy, data="cifar10"):
+    of = {"scale": "small", "data": data, "network": "resnet"}
+    return {**of, "test": repeat, "config": {"lr": lr}}, {"accuracy": accuracy}
+
+
+def test_the_page_has_cost_difference_and_ranks(rows):
+    for of, found in (
+        row("full", 200.0, 0.1), row("paper", 50.0, 0.2),
+        accuracy_of_lr(0.1, 0, 0.5), accuracy_of_lr(0.1, 1, 0.6), accuracy_of_lr(0.2, 0, 0.52),
+        row("full", 100.0, 0.1, data="cifar100"),  # alone: not in the table
+        accuracy_of_lr(0.1, 0, 0.1, data="cifar100"),
+    ):  # fmt: skip
+        rows.add(of, found)
+    [cell] = measured(rows, "small")
+    assert cell.cost("paper") == 0.25
+    assert cell.difference("paper") == pytest.approx(-3)
+    assert cell.shared("paper") == ([0, 1, 2, 3, 4, -5], [0, 1, 2, 3, 4, 5])
+    lines = list(page([cell], "paper.png"))
+    assert "| cifar10 | paper | 1 | 0.25 | -3.00 | -3.0 |" in lines
+    [line] = [line for line in lines if line.startswith("| cifar10 | resnet")]
+    ranks = spearmanr([0, 1, 2, 3, 4, -5], range(6)).statistic
+    assert "| 200 | 55.0 | 0.25 | -3.0 | " + f"{ranks:.2f} (n=6)" in line
+
+
+def test_arms_are_compared_in_the_same_cells(rows):
+    for of, found in (
+        row("full", 200.0, 0.1), row("paper", 60.0, 0.1), row("proxyhpo", 30.0, 0.1),
+        accuracy_of_lr(0.1, 0, 0.5),
+    ):  # fmt: skip
+        rows.add(of, found)
+    lines = list(page(measured(rows, "small"), "paper.png"))
+    assert any("less than the paper's way in 1 of 1 searches" in line for line in lines)
+
+
+def test_without_rows_the_page_says_so(rows):
+    assert list(page(measured(rows, "small"), "paper.png")) == ["Nothing has been measured yet."]
+
+
+def test_the_report_writes_page_and_picture(rows, monkeypatch, tmp_path):
+    for of, found in (row("full", 9.0, 0.1), row("paper", 3.0, 0.1), accuracy_of_lr(0.1, 0, 0.5)):
+        rows.add(of, found)
+    monkeypatch.setattr(paper, "PAGE", tmp_path / "page.md")
+    paper.report(rows, SMALL)
+    assert "![" in (tmp_path / "page.md").read_text()
+    assert (tmp_path / "page.png").stat().st_size > 1000
 
 
 def test_rows_survive_a_cut_line(tmp_path):

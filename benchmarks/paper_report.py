@@ -1,0 +1,212 @@
+"""What the paper's experiment came to, as a page and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.pages import blank_figure
+from benchmarks.rows import Row, Rows, key_of
+from proxyhpo._report.ranking import spearman
+
+__all__ = ["INTRODUCTION", "Measured", "draw", "measured", "page"]
+
+PROXY_ARMS = ("paper", "proxyhpo")
+FEWEST_SHARED = 5  # configs of which a rank correlation is shown
+HEAD = (
+    "data", "network", "searcher", "seeds", "full search, s", "its test accuracy",
+    "paper: cost", "difference", "Spearman", "proxyhpo: cost", "difference", "Spearman",
+)  # fmt: skip
+
+INTRODUCTION = """# The paper's experiment
+
+Lee & Yim (arXiv:2205.08695) search hyperparameters on a pruned network and report up to 37 % less
+time. This page repeats the experiment at a scale that a CPU can pay for.
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One cell of the table for one seed.
+
+    Args:
+        of: data set, network, searcher, trials, seed and scale.
+        searches: arm → the search's row; always with ``full``.
+        accuracy: arm → mean test accuracy of the config that it returned, under fresh seeds.
+    """
+
+    of: Row
+    searches: Mapping[str, Row]
+    accuracy: Mapping[str, float]
+
+    def cost(self, arm: str) -> float:
+        """Seconds as a share of the full search's."""
+        return float(self.searches[arm]["seconds"] / self.searches["full"]["seconds"])
+
+    def difference(self, arm: str) -> float:
+        """Test accuracy less that of the full search, in points."""
+        return 100 * (self.accuracy[arm] - self.accuracy["full"])
+
+    def shared(self, arm: str) -> tuple[list[float], list[float]]:
+        """Values of the configs that the full search and this arm's cheapest proxy both trained."""
+        full = {json.dumps(run["config"]): run for run in self.searches["full"]["runs"]}
+        density = min(run["density"] for run in self.searches[arm]["runs"])
+        pairs = [
+            (run["value"], full[key]["value"])
+            for run in self.searches[arm]["runs"]
+            if run["density"] == density and (key := json.dumps(run["config"])) in full
+        ]
+        pairs = [(proxy, base) for proxy, base in pairs if proxy is not None and base is not None]
+        return [proxy for proxy, _ in pairs], [base for _, base in pairs]
+
+
+def measured(rows: Rows, scale: str) -> list[Measured]:
+    """The cells whose full search and at least one other arm have been run and tested."""
+    searches: dict[str, dict[str, Row]] = defaultdict(dict)
+    tests: dict[str, list[float]] = defaultdict(list)
+    cells: dict[str, Row] = {}
+    for of, found in rows.items():
+        if of["scale"] != scale:
+            continue
+        if "test" in of:
+            judged = {name: of[name] for name in ("data", "network", "config")}
+            tests[key_of(judged)].append(found["accuracy"])
+        else:
+            cell = {name: value for name, value in of.items() if name != "arm"}
+            cells[key_of(cell)] = cell
+            searches[key_of(cell)][of["arm"]] = found
+    complete = []
+    for key, cell in cells.items():
+        accuracy = {}
+        for arm, found in searches[key].items():
+            judged = {"data": cell["data"], "network": cell["network"], "config": found["config"]}
+            if key_of(judged) in tests:
+                accuracy[arm] = float(np.mean(tests[key_of(judged)]))
+        if "full" in accuracy and len(accuracy) > 1:
+            complete.append(Measured(cell, searches[key], accuracy))
+    return complete
+
+
+def page(cells: Sequence[Measured], picture: str) -> Iterator[str]:
+    """As markdown, for each number of trials.
+
+    Args:
+        cells: what has been measured.
+        picture: file name.
+    """
+    if not cells:
+        yield "Nothing has been measured yet."
+        return
+    yield f"![Cost and difference in test accuracy of each cell]({picture})\n"
+    for trials in sorted({cell.of["trials"] for cell in cells}):
+        chosen = [cell for cell in cells if cell.of["trials"] == trials]
+        yield f"## {trials} trials\n"
+        yield from _summary(chosen)
+        yield ""
+        yield from _table(chosen)
+        yield ""
+
+
+def draw(cells: Sequence[Measured], path: Path) -> None:
+    """Cost of each cell's searches on proxies against what they lose, as an image."""
+    figure = blank_figure(7, 4.5)
+    axis = figure.subplots()
+    markers = dict(zip(sorted({cell.of["data"] for cell in cells}), "os^DvP", strict=False))
+    for arm, colour in zip(PROXY_ARMS, ("tab:gray", "tab:blue"), strict=True):
+        for data, marker in markers.items():
+            own = [cell for cell in cells if arm in cell.accuracy and cell.of["data"] == data]
+            if own:
+                axis.scatter(
+                    [cell.cost(arm) for cell in own],
+                    [cell.difference(arm) for cell in own],
+                    c=colour,
+                    marker=marker,
+                    alpha=0.8,
+                    label=f"{arm}, {data}",
+                )
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set(
+        xlim=(0, None),
+        xlabel="cost, as a share of the search on the full network",
+        ylabel="test accuracy less that search's, points",
+    )
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def _summary(cells: Sequence[Measured]) -> Iterator[str]:
+    head = ["data", "arm", "cells", "mean cost", "mean difference, points", "worst cell"]
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    names = sorted({cell.of["data"] for cell in cells})
+    for data, arm in ((data, arm) for data in [*names, None] for arm in PROXY_ARMS):
+        own = [c for c in cells if arm in c.accuracy and data in {None, c.of["data"]}]
+        if not own:
+            continue
+        differences = [cell.difference(arm) for cell in own]
+        texts = [
+            data or "all",
+            arm,
+            str(len({_place(cell) for cell in own})),
+            f"{np.mean([cell.cost(arm) for cell in own]):.2f}",
+            _mean(differences),
+            f"{min(differences):+.1f}",
+        ]
+        yield f"| {' | '.join(texts)} |"
+    both = [cell for cell in cells if set(PROXY_ARMS) <= set(cell.accuracy)]
+    if both:
+        cheaper = sum(cell.cost("proxyhpo") < cell.cost("paper") for cell in both)
+        yield f"\n`proxyhpo` costs less than the paper's way in {cheaper} of {len(both)} searches."
+
+
+def _table(cells: Sequence[Measured]) -> Iterator[str]:
+    yield f"| {' | '.join(HEAD)} |"
+    yield "|---" * len(HEAD) + "|"
+    groups: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
+    for cell in cells:
+        groups[_place(cell)].append(cell)
+    for place, group in sorted(groups.items()):
+        full = [cell.searches["full"]["seconds"] for cell in group]
+        texts = [*place, str(len(group)), f"{np.mean(full):.0f}"]
+        texts.append(f"{100 * np.mean([cell.accuracy['full'] for cell in group]):.1f}")
+        for arm in PROXY_ARMS:
+            texts += _arm([cell for cell in group if arm in cell.accuracy], arm)
+        yield f"| {' | '.join(texts)} |"
+
+
+def _arm(cells: Sequence[Measured], arm: str) -> list[str]:
+    """Cost, difference and rank correlation, means over the seeds."""
+    if not cells:
+        return ["", "", ""]
+    shared = [cell.shared(arm) for cell in cells]
+    ranks = [
+        float(spearman(np.array(proxy), np.array(base)))
+        for proxy, base in shared
+        if len(proxy) >= FEWEST_SHARED
+    ]
+    n = "+".join(str(len(proxy)) for proxy, _ in shared)
+    return [
+        f"{np.mean([cell.cost(arm) for cell in cells]):.2f}",
+        f"{np.mean([cell.difference(arm) for cell in cells]):+.1f}",
+        f"{np.mean(ranks):.2f} (n={n})" if ranks else "",
+    ]
+
+
+def _place(cell: Measured) -> tuple[str, ...]:
+    return tuple(cell.of[name] for name in ("data", "network", "searcher"))
+
+
+def _mean(values: Iterable[float]) -> str:
+    """With a 95 % t interval where there are several."""
+    values = list(values)
+    mean = float(np.mean(values))
+    if len(values) < 3:
+        return f"{mean:+.2f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
