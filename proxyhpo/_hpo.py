@@ -206,6 +206,7 @@ class ProxyHPO:
             self._evaluator,
             self._space,
             steps=None if self._evaluator.takes_budget else steps,
+            rule=self._parts.transfer.update_rule(),
         )
         self._executor = executor_of(executor)
         self._stoppers = stoppers_of(
@@ -359,6 +360,7 @@ class ProxyHPO:
             job=job,
             _networks=self._parts.networks,
             _watch=self._watch,
+            _rule=self._parts.transfer.update_rule(),
         )
 
     def tell(
@@ -393,7 +395,7 @@ class ProxyHPO:
             )
         if seconds is None:
             seconds = time.monotonic() - self._asked[asked.job.key]
-        outcome = outcome_of(value, seconds)
+        outcome = replace(outcome_of(value, seconds), correction=asked.end_scaling())
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
         del self._asked[asked.job.key]

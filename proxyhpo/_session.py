@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from proxyhpo._engine.stopping import Watch
 from proxyhpo._engine.work import Job, Outcome, numbers_of
 from proxyhpo._proxy import NetworkFactory
+from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators._training import report_of
+from proxyhpo.transfers import Scaling, UpdateRule
 
 __all__ = ["Asked", "Told", "outcome_of"]
 
@@ -46,6 +48,8 @@ class Asked:
     job: Job
     _networks: NetworkFactory
     _watch: Watch
+    _rule: UpdateRule | None = None
+    _scalings: list[Scaling] = field(default_factory=list)
 
     @property
     def trial(self) -> int:
@@ -74,10 +78,27 @@ class Asked:
         return self._watch.judges(self.job, values)
 
     def network(self) -> nn.Module:
-        """A fresh network of this density to train; equal at every call."""
+        """A fresh network of this density to train; equal at every call.
+
+        Where the study's transfer scales updates, those of this network are scaled in this process
+        from now on, until :meth:`ProxyHPO.tell` is told what came of it, or the network is gone.
+        """
         seeds = self.job.seeds.spawn(1)[0]
         with preserved_random_state():
-            return self._networks.network(self.base_config, density=self.density, seed=seeds)
+            network, fans = self._networks.network_and_fans(
+                self.base_config, density=self.density, seed=seeds
+            )
+        if self._rule is not None and fans:
+            scaling = Scaling(network, fans, self._rule)
+            scaling.start()
+            self._scalings.append(scaling)
+        return network
+
+    def end_scaling(self) -> Correction | None:
+        """Ends the scaling of updates, and says how they were scaled."""
+        for scaling in self._scalings:
+            scaling.stop()
+        return self._scalings[-1].correction if self._scalings else None
 
 
 def outcome_of(value: Any, seconds: float) -> Outcome:

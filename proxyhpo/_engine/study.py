@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -152,6 +153,7 @@ class Study:
             overhead_seconds=outcome.overhead_seconds,
             reason=outcome.reason,
             traceback=outcome.traceback,
+            correction=outcome.correction,
         )
         if job.probe:
             self._write("probed", record.to_json())
@@ -159,6 +161,8 @@ class Study:
             self._add(record, outcome)
         if self._checkpoints is not None:  # after the record: until then it may have to go on
             self._checkpoints.drop(job.key)
+        for warning in record.correction.warnings if record.correction else ():
+            warnings.warn(warning, stacklevel=2)
         return record
 
     def _add(self, record: Record, outcome: Outcome) -> None:

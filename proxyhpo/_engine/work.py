@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config, Report, run_key
 from proxyhpo._seeding import cuda_in_use, seed_everything, seed_sequence
 from proxyhpo.errors import one_line
+from proxyhpo.transfers import Scaling, UpdateRule, scaled_updates
 
 if TYPE_CHECKING:
     from proxyhpo._proxy import NetworkFactory
@@ -88,6 +90,7 @@ class Outcome:
         reason: why it failed, in one line; None if it did not.
         traceback: of the exception, if there was one.
         weights: the trained network's ``state_dict`` on the CPU, if asked for.
+        correction: how the updates of a proxy were scaled, if they were.
     """
 
     value: float | None
@@ -98,6 +101,7 @@ class Outcome:
     reason: str | None = None
     traceback: str | None = None
     weights: Mapping[str, Tensor] | None = None
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,14 @@ class Work:
         space: turns the labels of a config into the objects they stand for.
         steps: how many reports a full training makes; a run on a smaller budget is cut after
             that fraction of them. None if the evaluator takes a budget itself.
+        rule: scales the updates of proxies, see :class:`~proxyhpo.transfers.Transfer`.
     """
 
     networks: NetworkFactory
     evaluator: ProxyEvaluator
     space: Space
     steps: int | None = None
+    rule: UpdateRule | None = None
 
     def run(self, job: Job) -> Generator[tuple[Report, float, float], None, Outcome]:
         """Does a job: yields each report, returns the outcome.
@@ -149,6 +155,7 @@ class _Run:
         self.overhead = 0.0
         self.training = 0.0
         self.failure: str | None = None
+        self.scaling: Scaling | None = None
 
     @property
     def seconds(self) -> float:
@@ -159,10 +166,18 @@ class _Run:
         began = time.perf_counter()
         job, space = self.job, self.work.space
         network_seeds, _ = job.seeds.spawn(2)
-        self.network = self.work.networks.network(
+        self.network, fans = self.work.networks.network_and_fans(
             space.resolve(job.config), density=job.density, seed=network_seeds
         )
         self.overhead = time.perf_counter() - began
+        with scaled_updates(self.network, fans, self.work.rule) as self.scaling:
+            yield from self._reports()
+        if not self.reports and self.failure is None:
+            raise ValueError(_NOTHING + (_NO_STEPS.format(job.budget) if job.budget < 1 else ""))
+
+    def _reports(self) -> Generator[tuple[Report, float, float], None, None]:
+        job, space = self.job, self.work.space
+        assert self.network is not None, "it was made"
         seed = job.training_seed
         seed_everything(seed)
         reports = self.work.evaluator.evaluate(
@@ -190,8 +205,6 @@ class _Run:
         finally:
             if close := getattr(reports, "close", None):
                 close()
-        if not self.reports and self.failure is None:
-            raise ValueError(_NOTHING + (_NO_STEPS.format(job.budget) if job.budget < 1 else ""))
 
     def outcome(self, *, reason: str | None = None, traceback: str | None = None) -> Outcome:
         reason = reason or self.failure
@@ -211,6 +224,7 @@ class _Run:
             reason=reason,
             traceback=traceback,
             weights=weights,
+            correction=None if self.scaling is None else self.scaling.correction,
         )
 
     def release(self) -> None:

@@ -22,19 +22,11 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import is_parametrized
 
 from proxyhpo._networks.building import is_constant
+from proxyhpo._networks.fans import fan_in
 
-__all__ = ["fan_in", "owner", "rescale"]
+__all__ = ["rescale"]
 
-_ELEMENTWISE = (
-    nn.Embedding,  # rows are looked up, not summed over
-    nn.EmbeddingBag,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the one base of every batch and instance norm
-    nn.PReLU,
-)
 _POWER_ITERATIONS = 15  # as many as torch does when the parametrization is made
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def rescale(
@@ -72,49 +64,6 @@ def rescale(
             if now > 0 and not math.isclose(was, now, rel_tol=1e-6):
                 parameter.mul_(was / now)
         _refresh_spectral_norms(network)
-
-
-def fan_in(
-    network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
-) -> float | None:
-    """How many products each output of a parameter sums; None if it is no weight matrix.
-
-    Args:
-        network: that the parameter is part of.
-        name: of the parameter.
-        contracted: the dimensions that are summed over; otherwise the type of the module tells.
-
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8))
-    >>> fan_in(network, "0.weight"), fan_in(network, "1.weight")
-    (75, None)
-    """
-    module, leaf = owner(network, name)
-    weight = network.get_parameter(name)
-    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:  # (in, out / groups, *kernel)
-        return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
-    if contracted is None:
-        contracted = _contracted_by_type(module, leaf, weight)
-    if not contracted:
-        return None
-    product = math.prod(weight.shape[dim] for dim in contracted)
-    if weight.ndim > 1 and len(contracted) == weight.ndim:
-        # No product sums over all of a matrix: it is used both ways, as in a tied autoencoder.
-        return math.sqrt(product)
-    return product
-
-
-def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that holds a parameter, and what it is called there."""
-    path, _, leaf = name.rpartition(".")
-    return network.get_submodule(path), leaf
-
-
-def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[int, ...]:
-    if weight.ndim < 2 or isinstance(module, _ELEMENTWISE):
-        return ()
-    if isinstance(module, nn.MultiheadAttention) and leaf in ("bias_k", "bias_v"):
-        return ()
-    return tuple(range(1, weight.ndim))
 
 
 def _refresh_spectral_norms(network: nn.Module) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from proxyhpo._inputs import Inputs, call, map_tensors
-from proxyhpo._networks.initialisation import fan_in
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo.channels.find.forward import undisturbed
 from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
@@ -24,7 +23,6 @@ __all__ = [
     "Forward",
     "borrowed",
     "forward",
-    "masked_away",
     "on_meta",
     "one_step",
     "parameter_count",
@@ -32,7 +30,6 @@ __all__ = [
     "skeleton",
     "step_seconds",
     "tensors_in",
-    "width_ratio",
 ]
 
 _WARM_UP = 2
@@ -139,42 +136,6 @@ def step_seconds(
 def parameter_count(network: nn.Module, away: Mapping[str, int] | None = None) -> int:
     """The number of weights, less those that masks hold at zero."""
     return sum(p.numel() for p in network.parameters()) - sum((away or {}).values())
-
-
-def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:
-    """Parameter name → how many of its weights became zero, where it kept its shape."""
-    originals = dict(full.named_parameters())
-    away = {
-        name: int(originals[name].count_nonzero() - parameter.count_nonzero())
-        for name, parameter in network.named_parameters()
-        if name in originals and parameter.shape == originals[name].shape
-    }
-    return {name: count for name, count in away.items() if count > 0}
-
-
-def width_ratio(
-    network: nn.Module,
-    full: nn.Module,
-    contracted: Mapping[str, tuple[int, ...]] | None = None,
-) -> float:
-    """The mean kept fraction of fan-in over the weight matrices, weighted by their full size.
-
-    Where weights are masked rather than cut, it is the kept fraction of those that were not zero.
-    """
-    originals = dict(full.named_parameters())
-    away = masked_away(network, full)
-    kept = total = 0.0
-    for name, parameter in network.named_parameters():
-        original = originals.get(name)
-        dims = (contracted or {}).get(name)
-        if original is None or (before := fan_in(full, name, dims)) is None:
-            continue
-        ratio = (fan_in(network, name, dims) or 0) / before
-        if name in away:
-            ratio = int(parameter.count_nonzero()) / int(original.count_nonzero())
-        kept += ratio * original.numel()
-        total += original.numel()
-    return kept / total if total else 1.0
 
 
 def tensors_in(output: Any) -> list[Tensor]:

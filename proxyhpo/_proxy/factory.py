@@ -19,15 +19,9 @@ from torch import nn
 
 from proxyhpo._inputs import Inputs, at_least_two, check_inputs
 from proxyhpo._networks.building import Build, Builder, structure
+from proxyhpo._networks.fans import FanRatios, fan_ratios, masked_away, width_ratio
 from proxyhpo._networks.initialisation import rescale
-from proxyhpo._networks.measuring import (
-    Forward,
-    forward,
-    masked_away,
-    parameter_count,
-    step_seconds,
-    width_ratio,
-)
+from proxyhpo._networks.measuring import Forward, forward, parameter_count, step_seconds
 from proxyhpo._proxy.acceptance import check_outputs, check_runs, check_smaller
 from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo._validation import check_device, check_fraction
@@ -122,9 +116,20 @@ class NetworkFactory:
                 smaller, in FLOPs or, where weights are masked, in weights that are not zero; or if
                 its outputs have other shapes.
         """
+        return self.network_and_fans(config, density=density, seed=seed)[0]
+
+    def network_and_fans(
+        self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
+    ) -> tuple[nn.Module, dict[str, FanRatios]]:
+        """The same network, and what each parameter has kept of its fans; nothing for the full one.
+
+        Raises:
+            ArgumentError: see :meth:`network`.
+            UnsupportedNetworkError: likewise.
+        """
         full = self._full(config, density, seed)
         if density == 1:
-            return full
+            return full, {}
         # The architecture may depend on the config, so that each has to be checked, once.
         is_new = (structure(full), density) not in self._checked
         if is_new:
@@ -132,7 +137,7 @@ class NetworkFactory:
         pruned = self._pruned(full, config, density, seed)
         if is_new:
             self._check(pruned, full, density)
-        return pruned.network
+        return pruned.network, fan_ratios(pruned.network, unwrap(full), pruned.contracted)
 
     def measured(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence

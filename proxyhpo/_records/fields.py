@@ -14,17 +14,26 @@ from typing_extensions import Self
 from proxyhpo._validation import is_real
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["LARGEST_EXPONENT", "Kind", "Stored", "check_fields", "one_of", "optional"]
+__all__ = [
+    "LARGEST_EXPONENT",
+    "Kind",
+    "Stored",
+    "check_fields",
+    "nested",
+    "one_of",
+    "optional",
+]
 
 LARGEST_EXPONENT = 50.0
 """Of a width ratio, either way: to that power even the smallest ratio is a float."""
 
 
 class Kind(NamedTuple):
-    """What a field may hold: a test, and the words for it."""
+    """What a field may hold: a test, the words for it, and how it is read from JSON."""
 
     allows: Callable[[Any], bool]
     words: str
+    read: Callable[[Any], Any] = lambda value: _tuples(value)  # noqa: PLW0108 - defined below
 
 
 def check_fields(
@@ -77,7 +86,7 @@ class Stored(ABC):
         """
         check_fields(cls.WHAT, data, cls.KINDS, required=_required(cls))
         cls.check(data)
-        return cls(**{name: _tuples(value) for name, value in data.items()})
+        return cls(**{name: cls.KINDS[name].read(value) for name, value in data.items()})
 
     @classmethod  # noqa: B027 - most kinds have nothing to add
     def check(cls, data: Mapping[str, Any]) -> None:
@@ -100,7 +109,16 @@ def _tuples(value: Any) -> Any:
 
 def optional(kind: Kind) -> Kind:
     """The same, or None."""
-    return Kind(lambda value: value is None or kind.allows(value), f"{kind.words}, or None")
+    return Kind(
+        lambda value: value is None or kind.allows(value),
+        f"{kind.words}, or None",
+        lambda value: None if value is None else kind.read(value),
+    )
+
+
+def nested(kind: type[Stored]) -> Kind:
+    """Data that is itself stored in this way; what it may hold is checked when it is read."""
+    return Kind(lambda value: isinstance(value, Mapping), kind.WHAT, kind.from_json)
 
 
 def one_of(*values: str) -> Kind:
@@ -148,6 +166,7 @@ SECONDS = _within(0, 1e15)
 STEP_SECONDS = _within(1e-12, 1e15)
 WIDTH_RATIO = _within(1e-6, 1)
 EXPONENT = _within(-LARGEST_EXPONENT, LARGEST_EXPONENT)
+SCALE = _within(0, 1e15)
 FRACTION = Kind(lambda value: is_real(value) and 0 < value <= 1, "a number in (0, 1]")
 CONFIG = Kind(_is_named, "a mapping from names")
 NUMBERS = Kind(lambda value: _is_sequence(value, _is_number), "a list of numbers")
@@ -155,5 +174,8 @@ NAMED_NUMBERS = Kind(lambda value: _is_named(value, _is_number), "a mapping from
 EXPONENTS = Kind(
     lambda value: _is_named(value, EXPONENT.allows),
     f"a mapping from names to numbers {EXPONENT.words}",
+)
+TEXTS = Kind(
+    lambda value: _is_sequence(value, lambda item: isinstance(item, str)), "a list of texts"
 )
 PAIRS = Kind(lambda value: _is_sequence(value, _is_pair), "a list of pairs of texts")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from proxyhpo._records.correction import Correction
 from proxyhpo._records.fields import (
     CONFIG,
     COUNT,
@@ -29,6 +30,7 @@ from proxyhpo._records.fields import (
     WIDTH_RATIO,
     Kind,
     Stored,
+    nested,
     one_of,
     optional,
 )
@@ -174,6 +176,8 @@ class Record(Stored):
         overhead_seconds: the part spent building and pruning.
         reason: why it failed, in one line; None otherwise.
         traceback: of the failure, if there was an exception.
+        correction: how the updates were scaled; None on the full network, and under a transfer
+            that scales none.
     """
 
     WHAT: ClassVar[str] = "a record"
@@ -192,6 +196,7 @@ class Record(Stored):
         "overhead_seconds": SECONDS,
         "reason": optional(TEXT),
         "traceback": optional(TEXT),
+        "correction": optional(nested(Correction)),
     }
 
     trial: int
@@ -208,6 +213,7 @@ class Record(Stored):
     overhead_seconds: float = 0.0
     reason: str | None = None
     traceback: str | None = None
+    correction: Correction | None = None
 
     @property
     def training_seconds(self) -> float:

@@ -23,7 +23,8 @@ class Pruned:
             with its original.
         skipped: the modules that were not pruned, as (name, reason).
         contracted: parameter name → the dimensions that its products sum over (its fan-in),
-            where the pruner knows them; for others the module's type decides.
+            and no dimension for what sums nothing, such as a bias. For names that are not in it,
+            the module's type decides.
         from_scratch: whether the weights were newly initialised at this width instead of copied
             from the given network.
     """

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from proxyhpo._inputs import Inputs, call, with_batch
 from proxyhpo._networks.building import is_constant
-from proxyhpo._networks.initialisation import fan_in
+from proxyhpo._networks.fans import fan_in
 from proxyhpo._networks.measuring import on_meta, skeleton, tensors_in
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_fraction

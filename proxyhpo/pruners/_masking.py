@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from proxyhpo._networks.initialisation import owner
+from proxyhpo._networks.fans import owner
 
 __all__ = ["hold_at_zero"]
 

@@ -5,6 +5,9 @@ arXiv:2203.03466), so a proxy that is trained with the full network's learning r
 wrongly. A transfer gives an exponent a hyperparameter; a proxy of width ratio ``r`` is trained
 with ``value * r**exponent``. At density 1 nothing changes.
 
+Or it scales the updates of a proxy layer by layer, so that the config stays what it is: see
+:class:`LayerwiseTransfer`.
+
 A transfer may know its exponents beforehand, or learn them from *probes*: trainings that it plans,
 that are no trials, and that have all ended when the first rung opens.
 """
@@ -19,16 +22,26 @@ from proxyhpo.transfers._interface import (
     check_probes,
     transferred,
 )
+from proxyhpo.transfers._layerwise import LayerwiseTransfer
 from proxyhpo.transfers._power_law import PowerLawTransfer
+from proxyhpo.transfers._scaling import Scaling, scaled_updates
+from proxyhpo.transfers._updates import Update, UpdateKind, UpdateRule, update_kind
 
 __all__ = [
     "FittedPowerLawTransfer",
     "IdentityTransfer",
+    "LayerwiseTransfer",
     "PowerLawTransfer",
     "Probe",
+    "Scaling",
     "Transfer",
+    "Update",
+    "UpdateKind",
+    "UpdateRule",
     "can_follow",
     "check_exponents",
     "check_probes",
+    "scaled_updates",
     "transferred",
+    "update_kind",
 ]

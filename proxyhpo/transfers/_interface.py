@@ -23,6 +23,7 @@ from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.space import Choice, Float
 from proxyhpo.space._values import is_number
+from proxyhpo.transfers._updates import UpdateRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,16 @@ class Transfer(ABC):
         """What the exponents rest on, in a few words that results show behind them.
 
         Called with the same arguments as :meth:`exponents`, after it.
+        """
+        return None
+
+    def update_rule(self) -> UpdateRule | None:
+        """What scales the updates of a proxy while it trains; None leaves them as they are.
+
+        A rule is a function of an :class:`~proxyhpo.transfers.Update` (the parameter's name, the
+        kept fractions of its fan-in and fan-out, the optimizer) that returns the factor by which
+        the update is multiplied, or None for an optimizer that it does not know. It must be
+        picklable for trainings in other processes. At density 1 it is not asked.
         """
         return None
 

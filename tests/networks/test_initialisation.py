@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from proxyhpo._inputs import call
-from proxyhpo._networks.initialisation import fan_in, rescale
+from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.initialisation import rescale
 from proxyhpo._networks.measuring import tensors_in
 from proxyhpo.pruners import L1StructuredPruner, MagnitudePruner
 from tests.channels.zoo import ZOO

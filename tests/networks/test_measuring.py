@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._networks.fans import masked_away, width_ratio
 from proxyhpo._networks.measuring import (
     forward,
-    masked_away,
     parameter_count,
     skeleton,
     step_seconds,
     tensors_in,
-    width_ratio,
 )
 
 

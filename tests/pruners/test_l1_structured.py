@@ -41,4 +41,6 @@ def test_settings():
     assert small.network[2].weight.shape == (8, 8)
     assert small.network[4].weight.shape == (3, 8)
     assert any("4.weight" in name for name, _ in small.skipped)
-    assert small.contracted == {"0.weight": (1,), "2.weight": (1,), "4.weight": (1,)}
+    weights = ("0.weight", "2.weight", "4.weight")
+    biases = ("0.bias", "2.bias", "4.bias")
+    assert small.contracted == dict.fromkeys(weights, (1,)) | dict.fromkeys(biases, ())

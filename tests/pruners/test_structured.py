@@ -34,7 +34,7 @@ def test_the_channels_with_the_highest_scores_stay():
     pruned = pruner.prune(network, torch.randn(4, 4), density=0.5, generator=torch.Generator())
     assert torch.equal(pruned.network[0].weight, network[0].weight[4:])
     assert torch.equal(pruned.network[2].weight, network[2].weight[:, 4:])
-    assert pruned.contracted == {"0.weight": (1,), "2.weight": (1,)}
+    assert pruned.contracted == {"0.weight": (1,), "2.weight": (1,), "2.bias": ()}
 
 
 def test_a_score_is_all_that_a_subclass_needs():

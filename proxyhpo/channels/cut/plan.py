@@ -32,7 +32,7 @@ class Plan:
         selection: groups, and some classes of each that can stay: any other as many do as well.
         edits: what Python has to remember.
         skipped: what is left whole, as (name, reason).
-        contracted: parameter → the dimensions that products sum over.
+        contracted: parameter → the dimensions that its products sum over, none for a bias.
         setting: how the network can be run.
         flops: of the smaller network and of the full one, in train mode.
     """

@@ -65,7 +65,7 @@ class Trace:
         setting: in which it could be run.
         steps: whether in train mode → every operator, in order.
         outputs: whether in train mode → the shape of each output.
-        contracted: parameter → the dimensions that products sum over.
+        contracted: parameter → the dimensions that its products sum over, none for a bias.
         flops: of the forward in train mode.
     """
 
@@ -196,11 +196,10 @@ def _contracted(
             for source in sources:
                 hit[source] = True
     hit[FIXED] = False
-    axes = {
+    return {
         name: tuple(axis for axis, dim in enumerate(dims) if hit[dim].any())
         for name, dims in owned.items()
     }
-    return {name: found for name, found in axes.items() if found}
 
 
 def _check_names(network: nn.Module, ignore: Sequence[str]) -> None:

@@ -1,0 +1,172 @@
+"""How many numbers each output of a parameter sums, and what share of them a proxy has kept.
+
+The *fan-in* of a weight is the number of products that one of its outputs sums. What a proxy keeps
+of it, layer by layer, tells how its updates differ in size from the full network's (see
+:mod:`proxyhpo.transfers`), and in the mean how narrow the proxy is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+__all__ = ["FanRatios", "fan_in", "fan_ratios", "masked_away", "owner", "width_ratio"]
+
+_ELEMENTWISE = (
+    nn.Embedding,  # rows are looked up, not summed over
+    nn.EmbeddingBag,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the one base of every batch and instance norm
+    nn.PReLU,
+)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+Contracted = Mapping[str, tuple[int, ...]]
+"""Parameter name → the dimensions that its products sum over; none for what sums nothing."""
+
+
+@dataclass(frozen=True)
+class FanRatios:
+    """What a parameter of a proxy has kept of its fans in the full network.
+
+    Args:
+        r_in: kept fraction of its fan-in; None for what is no weight matrix (biases, gains,
+            embeddings, positions).
+        r_out: kept fraction of its outputs.
+    """
+
+    r_in: float | None
+    r_out: float
+
+
+def fan_in(
+    network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
+) -> float | None:
+    """How many products each output of a parameter sums; None if it is no weight matrix.
+
+    Args:
+        network: that the parameter is part of.
+        name: of the parameter.
+        contracted: the dimensions that are summed over; otherwise the type of the module tells.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8))
+    >>> fan_in(network, "0.weight"), fan_in(network, "1.weight")
+    (75, None)
+    """
+    module, leaf = owner(network, name)
+    weight = network.get_parameter(name)
+    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:  # (in, out / groups, *kernel)
+        return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
+    if contracted is None:
+        contracted = _contracted_by_type(module, leaf, weight)
+    if not contracted:
+        return None
+    product = math.prod(weight.shape[dim] for dim in contracted)
+    if _is_used_both_ways(weight, contracted):
+        return math.sqrt(product)
+    return product
+
+
+def fan_ratios(
+    network: nn.Module, full: nn.Module, contracted: Contracted | None = None
+) -> dict[str, FanRatios]:
+    """Parameter name → what a proxy has kept of its fans.
+
+    Where weights are masked rather than cut, the kept fraction of those that were not zero takes
+    the place of the fan-in's, and all outputs are still there.
+
+    Args:
+        network: the proxy; its parameters have the names that they have in ``full``.
+        full: the network that it came from.
+        contracted: the dimensions that are summed over, where the pruner knows them; otherwise
+            the types of modules tell.
+
+    >>> fan_ratios(nn.Linear(16, 4), nn.Linear(64, 4))["weight"]
+    FanRatios(r_in=0.25, r_out=1.0)
+    """
+    originals = dict(full.named_parameters())
+    away, aliases = masked_away(network, full), _aliases(full)
+    ratios = {}
+    for name, parameter in network.named_parameters():
+        original = originals.get(name)
+        if original is None:
+            continue
+        alias, dims = name, (contracted or {}).get(name)
+        if dims is None:  # a tied weight has several names, and may be a matrix under one of them
+            alias = next((a for a in aliases[name] if fan_in(full, a) is not None), name)
+        before, after = fan_in(full, alias, dims), fan_in(network, alias, dims)
+        r_in = None if before is None else (after or 0) / before
+        r_out = _outputs(network, alias, dims) / max(_outputs(full, alias, dims), 1)
+        if name in away and r_in is not None:
+            r_in = int(parameter.count_nonzero()) / int(original.count_nonzero())
+        ratios[name] = FanRatios(r_in, r_out)
+    return ratios
+
+
+def width_ratio(network: nn.Module, full: nn.Module, contracted: Contracted | None = None) -> float:
+    """The mean kept fraction of fan-in over the weight matrices, weighted by their full size."""
+    sizes = {name: parameter.numel() for name, parameter in full.named_parameters()}
+    kept = {
+        name: ratios.r_in
+        for name, ratios in fan_ratios(network, full, contracted).items()
+        if ratios.r_in is not None
+    }
+    total = sum(sizes[name] for name in kept)
+    return sum(r_in * sizes[name] for name, r_in in kept.items()) / total if total else 1.0
+
+
+def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:
+    """Parameter name → how many of its weights became zero, where it kept its shape."""
+    originals = dict(full.named_parameters())
+    away = {
+        name: int(originals[name].count_nonzero() - parameter.count_nonzero())
+        for name, parameter in network.named_parameters()
+        if name in originals and parameter.shape == originals[name].shape
+    }
+    return {name: count for name, count in away.items() if count > 0}
+
+
+def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter, and what it is called there."""
+    path, _, leaf = name.rpartition(".")
+    return network.get_submodule(path), leaf
+
+
+def _outputs(network: nn.Module, name: str, contracted: tuple[int, ...] | None) -> float:
+    """How many outputs a parameter has: the entries of the dimensions that are not summed over."""
+    module, leaf = owner(network, name)
+    weight = network.get_parameter(name)
+    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:
+        return weight.shape[1] * module.groups
+    if contracted is None:
+        contracted = _contracted_by_type(module, leaf, weight)
+    if _is_used_both_ways(weight, contracted):
+        return math.sqrt(weight.numel())
+    return math.prod(size for dim, size in enumerate(weight.shape) if dim not in contracted)
+
+
+def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[int, ...]:
+    if weight.ndim < 2 or isinstance(module, _ELEMENTWISE):
+        return ()
+    if isinstance(module, nn.MultiheadAttention) and leaf in ("bias_k", "bias_v"):
+        return ()
+    if weight.ndim > 2 and weight.shape[0] == 1 and leaf != "weight":
+        return ()  # such as positions of shape (1, tokens, channels), which are added to a batch
+    return tuple(range(1, weight.ndim))
+
+
+def _is_used_both_ways(weight: Tensor, contracted: tuple[int, ...]) -> bool:
+    """Whether some product sums over each dimension of a matrix, as in a tied autoencoder."""
+    return weight.ndim > 1 and len(contracted) == weight.ndim
+
+
+def _aliases(network: nn.Module) -> dict[str, list[str]]:
+    """Name of each parameter → all names that it has."""
+    names: dict[Tensor, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    return {of[0]: of for of in names.values()}

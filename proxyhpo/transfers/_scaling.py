@@ -1,0 +1,295 @@
+"""Scaling the updates of a network while a training loop that is not ours trains it.
+
+PyTorch calls global hooks around the step of every optimizer. Before a step the weights that are to
+be scaled are remembered, and after it each becomes ``before + factor * (after - before)``. So the
+learning rate, its schedule, parameter groups, clipping and gradient scaling stay the user's. Of SGD
+with momentum this is exactly a learning rate of ``factor`` times the parameter's own; of Adam, too,
+but for what the changed weights do to later gradients.
+
+Where optimizers are nested, the innermost step is scaled: Lookahead averages weights that were
+scaled, and the last part of a SAM step is an ordinary step from where it began.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from proxyhpo._networks.fans import FanRatios
+from proxyhpo._records.correction import Correction
+from proxyhpo.transfers._updates import Update, UpdateRule, decoupled_decay
+
+__all__ = ["Scaling", "scaled_updates"]
+
+
+@contextmanager
+def scaled_updates(
+    network: nn.Module, fans: Mapping[str, FanRatios], rule: UpdateRule | None
+) -> Iterator[Scaling | None]:
+    """Scales the updates of a proxy's parameters inside the ``with`` block.
+
+    Every optimizer that derives from ``torch.optim.Optimizer`` is seen, whoever makes and steps it.
+    Optimizers that the rule does not know are left alone, as are parameters that are added later;
+    what was scaled, and what was not, stands in :attr:`Scaling.correction`.
+
+    Args:
+        network: the proxy. Its parameters are known by identity.
+        fans: parameter name → what it has kept of its fans in the full network; empty for the full
+            network itself, of which nothing is touched.
+        rule: gives the factor of each parameter; None scales nothing.
+    """
+    if rule is None or not fans:
+        yield None
+        return
+    scaling = Scaling(network, fans, rule)
+    scaling.start()
+    try:
+        yield scaling
+    finally:
+        scaling.stop()
+
+
+@dataclass
+class _Part:
+    """Parameters of one group with the same factor, as they were before a step."""
+
+    factor: float
+    has_decay: bool
+    parameters: list[nn.Parameter]
+    before: list[Tensor]
+
+
+@dataclass
+class _Step:
+    """An optimizer's step that has begun and not ended."""
+
+    optimizer: weakref.ref[Optimizer]
+    parts: list[_Part]
+    unknown: bool
+    inner: set[int] = field(default_factory=set)
+    """Parameters that a step inside this one has updated, by identity."""
+
+
+class Scaling:
+    """Scales the updates of one network between :meth:`start` and :meth:`stop`.
+
+    It does not keep the network alive, and is dropped when all parameters are gone.
+
+    Args:
+        network: see :func:`scaled_updates`.
+        fans: likewise.
+        rule: likewise.
+    """
+
+    def __init__(self, network: nn.Module, fans: Mapping[str, FanRatios], rule: UpdateRule) -> None:
+        self._rule = rule
+        self._fans = dict(fans)
+        self._names = WeakTensorKeyDictionary()
+        for name, parameter in network.named_parameters():
+            if name in self._fans:
+                self._names[parameter] = name
+        self._factors: weakref.WeakKeyDictionary[Optimizer, dict[str, float | None]]
+        self._factors = weakref.WeakKeyDictionary()
+        self._steps = threading.local()
+        self._witness = _smallest(network)
+        self._range: tuple[float, float] | None = None
+        self._optimizers: dict[str, None] = {}
+        self._unknown: dict[str, None] = {}
+
+    @property
+    def correction(self) -> Correction:
+        """What has been scaled so far."""
+        smallest, largest = self._range or (None, None)
+        return Correction(
+            rule=getattr(self._rule, "__name__", type(self._rule).__name__),
+            smallest=smallest,
+            largest=largest,
+            optimizers=tuple(self._optimizers),
+            warnings=tuple(self._warnings()),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none of the parameters is left."""
+        return len(self._names) == 0
+
+    def start(self) -> None:
+        """Begins to scale."""
+        with _lock:
+            _activate((*_active, self))
+
+    def stop(self) -> None:
+        """Ends it; without effect where it has ended."""
+        with _lock:
+            _activate(other for other in _active if other is not self)
+
+    def before(self, optimizer: Optimizer, *, has_closure: bool) -> None:
+        """An optimizer is about to step."""
+        parts, unknown = [], False
+        for group in optimizer.param_groups:
+            by_factor: dict[float, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                name = self._names.get(parameter)  # type: ignore[no-untyped-call]  # torch's
+                moves = parameter.requires_grad and (has_closure or parameter.grad is not None)
+                if name is None or not moves:
+                    continue
+                factor = self._factor(name, optimizer, group)
+                unknown |= factor is None
+                if factor is not None:
+                    by_factor.setdefault(factor, []).append(parameter)
+            decay = decoupled_decay(optimizer, group)
+            has_decay = isinstance(decay, Tensor) or decay != 0
+            for factor, parameters in by_factor.items():
+                self._note(factor, optimizer)
+                before = [] if factor == 1 else _scaled([p.data for p in parameters], 1 - decay)
+                parts.append(_Part(factor, has_decay, parameters, before))
+        steps = self._begun()
+        # An equal optimizer among them calls its own base class's step, or its last step raised.
+        for index, step in enumerate(steps):
+            if step.optimizer() is optimizer:
+                del steps[index:]
+                break
+        steps.append(_Step(weakref.ref(optimizer), parts, unknown))
+
+    def after(self, optimizer: Optimizer) -> None:
+        """An optimizer has stepped."""
+        steps = self._begun()
+        index = next((i for i, s in enumerate(steps) if s.optimizer() is optimizer), None)
+        if index is None:
+            return
+        step = steps[index]
+        del steps[index:]
+        if step.unknown and not step.inner:
+            self._unknown[type(optimizer).__name__] = None
+        for part in step.parts:
+            _scale(part, step.inner, _skipped(optimizer))
+        for outer in steps:
+            outer.inner |= step.inner
+            outer.inner.update(id(p) for part in step.parts for p in part.parameters)
+
+    def _factor(self, name: str, optimizer: Optimizer, group: Mapping[str, Any]) -> float | None:
+        known = self._factors.setdefault(optimizer, {})
+        if name not in known:
+            fans = self._fans[name]
+            r_in = 1.0 if fans.r_in is None else fans.r_in
+            factor = self._rule(Update(name, r_in, fans.r_out, optimizer, group))
+            known[name] = None if factor is None else float(factor)
+        return known[name]
+
+    def _note(self, factor: float, optimizer: Optimizer) -> None:
+        self._optimizers[type(optimizer).__name__] = None
+        low, high = self._range or (factor, factor)
+        self._range = min(low, factor), max(high, factor)
+
+    def _begun(self) -> list[_Step]:
+        """The steps of this thread that have not ended, the outermost first."""
+        if not hasattr(self._steps, "begun"):
+            self._steps.begun = []
+        begun: list[_Step] = self._steps.begun
+        return begun
+
+    def _warnings(self) -> Iterator[str]:
+        advice = (
+            'say transfer="power-law", which multiplies the learning rate by its name, or bring a '
+            "rule that knows it (proxyhpo.transfers.Transfer.update_rule)"
+        )
+        for name in self._unknown:
+            yield f"the updates of {name} were not scaled for the width of the proxy: {advice}"
+        if not self._optimizers and not self._unknown and self._has_changed():
+            yield (
+                "a proxy was trained, and no torch.optim optimizer stepped its parameters, so its "
+                f"updates were not scaled for its width: {advice}"
+            )
+
+    def _has_changed(self) -> bool:
+        """Whether the smallest trainable parameter is not what it was at the start."""
+        if self._witness is None:
+            return False
+        parameter, was = self._witness[0](), self._witness[1]
+        return parameter is not None and not torch.equal(parameter.detach().cpu(), was)
+
+
+def _smallest(network: nn.Module) -> tuple[weakref.ref[nn.Parameter], Tensor] | None:
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    if not trainable:
+        return None
+    smallest = min(trainable, key=lambda parameter: parameter.numel())
+    return weakref.ref(smallest), smallest.detach().to("cpu", copy=True)
+
+
+def _scaled(tensors: list[Tensor], by: float | Tensor) -> list[Tensor]:
+    return list(torch._foreach_mul(tensors, by))  # noqa: SLF001 - as torch's own optimizers do it
+
+
+def _skipped(optimizer: Optimizer) -> Tensor | None:
+    """1 where a step inside the kernel was skipped for gradients that are not finite, else 0.
+
+    Optimizers that unscale gradients themselves are told by ``torch.amp.GradScaler`` so.
+    """
+    found: Tensor | None = getattr(optimizer, "found_inf", None)
+    return found
+
+
+def _scale(part: _Part, inner: set[int], skipped: Tensor | None) -> None:
+    pairs = [
+        (p.data, before)
+        for p, before in zip(part.parameters, part.before, strict=False)
+        # Without a gradient it has not moved, and has not decayed either.
+        if id(p) not in inner and (p.grad is not None or not part.has_decay)
+    ]
+    if not pairs:
+        return
+    after, before = map(list, zip(*pairs, strict=True))
+    weight = 1 - part.factor
+    # after + (1 - factor) * (before - after); exact where nothing has moved.
+    if skipped is None or not part.has_decay:
+        torch._foreach_lerp_(after, before, weight)
+    else:
+        for now, was in zip(after, before, strict=True):
+            now.lerp_(was, (weight * (1 - skipped)).to(now.device, now.dtype))
+
+
+_active: tuple[Scaling, ...] = ()
+_handles: list[RemovableHandle] = []
+_lock = threading.RLock()
+
+
+def _activate(scalings: Iterable[Scaling]) -> None:
+    """Makes these the ones that see every step; torch has our hooks while there are any.
+
+    Those whose network was collected leave here, and not when that happens: it may happen while
+    torch goes through its hooks.
+    """
+    global _active  # noqa: PLW0603 - the hooks of torch are global, too
+    with _lock:
+        _active = tuple(scaling for scaling in scalings if not scaling.is_over)
+        if _active and not _handles:
+            _handles.append(register_optimizer_step_pre_hook(_before_step))
+            _handles.append(register_optimizer_step_post_hook(_after_step))
+        while _handles and not _active:
+            _handles.pop().remove()
+
+
+def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for scaling in _active:
+        has_closure = len(args) > 1 or kwargs.get("closure") is not None
+        scaling.before(optimizer, has_closure=has_closure)
+
+
+def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG001 - torch's
+    for scaling in _active:
+        scaling.after(optimizer)

@@ -1,0 +1,113 @@
+"""What a rule that scales updates is told, and how optimizers differ for it.
+
+The size of an update, as a function of the gradient's, decides how it has to change with the
+width. Four kinds are told apart; what is none of them is not scaled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["Update", "UpdateKind", "UpdateRule", "decoupled_decay", "update_kind"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """The update of one parameter of a proxy by one optimizer.
+
+    Args:
+        parameter: its name in the network.
+        r_in: fan-in in the proxy / fan-in in the full network; 1 for what sums nothing (biases,
+            gains of norms, embeddings, positions).
+        r_out: the same of the number of its outputs.
+        optimizer: that makes the update.
+        group: the optimizer's settings for it, one of its ``param_groups``.
+    """
+
+    parameter: str
+    r_in: float
+    r_out: float
+    optimizer: Optimizer
+    group: Mapping[str, Any]
+
+
+UpdateRule = Callable[[Update], float | None]
+"""Gives the factor of an update; None if it does not know the optimizer."""
+
+
+class UpdateKind(Enum):
+    """How the size of an optimizer's update depends on the gradient and the parameter."""
+
+    PROPORTIONAL = "proportional to the gradient, as SGD's"
+    NORMALISED = "independent of the gradient's size, entry by entry, as Adam's"
+    RELATIVE = "proportional to the parameter's norm, as LAMB's"
+    ORTHOGONAL = "a matrix with equal singular values, as Muon's"
+
+
+_KINDS = {
+    UpdateKind.PROPORTIONAL: "SGD SGDW NesterovSGD SGDP",
+    UpdateKind.NORMALISED: "Adam AdamW Adamax AMSGrad NAdam NAdamW RAdam SparseAdam RMSprop "
+    "RMSpropTF Adagrad Adadelta Rprop Lion Tiger AdaBelief AdaBound Adan AdamP Yogi AdEMAMix",
+    UpdateKind.RELATIVE: "Adafactor LAMB LARS",
+    UpdateKind.ORTHOGONAL: "Muon",
+}
+_KIND_BY_NAME = {name.lower(): kind for kind, names in _KINDS.items() for name in names.split()}
+# Other libraries name their implementations so: FusedAdam, PagedAdamW8bit, DeepSpeedCPUAdam.
+_AFFIXES = re.compile(r"^(?:fused|paged|deepspeed|cpu)+|(?:_?(?:4|8|32)bit|legacy|fused)+$")
+
+
+def update_kind(update: Update) -> UpdateKind | None:
+    """Of what kind an update is; None for optimizers that are not known.
+
+    Optimizers whose parameters are not the ones that they iterate on (L-BFGS, schedule-free ones,
+    averaged SGD), or that estimate the learning rate from the distance travelled (D-Adaptation,
+    Prodigy), are not known on purpose: a scaled update would mislead them.
+
+    >>> weight = torch.nn.Parameter(torch.zeros(2, 2))
+    >>> update_kind(Update("weight", 0.5, 0.5, torch.optim.AdamW([weight]), {})).name
+    'NORMALISED'
+    """
+    kind = _kind_of_class(type(update.optimizer))
+    if kind is UpdateKind.RELATIVE and update.group.get("scale_parameter") is False:
+        return UpdateKind.NORMALISED  # Adafactor without its relative step size
+    if kind is UpdateKind.ORTHOGONAL and update.group.get("use_muon") is False:
+        return UpdateKind.NORMALISED  # the group that Muon leaves to Adam
+    return kind
+
+
+def _kind_of_class(kind: type[Optimizer]) -> UpdateKind | None:
+    names = (_AFFIXES.sub("", base.__name__.lower()) for base in kind.__mro__)
+    return next((_KIND_BY_NAME[name] for name in names if name in _KIND_BY_NAME), None)
+
+
+_DECOUPLED = ("adamw", "nadamw", "sgdw", "lion", "muon")
+
+
+def decoupled_decay(optimizer: Optimizer, group: Mapping[str, Any]) -> float | Tensor:
+    """The share of a parameter that one step takes off it, apart from the gradient's part.
+
+    >>> weight = torch.nn.Parameter(torch.zeros(2))
+    >>> optimizer = torch.optim.AdamW([weight], lr=0.5, weight_decay=0.25)
+    >>> decoupled_decay(optimizer, optimizer.param_groups[0])
+    0.125
+    """
+    names = {_AFFIXES.sub("", base.__name__.lower()) for base in type(optimizer).__mro__}
+    flags = ("decoupled_weight_decay", "decoupled_decay", "weight_decouple")
+    told = next((group[flag] for flag in flags if flag in group), None)
+    if told is None:
+        told = not names.isdisjoint(_DECOUPLED) or isinstance(optimizer, torch.optim.Adafactor)
+    lr, decay = group.get("lr"), group.get("weight_decay")
+    if not told or lr is None or not decay:
+        return 0.0
+    if isinstance(lr, Tensor) and lr.device.type == "cpu":
+        lr = lr.item()
+    share: float | Tensor = lr * decay
+    return share
