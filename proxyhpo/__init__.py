@@ -15,6 +15,7 @@ from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Record, Report
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
+from proxyhpo._report.stored import load_study
 from proxyhpo.errors import ProxyHPOError
 from proxyhpo.space import Choice, Float, Int, Space
 
@@ -32,6 +33,7 @@ __all__ = [
     "Rung",
     "Space",
     "inspect",
+    "load_study",
 ]
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, get_args
 
 from proxyhpo._plugins import Group
 from proxyhpo._report.show import show
-from proxyhpo._store import read_study
 from proxyhpo.errors import ProxyHPOError
 
 if TYPE_CHECKING:
@@ -51,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace) -> Iterable[str]:
-    identity, events = read_study(options.study)
+    text = show(options.study, top=options.top)
     written = time.localtime(_last_written(options.study))
     yield f"{options.study}, last written {time.strftime('%Y-%m-%d %H:%M:%S', written)}"
-    yield show(identity, events, top=options.top)
+    yield text
 
 
 def _last_written(study: Path) -> float:

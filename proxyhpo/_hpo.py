@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Self
 
 from proxyhpo import _plugins as plugins
@@ -24,7 +24,7 @@ from proxyhpo._engine.interruption import interruptible
 from proxyhpo._engine.ladder import check_ladder, default_ladder, with_finalists
 from proxyhpo._engine.progress import ProgressBar
 from proxyhpo._engine.stopping import Stoppers, Watch
-from proxyhpo._engine.study import Direction, Parts, Study, weights_name
+from proxyhpo._engine.study import Direction, Parts, Study
 from proxyhpo._engine.work import Work
 from proxyhpo._inputs import Inputs, check_inputs
 from proxyhpo._proxy import NetworkFactory
@@ -33,6 +33,7 @@ from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.pilot import Check, check_of, ladder_to_check
 from proxyhpo._report.result import Result
+from proxyhpo._report.stored import result_of
 from proxyhpo._seeding import preserved_random_state, seed_sequence
 from proxyhpo._session import Asked, Told, outcome_of
 from proxyhpo._setup import (
@@ -502,36 +503,22 @@ class ProxyHPO:
 
     def _result(self, study: Study, *, interrupted: bool = False) -> Result:
         assert self._store is not None, "a study has a store"
-        weights: Mapping[str, Tensor] | StoreError = {}
-        if study.state.best is not None:
-            try:
-                weights = self._store.load_weights(weights_name(study.state.best))
-            except StoreError as error:  # trained elsewhere, or deleted: the result still stands
-                weights = error
-
-        def make_network(record: Record) -> nn.Module:
-            if isinstance(weights, StoreError):
-                raise weights
-            config = self._space.resolve(record.config)
-            with preserved_random_state():
-                seeds = seed_sequence("measuring", self._parts.seed)
-                network = self._parts.networks.network(config, density=1, seed=seeds)
-            try:
-                network.load_state_dict(dict(weights))
-            except RuntimeError as error:
-                raise StoreError(f"the weights kept are not of this network: {error}") from error
-            return network.eval()
-
-        return Result(
-            history=study.history.snapshot(),
-            ladder=study.parts.ladder,
-            direction=study.parts.direction,
-            best=study.state.best,
-            search_seconds=study.state.search_seconds,
+        return result_of(
+            study.state,
+            {
+                "ladder": study.parts.ladder,
+                "direction": study.parts.direction,
+                "pretrained": self._pretrained,
+            },
+            weights=self._store.weights_reader(),
+            build=self._full_network,
             interrupted=interrupted,
-            make_network=make_network,
-            pretrained=self._pretrained,
         )
+
+    def _full_network(self, config: Config) -> nn.Module:
+        with preserved_random_state():
+            seeds = seed_sequence("measuring", self._parts.seed)
+            return self._parts.networks.network(self._space.resolve(config), density=1, seed=seeds)
 
 
 def _warn_if_changed(store: Store, source: str | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._report.result import Result
+from proxyhpo._report.wording import rung_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +34,8 @@ def plot_agreement(
     ax.scatter([_number(x[trial]) for trial in both], [_number(y[trial]) for trial in both])
     for trial in both:
         ax.annotate(str(trial), (_number(x[trial]), _number(y[trial])))
-    ax.set_xlabel(f"value at density {_density(result, lower):g}")
-    ax.set_ylabel(f"value at density {_density(result, upper):g}")
+    ax.set_xlabel(f"value at {_words(result, lower)}")
+    ax.set_ylabel(f"value at {_words(result, upper)}")
     return ax
 
 
@@ -43,9 +44,9 @@ def plot_cost(result: Result, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     cost = result.cost
     left = 0.0
-    for rung in cost.rungs:
-        width = rung.base_trainings or 0.0
-        ax.barh("this study", width, left=left, label=f"density {rung.density:g}")
+    for rung, spent in zip(sorted(result.openings), cost.rungs, strict=True):
+        width = spent.base_trainings or 0.0
+        ax.barh("this study", width, left=left, label=_words(result, rung))
         left += width
     unit = cost.base_training_seconds
     if unit:
@@ -68,12 +69,12 @@ def plot_hyperparameter(
         log: whether its axis is logarithmic.
     """
     ax = _axes(ax)
-    for rung, opening in sorted(result.openings.items()):
+    for rung in sorted(result.openings):
         records = [r for r in result.leaderboard(rung) if name in r.config]
         ax.scatter(
             [record.config[name] for record in records],
             [_number(record.value) for record in records],
-            label=f"density {opening.density:g}",
+            label=_words(result, rung),
         )
     if log:
         ax.set_xscale("log")
@@ -93,8 +94,8 @@ def _axes(ax: Axes | None) -> Axes:
     return axes
 
 
-def _density(result: Result, rung: int) -> float:
-    return result.openings[rung % len(result.ladder)].density
+def _words(result: Result, rung: int) -> str:
+    return rung_words(result.history, result.ladder, rung % len(result.ladder))
 
 
 def _number(value: float | None) -> float:

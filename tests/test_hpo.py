@@ -96,7 +96,7 @@ def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
         assert record.trained_with["momentum"] == record.config["momentum"]
     assert result.openings[0].width_ratio < 0.5
     assert result.openings[1].width_ratio == 1
-    assert "lr x width_ratio^-0.5" in repr(result)
+    assert "lr x width_ratio^-0.5" in result.ledger()
 
 
 def test_build_gets_base_terms_and_train_the_transferred_ones():
@@ -453,10 +453,10 @@ def test_there_is_no_climb_without_trials():
 
 def test_a_result_for_a_pretrained_network_says_that_little_is_known():
     result = study(build=build(), pretrained=True).run(1)
-    assert "the network is pretrained, and little is known" in repr(result)
+    assert "unproven for pretrained networks" in repr(result)
     assert result.openings[0].exponents == {"lr": -0.5}
     assert result.openings[0].density == 0.5
-    assert "little is known" not in repr(study().run(1))
+    assert "unproven" not in repr(study().run(1))
 
 
 def test_a_failure_can_be_told():

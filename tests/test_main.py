@@ -49,7 +49,7 @@ def test_it_runs_as_a_module(study):
     command = [sys.executable, "-m", "proxyhpo", "show", str(study[1])]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "rung 0 (density 1, budget 1)" in done.stdout
+    assert "rung 0 (the full network)" in done.stdout
 
 
 def test_the_version_is_that_of_the_distribution(capsys):

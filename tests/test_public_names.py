@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 NAMES = {
     "proxyhpo": "Choice Config Float History Int ProxyHPO ProxyHPOError Record Report Result Rung "
-    "Space inspect",
+    "Space inspect load_study",
     "proxyhpo.callbacks": "TensorBoardCallback",
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
     "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "

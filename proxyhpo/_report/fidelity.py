@@ -11,7 +11,7 @@ speak against it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -31,6 +31,7 @@ from proxyhpo._report.ranking import (
     regret,
     spearman,
 )
+from proxyhpo._report.wording import rung_words
 
 __all__ = ["Estimate", "Fidelity", "Verdict", "fidelities", "fidelity"]
 
@@ -76,6 +77,7 @@ class Fidelity:
         p_value: of a one-sided permutation test of "the rungs have nothing to do with each other".
         ceiling: the same of another seed of the dearer rung, where the configs had one.
         behind: by how much the ceiling's ``spearman`` is the higher one, on the same configs.
+        names: what is trained at the two rungs, for messages.
     """
 
     lower: int
@@ -90,6 +92,7 @@ class Fidelity:
     p_value: float | None = None
     ceiling: Fidelity | None = None
     behind: Estimate | None = None
+    names: tuple[str, str] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -118,7 +121,8 @@ class Fidelity:
     def __str__(self) -> str:
         """In words, one line a fact."""
         picked = f", {self.picked} of them picked as the best" if self.picked else ""
-        head = f"rung {self.lower} for rung {self.upper} (n={self.n}{picked}): {self.verdict}"
+        lower, upper = self._names
+        head = f"{lower} standing in for {upper} (n={self.n}{picked}): {self.verdict}"
         rows = [
             ("Spearman", "spearman"),
             ("Kendall", "kendall"),
@@ -127,6 +131,10 @@ class Fidelity:
         ]
         return "\n".join([head, *(line for row in rows if (line := self._line(*row)))])
 
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self.names or (f"rung {self.lower}", f"rung {self.upper}")
+
     def _line(self, title: str, name: str) -> str | None:
         own: Estimate | None = getattr(self, name)
         if own is None:
@@ -134,7 +142,7 @@ class Fidelity:
         if self.n < _ENOUGH_TO_TRUST:  # resamples of a handful of configs say nothing
             return f"  {title} {own.value:.3g}"
         other = getattr(self.ceiling, name, None)
-        beside = "" if other is None else f"; another seed of rung {self.upper}: {other}"
+        beside = "" if other is None else f"; another seed of {self._names[1]}: {other}"
         return f"  {title} {own}{beside}"
 
 
@@ -202,7 +210,7 @@ def _between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -
     x, y = (_losses(history, rung) for rung in (lower, upper))
     both = sorted(x.keys() & y.keys())
     again = _losses_of_another_seed(history, ladder, lower, upper)
-    return fidelity(
+    found = fidelity(
         [x[trial] for trial in both],
         [y[trial] for trial in both],
         [again.get(trial, np.nan) for trial in both] if again else None,
@@ -210,6 +218,8 @@ def _between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -
         picked=_picked(history, ladder, lower, upper, both),
         rungs=(lower, upper),
     )
+    lower_name, upper_name = (rung_words(history, ladder, rung) for rung in (lower, upper))
+    return replace(found, names=(lower_name, upper_name))
 
 
 def _losses(history: History, rung: int) -> dict[int, float]:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Opening, Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
-from proxyhpo.errors import ArgumentError, NotClimbedError, printable
+from proxyhpo._report.summary import ledger, not_climbed, summary
+from proxyhpo._report.wording import config_words, rung_words
+from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,10 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """A study as far as it has come. Nothing in it changes any more.
+    """A study as far as it has come; a snapshot, which later trainings do not change.
+
+    It prints a summary of at most 12 lines. It can be pickled; the copy has no code to build the
+    network (see :meth:`best_network`).
 
     Args:
         history: every trial and every training run.
@@ -32,9 +37,10 @@ class Result:
         direction: ``minimize`` or ``maximize``.
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
-        interrupted: whether Ctrl-C or a limit ended the study before it was complete.
-        make_network: builds the full network for a config and loads weights into it.
+        interrupted: whether Ctrl-C or a limit ended the run before it was complete.
         pretrained: whether the network's weights are trained: little is known of proxies of these.
+        weights: reads the weights that the best training left.
+        build: makes the full network for a config.
     """
 
     history: History
@@ -43,8 +49,9 @@ class Result:
     best: Record | None
     search_seconds: float
     interrupted: bool
-    make_network: Callable[[Record], nn.Module]
     pretrained: bool = False
+    weights: Callable[[], Mapping[str, Tensor]] | None = None
+    build: Callable[[Config], nn.Module] | None = None
 
     @property
     def best_record(self) -> Record:
@@ -54,7 +61,7 @@ class Result:
             NotClimbedError: if no training of the full network has succeeded.
         """
         if self.best is None:
-            raise NotClimbedError(f"there is no best config: {self._not_climbed()}")
+            raise NotClimbedError(f"there is no best config: {not_climbed(self)}")
         return self.best
 
     @property
@@ -69,9 +76,50 @@ class Result:
         assert value is not None, "a finished record has a value"
         return value
 
-    def best_network(self) -> nn.Module:
-        """The full network as its best training left it: that training is paid for."""
-        return self.make_network(self.best_record)
+    def best_weights(self) -> Mapping[str, Tensor]:
+        """The ``state_dict`` that the best training of the full network left, on the CPU.
+
+        It is read from the store at each call.
+
+        Raises:
+            NotClimbedError: if no training of the full network has succeeded.
+            StoreError: if the weights were not kept, have since been replaced by those of a better
+                training, or cannot be read.
+        """
+        record = self.best_record
+        if self.weights is None:
+            raise StoreError(f"the weights of trial {record.trial} were not kept")
+        return self.weights()
+
+    def best_network(self, network: nn.Module | None = None) -> nn.Module:
+        """The full network as its best training left it, in eval mode.
+
+        Args:
+            network: into which to load the weights. By default the study's ``build`` makes one; a
+                result from ``load_study`` or from a pickle has no ``build``.
+
+        Raises:
+            ArgumentError: if there is no ``build`` and no ``network`` is given.
+            NotClimbedError: if no training of the full network has succeeded.
+            StoreError: see :meth:`best_weights`; also if the weights do not fit the network.
+        """
+        record = self.best_record
+        if network is None:
+            if self.build is None:
+                raise ArgumentError(
+                    "best_network: this result was read from a file, which has no code to build "
+                    "the network: pass one, best_network(network), with the architecture of "
+                    f"{record.config}"
+                )
+            network = self.build(record.config)
+        try:
+            network.load_state_dict(dict(self.best_weights()))
+        except RuntimeError as error:
+            raise StoreError(
+                f"the weights of trial {record.trial} do not fit the network ({error}); "
+                "best_weights() returns them as they are"
+            ) from error
+        return network.eval()
 
     @property
     def records(self) -> Sequence[Record]:
@@ -89,7 +137,7 @@ class Result:
         return tuple(record for record in self.history.records if record.state == "failed")
 
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
-        """The runs at a rung that ended well, best first.
+        """The runs at a rung that did not fail, best first; stopped ones come last.
 
         Args:
             rung: index in the ladder; negative ones count from the last, as in a list.
@@ -108,16 +156,20 @@ class Result:
 
     @property
     def cost(self) -> Cost:
-        """The ledger: what was spent where, and what a full search would have cost."""
+        """What was spent where, and what a full search would have cost."""
         return cost_of(self.history, self.ladder, self.search_seconds)
 
     @property
     def fidelity(self) -> Sequence[Fidelity]:
-        """How well each rung stands in for the next one, and the first for the last."""
+        """How well each rung stands in for the next one, and last the first for the top one."""
         return fidelities(self.history, self.ladder)
 
+    def ledger(self) -> str:
+        """A table with a line for each rung: what was trained, how corrected, at what cost."""
+        return printable(ledger(self))
+
     def to_frame(self) -> pd.DataFrame:
-        """One row a training run; the config's columns are called ``config.<name>``.
+        """One row for each training run; the config's columns are called ``config.<name>``.
 
         Raises:
             ImportError: if pandas is not installed.
@@ -130,87 +182,33 @@ class Result:
         return pd.DataFrame([_row(record, self.openings) for record in self.records])
 
     def __repr__(self) -> str:
-        """The findings in a few lines."""
-        return printable("\n".join(self._lines()))
+        """A summary of at most 12 lines: the best, the cost, what to trust, what to do next."""
+        return printable("\n".join(summary(self)))
 
     def _repr_html_(self) -> str:
-        """The same for a notebook, with the leaderboard; everything from outside is escaped."""
-        head = html.escape("\n".join(self._lines()))
+        """The summary and the leaderboards, for a notebook; everything in them is escaped."""
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
             for cells in self._table()
         )
-        titles = "".join(f"<th>{title}</th>" for title in ("trial", "density", "value", "config"))
+        titles = "".join(f"<th>{title}</th>" for title in ("trial", "trained", "value", "config"))
+        head = html.escape(repr(self))
         return f"<pre>{head}</pre><table><tr>{titles}</tr>{rows}</table>"
 
-    def _not_climbed(self) -> str:
-        """Why there is no best training of the full network, and what to do about it."""
-        tried = [r for r in self.history.records if r.rung == len(self.ladder) - 1]
-        failed = [record for record in tried if record.state == "failed"]
-        if failed:
-            return (
-                f"all {len(failed)} trainings of the full network failed, the first with "
-                f"{failed[0].reason!r} (result.failures has the tracebacks)"
-            )
-        if any(record.loss is not None for record in self.history.records):
-            return (
-                "the full network has not been trained: result.leaderboard(0) shows the best on "
-                "the proxy, and climb() trains those on the full network"
-            )
-        if self.failures:
-            first = self.failures[0].reason
-            return f"all {len(self.failures)} trainings failed, the first with {first!r}"
-        return "nothing has been trained yet: run() does"
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "build": None}  # the user's function may not be picklable
 
     def _table(self) -> list[tuple[str, str, str, str]]:
         return [
             (
                 str(record.trial),
-                f"{self.openings[record.rung].density:g}",
+                rung_words(self.history, self.ladder, rung),
                 f"{record.value:.6g}",
-                readable(record.config),
+                printable(config_words(record.config)),
             )
             for rung in reversed(range(len(self.ladder)))
             for record in self.leaderboard(rung)[:5]
         ]
-
-    def _lines(self) -> list[str]:
-        state = "interrupted" if self.interrupted else "complete"
-        lines = [f"Result ({self.direction}, {len(self.history.trials)} trials, {state})"]
-        if self.best is None:
-            lines.append(f"  {self._not_climbed()}")
-        else:
-            lines.append(f"  best value {self.best_value:.6g} on the full network with")
-            lines.append(f"  {readable(self.best_config)}")
-        lines.extend(f"  {line}" for line in str(self.cost).splitlines())
-        lines.extend(f"  {line}" for each in self.fidelity for line in str(each).splitlines())
-        for opening in self.history.openings.values():
-            if opening.warning:
-                lines.append(f"  {opening.warning}")
-            if opening.exponents:
-                powers = ", ".join(
-                    f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items()
-                )
-                lines.append(
-                    f"  at density {opening.density:g} (width_ratio {opening.width_ratio:.3g}) "
-                    f"trained with {powers}" + (f" ({opening.basis})" if opening.basis else "")
-                )
-        if self.pretrained and len(self.ladder) > 1:
-            lines.append(
-                "  the network is pretrained, and little is known of proxies there: let more "
-                "finalists decide"
-            )
-        if self.failures:
-            lines.append(f"  {len(self.failures)} runs failed, first: {self.failures[0].reason}")
-        return lines
-
-
-def readable(config: Mapping[str, Any]) -> str:
-    """A config in a line."""
-    return ", ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
-        for name, value in config.items()
-    )
 
 
 def _row(record: Record, openings: Mapping[int, Opening]) -> dict[str, Any]:

@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from proxyhpo._store.interface import Store
 from proxyhpo._store.memory import MemoryStore
-from proxyhpo._store.sqlite import SQLiteStore, read_study
+from proxyhpo._store.sqlite import SQLiteStore, read_study, read_weights
 from proxyhpo.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MemoryStore", "SQLiteStore", "Store", "check_path", "open_store", "read_study"]
+__all__ = [
+    "MemoryStore",
+    "SQLiteStore",
+    "Store",
+    "check_path",
+    "open_store",
+    "read_study",
+    "read_weights",
+]
 
 
 def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -62,6 +62,10 @@ class Store(ABC):
             ArgumentError: if the name has another form.
             StoreError: if there are none, or they are damaged.
         """
+
+    @abstractmethod
+    def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
+        """Does what :meth:`load_weights` does, also when the store is closed; can be pickled."""
 
     @abstractmethod
     def drop_weights(self, name: str) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -17,7 +18,7 @@ from proxyhpo._store.weights import check_name, copied
 from proxyhpo.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor
 
@@ -53,9 +54,11 @@ class MemoryStore(Store):
 
     @override
     def load_weights(self, name: str) -> dict[str, Tensor]:
-        if check_name(name) not in self._weights:
-            raise StoreError(f"there are no weights named {name!r}")
-        return copied(self._weights[name])
+        return _load(self._weights, name)
+
+    @override
+    def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
+        return partial(_load, dict(self._weights))
 
     @override
     def drop_weights(self, name: str) -> None:
@@ -77,6 +80,12 @@ class MemoryStore(Store):
     @override
     def close(self) -> None:
         pass  # nothing is held; reading afterwards does no harm
+
+
+def _load(kept: Mapping[str, dict[str, Tensor]], name: str) -> dict[str, Tensor]:
+    if check_name(name) not in kept:
+        raise StoreError(f"there are no weights named {name!r}")
+    return copied(kept[name])
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -18,11 +19,11 @@ from proxyhpo._store.strict_json import encode
 from proxyhpo.errors import StoreError, StoreLockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor
 
-__all__ = ["SQLiteStore", "read_study"]
+__all__ = ["SQLiteStore", "read_study", "read_weights"]
 
 
 @final
@@ -80,6 +81,10 @@ class SQLiteStore(Store):
             return weights.read(file)
 
     @override
+    def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
+        return partial(read_weights, self._path)
+
+    @override
     def drop_weights(self, name: str) -> None:
         file = self._weights(name)
         with self._explained(f"drop the weights {name!r} of"):
@@ -123,6 +128,19 @@ def read_study(path: str | Path) -> tuple[dict[str, Any], list[tuple[str, dict[s
     file = Path(path).expanduser().resolve()
     with _explained("read", file), contextlib.closing(journal.connect_to_read(file)) as connection:
         return journal.identity(connection), list(journal.events(connection))
+
+
+def read_weights(path: str | Path, name: str) -> dict[str, Tensor]:
+    """The tensors that a study, which another process may be writing, keeps by that name.
+
+    Raises:
+        ArgumentError: if the name has another form than those of weights.
+        StoreError: if there are none, or they are damaged.
+    """
+    file = Path(path).expanduser().resolve()
+    kept = beside(file, "-weights") / f"{weights.check_name(name)}.pt"
+    with _explained(f"load the weights {name!r} of", file):
+        return weights.read(kept)
 
 
 @contextlib.contextmanager

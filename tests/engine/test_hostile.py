@@ -126,7 +126,7 @@ def test_weights_of_another_network_are_an_error_where_they_are_asked_for(path):
     torch.save({"0.weight": torch.zeros(1)}, file)
     result = study(path).result
     assert result.best_value > 0
-    with pytest.raises(StoreError, match="the weights kept are not of this network"):
+    with pytest.raises(StoreError, match="do not fit the network"):
         result.best_network()
 
 

@@ -104,7 +104,7 @@ def test_they_end_before_rung_0_opens_with_what_they_said(tmp_path):
     assert sum(number < last for number in opened) == 1  # the full network's
     assert result.openings[0].exponents == result.openings[1].exponents != {}
     assert result.openings[0].basis == "9 probes"
-    assert "(9 probes)" in repr(result)
+    assert "(9 probes)" in result.ledger()
     ratio, exponent = result.openings[0].width_ratio, result.openings[0].exponents["lr"]
     for record in result.leaderboard(0):
         assert record.trained_with["lr"] == pytest.approx(record.config["lr"] * ratio**exponent)

@@ -70,7 +70,7 @@ def test_equal_losses_tell_nothing():
     found = fidelity(range(12), [1.0] * 12)
     assert found.spearman is None
     assert found.verdict == "too little evidence"
-    assert str(found) == "rung 0 for rung 1 (n=12): too little evidence"
+    assert str(found) == "rung 0 standing in for rung 1 (n=12): too little evidence"
 
 
 @settings(max_examples=30)

@@ -1,30 +1,44 @@
+import pickle
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Choice, Float, ProxyHPO
-from proxyhpo.errors import ArgumentError
+from proxyhpo import Choice, Float, ProxyHPO, load_study
+from proxyhpo.errors import ArgumentError, StoreError
 
 NASTY = "<script>alert('x')</script>\x1b[2J"
 
 
-@pytest.fixture(scope="module")
-def result():
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def study(**options):
     def train(network, config):
         if config["lr"] > 0.5:
             raise RuntimeError(NASTY)
-        yield {"value": 1 - config["lr"], "loss": config["lr"]}
+        seconds = 10.0 if network[0].out_features == 32 else 1.0
+        yield {"value": 1 - config["lr"], "loss": config["lr"], "seconds": seconds}
 
-    hpo = ProxyHPO(
-        lambda: nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2)),
+    return ProxyHPO(
+        build,
         train,
         {"lr": Float(0, 1), "kind": Choice([NASTY])},
         example_inputs=torch.zeros(8, 6),
         direction="maximize",
         searcher="random",
+        density=0.25,
         progress=False,
+        **options,
     )
+
+
+@pytest.fixture(scope="module")
+def result():
+    hpo = study()
     hpo.enqueue({"lr": 0.9, "kind": NASTY})
     return hpo.run(10)
 
@@ -65,17 +79,82 @@ def test_the_ledger_adds_up(result):
     assert cost.rungs[1].flops_base_trainings == pytest.approx(3)
 
 
-def test_repr_says_what_matters(result):
-    text = repr(result)
-    for words in (
-        "maximize",
-        "best value",
-        "lr=",
-        "base trainings instead of",
-        "rung 0 for rung 1",
-    ):
-        assert words in text
-    assert f"{len(result.failures)} runs failed" in text
+def test_repr_is_a_summary_of_at_most_12_lines(result):
+    lines = repr(result).splitlines()
+    assert len(lines) <= 12
+    assert lines[0] == "Result of 10 trials (maximize)"
+    assert [line.split("  ")[1] for line in lines[1:4]] == ["best value", "best config", "cost"]
+    assert "a full search: " in repr(result)
+    assert f"failures     {len(result.failures)} of {len(result.records)} trainings" in repr(result)
+    assert "too little evidence (3 trials trained on both)" in repr(result)
+    assert "check() measures" in repr(result)
+
+
+def test_the_summary_stays_short_whatever_went_wrong(result):
+    openings = {rung: replace(o, warning=f"slow {rung}") for rung, o in result.openings.items()}
+    history = result.history.snapshot()
+    history._openings = openings
+    bad = replace(result, history=history, interrupted=True, pretrained=True)
+    lines = repr(bad).splitlines()
+    assert len(lines) <= 12
+    assert lines[0].endswith("interrupted)")
+    assert "unproven for pretrained networks" in repr(bad)
+    assert "resumes the study" in repr(bad)
+
+
+def test_a_search_that_saved_nothing_says_so(result):
+    history = result.history.snapshot()
+    history._records = [
+        replace(r, seconds=10.0, overhead_seconds=0.0) for r in result.history.records
+    ]
+    dear = replace(result, history=history)
+    assert dear.cost.saved <= 0
+    assert "search the full network alone" in repr(dear)
+
+
+def test_the_ledger_has_a_line_for_each_rung(result):
+    titles, proxy, full, *_ = result.ledger().splitlines()
+    assert titles.split()[:2] == ["rung", "trains"]
+    assert proxy.startswith("0     density 0.25")
+    assert full.startswith("1     the full network")
+    assert "1.0" in full or "1 " in full
+
+
+def test_a_pickled_result_is_the_same_without_the_code(result):
+    copy = pickle.loads(pickle.dumps(result))
+    assert repr(copy) == repr(result)
+    assert copy.ledger() == result.ledger()
+    assert copy.leaderboard() == result.leaderboard()
+    for name, tensor in copy.best_weights().items():
+        assert torch.equal(tensor, result.best_weights()[name])
+    with pytest.raises(ArgumentError, match=r"pass one, best_network\(network\)"):
+        copy.best_network()
+    network = copy.best_network(build())
+    expected = result.best_network()
+    assert torch.equal(network(torch.ones(2, 6)), expected(torch.ones(2, 6)))
+    with pytest.raises(StoreError, match=r"do not fit the network"):
+        copy.best_network(nn.Linear(6, 2))
+
+
+def test_a_stored_study_is_loaded_without_its_code(tmp_path):
+    path = tmp_path / "study.db"
+    hpo = study(store=path)
+    ran = hpo.run(6)
+    loaded = load_study(path)
+    assert loaded.records == ran.records
+    assert loaded.best_config == ran.best_config
+    assert repr(loaded) == repr(ran)
+    assert pickle.loads(pickle.dumps(loaded)).best_value == ran.best_value
+    network = loaded.best_network(build())
+    assert torch.equal(network[0].weight, ran.best_network()[0].weight)
+    with pytest.raises(StoreError, match="No such file"):
+        load_study(tmp_path / "other.db")
+
+
+def test_a_study_can_be_loaded_while_it_runs(tmp_path):
+    path, seen = tmp_path / "study.db", []
+    study(store=path, callbacks=[lambda _: seen.append(len(load_study(path).records))]).run(3)
+    assert seen == list(range(1, len(seen) + 1))
 
 
 def test_a_result_prints_no_control_characters(result):

@@ -1,7 +1,7 @@
 import pytest
 
 from proxyhpo._records.records import Opening, Probe, Record
-from proxyhpo._report.show import show
+from proxyhpo._report.show import show_events as show
 from proxyhpo.errors import StoreError
 
 IDENTITY = {
@@ -111,7 +111,7 @@ def test_cost_is_given_by_rung():
 
 def test_a_study_that_has_just_begun_can_be_shown():
     text = show(IDENTITY, [])
-    assert "rung 0 (density 0.25, budget 1)" in text
+    assert "rung 0 (density 0.25)" in text
     assert "Best" not in text
     assert "Failures" not in text
 

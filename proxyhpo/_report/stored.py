@@ -1,0 +1,98 @@
+"""Results of studies, from what their stores hold; to read one, no code of the study is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from proxyhpo._engine.state import State
+from proxyhpo._engine.study import weights_name
+from proxyhpo._records.records import Config
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.result import Result
+from proxyhpo._store import read_study, read_weights
+from proxyhpo.errors import StoreError
+
+__all__ = ["load_study", "replayed", "result_of"]
+
+Events = Iterable[tuple[str, Mapping[str, Any]]]
+
+Weights = Callable[[str], Mapping[str, Tensor]]
+
+# What a file written by anybody can raise while it is taken for a study's.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def load_study(path: str | Path) -> Result:
+    """The result of a stored study so far, without the code that ran it.
+
+    Another process may be running the study. ``result.best_network(network)`` loads the weights of
+    the best training into a network that you have built.
+
+    Args:
+        path: of the store, such as ``"study.db"``.
+
+    Raises:
+        StoreError: if there is no such file, or it is damaged or not a study.
+    """
+    identity, events = read_study(path)
+    return result_of(*replayed(identity, events), weights=partial(read_weights, path))
+
+
+def replayed(identity: Mapping[str, Any], events: Events) -> tuple[State, Mapping[str, Any]]:
+    """The state after the events, and the identity with its ladder as rungs.
+
+    Raises:
+        StoreError: if these are not the identity and events of a study.
+    """
+    try:
+        ladder = [Rung(**rung) for rung in identity["ladder"]]
+        checked = {
+            "space": dict(identity["space"]),
+            "ladder": ladder,
+            "direction": str(identity["direction"]),
+            "seed": identity["seed"],
+            "strategies": {
+                name: str(made["class"]) for name, made in identity.get("strategies", {}).items()
+            },
+            "pretrained": identity.get("pretrained") is True,
+        }
+        return State.replay(len(ladder), events), checked
+    except _MALFORMED as error:
+        raise StoreError(
+            f"the file holds no events of a study: {type(error).__name__}: {error}"
+        ) from error
+
+
+def result_of(
+    state: State,
+    study: Mapping[str, Any],
+    *,
+    weights: Weights,
+    build: Callable[[Config], nn.Module] | None = None,
+    interrupted: bool = False,
+) -> Result:
+    """The result of a study in this state.
+
+    Args:
+        state: of the study.
+        study: its ``ladder``, ``direction`` and whether the network is ``pretrained``.
+        weights: from the name of weights to the weights, read when they are asked for.
+        build: makes the full network for a config.
+        interrupted: whether a run ended before it was complete.
+    """
+    return Result(
+        history=state.history.snapshot(),
+        ladder=study["ladder"],
+        direction=study["direction"],
+        best=state.best,
+        search_seconds=state.search_seconds,
+        interrupted=interrupted,
+        pretrained=study["pretrained"],
+        weights=None if state.best is None else partial(weights, weights_name(state.best)),
+        build=build,
+    )
