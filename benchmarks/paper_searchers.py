@@ -8,8 +8,7 @@ import numpy as np
 from cmaes import CMA
 from typing_extensions import override
 
-from proxyhpo import Config
-from proxyhpo._records.history import History
+from proxyhpo import Config, History
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Space
 

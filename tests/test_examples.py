@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(ProxyHPO, "ask", short_ask)
 
     def run(path):
+        monkeypatch.setattr(sys, "argv", [str(path)])
         runpy.run_path(str(path), run_name="__main__")
         return capsys.readouterr().out
 
