@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, check_inputs, map_tensors
 from proxyhpo._validation import check_fraction, check_names, check_whole
+from proxyhpo.channels.cut.counting import counts
 from proxyhpo.channels.cut.mending import apply_edits, integers
-from proxyhpo.channels.cut.plan import SECONDS, Plan, counts, plan, traced
+from proxyhpo.channels.cut.plan import SECONDS, Plan, plan, traced
 from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
 from proxyhpo.channels.cut.slicing import Score, Slices, chosen, kept_indices, sliced
 from proxyhpo.channels.cut.verify import unreached

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from proxyhpo.channels.find.groups import Group, Key
 from proxyhpo.channels.find.skeleton import copy_with
 
-__all__ = ["Kept", "Score", "Slices", "chosen", "kept_indices", "rounded", "sliced"]
+__all__ = ["Kept", "Score", "Slices", "chosen", "kept_indices", "sliced"]
 
 Kept = Mapping[Key, npt.NDArray[np.int64]]
 """Tensor and dimension → the indices that stay, ascending; what is not named stays whole."""
@@ -21,17 +21,6 @@ Kept = Mapping[Key, npt.NDArray[np.int64]]
 Score = Callable[[Sequence[Tensor]], Tensor]
 """From the slices of a group, for each parameter and dimension one float tensor of shape
 (n, elements), to n scores: the classes with the highest stay."""
-
-
-def rounded(n: int, density: float, round_to: int) -> int:
-    """How many of n classes stay: a multiple where there are enough, never none.
-
-    >>> [rounded(n, 0.5, 8) for n in (1, 6, 24, 30, 64, 100)]
-    [1, 3, 8, 8, 32, 48]
-    """
-    asked = max(1, round(n * density))
-    lower = asked // round_to * round_to
-    return lower if 2 * lower >= asked else asked
 
 
 class Slices(Sequence[Tensor]):

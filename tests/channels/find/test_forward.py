@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.channels import forward as module
 from proxyhpo.channels import shrink
+from proxyhpo.channels.find import forward as module
 from proxyhpo.channels.find.forward import Clock, TimeLimitError, forward
 from proxyhpo.errors import UnsupportedNetworkError
 from tests.channels.zoo import l1
