@@ -91,15 +91,15 @@ class FineTuning:
         """Fine-tunes with a config: what it comes to, and the seconds of the training."""
         config = SPACE.sample(np.random.default_rng(number))
         exponents = dict.fromkeys(("lr", "head_lr"), run.exponent)
-        trained_with = transferred(config, exponents, self._width_ratio(run.density))
+        trained_config = transferred(config, exponents, self._width_ratio(run.density))
         place = [number, round(100 * run.density), round(10 * run.exponent) + 10, run.seed]
         seeds = np.random.SeedSequence(place)
         network = self._networks.network(config, density=run.density, seed=seeds)
         torch.manual_seed(int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0]) >> 1)
         began = time.process_time()
-        self._fine_tune(network, trained_with)
+        self._fine_tune(network, trained_config)
         seconds = time.process_time() - began
-        return {"accuracy": self._accuracy(network), "seconds": seconds, "config": trained_with}
+        return {"accuracy": self._accuracy(network), "seconds": seconds, "config": trained_config}
 
     def _fine_tune(self, network: nn.Module, config: Config) -> None:
         *body, head = network.children()

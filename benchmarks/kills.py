@@ -111,7 +111,7 @@ def training_of(record: Record) -> str:
 def found(result: Result) -> tuple[Any, ...]:
     """All that a study found, to be compared."""
     records = sorted(
-        (r.trial, r.rung, str(r.config), str(r.trained_with), r.reports) for r in result.records
+        (r.trial, r.rung, str(r.config), str(r.trained_config), r.reports) for r in result.records
     )
     weights = {k: v.tolist() for k, v in result.best_network().state_dict().items()}
     return records, result.best_config, result.best_value, weights

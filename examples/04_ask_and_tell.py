@@ -67,7 +67,7 @@ if __name__ == "__main__":
             torch.manual_seed(asked.seed)
             network = asked.network()
             began = time.perf_counter()
-            value = train(network, asked.config)
+            value = train(network, asked.trained_config)
             seconds = time.perf_counter() - began
             study.tell(asked, value, seconds=seconds, network=network)
             print(f"trial {asked.trial} at density {asked.density:g}: {value:.4f}")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from proxyhpo._hpo import ProxyHPO
 from proxyhpo._proxy.inspection import inspect
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Config, Record, Report
+from proxyhpo._records.records import Config, Record
+from proxyhpo._records.report import Report
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import load_study

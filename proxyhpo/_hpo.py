@@ -22,10 +22,10 @@ from proxyhpo._engine.climb import Callback, Limits, climb, settle
 from proxyhpo._engine.identity import identity_of, source_hash
 from proxyhpo._engine.interruption import interruptible
 from proxyhpo._engine.ladder import check_ladder, default_ladder, with_finalists
+from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.progress import ProgressBar
 from proxyhpo._engine.stopping import Stoppers, Watch
-from proxyhpo._engine.study import Direction, Parts, Study
-from proxyhpo._engine.work import Work
+from proxyhpo._engine.study import Study
 from proxyhpo._inputs import Inputs, check_inputs
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._proxy.memory import check_memory
@@ -34,6 +34,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.pilot import Check, check_of, ladder_to_check
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
+from proxyhpo._runs import RunId, Work
 from proxyhpo._seeding import preserved_random_state, seed_sequence
 from proxyhpo._session import Asked, Told, outcome_of
 from proxyhpo._setup import (
@@ -53,7 +54,7 @@ from proxyhpo.errors import (
     StoreError,
     UnsupportedNetworkError,
 )
-from proxyhpo.evaluators import ProxyEvaluator
+from proxyhpo.evaluators import Direction, ProxyEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.pruners import Pruner
 from proxyhpo.searchers import Searcher
@@ -72,10 +73,10 @@ class ProxyHPO:
     Args:
         build: makes the full network: a function of nothing, or of the config, a new network at
             every call; or an ``nn.Module``, which is copied (then say ``pretrained=``).
-        train: ``train(network, config)`` trains and yields a value after each step (or returns
-            one at the end), and may take ``budget``, ``seed`` and ``checkpoint_dir``, as
-            :class:`~proxyhpo.evaluators.TrainingEvaluator` says; or a
-            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+        train: ``train(network, config)`` trains and yields a value after each step, or returns
+            one at the end; or ``train(network, config, report)`` calls ``report(value)`` after each
+            step. It may take more by name, see :class:`~proxyhpo.evaluators.TrainingEvaluator`.
+            Or a :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         space: name → ``Float``, ``Int``, ``Choice``, or a constant.
         example_inputs: a typical batch: a tensor, a tuple, or a mapping for keyword inputs.
         direction: ``"minimize"`` or ``"maximize"`` the value; it has no default unless the
@@ -207,6 +208,7 @@ class ProxyHPO:
             self._evaluator,
             self._space,
             steps=None if self._evaluator.takes_budget else steps,
+            device=str(self._device),
             rule=self._parts.transfer.update_rule(),
         )
         self._executor = executor_of(executor)
@@ -224,7 +226,7 @@ class ProxyHPO:
         self._enqueued: list[Config] = []
         self._store: Store | None = None
         self._asking: Study | None = None
-        self._asked: dict[tuple[int, int, int], float] = {}
+        self._asked: dict[RunId, float] = {}
         self._stopping = Event()
         self._spent = time.perf_counter() - began  # building networks, mostly; run charges it
 
@@ -351,10 +353,10 @@ class ProxyHPO:
             job = self._asking.next_job(limit)
         if job is None:
             return None
-        self._asked[job.key] = time.monotonic()
+        self._asked[job.id] = time.monotonic()
         return Asked(
-            config=self._space.resolve(job.trained_with),
-            base_config=self._space.resolve(job.config),
+            config=self._space.resolve(job.config),
+            trained_config=self._space.resolve(job.trained_config),
             density=job.density,
             budget=job.budget,
             seed=job.training_seed,
@@ -389,18 +391,19 @@ class ProxyHPO:
         """
         if not isinstance(asked, Asked):
             raise ArgumentError(f"tell: say first what ask() returned, got {asked!r}")
-        if self._asking is None or asked.job.key not in self._asked:
+        if self._asking is None or asked.job.id not in self._asked:
             raise ArgumentError(
                 f"tell: trial {asked.trial} is not being asked for: it has been told already, or "
                 "this object has been closed, or never asked for it"
             )
         if seconds is None:
-            seconds = time.monotonic() - self._asked[asked.job.key]
-        outcome = replace(outcome_of(value, seconds), correction=asked.end_scaling())
+            seconds = time.monotonic() - self._asked[asked.job.id]
+        outcome = outcome_of(value, seconds, stopped=stopped)
+        outcome = replace(outcome, correction=asked.end_scaling())
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
-        del self._asked[asked.job.key]
-        return settle(self._asking, asked.job, outcome, self._callbacks, stopped=stopped)
+        del self._asked[asked.job.id]
+        return settle(self._asking, asked.job, outcome, self._callbacks)
 
     @property
     def result(self) -> Result:

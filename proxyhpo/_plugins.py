@@ -3,8 +3,10 @@
 A plug-in is an entry point of an installed distribution, in one of these groups; the built-ins
 come through the same door::
 
-    proxyhpo.pruners         proxyhpo.searchers       proxyhpo.evaluators
-    proxyhpo.transfers       proxyhpo.stoppers        proxyhpo.operator_rules
+    proxyhpo.pruners         proxyhpo.searchers       proxyhpo.transfers
+    proxyhpo.stoppers        proxyhpo.operator_rules
+
+Evaluators have no names: each needs data or a function, so an instance is given.
 
 Nothing is imported until it is asked for by name, so a plug-in that is broken, or whose name is
 taken twice, hurts nobody else.
@@ -28,7 +30,6 @@ T = TypeVar("T")
 Group = Literal[
     "proxyhpo.pruners",
     "proxyhpo.searchers",
-    "proxyhpo.evaluators",
     "proxyhpo.transfers",
     "proxyhpo.stoppers",
     "proxyhpo.operator_rules",
@@ -37,7 +38,6 @@ Group = Literal[
 _WORDS: dict[str, str] = {
     "proxyhpo.pruners": "pruner",
     "proxyhpo.searchers": "searcher",
-    "proxyhpo.evaluators": "evaluator",
     "proxyhpo.transfers": "transfer",
     "proxyhpo.stoppers": "stopper",
     "proxyhpo.operator_rules": "operator rule",

@@ -11,14 +11,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from proxyhpo._engine.stopping import Watch
-from proxyhpo._engine.work import Job, Outcome, numbers_of
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config
+from proxyhpo._records.report import report_of
+from proxyhpo._runs import Job, Outcome
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators._training import report_of
 from proxyhpo.transfers import Scaling, UpdateRule
 
 __all__ = ["Asked", "Told", "outcome_of"]
@@ -31,8 +31,8 @@ class Asked:
     """A training that is asked of a caller who owns the loop.
 
     Args:
-        config: what to train with, after the transfer; labelled choices appear as their objects.
-        base_config: the same in terms of the full network.
+        config: in terms of the full network; labelled choices appear as their objects.
+        trained_config: what to train with: the same after the transfer.
         density: of the network to train; 1 is the full network.
         budget: fraction of a full training.
         seed: for the training's own randomness: after ``torch.manual_seed(asked.seed)`` a training
@@ -41,7 +41,7 @@ class Asked:
     """
 
     config: Config
-    base_config: Config
+    trained_config: Config
     density: float
     budget: float
     seed: int
@@ -54,12 +54,12 @@ class Asked:
     @property
     def trial(self) -> int:
         """Number of the trial, or of the probe."""
-        return self.job.trial
+        return self.job.id.trial
 
     @property
     def is_probe(self) -> bool:
         """Whether it is no trial, but a training from which the study's transfer learns."""
-        return self.job.probe
+        return self.job.id.kind == "probe"
 
     def should_stop(self, values: Sequence[float]) -> bool:
         """Whether the study's stopper would end the training after the last of these values.
@@ -75,7 +75,7 @@ class Asked:
         values = [float(value) for value in values]
         if not values or not all(map(math.isfinite, values)):
             raise ArgumentError(f"should_stop: values must be finite numbers, got {values!r}")
-        return self._watch.judges(self.job, values)
+        return self._watch.judge(self.job, values)
 
     def network(self) -> nn.Module:
         """A fresh network of this density to train; equal at every call.
@@ -83,10 +83,9 @@ class Asked:
         Where the study's transfer scales updates, those of this network are scaled in this process
         from now on, until :meth:`ProxyHPO.tell` is told what came of it, or the network is gone.
         """
-        seeds = self.job.seeds.spawn(1)[0]
         with preserved_random_state():
             network, fans = self._networks.network_and_fans(
-                self.base_config, density=self.density, seed=seeds
+                self.config, density=self.density, seed=self.job.network_seeds
             )
         if self._rule is not None and fans:
             scaling = Scaling(network, fans, self._rule)
@@ -101,7 +100,7 @@ class Asked:
         return self._scalings[-1].correction if self._scalings else None
 
 
-def outcome_of(value: Any, seconds: float) -> Outcome:
+def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
     """An outcome from what a caller tells, by the rules that hold for any training.
 
     Raises:
@@ -109,20 +108,18 @@ def outcome_of(value: Any, seconds: float) -> Outcome:
     """
     seconds = check_seconds("tell: seconds", seconds, zero=True)
     if value is None:
-        return Outcome(value=None, seconds=seconds, reason="the caller said that it failed")
+        return Outcome(seconds=seconds, reason="the caller said that it failed")
     several = isinstance(value, Sequence) and not isinstance(value, str)
     if isinstance(value, (np.ndarray, Tensor)) and value.ndim == 1:
         value, several = value.tolist(), True
     try:
-        reports = [report_of(each, "told") for each in (value if several else [value])]
-        metrics = numbers_of(reports[-1]) if reports else {}
+        reports = [report_of(each, "train told") for each in (value if several else [value])]
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"tell: {error}") from error
     if not reports:
         raise ArgumentError("tell: value is an empty sequence")
-    values = [report.value for report in reports]
-    seconds = metrics.get("seconds", seconds)
-    bad = next((v for v in values if not math.isfinite(v)), None)
+    seconds = reports[-1].metrics.get("seconds", seconds)
+    bad = next((each.value for each in reports if not math.isfinite(each.value)), None)
     if bad is not None:
-        return Outcome(value=None, seconds=seconds, reason=f"the value was {bad}")
-    return Outcome(value=values[-1], reports=tuple(values), metrics=metrics, seconds=seconds)
+        return Outcome(seconds=seconds, reason=f"the value was {bad}")
+    return Outcome(reports=tuple(reports), seconds=seconds, stopped=stopped)

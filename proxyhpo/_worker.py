@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
-from proxyhpo._engine.work import Job, Outcome, Work
+from proxyhpo._runs import Job, Outcome, Reported, Work
 from proxyhpo.errors import ExecutorError, one_line
-from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOP, STOPPED, UNUSABLE, Setup
+from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOP, UNUSABLE, Setup
 from proxyhpo.executors._shipping import tune_torch, unpack
 
 
@@ -71,19 +71,17 @@ class _Worker:
     def _train(self, work: Work, job: Job) -> bytes:
         """The answer, encoded here, so that one that cannot be is a failure of this job alone."""
         try:
-            with contextlib.closing(work.run(job)) as run:
-                while not self._is_told_to_stop():
-                    try:
-                        reported = next(run)
-                    except StopIteration as end:
-                        return pickle.dumps((ENDED, end.value))
-                    self._send(REPORTED, *reported)
-            return pickle.dumps((STOPPED,))
+            outcome = work.run(job, self._hear)
+            return pickle.dumps((ENDED,) if outcome.stopped else (ENDED, outcome))
         except _OverError:
             raise
         except BaseException as error:  # noqa: BLE001 - a failed training, whatever it raised
-            outcome = Outcome(None, reason=one_line(error), traceback=traceback.format_exc())
+            outcome = Outcome(reason=one_line(error), traceback=traceback.format_exc())
             return pickle.dumps((ENDED, outcome))
+
+    def _hear(self, _job: Job, reported: Reported) -> bool:
+        self._send(REPORTED, reported)
+        return self._is_told_to_stop()
 
     def _is_told_to_stop(self) -> bool:
         with _over_if_broken():

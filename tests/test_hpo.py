@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Rung
-from proxyhpo._records.records import Report
 from proxyhpo.errors import (
     ArgumentError,
     ConfigError,
@@ -52,7 +51,7 @@ def study(train=train, space=SPACE, *, build=build, **options):
 
 
 def outcomes(result):
-    return [(r.trial, r.rung, r.config, r.trained_with, r.state, r.value) for r in result.records]
+    return [(r.trial, r.rung, r.config, r.trained_config, r.state, r.value) for r in result.records]
 
 
 def width(network):
@@ -92,8 +91,8 @@ def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
     for record in result.records:
         ratio = result.openings[record.rung].width_ratio
         expected = record.config["lr"] * ratio**-0.5
-        assert record.trained_with["lr"] == pytest.approx(expected)
-        assert record.trained_with["momentum"] == record.config["momentum"]
+        assert record.trained_config["lr"] == pytest.approx(expected)
+        assert record.trained_config["momentum"] == record.config["momentum"]
     assert result.openings[0].width_ratio < 0.5
     assert result.openings[1].width_ratio == 1
     assert "lr x width_ratio^-0.5" in result.ledger()
@@ -284,7 +283,7 @@ def test_a_failed_training_is_a_record_and_the_search_goes_on(kind, reason, has_
     assert failed.value is None
     assert reason in failed.reason
     assert (failed.traceback is not None) == has_traceback
-    assert failed.trained_with == calls[1]
+    assert failed.trained_config == calls[1]
     assert sum(record.rung == 0 for record in result.records) == 5
 
 
@@ -406,8 +405,8 @@ def test_a_callback_sees_every_record_and_may_stop_the_study():
 def test_asking_and_telling_gives_what_running_gives():
     hpo = study(stopper=None)
     while (asked := hpo.ask(6)) is not None:
-        values = list(train(asked.network(), asked.config))
-        assert asked.base_config == hpo.result.history.trials[asked.trial].config
+        values = list(train(asked.network(), asked.trained_config))
+        assert asked.config == hpo.result.history.trials[asked.trial].config
         hpo.tell(asked, values)
     assert outcomes(hpo.result) == outcomes(study(stopper=None).run(6))
 
@@ -417,7 +416,7 @@ def test_asking_without_an_end_and_then_climbing():
     for _ in range(5):
         asked = hpo.ask()
         assert width(asked.network()) == 8
-        hpo.tell(asked, quality(asked.config))
+        hpo.tell(asked, quality(asked.trained_config))
     with pytest.raises(NotClimbedError):
         _ = hpo.result.best_config
     result = hpo.climb(finalists=2)
@@ -429,7 +428,7 @@ def test_what_is_told_is_finished_as_in_a_run():
     hpo = study(callbacks=[seen.append])
     while (asked := hpo.ask(3)) is not None:
         network = asked.network()
-        values = list(train(network, asked.config))
+        values = list(train(network, asked.trained_config))
         before = hpo.result
         record = hpo.tell(asked, values, network=network)
         assert seen[-1] == record
@@ -469,7 +468,7 @@ def test_plain_search_is_a_ladder_of_one_rung():
     result = study(ladder=[Rung(1)]).run(5)
     assert [record.rung for record in result.records] == [0] * 5
     assert result.best_value == max(record.value for record in result.records)
-    assert result.records[0].trained_with == result.records[0].config
+    assert result.records[0].trained_config == result.records[0].config
 
 
 def test_three_rungs_with_budgets():
@@ -586,8 +585,8 @@ class OnAGPU(ProxyEvaluator):
 
     device = "cuda:7"
 
-    def evaluate(self, network, config, *, budget, seed):
-        yield Report(1.0)
+    def evaluate(self, network, config, report, *, trial):
+        report(1.0)
 
 
 def test_a_device_that_the_evaluator_names_is_looked_for_unless_another_one_is_said():
@@ -637,12 +636,12 @@ class TestTell:
     def test_it_takes_what_a_training_may_yield(self):
         with study() as hpo:
             record = hpo.tell(hpo.ask(3), [0.1, {"value": 0.4, "loss": 2.0}])
-            assert (record.value, record.reports, record.metrics) == (
+            assert (record.value, record.values, record.metrics) == (
                 0.4,
                 (0.1, 0.4),
                 {"loss": 2.0},
             )
-            assert hpo.tell(hpo.ask(3), np.array([0.2, 0.3])).reports == (0.2, 0.3)
+            assert hpo.tell(hpo.ask(3), np.array([0.2, 0.3])).values == (0.2, 0.3)
 
     def test_seconds_are_those_since_it_was_asked(self):
         with study() as hpo:
@@ -658,5 +657,5 @@ class TestTell:
         with study(noisy) as hpo:
             while (asked := hpo.ask(6)) is not None:
                 torch.manual_seed(asked.seed)
-                hpo.tell(asked, noisy(asked.network(), asked.config))
+                hpo.tell(asked, noisy(asked.network(), asked.trained_config))
             assert outcomes(hpo.result) == outcomes(by_run)

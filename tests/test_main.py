@@ -85,7 +85,7 @@ def test_plugins_are_listed_by_group_without_being_imported(capsys, monkeypatch,
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["plugins"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    start, end = lines.index(["proxyhpo.searchers"]), lines.index(["proxyhpo.evaluators"])
+    start, end = lines.index(["proxyhpo.searchers"]), lines.index(["proxyhpo.transfers"])
     claims = [line for line in lines[start:end] if line[0] == "tpe"]
     assert ["tpe", "no_such_module:Searcher", "(other", "2.0)"] in claims
     assert len(claims) == 2

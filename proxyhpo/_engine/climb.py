@@ -1,4 +1,4 @@
-"""The climb: hand out jobs, wait for what comes of them, write it down, until nothing is left."""
+"""The climb: hand out jobs, wait for their ends, write these down, until nothing is left."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from proxyhpo._engine.interruption import Interruption
 from proxyhpo._engine.stopping import Stoppers, Watch
 from proxyhpo._engine.study import Study
-from proxyhpo._engine.work import Job, Outcome
 from proxyhpo._records.records import Record
+from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work
 from proxyhpo.errors import TrainingFailedError
-from proxyhpo.executors import Died, Executor, Finished, Reported
-
-if TYPE_CHECKING:
-    from proxyhpo._engine.work import Work
+from proxyhpo.executors import Executor
 
 __all__ = ["Callback", "Limits", "climb", "settle"]
 
@@ -63,9 +59,9 @@ def climb(
 ) -> bool:
     """Takes a study as far as its limits allow.
 
-    After Ctrl-C nothing begins any more, and what is in flight goes on to its end (see
-    :mod:`~proxyhpo._engine.interruption`). What is in flight when time is up, or when an exception
-    passes through, is ended and stays unfinished in the store, to be run again with the same seeds.
+    After Ctrl-C no training begins, and those that run are finished (see
+    :mod:`~proxyhpo._engine.interruption`). Those that run when time is up, or when an exception
+    passes through, are ended and stay unfinished in the store, to be run again with the same seeds.
 
     Args:
         study: hands out the jobs and writes the outcomes down.
@@ -74,8 +70,8 @@ def climb(
         limits: where to end.
         stoppers: who ends trainings early.
         callbacks: called with each new record.
-        stopping: asked after every event; True ends the climb.
-        interruption: what signals ask for; by default nobody listens to them.
+        stopping: asked after every report and record; True ends the climb.
+        interruption: what signals ask for; by default they are not handled.
 
     Returns:
         Whether the study is complete: neither stopped nor out of time.
@@ -88,67 +84,78 @@ def climb(
     clock = _Clock(study, limits, executor)
     judge = _Judge(study)
     watch = Watch(study, stoppers)
-    in_flight: dict[tuple[int, int, int], Job] = {}
-    with interruption.draining(executor.drain), _started(executor, work):
-        while not stopping() and not clock.is_up:
+    listener = _Listener(watch, interruption, is_over=lambda: stopping() or clock.is_up)
+    running: dict[RunId, Job] = {}
+    with interruption.draining(executor.drain), _started(executor, work, listener):
+        while not (stopping() or clock.is_up):
             interruption.check()
-            more = _decided(study, clock, executor, len(in_flight), ordered=limits.ordered)
+            more = _decided(study, clock, executor, len(running), ordered=limits.ordered)
             while not interruption.is_ending and (job := next(more, None)) is not None:
-                in_flight[job.key] = job
+                running[job.id] = job
                 watch.begin(job)
                 executor.submit(job)
-            if not in_flight:
+            if not running:
                 return not clock.has_closed and not interruption.is_ending
-            event = executor.wait_any(clock.seconds_left)
-            if event is None:
+            ended = executor.wait_any(clock.seconds_left)
+            if ended is None:
                 if interruption.is_ending:  # and what is left has not begun
                     return False
                 continue
-            key = event.job.key
-            if isinstance(event, Reported):
-                if (outcome := watch.hears(event)) is not None:
-                    executor.stop(event.job)
-                    watch.end(event.job)
-                    del in_flight[key]
-                    judge.consider(
-                        event.job, settle(study, event.job, outcome, callbacks, stopped=True)
-                    )
+            job = ended.job
+            if isinstance(ended, Died) and study.deaths(job) < limits.max_retries:
+                study.retry(job, ended.reason, ended.seconds)
+                logger.warning("%s died (%s); trying again", _name(job.id), ended.reason)
+                watch.begin(job)
+                executor.submit(job)
                 continue
-            if isinstance(event, Died) and study.deaths(event.job) < limits.max_retries:
-                study.retry(event.job, event.reason, event.seconds)
-                logger.warning("%s died (%s); trying again", _name(event.job), event.reason)
-                watch.begin(event.job)
-                executor.submit(event.job)
-                continue
-            watch.end(event.job)
-            del in_flight[key]
-            judge.consider(event.job, settle(study, event.job, _outcome(event), callbacks))
+            watch.end(job)
+            del running[job.id]
+            if job.id not in listener.abandoned:
+                judge.consider(settle(study, job, _outcome(ended), callbacks))
         return False
 
 
 @contextmanager
-def _started(executor: Executor, work: Work) -> Iterator[None]:
+def _started(executor: Executor, work: Work, hear: Hear) -> Iterator[None]:
     try:  # a second Ctrl-C may come while workers are being started
-        executor.start(work)
+        executor.start(work, hear)
         yield
     finally:
         executor.shutdown()
 
 
-def settle(
-    study: Study,
-    job: Job,
-    outcome: Outcome,
-    callbacks: Sequence[Callback],
-    *,
-    stopped: bool = False,
-) -> Record:
-    """Writes an outcome down, and says so; callbacks hear of trials only, not of probes."""
-    record = study.finish(job, outcome, stopped=stopped)
-    _log(job, record)
-    for callback in () if job.probe else callbacks:
+def settle(study: Study, job: Job, outcome: Outcome, callbacks: Sequence[Callback]) -> Record:
+    """Writes an outcome down and reports it; callbacks hear of trials only, not of probes."""
+    record = study.finish(job, outcome)
+    _log(record)
+    for callback in () if record.kind == "probe" else callbacks:
         callback(record)
     return record
+
+
+class _Listener:
+    """Hears every report, and says whether its training is to end.
+
+    A training that ends because the climb is over, and not because a stopper says so, is
+    *abandoned*: it stays unfinished in the store.
+    """
+
+    def __init__(
+        self, watch: Watch, interruption: Interruption, is_over: Callable[[], bool]
+    ) -> None:
+        self._watch = watch
+        self._interruption = interruption
+        self._is_over = is_over
+        self.abandoned: set[RunId] = set()
+
+    def __call__(self, job: Job, reported: Reported) -> bool:
+        self._interruption.check()
+        if self._watch.hear(job, reported.report.value):
+            return True
+        if self._is_over():
+            self.abandoned.add(job.id)
+            return True
+        return False
 
 
 def _decided(
@@ -203,7 +210,7 @@ class _Judge:
         self._hopeful = any(record.value is not None for record in ended)
         self._raised: list[Record] = []
 
-    def consider(self, job: Job, record: Record) -> None:
+    def consider(self, record: Record) -> None:
         self._hopeful = self._hopeful or record.value is not None
         if self._hopeful:
             return
@@ -211,31 +218,33 @@ class _Judge:
             self._raised.clear()
             return
         # The probes of one config fail together, and are deliberately far from what is usual.
-        if not (job.probe and any(record.config == other.config for other in self._raised)):
+        if not (
+            record.kind == "probe" and any(record.config == other.config for other in self._raised)
+        ):
             self._raised.append(record)
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(
                 f"the first {len(self._raised)} trainings all failed. The first one, with "
-                f"{first.trained_with}, said:\n\n{first.traceback}"
+                f"{first.trained_config}, said:\n\n{first.traceback}"
             )
 
 
-def _outcome(event: Finished | Died) -> Outcome:
-    if isinstance(event, Finished):
-        return event.outcome
-    return Outcome(value=None, seconds=event.seconds, reason=event.reason)
+def _outcome(ended: Ended) -> Outcome:
+    if isinstance(ended, Finished):
+        return ended.outcome
+    return Outcome(seconds=ended.seconds, reason=ended.reason)
 
 
-def _name(job: Job) -> str:
-    return f"{'probe' if job.probe else 'trial'} {job.trial}"
+def _name(run: RunId) -> str:
+    return f"{run.kind} {run.trial}"
 
 
-def _log(job: Job, record: Record) -> None:
+def _log(record: Record) -> None:
     """One line; its fields stand in the log record too, for handlers that keep them apart."""
-    where = f"{_name(job)} at rung {record.rung}"
+    where = f"{_name(record.id)} at rung {record.rung}"
     fields = {
-        "probe" if job.probe else "trial": record.trial,
+        record.kind: record.trial,
         "rung": record.rung,
         "state": record.state,
         "value": record.value,

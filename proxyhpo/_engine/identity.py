@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from proxyhpo._engine.study import Parts
+from proxyhpo._engine.parts import Parts
 from proxyhpo._plugins import public_path
 
 __all__ = ["identity_of", "source_hash"]

@@ -6,18 +6,15 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from proxyhpo._engine.parts import Parts
 from proxyhpo._proxy.choosing import density_for_cost, weak_saving
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config, Opening, Probe
 from proxyhpo._seeding import seed_sequence
 from proxyhpo.transfers import check_exponents, check_probes
-
-if TYPE_CHECKING:
-    from proxyhpo._engine.study import Parts
 
 __all__ = ["measure", "opened", "own_width_ratio", "planned_probes"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from proxyhpo._engine.parts import Parts
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError
@@ -13,29 +14,23 @@ from proxyhpo.transfers import check_exponents
 __all__ = ["check_replayed"]
 
 
-def check_replayed(
-    history: History, space: Space, ladder: Sequence[Rung], loss: Callable[[float], float]
-) -> None:
+def check_replayed(history: History, parts: Parts) -> None:
     """Refuses a history that does not go with the parts of its study.
 
     Args:
         history: replayed from a store.
-        space: of the study.
-        ladder: of the study.
-        loss: value → what the study compares.
+        parts: of the study.
 
     Raises:
         StoreError: naming what does not fit.
     """
-    _check_configs(history, space)
-    _check_openings(history, space, ladder)
-    runs = [(f"trial {record.trial}", record) for record in history.records]
-    runs += [(f"probe {n}", record) for n, record in history.probe_records.items()]
-    for name, record in runs:
-        if record.value is not None and record.loss != loss(record.value):
+    _check_configs(history, parts.space)
+    _check_openings(history, parts.space, parts.ladder)
+    for record in [*history.records, *history.probe_records.values()]:
+        if record.value is not None and record.loss != parts.loss(record.value):
             raise StoreError(
-                f"the store holds a record of {name} whose loss {record.loss!r} "
-                f"does not go with its value {record.value!r}"
+                f"the store holds a record of {record.kind} {record.trial} whose loss "
+                f"{record.loss!r} does not go with its value {record.value!r}"
             )
 
 

@@ -10,6 +10,7 @@ from typing_extensions import Self
 from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Death, Opening, Probe, Record
+from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import StoreError
 
 __all__ = ["State", "check_event"]
@@ -55,7 +56,6 @@ class State:
             "record": self._add_record,
             "death": self._add_death,
             "probes": self._add_probes,
-            "probed": self._add_probe_record,
         }
 
     @classmethod
@@ -76,20 +76,24 @@ class State:
         return state
 
     @property
-    def unfinished(self) -> list[tuple[int, int]]:
-        """The (trial, rung) of every training that was begun and has not ended."""
+    def unfinished(self) -> list[RunId]:
+        """Every training of a trial that has begun and has not ended."""
         return [
-            (trial, rung)
+            RunId("trial", trial, rung)
             for rung, entered in enumerate(self.entered)
             for trial in entered
             if trial not in self.ended[rung]
         ]
 
     @property
-    def unfinished_probes(self) -> list[int]:
-        """The numbers of the probes that have not ended."""
+    def unfinished_probes(self) -> list[RunId]:
+        """The trainings of the probes that have not ended."""
         ended = self.history.probe_records
-        return [number for number in range(len(self.history.probes)) if number not in ended]
+        return [
+            RunId("probe", number, probe.rung)
+            for number, probe in enumerate(self.history.probes)
+            if number not in ended
+        ]
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Moves on by an event; kinds that are not the study's business are passed over."""
@@ -98,7 +102,12 @@ class State:
 
     def is_better(self, record: Record) -> bool:
         """Whether this run of the full network is better than any before it."""
-        if record.rung != len(self.ended) - 1 or record.state != "finished" or record.loss is None:
+        if (
+            record.kind == "probe"
+            or record.rung != len(self.ended) - 1
+            or record.state != "finished"
+            or record.loss is None
+        ):
             return False
         return self.best is None or self.best.loss is None or record.loss < self.best.loss
 
@@ -136,7 +145,7 @@ class State:
 
     def _add_death(self, body: Mapping[str, Any]) -> None:
         death = Death.from_json(body)
-        if death.probe:
+        if death.kind == "probe":
             self._check_probe_runs(death)
         else:
             self._check_trial_runs(death)
@@ -144,6 +153,9 @@ class State:
 
     def _add_record(self, body: Mapping[str, Any]) -> None:
         record = Record.from_json(body)
+        if record.kind == "probe":
+            self._add_probe_record(record)
+            return
         self._check_trial_runs(record)
         if record.config != self.history.trials[record.trial].config:
             raise ValueError(f"a record of trial {record.trial} has another config")
@@ -157,8 +169,7 @@ class State:
             self._check("rung", probe.rung, len(self.ended))
             self.history.add_probe(probe)
 
-    def _add_probe_record(self, body: Mapping[str, Any]) -> None:
-        record = Record.from_json(body)
+    def _add_probe_record(self, record: Record) -> None:
         self._check_probe_runs(record)
         if record.config != self.history.probes[record.trial].config:
             raise ValueError(f"a record of probe {record.trial} has another config")
@@ -198,5 +209,5 @@ def check_event(kind: str, body: Mapping[str, Any]) -> None:
         Opening.from_json(body)
     elif kind == "death":
         Death.from_json(body)
-    elif kind in ("record", "probed"):
+    elif kind == "record":
         Record.from_json(body)

@@ -1,4 +1,4 @@
-"""Follows the trainings that run, and ends those that a stopper says are not worth going on with.
+"""Follows the trainings that run, and ends those that a stopper says are not worth continuing.
 
 A training is compared with its peers: those at its rung that had ended when it was handed out, as
 the study's events tell. Which trainings run beside it, and whether the study has been resumed
@@ -12,19 +12,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from proxyhpo._engine.work import Job, Outcome, numbers_of
+from proxyhpo._runs import Job, RunId
 from proxyhpo.stoppers import Curve, Stopper
 
 if TYPE_CHECKING:
     from proxyhpo._engine.study import Study
-    from proxyhpo.executors import Reported
 
 __all__ = ["Stoppers", "Watch"]
 
 
 @dataclass(frozen=True)
 class Stoppers:
-    """Who ends trainings below the full network, and who ends those of it; None for nobody.
+    """The stopper of trainings below the full network, and that of trainings of it, if any.
 
     ``automatic`` says that the first one was not given by name, and may change between runs.
     """
@@ -41,15 +40,13 @@ class Stoppers:
 
 
 @dataclass
-class _Run:
+class _Watched:
     stopper: Stopper
     peers: Sequence[Curve]
     last: int
     losses: Curve = field(default_factory=Curve)
-    reports: list[float] = field(default_factory=list)
 
-    def hears(self, loss: float) -> bool:
-        """Whether it ends after this loss."""
+    def is_stopped_after(self, loss: float) -> bool:
         self.losses.append(loss)
         # Where no peer has got further there is nothing to compare with, and little to be saved.
         return len(self.losses) < self.last and self.stopper.should_stop(self.losses, self.peers)
@@ -66,67 +63,56 @@ class Watch:
     def __init__(self, study: Study, stoppers: Stoppers) -> None:
         self._study = study
         self._stoppers = stoppers
-        self._running: dict[tuple[int, int, int], _Run] = {}
+        self._running: dict[RunId, _Watched] = {}
         self._ended: dict[int, list[Curve | None]] = {}
 
     def begin(self, job: Job) -> None:
         """A training is handed out, for the first time or once more."""
-        if (run := self._run(job)) is not None:
-            self._running[job.key] = run
+        if (watched := self._watched(job)) is not None:
+            self._running[job.id] = watched
 
-    def hears(self, event: Reported) -> Outcome | None:
-        """What came of the training if it is to end now, else None."""
-        run = self._running.get(event.job.key)
-        if run is None:
-            return None
-        value = float(event.report.value)
-        run.reports.append(value)
-        if not run.hears(self._study.loss(value)):
-            return None
-        return Outcome(
-            value=value,
-            reports=tuple(run.reports),
-            metrics=numbers_of(event.report),
-            seconds=event.seconds,
-            overhead_seconds=event.overhead_seconds,
-        )
+    def hear(self, job: Job, value: float) -> bool:
+        """Whether the training is to end after this value."""
+        watched = self._running.get(job.id)
+        return watched is not None and watched.is_stopped_after(self._study.parts.loss(value))
 
     def end(self, job: Job) -> None:
         """A training has ended."""
-        self._running.pop(job.key, None)
+        self._running.pop(job.id, None)
 
-    def judges(self, job: Job, values: Sequence[float]) -> bool:
-        """Whether a training that runs elsewhere is to end after the last of these values."""
-        run = self._run(job)
-        if run is None:
+    def judge(self, job: Job, values: Sequence[float]) -> bool:
+        """Whether a training that the caller runs is to end after the last of these values."""
+        watched = self._watched(job)
+        if watched is None:
             return False
-        *before, last = map(self._study.loss, values)
+        *before, last = map(self._study.parts.loss, values)
         for loss in before:
-            run.losses.append(loss)
-        return run.hears(last)
+            watched.losses.append(loss)
+        return watched.is_stopped_after(last)
 
-    def _run(self, job: Job) -> _Run | None:
-        """What a training's losses are judged by, or None if nobody ends it."""
+    def _watched(self, job: Job) -> _Watched | None:
+        """What a training's losses are judged by, or None if nothing stops it."""
         stopper = self._stopper(job)
         if stopper is None:
             return None
-        peers = self._peers(job)
-        return _Run(stopper, peers, max(map(len, peers), default=0))
+        peers = self._peers(job.id)
+        return _Watched(stopper, peers, max(map(len, peers), default=0))
 
     def _stopper(self, job: Job) -> Stopper | None:
-        if job.probe or self._stoppers.below is self._stoppers.top is None:
+        run, stoppers = job.id, self._stoppers
+        if run.kind == "probe" or stoppers.below is stoppers.top is None:
             return None
-        if job.rung < self._study.top:
-            return self._stoppers.below
+        if run.rung < self._study.top:
+            return stoppers.below
         # A control shows what the full network makes of it, which half a training cannot.
-        return None if job.trial in self._study.state.controls else self._stoppers.top
+        return None if run.trial in self._study.state.controls else stoppers.top
 
-    def _peers(self, job: Job) -> list[Curve]:
+    def _peers(self, run: RunId) -> list[Curve]:
         """The curves of those that had ended at its rung when it entered; failed ones have none."""
-        state = self._study.state
-        known, ended = self._ended.setdefault(job.rung, []), state.ended[job.rung]
+        state, loss = self._study.state, self._study.parts.loss
+        known, ended = self._ended.setdefault(run.rung, []), state.ended[run.rung]
         for record in islice(ended.values(), len(known), None):
             failed = record.state == "failed" or not record.reports
-            known.append(None if failed else Curve(map(self._study.loss, record.reports)))
-        count = state.entered[job.rung][job.trial]
+            known.append(None if failed else Curve(map(loss, record.values)))
+        count = state.entered[run.rung][run.trial]
         return [curve for curve in islice(known, count) if curve is not None]

@@ -11,55 +11,32 @@ import re
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo._engine.ladder import places, promotable
 from proxyhpo._engine.opening import measure, opened, own_width_ratio, planned_probes
+from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.prediction import climb_seconds
 from proxyhpo._engine.replayed import check_replayed
 from proxyhpo._engine.state import State, check_event
-from proxyhpo._engine.work import Job, Outcome
-from proxyhpo._proxy import NetworkFactory
-from proxyhpo._records.records import Config, Death, Opening, Record, run_key
-from proxyhpo._records.rung import Rung
+from proxyhpo._records.records import Config, Death, Opening, Record
+from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import seed_sequence
 from proxyhpo._store import Store
 from proxyhpo.errors import ArgumentError
-from proxyhpo.searchers import Searcher, check_proposals
-from proxyhpo.space import Space
-from proxyhpo.transfers import Transfer, transferred
+from proxyhpo.searchers import check_proposals
+from proxyhpo.transfers import transferred
 
-__all__ = ["Direction", "Parts", "Study"]
+__all__ = ["Study"]
 
 logger = logging.getLogger("proxyhpo")
 
-_WEIGHTS = re.compile(r"trial-\d+-rung-\d+")  # as weights_name says; others are not the study's
-
-Direction = Literal["minimize", "maximize"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a study is made of; none of it changes while it runs.
-
-    ``controls`` is how many trials climb to the full network that were not picked for it,
-    ``checkpoints`` whether trainings are given a folder to keep checkpoints in.
-    """
-
-    space: Space
-    searcher: Searcher
-    transfer: Transfer
-    ladder: Sequence[Rung]
-    networks: NetworkFactory
-    direction: Direction
-    seed: int
-    controls: int = 0
-    checkpoints: bool = False
+_WEIGHTS = re.compile(r"trial-\d+-rung-\d+(-replicate-\d+)?")  # other names are not the study's
 
 
 class Study:
@@ -75,7 +52,7 @@ class Study:
         self.parts = parts
         self.state = State.replay(len(parts.ladder), store.events())
         self.history = self.state.history
-        check_replayed(self.history, parts.space, parts.ladder, self.loss)
+        check_replayed(self.history, parts)
         self._store = store
         self._drop_old_weights()
         self._enqueued = deque(enqueued)
@@ -86,20 +63,12 @@ class Study:
         self._spent: dict[int, float] = {}  # rung → seconds, before it was measured
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
-            self._checkpoints.keep(
-                [
-                    *(run_key(trial, rung, 0) for trial, rung in self.state.unfinished),
-                    *(
-                        run_key(number, self.history.probes[number].rung, 0, probe=True)
-                        for number in self._probes
-                    ),
-                ]
-            )
+            self._checkpoints.keep([*self._unfinished, *self._probes])
 
     @property
     def top(self) -> int:
         """The index of the last rung, the full network."""
-        return len(self.parts.ladder) - 1
+        return self.parts.top
 
     def enqueue(self, config: Config) -> None:
         """Puts a config before what the searcher proposes, unless it has been tried already."""
@@ -112,7 +81,7 @@ class Study:
             n_trials: how many trials enter rung 0 in all.
         """
         if self._unfinished:
-            return self._job(*self._unfinished.popleft())
+            return self._job(self._unfinished.popleft())
         if self.is_probing():
             return self._probe(self._probes.popleft()) if self._probes else None
         job = self._promotion(n_trials) or self._new_trial(n_trials)
@@ -126,7 +95,7 @@ class Study:
         So the decisions do not depend on which training ends first. A batch that a killed run had
         decided on is run to its end before the next one, and one half decided is completed.
         """
-        jobs = [self._job(trial, rung) for trial, rung in self._unfinished]
+        jobs = [self._job(run) for run in self._unfinished]
         self._unfinished.clear()
         if not jobs or self.state.batch_is_open:
             while len(jobs) < size and (job := self.next_job(n_trials)) is not None:
@@ -135,32 +104,29 @@ class Study:
                 self._write("batch", {"size": len(jobs)})
         return jobs
 
-    def finish(self, job: Job, outcome: Outcome, *, stopped: bool = False) -> Record:
+    def finish(self, job: Job, outcome: Outcome) -> Record:
         """Writes the outcome of a job down and returns its record."""
         value = outcome.value
         record = Record(
-            trial=job.trial,
-            rung=job.rung,
-            replicate=job.replicate,
+            trial=job.id.trial,
+            rung=job.id.rung,
+            replicate=job.id.replicate,
             config=job.config,
-            trained_with=job.trained_with,
-            state="failed" if value is None else "stopped" if stopped else "finished",
+            trained_config=job.trained_config,
+            state="failed" if value is None else "stopped" if outcome.stopped else "finished",
             value=value,
-            loss=None if value is None else self.loss(value),
+            loss=None if value is None else self.parts.loss(value),
             reports=outcome.reports,
-            metrics=outcome.metrics,
             seconds=outcome.seconds,
             overhead_seconds=outcome.overhead_seconds,
             reason=outcome.reason,
             traceback=outcome.traceback,
             correction=outcome.correction,
+            kind=job.id.kind,
         )
-        if job.probe:
-            self._write("probed", record.to_json())
-        else:
-            self._add(record, outcome)
-        if self._checkpoints is not None:  # after the record: until then it may have to go on
-            self._checkpoints.drop(job.key)
+        self._add(record, outcome)
+        if self._checkpoints is not None:  # after the record: until then it may be resumed
+            self._checkpoints.drop(job.id)
         for warning in record.correction.warnings if record.correction else ():
             warnings.warn(warning, stacklevel=2)
         return record
@@ -169,26 +135,27 @@ class Study:
         previous = self.state.best
         if outcome.weights is not None and self.state.is_better(record):
             # Before the record: what the record says is there, is there.
-            self._store.save_weights(weights_name(record), outcome.weights)
+            self._store.save_weights(record.id.name, outcome.weights)
         self._write("record", record.to_json())
         if previous is not None and self.state.best is not previous:
-            self._store.drop_weights(weights_name(previous))
+            self._store.drop_weights(previous.id.name)
 
     def _drop_old_weights(self) -> None:
         """Drops what a killed run left: weights without a record yet, or no longer the best's."""
         best = self.state.best
-        kept = None if best is None else weights_name(best)
+        kept = None if best is None else best.id.name
         for name in self._store.weights():
             if _WEIGHTS.fullmatch(name) and name != kept:
                 self._store.drop_weights(name)
 
     def deaths(self, job: Job) -> int:
-        """How often a job has been begun anew because its worker died, in earlier runs too."""
-        return sum(death.key == job.key for death in self.history.deaths)
+        """How often the worker of a job has died, in earlier runs too."""
+        return sum(death.id == job.id for death in self.history.deaths)
 
     def retry(self, job: Job, reason: str, seconds: float) -> None:
-        """Writes down that a job is begun anew, and what was lost."""
-        death = Death(job.trial, job.rung, job.replicate, reason, seconds, probe=job.probe)
+        """Writes down that a job is tried again, and what was lost."""
+        run = job.id
+        death = Death(run.trial, run.rung, run.replicate, reason, seconds, kind=run.kind)
         self._write("death", death.to_json())
 
     def is_probing(self) -> bool:
@@ -270,10 +237,6 @@ class Study:
                 self.parts.networks.network(config, density=density, seed=seeds)
                 self._spent[rung] = time.perf_counter() - began
 
-    def loss(self, value: float) -> float:
-        """The value as the engine compares it: lower is better."""
-        return value if self.parts.direction == "minimize" else -value
-
     def predicted_seconds(self, workers: int) -> float:
         """What one more trial and the climb would take; see :func:`climb_seconds`."""
         return climb_seconds(
@@ -290,7 +253,7 @@ class Study:
                 # Opened first: its exponents may depend on what is known by now.
                 self.open(rung)
                 self._write("promotion", {"trial": promotable[0], "rung": rung})
-                return self._job(promotable[0], rung)
+                return self._job(RunId("trial", promotable[0], rung))
         return None
 
     def _control(self, n_trials: float) -> Job | None:
@@ -313,13 +276,13 @@ class Study:
         rng = np.random.default_rng(seed_sequence("control", self.parts.seed, drawn))
         trial = int(rng.choice(left))
         self._write("promotion", {"trial": trial, "rung": self.top, "control": True})
-        return self._job(trial, self.top)
+        return self._job(RunId("trial", trial, self.top))
 
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
             return None
         trial = self._propose()
-        return None if trial is None else self._job(trial, 0)
+        return None if trial is None else self._job(RunId("trial", trial, 0))
 
     def _propose(self) -> int | None:
         """Commits a new trial and returns its number, or None if there is nothing more to try."""
@@ -345,41 +308,28 @@ class Study:
         )
         return number
 
-    def _job(self, trial: int, rung: int) -> Job:
-        opening, config = self.open(rung), self.history.trials[trial].config
+    def _job(self, run: RunId) -> Job:
+        opening, config = self.open(run.rung), self.history.trials[run.trial].config
         ratio = own_width_ratio(self.parts, config, opening) if opening.exponents else 1.0
-        job = Job(
-            trial=trial,
-            rung=rung,
-            replicate=0,
+        trained_config = transferred(config, opening.exponents, ratio)
+        return self._at_rung(run, config, trained_config, opening.density)
+
+    def _probe(self, run: RunId) -> Job:
+        probe = self.history.probes[run.trial]
+        trained_config = transferred(probe.config, probe.exponents, probe.width_ratio or 1.0)
+        return self._at_rung(run, probe.config, trained_config, self.measured(run.rung).density)
+
+    def _at_rung(self, run: RunId, config: Config, trained_config: Config, density: float) -> Job:
+        return Job(
+            id=run,
             config=config,
-            trained_with=transferred(config, opening.exponents, ratio),
-            density=opening.density,
-            budget=self.parts.ladder[rung].budget,
+            trained_config=trained_config,
+            density=density,
+            budget=self.parts.ladder[run.rung].budget,
             seed=self.parts.seed,
-            keep_weights=rung == self.top,
+            keep_weights=run.kind == "trial" and run.rung == self.top,
+            checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(run),
         )
-        return self._with_checkpoints(job)
-
-    def _probe(self, number: int) -> Job:
-        probe = self.history.probes[number]
-        job = Job(
-            trial=number,
-            rung=probe.rung,
-            replicate=0,
-            config=probe.config,
-            trained_with=transferred(probe.config, probe.exponents, probe.width_ratio or 1.0),
-            density=self.measured(probe.rung).density,
-            budget=self.parts.ladder[probe.rung].budget,
-            seed=self.parts.seed,
-            probe=True,
-        )
-        return self._with_checkpoints(job)
-
-    def _with_checkpoints(self, job: Job) -> Job:
-        if self._checkpoints is None:
-            return job
-        return replace(job, checkpoint_dir=self._checkpoints.make(job.key))
 
     def _promotable(self, rung: int, n_trials: float) -> list[int]:
         below = self._outstanding(rung - 1, n_trials)
@@ -416,8 +366,3 @@ class Study:
         check_event(kind, body)  # before it is written: what cannot be read would end the study
         self._store.append(kind, body)
         self.state.apply(kind, body)
-
-
-def weights_name(record: Record) -> str:
-    """Under which name the trained weights of a run are kept."""
-    return f"trial-{record.trial}-rung-{record.rung}"

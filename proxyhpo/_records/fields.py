@@ -153,11 +153,19 @@ def _is_pair(value: object) -> bool:
     return _is_sequence(value, lambda item: isinstance(item, str)) and len(value) == 2  # type: ignore[arg-type]  # a sequence
 
 
+def _is_report(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"value", "metrics"}
+        and _is_number(value["value"])
+        and _is_named(value["metrics"], _is_number)
+    )
+
+
 def _within(low: float, high: float) -> Kind:
     return Kind(lambda value: is_real(value) and low <= value <= high, f"in [{low:g}, {high:g}]")
 
 
-FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 COUNT = Kind(_is_count, "a whole number in [0, 2**63)")  # larger ones may be no float
 REAL = Kind(is_real, "a finite number")
@@ -169,7 +177,7 @@ EXPONENT = _within(-LARGEST_EXPONENT, LARGEST_EXPONENT)
 SCALE = _within(0, 1e15)
 FRACTION = Kind(lambda value: is_real(value) and 0 < value <= 1, "a number in (0, 1]")
 CONFIG = Kind(_is_named, "a mapping from names")
-NUMBERS = Kind(lambda value: _is_sequence(value, _is_number), "a list of numbers")
+REPORTS = Kind(lambda value: _is_sequence(value, _is_report), "a list of values with metrics")
 NAMED_NUMBERS = Kind(lambda value: _is_named(value, _is_number), "a mapping from names to numbers")
 EXPONENTS = Kind(
     lambda value: _is_named(value, EXPONENT.allows),

@@ -1,4 +1,4 @@
-"""The plain data that everything else speaks: reports and records of what happened.
+"""The plain data that everything else speaks: records of what happened.
 
 A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
 A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from typing_extensions import override
+
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.fields import (
     CONFIG,
     COUNT,
     EXPONENTS,
-    FLAG,
     FRACTION,
-    NAMED_NUMBERS,
-    NUMBERS,
     PAIRS,
     REAL,
+    REPORTS,
     SECONDS,
     STEP_SECONDS,
     TEXT,
@@ -34,6 +34,8 @@ from proxyhpo._records.fields import (
     one_of,
     optional,
 )
+from proxyhpo._records.report import Report
+from proxyhpo._records.run_id import RunId, RunKind
 from proxyhpo.errors import ArgumentError
 
 __all__ = [
@@ -42,15 +44,20 @@ __all__ = [
     "Opening",
     "Probe",
     "Record",
-    "Report",
+    "State",
     "config_key",
-    "run_key",
 ]
 
 Config = dict[str, Any]
 """Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
 
 State = Literal["pending", "finished", "stopped", "failed"]
+
+_KIND = one_of("trial", "probe")
+
+
+def _reports(data: Sequence[Mapping[str, Any]]) -> tuple[Report, ...]:
+    return tuple(Report(**report) for report in data)
 
 
 def config_key(config: Mapping[str, Any]) -> str:
@@ -60,29 +67,6 @@ def config_key(config: Mapping[str, Any]) -> str:
     True
     """
     return json.dumps(config, sort_keys=True)
-
-
-def run_key(trial: int, rung: int, replicate: int, *, probe: bool = False) -> tuple[int, int, int]:
-    """What identifies a training run within its study; probes are numbered on their own.
-
-    >>> run_key(3, 0, 0), run_key(3, 0, 0, probe=True)
-    ((3, 0, 0), (-4, 0, 0))
-    """
-    return -1 - trial if probe else trial, rung, replicate
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a training says after a step, such as an epoch.
-
-    Args:
-        value: what the user optimises, in the user's direction.
-        metrics: further numbers; ``seconds``, where given, is the training time so far and
-            overrides the measured time.
-    """
-
-    value: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,18 +150,18 @@ class Record(Stored):
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
         config: in terms of the full network.
-        trained_with: what the network was really trained with, after the transfer.
+        trained_config: what the network was really trained with, after the transfer.
         state: ``finished``, ``stopped`` (ended early by a stopper) or ``failed``.
         value: the last value reported, in the user's direction; None if failed.
         loss: the same, lower is better; None if failed.
-        reports: every value reported, in order.
-        metrics: the last report's further numbers.
+        reports: everything reported, in order.
         seconds: of building, pruning and training, the last as it reported it itself, if it did.
         overhead_seconds: the part spent building and pruning.
         reason: why it failed, in one line; None otherwise.
         traceback: of the failure, if there was an exception.
         correction: how the updates were scaled; None on the full network, and under a transfer
             that scales none.
+        kind: ``"trial"``, or ``"probe"``.
     """
 
     WHAT: ClassVar[str] = "a record"
@@ -186,34 +170,49 @@ class Record(Stored):
         "rung": COUNT,
         "replicate": COUNT,
         "config": CONFIG,
-        "trained_with": CONFIG,
+        "trained_config": CONFIG,
         "state": one_of("finished", "stopped", "failed"),
         "value": optional(REAL),
         "loss": optional(REAL),
-        "reports": NUMBERS,
-        "metrics": NAMED_NUMBERS,
+        "reports": REPORTS._replace(read=_reports),
         "seconds": SECONDS,
         "overhead_seconds": SECONDS,
         "reason": optional(TEXT),
         "traceback": optional(TEXT),
         "correction": optional(nested(Correction)),
+        "kind": _KIND,
     }
 
     trial: int
     rung: int
     replicate: int
     config: Config
-    trained_with: Config
+    trained_config: Config
     state: State
     value: float | None = None
     loss: float | None = None
-    reports: Sequence[float] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    reports: Sequence[Report] = ()
     seconds: float = 0.0
     overhead_seconds: float = 0.0
     reason: str | None = None
     traceback: str | None = None
     correction: Correction | None = None
+    kind: RunKind = "trial"
+
+    @property
+    def id(self) -> RunId:
+        """What identifies the training run."""
+        return RunId(self.kind, self.trial, self.rung, self.replicate)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The value of each report, in order."""
+        return tuple(report.value for report in self.reports)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The last report's further numbers."""
+        return self.reports[-1].metrics if self.reports else {}
 
     @property
     def training_seconds(self) -> float:
@@ -221,6 +220,7 @@ class Record(Stored):
         return max(0.0, self.seconds - self.overhead_seconds)
 
     @classmethod
+    @override
     def check(cls, data: Mapping[str, Any]) -> None:
         """Refuses a record with a value that failed, or without one that did not."""
         failed = data["state"] == "failed"
@@ -233,15 +233,15 @@ class Record(Stored):
 
 @dataclass(frozen=True)
 class Death(Stored):
-    """A training whose worker died, and which was begun anew.
+    """A training whose worker died, and which is tried again.
 
     Args:
-        trial: number of the trial.
+        trial: number of the trial (or of the probe).
         rung: index of the rung.
         replicate: as in a record.
         reason: what killed the worker.
         seconds: of training that were lost with it.
-        probe: whether it was no trial but a probe, of this number.
+        kind: ``"trial"``, or ``"probe"``.
     """
 
     WHAT: ClassVar[str] = "a death"
@@ -251,7 +251,7 @@ class Death(Stored):
         "replicate": COUNT,
         "reason": TEXT,
         "seconds": SECONDS,
-        "probe": FLAG,
+        "kind": _KIND,
     }
 
     trial: int
@@ -259,9 +259,9 @@ class Death(Stored):
     replicate: int
     reason: str
     seconds: float
-    probe: bool = False
+    kind: RunKind = "trial"
 
     @property
-    def key(self) -> tuple[int, int, int]:
-        """That of the training run."""
-        return run_key(self.trial, self.rung, self.replicate, probe=self.probe)
+    def id(self) -> RunId:
+        """What identifies the training run."""
+        return RunId(self.kind, self.trial, self.rung, self.replicate)

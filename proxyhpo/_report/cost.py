@@ -179,7 +179,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         probe_runs=len(probed),
         probe_failed=sum(record.state == "failed" for record in probed),
         probe_seconds=sum(record.seconds for record in probed)
-        + sum(death.seconds for death in history.deaths if death.probe),
+        + sum(death.seconds for death in history.deaths if death.kind == "probe"),
     )
 
 
@@ -230,7 +230,9 @@ def _rung_cost(
     opening = history.openings[rung]
     top = max(history.openings.values(), key=lambda other: other.density)
     share = _ratio(opening.flops, top.flops)
-    deaths = [death.seconds for death in history.deaths if death.rung == rung and not death.probe]
+    deaths = [
+        death.seconds for death in history.deaths if death.rung == rung and death.kind == "trial"
+    ]
     seconds = sum(record.seconds for record in records) + sum(deaths)
     n_reports = _n_reports(records)
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)

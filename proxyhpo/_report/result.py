@@ -221,6 +221,6 @@ def _row(record: Record, openings: Mapping[int, Opening]) -> dict[str, Any]:
         "seconds": record.seconds,
         "reason": record.reason,
         **{f"config.{name}": value for name, value in record.config.items()},
-        **{f"trained_with.{name}": value for name, value in record.trained_with.items()},
+        **{f"trained_config.{name}": value for name, value in record.trained_config.items()},
         **{f"metric.{name}": value for name, value in record.metrics.items()},
     }

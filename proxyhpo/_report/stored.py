@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from proxyhpo._engine.state import State
-from proxyhpo._engine.study import weights_name
 from proxyhpo._records.records import Config
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
@@ -93,6 +92,6 @@ def result_of(
         search_seconds=state.search_seconds,
         interrupted=interrupted,
         pretrained=study["pretrained"],
-        weights=None if state.best is None else partial(weights, weights_name(state.best)),
+        weights=None if state.best is None else partial(weights, state.best.id.name),
         build=build,
     )

@@ -70,7 +70,9 @@ class TensorBoardCallback:
             numbers["last/value"] = record.value
         with self._writer_class(str(self._folder / name)) as run:
             for step, report in enumerate(record.reports, start=1):
-                run.add_scalar("report", report, step)
+                run.add_scalar("report", report.value, step)
+                for metric, number in report.metrics.items():
+                    run.add_scalar(f"metric/{metric}", number, step)
             if record.reason is not None:
                 run.add_text("reason", record.reason)
             config = {key: _simple(value) for key, value in record.config.items()}

@@ -3,19 +3,71 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
-    from proxyhpo._records.records import Config, Report
+    from proxyhpo._records.records import Config
     from proxyhpo.space import Space
 
-__all__ = ["Direction", "ProxyEvaluator"]
+__all__ = ["Direction", "ProxyEvaluator", "ReportFunction", "TrialRun"]
 
 Direction = Literal["minimize", "maximize"]
+
+
+class ReportFunction(Protocol):
+    """Takes the reports of a training."""
+
+    def __call__(self, value: Any, /, **metrics: Any) -> bool:
+        """Reports the value after a step, such as an epoch.
+
+        It may be called anywhere in the call stack of the training, such as in a callback of a
+        framework. The last value reported is the trial's.
+
+        Args:
+            value: what the user optimises: an int, a float, a NumPy scalar, or a tensor or array
+                without dimensions.
+            metrics: further numbers, kept with the value. ``seconds`` overrides the measured
+                training time so far.
+
+        Returns:
+            Whether the training is to end now. The reports of a training that goes on are ignored.
+
+        Raises:
+            TypeError: for a value or metric that is not a number.
+            ValueError: for ``seconds`` that no training can take.
+        """
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """The training run that an evaluator is asked for.
+
+    Args:
+        number: of the trial, from 0.
+        rung: index of the rung, 0 the cheapest.
+        name: unique within the study, such as ``"trial-3-rung-1"``, for trackers and file names.
+        density: of the network; 1 is the full network.
+        budget: fraction of a full training, in (0, 1].
+        seed: in [0, 2**63), for generators of one's own.
+        device: where the study was told to train. The network is on the CPU, as ``build`` left it.
+        checkpoint_dir: an existing folder for checkpoints, for evaluators that ask for one; it is
+            the same one when the same training runs again because its process was killed.
+    """
+
+    number: int
+    rung: int
+    name: str
+    density: float = 1.0
+    budget: float = 1.0
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    checkpoint_dir: Path | None = None
 
 
 class ProxyEvaluator(ABC):
@@ -23,23 +75,19 @@ class ProxyEvaluator(ABC):
 
     @abstractmethod
     def evaluate(
-        self, network: nn.Module, config: Config, *, budget: float, seed: int
-    ) -> Iterator[Report]:
-        """Trains the network in place; yields a report after each step, such as an epoch.
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Trains the network in place, and reports after each step, such as an epoch.
 
-        The last report's value is the trial's. To stop a training early the engine closes the
-        iterator, so a generator's ``finally`` runs. Global random states (``random``, numpy,
-        torch) have been seeded before the call; ``seed`` is for generators of one's own.
+        It must report at least once, and end soon after ``report`` has returned True. Global
+        random states (``random``, numpy, torch) have been seeded before the call.
 
         Args:
             network: freshly built (and pruned); not shared with any other training.
             config: what to train with, after the transfer; objects of a labelled choice
                 appear as the objects themselves.
-            budget: fraction of a full training, in (0, 1].
-            seed: in [0, 2**63).
-
-        Yields:
-            At least one report.
+            report: takes each value, and says whether to end.
+            trial: which training run this is, with its budget and seed.
         """
 
     @property
@@ -49,11 +97,10 @@ class ProxyEvaluator(ABC):
 
     @property
     def takes_checkpoint_dir(self) -> bool:
-        """Whether ``evaluate`` has a further keyword argument ``checkpoint_dir``.
+        """Whether it uses ``trial.checkpoint_dir``, which is None otherwise.
 
-        It then gets an existing folder (a ``pathlib.Path``), which is the same one whenever the
-        same training is begun anew because its process was killed, and is removed once the
-        training has ended.
+        The study then makes a folder for each training, and removes it once the training has
+        ended.
         """
         return False
 

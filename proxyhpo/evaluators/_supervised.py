@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any, Literal, final
 
@@ -13,11 +13,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
 from proxyhpo._inputs import call
-from proxyhpo._records.records import Config, Report
+from proxyhpo._records.records import Config
 from proxyhpo._validation import check_device, check_whole
 from proxyhpo.errors import UnknownNameError, unknown_name
 from proxyhpo.evaluators._batches import Data, IndexBatches, batches, check_data, count
-from proxyhpo.evaluators._interface import Direction, ProxyEvaluator
+from proxyhpo.evaluators._interface import Direction, ProxyEvaluator, ReportFunction, TrialRun
 from proxyhpo.evaluators._optimizers import OPTIMIZERS, check_setting, make_optimizer
 from proxyhpo.evaluators._tasks import TASKS
 from proxyhpo.space import Choice, Float, Int, Space
@@ -35,7 +35,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @final
 class SupervisedEvaluator(ProxyEvaluator):
-    """Trains on pairs of inputs and targets, and yields a validation value after each epoch.
+    """Trains on pairs of inputs and targets, and reports a validation value after each epoch.
 
     These hyperparameters are taken from a config, where it has them:
 
@@ -141,10 +141,11 @@ class SupervisedEvaluator(ProxyEvaluator):
         """Where it trains: as it was told, or else on CUDA if there is one."""
         return str(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
+    @override
     def evaluate(
-        self, network: nn.Module, config: Config, *, budget: float, seed: int
-    ) -> Iterator[Report]:
-        """Trains the network in place, on the device; yields a report after each epoch.
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Trains the network in place, on the device, and reports after each epoch.
 
         The last epoch ends with the budget's last step, whole or not.
         """
@@ -153,9 +154,9 @@ class SupervisedEvaluator(ProxyEvaluator):
         device = torch.device(self.device)
         network.to(device)
         size = config.get("batch_size", self.batch_size)
-        n_steps, training = self._training_batches(size, seed, device)
+        n_steps, training = self._training_batches(size, trial.seed, device)
         validation = self._validation_batches(size, device)
-        total = max(1, round(budget * config.get("epochs", self.epochs) * n_steps))
+        total = max(1, round(trial.budget * config.get("epochs", self.epochs) * n_steps))
         name = _known("optimizer", config.get("optimizer", self.optimizer), OPTIMIZERS)
         optimizer = make_optimizer(network.parameters(), name, config)
         shape = _SCHEDULES[self.schedule]
@@ -168,7 +169,9 @@ class SupervisedEvaluator(ProxyEvaluator):
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
                 scheduler.step()
-            yield self._validated(network, validation)
+            value, validation_loss = self._validated(network, validation)
+            if report(value, loss=validation_loss):
+                break
 
     def _training_batches(
         self, size: int, seed: int, device: torch.device
@@ -192,7 +195,10 @@ class SupervisedEvaluator(ProxyEvaluator):
         return self._task.loss(outputs, targets, config)
 
     @torch.no_grad()
-    def _validated(self, network: nn.Module, validation: Iterable[tuple[Any, Tensor]]) -> Report:
+    def _validated(
+        self, network: nn.Module, validation: Iterable[tuple[Any, Tensor]]
+    ) -> tuple[float, float]:
+        """The value and the loss on the validation data."""
         network.eval()
         pairs = [(call(network, inputs), targets) for inputs, targets in validation]
         outputs, targets = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
@@ -204,7 +210,7 @@ class SupervisedEvaluator(ProxyEvaluator):
             value = float(self._metric(outputs, targets))
         else:
             value = self._task.value(outputs, targets, loss)
-        return Report(value, {"loss": loss})
+        return value, loss
 
     def _check_names(self, names: Iterable[str], optimizers: Iterable[str]) -> None:
         allowed = {"optimizer", "batch_size", "epochs", *self.ignore}

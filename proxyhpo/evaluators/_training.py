@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from numbers import Real
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-from torch import Tensor
 from typing_extensions import override
 
-from proxyhpo._records.records import Report
+from proxyhpo._records.report import ALLOWED, Report, report_of
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators._interface import ProxyEvaluator
+from proxyhpo.evaluators._interface import ProxyEvaluator, ReportFunction, TrialRun
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import nn
 
     from proxyhpo._records.records import Config
 
-__all__ = ["TrainingEvaluator", "report_of"]
+__all__ = ["TrainingEvaluator"]
 
-_OPTIONAL = ("budget", "seed", "checkpoint_dir")
-_ALLOWED = "a number, or a mapping of names to numbers with a 'value'"
+_OPTIONAL = ("report", "trial", "budget", "seed", "checkpoint_dir", "device")
 
 
 @final
 class TrainingEvaluator(ProxyEvaluator):
     """Calls ``train(network, config)``, with what else it has parameters for.
 
-    ``train`` is a generator that yields after each step, such as an epoch, the last yield being
-    the trial's value; or a plain function that returns the value. What it yields or returns is a
-    number (an int, a float, a numpy scalar, a tensor without dimensions) or a mapping with a
-    ``"value"`` and further metrics, all numbers; ``"seconds"`` among them overrides the measured
-    training time. Whether a training was stopped early or raised, a generator's ``finally`` runs.
+    ``train`` has one of three forms:
+
+    - a generator that yields after each step, such as an epoch. To stop it early the generator is
+      closed, so its ``finally`` runs;
+    - a function with a parameter ``report`` that returns nothing. It calls ``report(value)`` after
+      each step, from wherever it likes, such as a callback of a framework, and ends when that
+      returns True; what it reports afterwards is ignored;
+    - a plain function that returns the value.
+
+    What it yields or returns is a number (an int, a float, a NumPy scalar, a tensor without
+    dimensions) or a mapping with a ``"value"`` and further metrics, all numbers. ``report`` takes
+    metrics by keyword, ``report(accuracy, loss=0.3)``. The last value is the trial's; the metric
+    ``"seconds"`` overrides the measured training time.
 
     Args:
         train: told by its signature (that of the innermost function, through ``functools.wraps``
-            and ``functools.partial``): a parameter ``budget`` gets the fraction of a full training
-            that is wanted, so that schedules can anneal; a parameter ``seed`` a number in
-            [0, 2**63); a parameter ``checkpoint_dir`` an existing folder, a ``pathlib.Path``,
-            that is the same one when this training is begun anew because its process or its
-            study was killed, and is removed once it has ended: from the checkpoints in there it
-            may go on. ``**kwargs`` alone does not ask for any of them.
+            and ``functools.partial``) which of these to pass by keyword:
+
+            - ``report``: see :class:`~proxyhpo.evaluators.ReportFunction`;
+            - ``trial``: the :class:`~proxyhpo.evaluators.TrialRun`, with all that follows and a
+              name for trackers;
+            - ``budget``: the fraction of a full training that is wanted, so that schedules can
+              anneal;
+            - ``seed``: a number in [0, 2**63);
+            - ``checkpoint_dir``: an existing folder, a ``pathlib.Path``, that is the same one when
+              this training runs again because its process or its study was killed, and is removed
+              once the training has ended;
+            - ``device``: the ``torch.device`` that the study was given.
+
+            ``**kwargs`` alone asks for none of them.
 
     Raises:
         TypeError: if ``train`` cannot be called, or is asynchronous.
@@ -56,11 +66,13 @@ class TrainingEvaluator(ProxyEvaluator):
     >>> def train(network, config, budget):
     ...     for epoch in range(round(4 * budget)):
     ...         yield {"value": 0.9 + epoch / 100, "loss": 0.1}
-    >>> evaluator = TrainingEvaluator(train)
-    >>> for report in evaluator.evaluate(None, {"lr": 0.1}, budget=0.5, seed=0):
-    ...     print(report)
-    Report(value=0.9, metrics={'loss': 0.1})
-    Report(value=0.91, metrics={'loss': 0.1})
+    >>> def report(value, **metrics):
+    ...     print(value, metrics)
+    ...     return False
+    >>> run = TrialRun(number=0, rung=0, name="trial-0-rung-0", budget=0.5)
+    >>> TrainingEvaluator(train).evaluate(None, {"lr": 0.1}, report, trial=run)
+    0.9 {'loss': 0.1}
+    0.91 {'loss': 0.1}
     """
 
     def __init__(self, train: Callable[..., Any]) -> None:
@@ -80,44 +92,72 @@ class TrainingEvaluator(ProxyEvaluator):
     @property
     @override
     def takes_checkpoint_dir(self) -> bool:
-        """Whether ``train`` has a parameter ``checkpoint_dir``."""
-        return "checkpoint_dir" in self._optional
+        """Whether ``train`` has a parameter ``checkpoint_dir`` or ``trial``."""
+        return not {"checkpoint_dir", "trial"}.isdisjoint(self._optional)
 
     @override
     def evaluate(
-        self,
-        network: nn.Module,
-        config: Config,
-        *,
-        budget: float,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-    ) -> Iterator[Report]:
-        """Calls ``train`` and yields a report for each thing that it yields, or the one returned.
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Calls ``train`` and reports each thing that it yields, or the one that it returns.
 
         Raises:
             TypeError: if it yields or returns anything else than the class describes, or takes a
-                ``checkpoint_dir`` and none is given.
+                ``checkpoint_dir`` and the trial has none.
             ValueError: if a mapping has no ``"value"``.
         """
-        if checkpoint_dir is None and self.takes_checkpoint_dir:
-            raise TypeError("train takes a checkpoint_dir: give evaluate() an existing folder")
-        offered = {"budget": budget, "seed": seed, "checkpoint_dir": checkpoint_dir}
-        outcome = self.train(network, config, **{name: offered[name] for name in self._optional})
-        if isinstance(outcome, Iterator):
-            yield from _reports(outcome)
-        elif outcome is None:
-            raise TypeError(
-                f"train returned nothing: it must yield, after each step, or return {_ALLOWED}"
-            )
-        elif inspect.iscoroutine(outcome):
-            outcome.close()  # it would warn that nobody awaited it
-            raise TypeError("train must not be asynchronous: it returned a coroutine")
+        if trial.checkpoint_dir is None and "checkpoint_dir" in self._optional:
+            raise TypeError("train takes a checkpoint_dir: give the trial an existing folder")
+        offered = {
+            "report": report,
+            "trial": trial,
+            "budget": trial.budget,
+            "seed": trial.seed,
+            "checkpoint_dir": trial.checkpoint_dir,
+            "device": trial.device,
+        }
+        returned = self.train(network, config, **{name: offered[name] for name in self._optional})
+        if "report" in self._optional:
+            _check_reporting(returned)
+        elif isinstance(returned, Iterator):
+            with closing(_steps(returned)) as steps:
+                for step in steps:
+                    yielded = report_of(step, "train yielded")
+                    if report(yielded.value, **yielded.metrics):
+                        break
         else:
-            yield report_of(outcome, "returned")
+            only = _returned(returned)
+            report(only.value, **only.metrics)
 
     def __repr__(self) -> str:
         return f"TrainingEvaluator({getattr(self.train, '__qualname__', self.train)})"
+
+
+def _steps(steps: Iterator[Any]) -> Generator[Any, None, None]:
+    """The same, as a generator that can be closed."""
+    returned: Any = yield from steps  # type: ignore[func-returns-value]  # generators do
+    if returned is not None:
+        raise TypeError(f"train is a generator, and returned {returned!r} too: yield it instead")
+
+
+def _returned(returned: Any) -> Report:
+    if returned is None:
+        raise TypeError(
+            "train returned nothing: it must yield after each step, take `report` and call it, or "
+            f"return {ALLOWED}"
+        )
+    if inspect.iscoroutine(returned):
+        returned.close()  # it would warn that it was never awaited
+        raise TypeError("train must not be asynchronous: it returned a coroutine")
+    return report_of(returned, "train returned")
+
+
+def _check_reporting(returned: Any) -> None:
+    """A function that takes ``report`` speaks by that alone."""
+    if isinstance(returned, Iterator):
+        raise TypeError("train takes `report` and is a generator: either report or yield")
+    if returned is not None:
+        raise TypeError(f"train takes `report`, and returned {returned!r} too: report it instead")
 
 
 def _is_async(train: Callable[..., Any]) -> bool:
@@ -152,45 +192,3 @@ def _has_keyword(signature: inspect.Signature, name: str) -> bool:
     if name in parameters:
         return parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-
-
-def _reports(steps: Iterator[Any]) -> Iterator[Report]:
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                if end.value is not None:
-                    raise TypeError(
-                        f"train is a generator, and returned {end.value!r} too: yield it instead"
-                    ) from None
-                return
-            yield report_of(step, "yielded")
-    finally:
-        if callable(close := getattr(steps, "close", None)):
-            close()  # so that the generator's own finally runs now
-
-
-def report_of(outcome: object, verb: str) -> Report:
-    """What ``train`` yielded or returned, checked."""
-    if not isinstance(outcome, Mapping):
-        return Report(_number(outcome, f"train {verb}"))
-    if odd := [key for key in outcome if not isinstance(key, str)]:
-        raise TypeError(f"train {verb} a mapping with the keys {odd}: they must be strings")
-    if "value" not in outcome:
-        close = difflib.get_close_matches("value", outcome, n=1)
-        hint = f"rename {close[0]!r}?" if close else f"there are {list(outcome)}"
-        raise ValueError(f"train {verb} a mapping without 'value': {hint}")
-    numbers = {key: _number(item, f"train {verb} {key!r}:") for key, item in outcome.items()}
-    return Report(numbers.pop("value"), numbers)
-
-
-def _number(given: object, where: str) -> float:
-    if isinstance(given, (Tensor, np.ndarray)) and given.ndim == 0:
-        given = given.item()
-    # A bool is an int, but "it improved" is no value.
-    if isinstance(given, Real) and not isinstance(given, bool):
-        return float(given)
-    shape = f" of shape {tuple(given.shape)}" if isinstance(given, (Tensor, np.ndarray)) else ""
-    text = "" if shape else f" {given!r:.200}"
-    raise TypeError(f"{where} a {type(given).__name__}{shape}{text}; allowed is {_ALLOWED}")

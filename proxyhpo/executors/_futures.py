@@ -19,13 +19,13 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo._runs import Died, Ended, Finished
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError, one_line
-from proxyhpo.executors._interface import Died, Event, Finished
-from proxyhpo.executors._shipping import finish, pack, tune_torch, unpack
+from proxyhpo.executors._shipping import pack, tune_torch, unpack
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Outcome, Work
+    from proxyhpo._runs import Hear, Job, Outcome, RunId, Work
 
 __all__ = ["FuturesExecutor"]
 
@@ -42,12 +42,12 @@ class FuturesExecutor:
     ``MPIPoolExecutor``, or one of submitit for Slurm, whose jobs are not quite futures and are
     asked twice a second. It stays the caller's: shutting it down is not done here.
 
-    What futures cannot do: reports do not arrive while a training runs, so stoppers are refused;
-    no training is limited in time; one that has begun when the study ends before it (at a
-    ``timeout``, or at the second Ctrl-C) is ended where the library's ``cancel`` does that, as
-    submitit's, and else runs on, unheard; a crash breaks a ``ProcessPoolExecutor`` for good, and
-    the study with it, to be resumed from its store. :class:`~proxyhpo.executors._processes.\
-ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this.
+    What futures cannot do: reports do not arrive while a training runs, so stoppers are refused.
+    No training is limited in time. A training that is still running when the study ends (at a
+    ``timeout``, or at the second Ctrl-C) is ended only where the library's ``cancel`` does that, as
+    submitit's does. A crash breaks a ``ProcessPoolExecutor`` for good, and the study with it, which
+    can be resumed from its store. :class:`~proxyhpo.executors.ProcessExecutor` and
+    :class:`~proxyhpo.executors.RayExecutor` can do all of this.
 
     The functions of the study, with the data that they hold, travel with each job: load large
     data where it is used, and not where the functions are defined.
@@ -78,10 +78,10 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
         self._threads = check_whole("threads", threads, 1)
         self._work: Work | None = None
         self._packed: bytes | None = None
-        self._running: dict[tuple[int, int, int], _Running] = {}
+        self._running: dict[RunId, _Submitted] = {}
         self._is_draining = False
 
-    def start(self, work: Work) -> None:
+    def start(self, work: Work, hear: Hear) -> None:  # noqa: ARG002 - no report arrives here
         """Remembers what the trainings share."""
         self.shutdown()
         self._work = work
@@ -106,15 +106,15 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
             future = self._executor.submit(_train, self._packed, job, self._threads, name)
         except BrokenExecutor as error:
             raise self._broken(error) from error
-        self._running[job.key] = _Running(job, future)
+        self._running[job.id] = _Submitted(job, future)
 
-    def wait_any(self, timeout: float | None = None) -> Event | None:
+    def wait_any(self, timeout: float | None = None) -> Ended | None:
         """The end of any job; None when time is up, or where there is no job.
 
         Raises:
             ExecutorError: if a process cannot load the work, or runs several trainings at once; or
-                if the executor is broken, and with it all that is in flight, of which nobody can
-                say whose fault it is: all of it is run again when the study is gone on with.
+                if the executor is broken. Which of the running trainings broke it is not known, so
+                all of them run again when the study is resumed.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while self._running:
@@ -122,7 +122,7 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
                 self._take_back()
             for running in self._running.values():
                 if running.future.done():
-                    del self._running[running.job.key]
+                    del self._running[running.job.id]
                     try:
                         return running.end()
                     except BrokenExecutor as error:
@@ -133,14 +133,6 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
             self._wait(left)
         return None
 
-    def stop(self, job: Job) -> None:
-        """Cancels a job; where that does not end one that has begun, it is not heard of again."""
-        if running := self._running.pop(job.key, None):
-            try:
-                running.future.cancel()
-            except Exception as error:  # noqa: BLE001 - each library has its own
-                logger.warning("could not cancel trial %d: %s", job.trial, one_line(error))
-
     def drain(self) -> int:
         """Submits no more, and takes back what is known not to have begun."""
         self._is_draining = True
@@ -148,8 +140,9 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
 
     def shutdown(self) -> None:
         """Cancels every job; the executor remains as it is."""
-        for running in list(self._running.values()):
-            self.stop(running.job)
+        while self._running:
+            _, running = self._running.popitem()
+            running.cancel()
         self._work = self._packed = None
 
     def _broken(self, error: BrokenExecutor) -> ExecutorError:
@@ -184,11 +177,18 @@ ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` can do all of this
 
 
 @dataclass(frozen=True)
-class _Running:
+class _Submitted:
     job: Job
     future: Any
 
-    def end(self) -> Event:
+    def cancel(self) -> None:
+        """Cancels it; where that does not end a job that has begun, it is not heard of again."""
+        try:
+            self.future.cancel()
+        except Exception as error:  # noqa: BLE001 - each library has its own
+            logger.warning("could not cancel %s: %s", self.job.id.name, one_line(error))
+
+    def end(self) -> Ended:
         """What came of it, now that it is done."""
         try:
             return Finished(self.job, self.future.result())
@@ -208,7 +208,7 @@ def _train(packed: bytes, job: Job, threads: int, _name: str) -> Outcome:
         )
     try:
         tune_torch(threads)
-        return finish(_load(packed), job)
+        return _load(packed).run(job)
     finally:
         _one_at_a_time.release()
 

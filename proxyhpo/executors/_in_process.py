@@ -2,75 +2,55 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
-from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from proxyhpo.executors._interface import Event, Finished, Reported
+from proxyhpo._runs import Finished
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Outcome, Work
-    from proxyhpo._records.records import Report
-
-    _Run = Generator[tuple[Report, float, float], None, Outcome]
+    from proxyhpo._runs import Ended, Hear, Job, Work
 
 __all__ = ["InProcessExecutor"]
 
 
 class InProcessExecutor:
-    """One training at a time, advanced by a report whenever somebody waits."""
+    """Trains one job at a time, from its begin to its end, while the study waits for it."""
 
     capacity = 1
     ahead = 0
     streams = True
 
     def __init__(self) -> None:
-        self._work: Work | None = None
-        self._running: deque[tuple[Job, _Run]] = deque()
+        self._queue: deque[Job] = deque()
+        self._is_training = False
         self._is_draining = False
 
-    def start(self, work: Work) -> None:
-        """Remembers what the trainings share."""
+    def start(self, work: Work, hear: Hear) -> None:
+        """Remembers what the trainings share, and who hears their reports."""
         self._work = work
+        self._hear = hear
         self._is_draining = False
 
     def submit(self, job: Job) -> None:
-        """Queues a job; it advances while somebody waits."""
-        assert self._work is not None, "start() comes first"
-        self._running.append((job, self._work.run(job)))
+        """Queues a job."""
+        self._queue.append(job)
 
-    def wait_any(self, timeout: float | None = None) -> Event | None:  # noqa: ARG002 - a training here cannot be waited for with a limit
-        """Trains until the next report or the end of the oldest job; None where there is none."""
-        if not self._running:
+    def wait_any(self, timeout: float | None = None) -> Ended | None:  # noqa: ARG002 - a training here ends by what it reports, not by waiting
+        """Trains the oldest job to its end; None where there is none."""
+        if not self._queue or self._is_draining:
             return None
-        job, run = self._running[0]
-        if self._is_draining and not _has_begun(run):
-            return None
+        job = self._queue.popleft()
+        self._is_training = True
         try:
-            reported = next(run)
-        except StopIteration as end:
-            self._running.popleft()
-            return Finished(job, end.value)
-        return Reported(job, *reported)
-
-    def stop(self, job: Job) -> None:
-        """Closes the training's generator, so that its ``finally`` runs."""
-        for entry in [entry for entry in self._running if entry[0] == job]:
-            self._running.remove(entry)
-            entry[1].close()
+            return Finished(job, self._work.run(job, self._hear))
+        finally:
+            self._is_training = False
 
     def drain(self) -> int:
-        """Ends the training that goes on, and begins none of those queued."""
+        """Lets the training that runs end, and begins none of those queued."""
         self._is_draining = True
-        return sum(_has_begun(run) for _, run in self._running)
+        return int(self._is_training)
 
     def shutdown(self) -> None:
-        """Closes every training."""
-        while self._running:
-            self._running.popleft()[1].close()
-        self._work = None
-
-
-def _has_begun(run: _Run) -> bool:
-    return inspect.getgeneratorstate(run) != inspect.GEN_CREATED
+        """Forgets what is queued; nothing runs while no one waits for it."""
+        self._queue.clear()

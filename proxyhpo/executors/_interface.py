@@ -1,63 +1,23 @@
-"""Executors run trainings: here, in other processes, or on other machines.
-
-An executor is told once what all trainings of a study share (
-a ``Work``), is handed one ``Job`` at a time, and
-says what came of it. It decides nothing: proposals, promotions, stopping and the store belong to
-the study process alone.
-"""
+"""The protocol of executors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Outcome, Work
-    from proxyhpo._records.records import Report
+    from proxyhpo._runs import Ended, Hear, Job, Work
 
-__all__ = ["Died", "Event", "Executor", "Finished", "Reported"]
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A training has reported, and goes on.
-
-    Args:
-        job: of the training.
-        report: what it said.
-        seconds: that it has taken so far.
-        overhead_seconds: the part spent building and pruning.
-    """
-
-    job: Job
-    report: Report
-    seconds: float
-    overhead_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A training has ended, well or badly, and the outcome says which."""
-
-    job: Job
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Died:
-    """Whoever ran the job is gone (killed, crashed, out of time), and the training with it."""
-
-    job: Job
-    reason: str
-    seconds: float
-
-
-Event = Reported | Finished | Died
+__all__ = ["Executor"]
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs jobs; one study at a time."""
+    """Runs jobs; one study at a time.
+
+    It is told once what all trainings of a study share (a ``Work``) and who hears their reports,
+    is handed one ``Job`` at a time, and returns each training that has ended. It decides nothing:
+    proposals, promotions, stopping and the store belong to the study's process alone.
+    """
 
     @property
     def capacity(self) -> int:
@@ -71,22 +31,31 @@ class Executor(Protocol):
     def streams(self) -> bool:
         """Whether reports arrive while a training runs, so that it can be stopped early."""
 
-    def start(self, work: Work) -> None:
-        """Makes ready for the jobs of a study. Called before anything else."""
+    def start(self, work: Work, hear: Hear) -> None:
+        """Makes ready for the jobs of a study. Called before anything else.
+
+        Args:
+            work: what the trainings share.
+            hear: called in this process, with each job and report, in their order. If it returns
+                True the training is told to end. It counts as ended there: ``wait_any`` returns a
+                stopped outcome with what was reported so far, whatever the training does next. An
+                exception of ``hear`` passes through ``wait_any``. An executor that does not
+                stream never calls it.
+        """
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues it where all places are taken."""
 
-    def wait_any(self, timeout: float | None = None) -> Event | None:
-        """The next thing that happens to any job, or None when ``timeout`` seconds have passed."""
+    def wait_any(self, timeout: float | None = None) -> Ended | None:
+        """The end of any job, or None when ``timeout`` seconds have passed or no job is left.
 
-    def stop(self, job: Job) -> None:
-        """Ends a job early: its generator is closed, and no further event of it arrives."""
+        Reports are heard meanwhile. An executor that trains in this very process may take longer.
+        """
 
     def drain(self) -> int:
-        """Begins nothing any more, of what is queued or still to be submitted, until ``start``.
+        """Begins none of the jobs queued or still to be submitted, until ``start``.
 
-        What has begun goes on; once it has ended, ``wait_any`` returns None. This is called from
+        Jobs that have begun are finished; after that ``wait_any`` returns None. This is called from
         the handler of a signal, in the middle of any other method: it should set a mark, and no
         more.
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ENDED", "REPORTED", "STARTED", "STOP", "STOPPED", "UNUSABLE", "Setup"]
+__all__ = ["ENDED", "REPORTED", "STARTED", "STOP", "UNUSABLE", "Setup"]
 
 STARTED = "started"
 """(): the training of the job begins."""
 
 REPORTED = "reported"
-"""(report, seconds so far, the part of them spent building and pruning)."""
+"""(what was reported, a ``Reported``)."""
 
 ENDED = "ended"
-"""(outcome,)."""
-
-STOPPED = "stopped"
-"""(): the training was closed, as was asked."""
+"""(outcome,), or () if the training was told to end."""
 
 UNUSABLE = "unusable"
 """(error,): the work cannot be loaded, so no job can be done."""

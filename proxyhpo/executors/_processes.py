@@ -13,16 +13,16 @@ from typing import IO, TYPE_CHECKING
 
 import torch
 
+from proxyhpo._runs import Died, Ended, Finished, Outcome, Reported
 from proxyhpo._validation import check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors._devices import environments
-from proxyhpo.executors._interface import Died, Event, Finished, Reported
-from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOPPED, UNUSABLE
+from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, UNUSABLE
 from proxyhpo.executors._shipping import pack
 from proxyhpo.executors._worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Work
+    from proxyhpo._runs import Hear, Job, Work
 
 __all__ = ["ProcessExecutor"]
 
@@ -86,14 +86,15 @@ class ProcessExecutor:
         self._work: Work | None = None
         self._workers: list[WorkerProcess | None] = []
         self._queue: deque[Job] = deque()
-        self._events: deque[Event] = deque()
+        self._ends: deque[Ended] = deque()
         self._failed_starts = 0
         self._is_draining = False
 
-    def start(self, work: Work) -> None:
+    def start(self, work: Work, hear: Hear) -> None:
         """Starts the workers; they import torch while the study prepares its first job."""
         self.shutdown()
         self._work = work
+        self._hear = hear
         # It has no name: it is gone with this process, and nobody else can write to it.
         self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
         self._failed_starts = 0
@@ -116,28 +117,20 @@ class ProcessExecutor:
         self._queue.append(job)
         self._dispatch()
 
-    def wait_any(self, timeout: float | None = None) -> Event | None:
-        """The next event of any job; None when time is up, or where there is no job.
+    def wait_any(self, timeout: float | None = None) -> Ended | None:
+        """The end of any job; None when time is up, or where there is no job.
 
         Raises:
             ExecutorError: if the workers cannot load the work, or die or hang before any training
                 begins.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._events and (self._busy() or (self._queue and not self._is_draining)):
+        while not self._ends and (self._busy() or (self._queue and not self._is_draining)):
             left = None if end is None else max(0.0, end - time.monotonic())
             self._listen(left)
             if left == 0:
                 break
-        return self._events.popleft() if self._events else None
-
-    def stop(self, job: Job) -> None:
-        """Has the training closed at its next report, or killed where that is too long to come."""
-        self._events = deque(event for event in self._events if event.job.key != job.key)
-        self._queue = deque(queued for queued in self._queue if queued.key != job.key)
-        for worker in self._busy():
-            if worker.job is not None and worker.job.key == job.key and not worker.stopping:
-                worker.stop(self._grace)
+        return self._ends.popleft() if self._ends else None
 
     def drain(self) -> int:
         """Gives the workers no more jobs."""
@@ -150,7 +143,7 @@ class ProcessExecutor:
             return
         workers, self._workers = [worker for worker in self._workers if worker is not None], []
         self._queue.clear()
-        self._events.clear()
+        self._ends.clear()
         end = time.monotonic() + self._grace
         try:
             for worker in workers:
@@ -196,13 +189,13 @@ class ProcessExecutor:
         seconds = min(math.inf if timeout is None else timeout, deadline - time.monotonic())
         for ready in connection.wait(workers, None if seconds == math.inf else max(0.0, seconds)):
             assert isinstance(ready, connection.Connection)
-            self._hear(workers[ready])
+            self._receive(workers[ready])
         for worker in workers.values():
             if worker.deadline <= time.monotonic():
                 worker.expire()
         self._dispatch()
 
-    def _hear(self, worker: WorkerProcess) -> None:
+    def _receive(self, worker: WorkerProcess) -> None:
         try:
             word, content = worker.receive()
         except EOFError:
@@ -213,12 +206,20 @@ class ProcessExecutor:
         if word == STARTED:
             self._failed_starts = 0
             worker.started(self._trial_timeout)
-        elif word == REPORTED and not worker.stopping and worker.job is not None:
-            self._events.append(Reported(worker.job, *content))
-        elif word in {ENDED, STOPPED}:
-            heard, job = not worker.stopping, worker.ended()
-            if heard:
-                self._events.append(Finished(job, *content))
+        elif word == REPORTED:
+            self._take_report(worker, *content)
+        elif word == ENDED:
+            was_stopped, job = worker.stopping, worker.ended()
+            if not was_stopped:
+                self._ends.append(Finished(job, *content))
+
+    def _take_report(self, worker: WorkerProcess, reported: Reported) -> None:
+        if worker.stopping or worker.job is None:
+            return
+        worker.heard.append(reported)
+        if self._hear(worker.job, reported):
+            self._ends.append(Finished(worker.job, Outcome.of_stopped(worker.heard)))
+            worker.stop(self._grace)
 
     def _bury(self, worker: WorkerProcess) -> None:
         self._workers[self._workers.index(worker)] = None
@@ -226,7 +227,7 @@ class ProcessExecutor:
         if worker.job is None or worker.stopping:
             return
         if worker.started_at is not None:
-            self._events.append(Died(worker.job, reason, worker.seconds))
+            self._ends.append(Died(worker.job, reason, worker.seconds))
             return
         self._queue.appendleft(worker.job)  # not a word of the training has run
         self._failed_starts += 1

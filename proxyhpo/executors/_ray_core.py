@@ -7,15 +7,14 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from proxyhpo._engine.work import Outcome
+from proxyhpo._runs import Ended, Finished, Outcome
 from proxyhpo._validation import check_number, check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors._interface import Event, Finished, Reported
 from proxyhpo.executors._ray_tasks import Task, import_ray, is_local, kept_local, train
 from proxyhpo.executors._shipping import pack
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Work
+    from proxyhpo._runs import Hear, Job, Work
 
 __all__ = ["RayExecutor"]
 
@@ -90,7 +89,7 @@ class RayExecutor:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return max(1, sum(self._places(resources) for resources in nodes))
 
-    def start(self, work: Work) -> None:
+    def start(self, work: Work, hear: Hear) -> None:
         """Connects to Ray.
 
         Raises:
@@ -101,6 +100,7 @@ class RayExecutor:
             self._has_started_ray = True  # before: an interrupted start is shut down as well
             self._connect()
         self._work = work
+        self._hear = hear
         self._is_draining = False
         self._packed: Any = None
         self._train = self._ray.remote(
@@ -126,8 +126,8 @@ class RayExecutor:
         stream = self._train.remote([self._packed], job, self._threads)
         self._tasks.append(Task(job, stream))
 
-    def wait_any(self, timeout: float | None = None) -> Event | None:
-        """The next event of any job; None when time is up, or where there is no job.
+    def wait_any(self, timeout: float | None = None) -> Ended | None:
+        """The end of any job; None when time is up, or where there is no job.
 
         Raises:
             ExecutorError: if a process cannot load the work.
@@ -138,16 +138,9 @@ class RayExecutor:
                 self._take_back()
             if all(task.stopping for task in self._tasks):
                 return None
-            event = self._listen(max(0.0, end - time.monotonic()))
-            if event is not None or time.monotonic() >= end:
-                return event
-
-    def stop(self, job: Job) -> None:
-        """Interrupts the training, so that its ``finally`` runs, or kills it after the grace."""
-        for task in self._tasks:
-            if task.job.key == job.key and not task.stopping:
-                task.stop(self._grace)
-                self._ray.cancel(task.stream, force=False)
+            ended = self._listen(max(0.0, end - time.monotonic()))
+            if ended is not None or time.monotonic() >= end:
+                return ended
 
     def drain(self) -> int:
         """Takes back what has not begun, and submits no more."""
@@ -158,7 +151,7 @@ class RayExecutor:
         """Ends every training, and Ray with its processes if it was started here."""
         try:
             for task in self._tasks:
-                self.stop(task.job)
+                self._stop(task)
             while self._tasks:
                 self._listen(math.inf)
         finally:  # also at a second Ctrl-C
@@ -173,7 +166,13 @@ class RayExecutor:
     def _take_back(self) -> None:
         for task in self._tasks:
             if not task.has_begun:
-                self.stop(task.job)
+                self._stop(task)
+
+    def _stop(self, task: Task) -> None:
+        """Has the training end at its next report, and kills it after the grace."""
+        if not task.stopping:
+            task.stop(self._grace)
+            self._ray.cancel(task.stream, force=False)
 
     def _connect(self) -> None:
         if self._address is not None:
@@ -191,7 +190,7 @@ class RayExecutor:
         needed = {name: amount for name, amount in self._resources.items() if amount}
         return min(int(resources.get(name, 0) / amount) for name, amount in needed.items())
 
-    def _listen(self, timeout: float) -> Event | None:
+    def _listen(self, timeout: float) -> Ended | None:
         """Waits for a message of any task or for a deadline, and takes note of it."""
         deadline = min(task.deadline for task in self._tasks)
         seconds = min(timeout, max(0.0, deadline - time.monotonic()))
@@ -203,9 +202,9 @@ class RayExecutor:
             if task.deadline <= time.monotonic():
                 task.expire()
                 self._ray.cancel(task.stream, force=True)
-        return self._hear(awaited[ready[0]]) if ready else None
+        return self._receive(awaited[ready[0]]) if ready else None
 
-    def _hear(self, task: Task) -> Event | None:
+    def _receive(self, task: Task) -> Ended | None:
         if task.stopping:  # and has ended
             self._tasks.remove(task)
             return None
@@ -223,4 +222,8 @@ class RayExecutor:
         if isinstance(message, Outcome):
             self._tasks.remove(task)
             return Finished(task.job, message)
-        return Reported(task.job, *message)
+        task.heard.append(message)
+        if not self._hear(task.job, message):
+            return None
+        self._stop(task)
+        return Finished(task.job, Outcome.of_stopped(task.heard))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo._runs import Died, Job, Outcome, Reported
 from proxyhpo.errors import one_line
-from proxyhpo.executors._interface import Died, Event
 from proxyhpo.executors._shipping import tune_torch, unpack
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job, Work
+    from proxyhpo._runs import Work
 
 __all__ = ["Task", "import_ray", "is_local", "kept_local", "train"]
 
@@ -23,12 +25,45 @@ _loaded: dict[str, Work] = {}
 
 
 def train(packed: list[Any], job: Job, threads: int) -> Iterator[Any]:
-    """Does a job in a process of Ray: None when it begins, then its reports, then its outcome."""
-    tune_torch(threads)
+    """Does a job in a process of Ray: None when it begins, then its reports, then its outcome.
+
+    The training pushes its reports, and Ray's stream pulls them: so it runs in a thread of its own.
+    Cancelling the task raises in the main thread, and has the training end at its next report.
+    """
     work = _load(packed[0])
+    messages: SimpleQueue[Any] = SimpleQueue()
+    is_cancelled = threading.Event()
+
+    def hear(_job: Job, reported: Reported) -> bool:
+        messages.put(reported)
+        return is_cancelled.is_set()
+
+    def run() -> None:
+        tune_torch(threads)  # holds for a thread
+        try:
+            messages.put(work.run(job, hear))
+        except BaseException as error:  # noqa: BLE001 - raised again in the task's own thread
+            messages.put(error)
+
     yield None
-    outcome = yield from work.run(job)
-    yield outcome
+    training = threading.Thread(target=run, daemon=True)
+    training.start()
+    try:
+        while not isinstance(message := _next(messages), (Outcome, BaseException)):
+            yield message
+    finally:
+        is_cancelled.set()
+        training.join()
+    if isinstance(message, BaseException):
+        raise message
+    yield message
+
+
+def _next(messages: SimpleQueue[Any]) -> Any:
+    """The next message; a wait without an end could not be cancelled."""
+    while True:
+        with suppress(Empty):
+            return messages.get(timeout=0.1)
 
 
 def _load(packed: Any) -> Work:
@@ -50,6 +85,7 @@ class Task:
 
     job: Job
     stream: Any
+    heard: list[Reported] = field(default_factory=list)
     stopping: bool = False
     deadline: float = math.inf
     _began: float | None = None
@@ -87,7 +123,7 @@ class Task:
         self.deadline = time.monotonic() + 1.0
         self._verdict = self._late
 
-    def died(self, error: Exception) -> Event:
+    def died(self, error: Exception) -> Died:
         """What has happened to its job."""
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
         reason = self._verdict or one_line(error)

@@ -13,9 +13,9 @@ from proxyhpo.errors import ArgumentError, ExecutorError
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from proxyhpo._engine.work import Job, Outcome, Work
+    from proxyhpo._runs import Work
 
-__all__ = ["finish", "pack", "tune_torch", "unpack"]
+__all__ = ["pack", "tune_torch", "unpack"]
 
 
 def pack(work: Work) -> bytes:
@@ -51,17 +51,6 @@ def unpack(packed: bytes | mmap) -> Work:
             "cloudpickle.register_pickle_by_value(module)"
         ) from error
     return work
-
-
-def finish(work: Work, job: Job) -> Outcome:
-    """Does a job to its end, whatever it reports on the way."""
-    run = work.run(job)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:  # noqa: PERF203 - once a training step
-            outcome: Outcome = end.value
-            return outcome
 
 
 def tune_torch(threads: int) -> None:

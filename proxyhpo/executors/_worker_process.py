@@ -19,7 +19,7 @@ import proxyhpo
 from proxyhpo.executors._messages import STOP, Setup
 
 if TYPE_CHECKING:
-    from proxyhpo._engine.work import Job
+    from proxyhpo._runs import Job, Reported
 
 __all__ = ["WorkerProcess"]
 
@@ -137,6 +137,7 @@ class WorkerProcess:
 
     def _free(self) -> None:
         self.job = None
+        self.heard: list[Reported] = []
         self.stopping = False
         self.started_at = None
         self.deadline = math.inf

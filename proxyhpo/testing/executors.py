@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,16 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo._engine.work import Job, Outcome, Work
 from proxyhpo._proxy import NetworkFactory
+from proxyhpo._runs import Died, Ended, Finished, Job, Outcome, Reported, RunId, Work, unheard
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo.evaluators._training import TrainingEvaluator
-from proxyhpo.executors import Died, Event, Executor, Finished, Reported
+from proxyhpo.executors import Executor
 from proxyhpo.executors._in_process import InProcessExecutor
 from proxyhpo.pruners._magnitude import MagnitudePruner
 from proxyhpo.space import Choice, Space
 
-__all__ = ["ExecutorContract", "drain", "job", "run", "work"]
+__all__ = ["ExecutorContract", "Heard", "drain", "job", "run", "work"]
 
 _numbers = itertools.count()
 
@@ -101,33 +101,52 @@ def work(train: Any = train) -> Work:
 
 
 def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
-    """A job that no other one of this process has the number of."""
+    """A job with a trial number that no other job of this process has."""
     config = {"then": then, "file": str(file)}
-    one = Job(next(_numbers), 0, 0, config, config, density=1.0, budget=1.0, seed=5)
+    run = RunId("trial", next(_numbers), 0)
+    one = Job(run, config, config, density=1.0, budget=1.0, seed=5)
     return replace(one, **changes)
 
 
-def drain(executor: Executor, *, seconds: float = 120.0) -> list[Event]:
-    """Every event until no job is left.
+class Heard:
+    """Listens to the reports of an executor, and ends some trainings.
+
+    Args:
+        until: job and all of its reports so far → whether it is to end now; by default none is.
+    """
+
+    def __init__(self, until: Callable[[Job, list[Reported]], bool] = lambda *_: False) -> None:
+        self.until = until
+        self.reports: dict[RunId, list[Reported]] = {}
+
+    def __call__(self, job: Job, reported: Reported) -> bool:
+        """Keeps the report."""
+        reports = self.reports.setdefault(job.id, [])
+        reports.append(reported)
+        return self.until(job, reports)
+
+
+def drain(executor: Executor, *, seconds: float = 120.0) -> list[Ended]:
+    """The end of every job, in the order in which they end.
 
     Raises:
         TimeoutError: if that takes too long.
     """
-    events: list[Event] = []
+    ends: list[Ended] = []
     end = time.monotonic() + seconds
-    while (event := executor.wait_any(end - time.monotonic())) is not None:
-        events.append(event)
+    while (ended := executor.wait_any(end - time.monotonic())) is not None:
+        ends.append(ended)
     if time.monotonic() > end:
-        raise TimeoutError(f"after {seconds} s there were only these events: {events}")
-    return events
+        raise TimeoutError(f"after {seconds} s only these had ended: {ends}")
+    return ends
 
 
 def run(executor: Executor, *jobs: Job) -> list[Outcome | Died]:
     """What became of each job, in the order in which they are given."""
     for one in jobs:
         executor.submit(one)
-    ends = {event.job.key: event for event in drain(executor) if not isinstance(event, Reported)}
-    return [end.outcome if isinstance(end := ends[one.key], Finished) else end for one in jobs]
+    ends = {ended.job.id: ended for ended in drain(executor)}
+    return [end.outcome if isinstance(end := ends[one.id], Finished) else end for one in jobs]
 
 
 class ExecutorContract:
@@ -135,10 +154,16 @@ class ExecutorContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def started(cls, executor: Executor) -> Iterator[Executor]:
+    def heard(cls) -> Heard:
+        """Hears the reports of all trainings of ``started``."""
+        return Heard()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def started(cls, executor: Executor, heard: Heard) -> Iterator[Executor]:
         """The executor, with the work of :func:`work`."""
         with preserved_random_state():
-            executor.start(work())
+            executor.start(work(), heard)
             yield executor
             executor.shutdown()
 
@@ -146,63 +171,55 @@ class ExecutorContract:
         """The same values, reports, metrics and weights, bit for bit."""
         jobs = [job(keep_weights=True), job(density=0.5), job(), job("raise"), job(seed=6)]
         here = InProcessExecutor()
-        here.start(work())
+        here.start(work(), unheard)
         for there, expected in zip(run(started, *jobs), run(here, *jobs), strict=True):
             assert isinstance(there, Outcome)
             assert isinstance(expected, Outcome)
             assert (there.value, there.reports) == (expected.value, expected.reports)
-            assert (there.metrics, there.reason) == (expected.metrics, expected.reason)
+            assert there.reason == expected.reason
             assert (there.weights is None) == (expected.weights is None)
             for name, tensor in (expected.weights or {}).items():
                 assert there.weights is not None
                 assert torch.equal(there.weights[name], tensor)
 
-    def test_reports_stream_in_order(self, started: Executor) -> None:
+    def test_reports_stream_in_order(self, started: Executor, heard: Heard) -> None:
         """Each report arrives once, before the end, with the training time so far."""
         jobs = [job(), job(), job()]
-        for one in jobs:
-            started.submit(one)
-        events = drain(started)
-        for one in jobs:
-            *reported, end = [event for event in events if event.job == one]
-            assert isinstance(end, Finished)
+        for one, outcome in zip(jobs, run(started, *jobs), strict=True):
+            assert isinstance(outcome, Outcome)
+            reported = heard.reports.get(one.id, [])
             if started.streams:
-                reports = [event for event in reported if isinstance(event, Reported)]
-                assert tuple(event.report.value for event in reports) == end.outcome.reports
-                assert [event.report.metrics["step"] for event in reports] == [0, 1, 2]
-                seconds = [event.seconds for event in reports]
+                assert tuple(each.report for each in reported) == outcome.reports
+                assert [each.report.metrics["step"] for each in reported] == [0, 1, 2]
+                seconds = [each.seconds for each in reported]
                 assert seconds == sorted(seconds)
             else:
                 assert reported == []
 
     def test_a_stopped_training_is_closed_and_silent(
-        self, started: Executor, tmp_path: Path
+        self, started: Executor, heard: Heard, tmp_path: Path
     ) -> None:
-        """Its ``finally`` runs, no event of it follows, and its place is free again."""
+        """Its outcome is what was heard, its ``finally`` runs, and its place is free again."""
         if not started.streams:
             pytest.skip("nothing is known of a training before its end")
         endless = job("go on", file=tmp_path / "closed")
-        started.submit(endless)
-        for _ in range(5):
-            assert isinstance(started.wait_any(60), Reported)
-        started.stop(endless)
+        heard.until = lambda one, reports: one == endless and len(reports) == 5
         others = [job() for _ in range(started.capacity + 1)]
-        for other in others:
-            started.submit(other)
-        events = drain(started)
-        assert {event.job.key for event in events} == {other.key for other in others}
+        stopped, *outcomes = run(started, endless, *others)
+        assert isinstance(stopped, Outcome)
+        assert stopped.stopped
+        assert [*stopped.reports] == [each.report for each in heard.reports[endless.id]]
+        assert len(stopped.reports) == 5
+        assert (stopped.value, stopped.reason) == (0.0, None)
+        assert stopped.seconds == heard.reports[endless.id][-1].seconds
+        for outcome in outcomes:
+            assert isinstance(outcome, Outcome)
+            assert not outcome.stopped
+            assert len(outcome.reports) == 3
         end = time.monotonic() + 60
         while not (tmp_path / "closed").exists() and time.monotonic() < end:
             time.sleep(0.02)
         assert (tmp_path / "closed").exists()
-
-    def test_a_queued_job_can_be_stopped(self, started: Executor) -> None:
-        """No event of it arrives, whether it had begun or not."""
-        jobs = [job() for _ in range(started.capacity + 2)]
-        for one in jobs:
-            started.submit(one)
-        started.stop(jobs[-1])
-        assert {event.job.key for event in drain(started)} == {one.key for one in jobs[:-1]}
 
     @pytest.mark.parametrize(
         ("then", "reason"),
@@ -233,17 +250,26 @@ class ExecutorContract:
         self, executor: Executor, tmp_path: Path
     ) -> None:
         """And then there is nothing to wait for, until it is started again."""
-        executor.start(work())
+        running = 0
+
+        def drained(_job: Job, reports: list[Reported]) -> bool:
+            nonlocal running
+            if len(reports) == 1 and not running:
+                running = executor.drain()
+            return False
+
+        executor.start(work(), Heard(drained))
         jobs = [job(file=tmp_path / str(number)) for number in range(executor.capacity + 3)]
         try:
             for one in jobs[:-1]:
                 executor.submit(one)
-            events = [executor.wait_any(60)]
-            running = executor.drain()
+            ends = [executor.wait_any(60)]
+            first = not running  # nothing was heard before the first end
+            running = running or executor.drain()
             executor.submit(jobs[-1])
-            events += drain(executor)
-            ended = {jobs.index(event.job) for event in events if isinstance(event, Finished)}
-            assert 1 <= len(ended) <= running + isinstance(events[0], Finished)
+            ends += drain(executor)
+            ended = {jobs.index(end.job) for end in ends if isinstance(end, Finished)}
+            assert 1 <= len(ended) <= running + first
             assert {int(file.name) for file in tmp_path.iterdir()} == ended
             assert len(jobs) - 1 not in ended
             assert executor.wait_any(60) is None
@@ -252,16 +278,40 @@ class ExecutorContract:
 
     def test_it_can_be_started_again(self, executor: Executor) -> None:
         """With other work, also while something of the earlier one still runs."""
-        executor.start(work())
+
+        class NowError(Exception):
+            pass
+
+        def interrupted(_job: Job, _reported: Reported) -> bool:
+            raise NowError
+
+        executor.start(work(), interrupted)
         if executor.streams:
             executor.submit(job("go on"))
-            executor.wait_any(60)
+            with pytest.raises(NowError):
+                executor.wait_any(60)
         executor.shutdown()
         executor.shutdown()
-        executor.start(work(lambda _network, _config: 7.0))
+        executor.start(work(lambda _network, _config: 7.0), unheard)
         try:
             (outcome,) = run(executor, job())
             assert isinstance(outcome, Outcome)
             assert outcome.value == 7.0
+        finally:
+            executor.shutdown()
+
+    def test_what_the_listener_raises_passes_through(self, executor: Executor) -> None:
+        """It is an error of the study's own, and not of the training that reports."""
+        if not executor.streams:
+            pytest.skip("no report arrives")
+
+        def hear(_job: Job, _reported: Reported) -> bool:
+            raise ZeroDivisionError
+
+        executor.start(work(), hear)
+        try:
+            executor.submit(job())
+            with pytest.raises(ZeroDivisionError):
+                executor.wait_any(60)
         finally:
             executor.shutdown()

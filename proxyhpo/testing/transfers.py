@@ -160,11 +160,11 @@ def _train(probes: Sequence[Probe], history: History, share_that_failed: float =
     for probe in probes:
         ratio = (0.2, 0.6, 1.0)[probe.rung]
         number = history.add_probe(replace(probe, width_ratio=ratio))
-        trained_with = transferred(probe.config, probe.exponents, ratio)
+        trained_config = transferred(probe.config, probe.exponents, ratio)
         loss = None if rng.random() < share_that_failed else float(rng.normal())
         state: Literal["finished", "failed"] = "failed" if loss is None else "finished"
         history.add_probe_record(
-            Record(number, probe.rung, 0, probe.config, trained_with, state, loss, loss)
+            Record(number, probe.rung, 0, probe.config, trained_config, state, loss, loss)
         )
 
 

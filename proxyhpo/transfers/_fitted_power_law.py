@@ -264,7 +264,7 @@ def _informative(runs: Sequence[_Run]) -> list[_Run]:
 
 def _log_rate(rates: Sequence[str], record: Record) -> float | None:
     """The mean logarithm of the learning rates, None where there is none above 0."""
-    used = [record.trained_with[name] for name in rates if record.trained_with.get(name, 0) > 0]
+    used = [record.trained_config[name] for name in rates if record.trained_config.get(name, 0) > 0]
     return float(np.mean(np.log(used))) if used else None
 
 

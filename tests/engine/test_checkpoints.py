@@ -15,6 +15,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._engine.checkpoints import Checkpoints
+from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
@@ -189,37 +190,47 @@ def test_a_worker_elsewhere_says_what_is_missing(tmp_path):
         hpo.run(5)
 
 
+def run_id(trial, rung=0, replicate=0):
+    return RunId("trial", trial, rung, replicate)
+
+
 class TestCheckpoints:
     def test_a_training_finds_its_own_again(self, tmp_path):
         checkpoints = Checkpoints(tmp_path / "root")
-        folder = checkpoints.make((3, 1, 0))
+        folder = checkpoints.make(run_id(3, 1))
         (folder / "file").write_text("mine")
-        assert checkpoints.make((3, 1, 0)) == folder
-        assert Checkpoints(tmp_path / "root").make((3, 1, 0)) == folder
+        assert checkpoints.make(run_id(3, 1)) == folder
+        assert Checkpoints(tmp_path / "root").make(run_id(3, 1)) == folder
         assert (folder / "file").read_text() == "mine"
-        others = {checkpoints.make(key) for key in [(3, 0, 0), (1, 3, 0), (3, 1, 1)]}
+        others = {checkpoints.make(run) for run in [run_id(3, 0), run_id(1, 3), run_id(3, 1, 1)]}
         assert len(others | {folder}) == 4
 
     def test_the_last_one_takes_the_root_with_it(self, tmp_path):
         checkpoints = Checkpoints(tmp_path / "root")
-        first, second = checkpoints.make((0, 0, 0)), checkpoints.make((1, 0, 0))
+        first, second = (
+            checkpoints.make(run_id(0)),
+            checkpoints.make(run_id(1)),
+        )
         (first / "deep").mkdir()
         (first / "deep" / "file").touch()
-        checkpoints.drop((0, 0, 0))
+        checkpoints.drop(run_id(0))
         assert not first.exists()
         assert second.exists()
-        checkpoints.drop((0, 0, 0))
-        checkpoints.drop((1, 0, 0))
+        checkpoints.drop(run_id(0))
+        checkpoints.drop(run_id(1))
         assert not (tmp_path / "root").exists()
-        checkpoints.drop((1, 0, 0))
+        checkpoints.drop(run_id(1))
 
     def test_what_others_left_is_removed_and_what_is_strange_is_not(self, tmp_path):
         checkpoints = Checkpoints(tmp_path / "root")
         checkpoints.keep([])
-        kept, dropped = checkpoints.make((0, 0, 0)), checkpoints.make((1, 0, 0))
+        kept, dropped = (
+            checkpoints.make(run_id(0)),
+            checkpoints.make(run_id(1)),
+        )
         strange = tmp_path / "root" / "notes"
         strange.mkdir()
-        checkpoints.keep([(0, 0, 0)])
+        checkpoints.keep([run_id(0)])
         assert kept.exists()
         assert not dropped.exists()
         checkpoints.keep([])
@@ -230,13 +241,13 @@ class TestCheckpoints:
         checkpoints = Checkpoints(tmp_path / "root")
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        checkpoints.make((1, 0, 0)).rmdir()
-        (tmp_path / "root" / "trial-1-rung-0-replicate-0").symlink_to(elsewhere)
-        checkpoints.drop((1, 0, 0))
+        checkpoints.make(run_id(1)).rmdir()
+        (tmp_path / "root" / "trial-1-rung-0").symlink_to(elsewhere)
+        checkpoints.drop(run_id(1))
         assert elsewhere.exists()
         assert "could not remove" in caplog.text
 
     @pytest.mark.parametrize("number", ["../..", "a", None])
     def test_names_are_made_of_whole_numbers(self, tmp_path, number):
         with pytest.raises((TypeError, ValueError)):
-            Checkpoints(tmp_path).make((number, 0, 0))
+            Checkpoints(tmp_path).make(run_id(number))

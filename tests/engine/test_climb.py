@@ -1,20 +1,22 @@
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
 from proxyhpo._engine import climb as climbing
 from proxyhpo._engine.climb import Limits, climb
-from proxyhpo._engine.work import Job, Outcome
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Record, Report
+from proxyhpo._records.records import Record
+from proxyhpo._records.report import Report
+from proxyhpo._runs import Died, Finished, Job, Outcome, Reported, RunId
 from proxyhpo.errors import TrainingFailedError
-from proxyhpo.executors import Died, Finished, Reported
 
 
 class Study:
     """Hands out rung-0 jobs only, and remembers what was finished."""
 
     def __init__(self, predicted=0.0):
+        self.parts = SimpleNamespace(loss=lambda value: value)
         self.history = History()
         self.predicted = predicted
         self.died = []
@@ -23,33 +25,33 @@ class Study:
         if len(self.history.trials) >= n_trials:
             return None
         trial = self.history.add_trial({"x": len(self.history.trials)})
-        return Job(trial, 0, 0, {}, {}, 0.5, 1, 0)
+        return Job(RunId("trial", trial, 0), {}, {}, 0.5, 1, 0)
 
     def next_batch(self, n_trials, size):
         jobs = [self.next_job(n_trials) for _ in range(size)]
         return [job for job in jobs if job is not None]
 
-    def finish(self, job, outcome, *, stopped=False):
+    def finish(self, job, outcome):
         state = "failed" if outcome.value is None else "finished"
         record = Record(
-            job.trial, 0, 0, {}, {}, state, outcome.value, outcome.value,
+            job.id.trial, 0, 0, {}, {}, state, outcome.value, outcome.value,
             reason=outcome.reason, traceback=outcome.traceback,
         )  # fmt: skip
         self.history.add_record(record)
         return record
 
     def deaths(self, job):
-        return self.died.count(job.key)
+        return self.died.count(job.id)
 
     def retry(self, job, reason, seconds):
-        self.died.append(job.key)
+        self.died.append(job.id)
 
     def predicted_seconds(self, workers):
         return self.predicted
 
 
 class Executor:
-    """Plays a script: job → its events, one after the other."""
+    """Plays a script: job → its reports and its end, one after the other."""
 
     streams = True
 
@@ -58,17 +60,22 @@ class Executor:
         self.queue, self.most = deque(), 0
         self.started = self.stopped = 0
 
-    def start(self, work):
+    def start(self, work, hear):
         self.started += 1
+        self.hear = hear
 
     def submit(self, job):
         self.queue.append(job)
         self.most = max(self.most, len(self.queue))
 
     def wait_any(self, timeout=None):
-        event = self.script(self.queue[0])
-        if not isinstance(event, Reported):
-            self.queue.popleft()
+        job, heard = self.queue[0], []
+        while isinstance(event := self.script(job), Reported):
+            heard.append(event)
+            if self.hear(job, event):
+                event = Finished(job, Outcome.of_stopped(heard))
+                break
+        self.queue.popleft()
         return event
 
     def drain(self):
@@ -79,7 +86,7 @@ class Executor:
 
 
 def finished(job, value=1.0, **failure):
-    return Finished(job, Outcome(None if failure else value, **failure))
+    return Finished(job, Outcome(reports=(Report(value),), **failure))
 
 
 @pytest.mark.parametrize(("capacity", "ahead"), [(1, 0), (3, 0), (2, 1)])
@@ -95,7 +102,7 @@ def test_a_death_is_a_failure_unless_it_may_be_tried_again():
     deaths = []
 
     def script(job):
-        if job.trial == 1 and len(deaths) < 2:
+        if job.id.trial == 1 and len(deaths) < 2:
             deaths.append(job)
             return Died(job, "killed by signal 9", 0.5)
         return finished(job)
@@ -126,8 +133,8 @@ def test_the_executor_is_shut_down_whatever_happens():
 
 def test_an_executor_whose_start_is_interrupted_is_shut_down_as_well():
     class Interrupted(Executor):
-        def start(self, work):
-            super().start(work)
+        def start(self, work, hear):
+            super().start(work, hear)
             raise KeyboardInterrupt
 
     executor = Interrupted(finished)
@@ -138,7 +145,7 @@ def test_an_executor_whose_start_is_interrupted_is_shut_down_as_well():
 
 def test_exceptions_in_a_row_from_the_start_end_the_study():
     def script(job):
-        return finished(job, reason="ValueError: x", traceback=f"Traceback {job.trial}")
+        return finished(job, reason="ValueError: x", traceback=f"Traceback {job.id.trial}")
 
     study = Study()
     with pytest.raises(TrainingFailedError, match="Traceback 0"):
@@ -158,7 +165,7 @@ def test_deaths_from_the_start_do_not():
 @pytest.mark.parametrize("relief", [{"value": 2.0}, {"reason": "report 1 was nan"}])
 def test_exceptions_not_in_a_row_do_not(relief):
     def script(job):
-        if job.trial % 5 == 4:
+        if job.id.trial % 5 == 4:
             return finished(job, **relief)
         return finished(job, reason="ValueError: x", traceback="Traceback")
 
@@ -178,7 +185,7 @@ def test_callbacks_see_each_record_and_may_end_the_climb():
 
 def test_every_record_is_a_line_of_the_log_with_its_fields(caplog):
     def script(job):
-        if job.trial == 1:
+        if job.id.trial == 1:
             return finished(job, reason="ValueError: x", traceback="Traceback")
         return finished(job)
 
@@ -224,7 +231,7 @@ def test_no_trial_begins_when_the_time_left_is_needed_for_the_climb(clock):
 def test_a_training_that_goes_on_when_time_is_up_is_ended(clock):
     def script(job):
         clock.now += 1
-        return Reported(job, Report(1.0), clock.now)
+        return Reported(Report(1.0), clock.now)
 
     study, executor = Study(), Executor(script)
     climb(study, None, executor, Limits(100, timeout=10))
@@ -236,7 +243,7 @@ def test_in_order_nothing_begins_before_the_whole_batch_has_ended():
     study, seen = Study(), []
 
     def script(job):
-        seen.append((job.trial, len(study.history.trials)))
+        seen.append((job.id.trial, len(study.history.trials)))
         return finished(job)
 
     climb(study, None, Executor(script, capacity=3), Limits(7, ordered=True))

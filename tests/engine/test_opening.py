@@ -110,8 +110,8 @@ class Unplanned(InProcessExecutor):
         super().__init__()
         self._monkeypatch = monkeypatch
 
-    def start(self, work):
-        super().start(work)
+    def start(self, work, hear):
+        super().start(work, hear)
         self._monkeypatch.setattr(planner, "plan", None)
 
 

@@ -10,10 +10,11 @@ from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.records import Death, Probe
+from proxyhpo._records.run_id import RunId
 from proxyhpo._store import read_study
 from proxyhpo._store.sqlite import SQLiteStore
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError, TrainingFailedError
-from proxyhpo.executors import Died, Finished, InProcessExecutor
+from proxyhpo.executors import Died, InProcessExecutor
 from proxyhpo.searchers import RandomSearcher, Searcher
 from proxyhpo.stoppers import Stopper
 from proxyhpo.transfers import Transfer
@@ -79,11 +80,11 @@ def study(path=None, train=train, **options):
 
 def outcomes(result):
     probes = [
-        (n, str(result.history.probes[n]), str(r.trained_with), r.value)
+        (n, str(result.history.probes[n]), str(r.trained_config), r.value)
         for n, r in sorted(result.history.probe_records.items())
     ]
     trials = [
-        (r.trial, r.rung, str(r.config), str(r.trained_with), r.value) for r in result.records
+        (r.trial, r.rung, str(r.config), str(r.trained_config), r.value) for r in result.records
     ]
     openings = {rung: (o.exponents, o.basis, o.density) for rung, o in result.openings.items()}
     return probes, sorted(trials), openings
@@ -96,7 +97,8 @@ def undisturbed():
 
 def test_they_end_before_rung_0_opens_with_what_they_said(tmp_path):
     result = study(tmp_path / "study.db").run(6)
-    kinds = [kind for kind, _ in read_study(tmp_path / "study.db")[1]]
+    events = read_study(tmp_path / "study.db")[1]
+    kinds = ["probed" if body.get("kind") == "probe" else kind for kind, body in events]
     last = max(number for number, kind in enumerate(kinds) if kind == "probed")
     assert kinds.count("probed") == 9
     assert kinds.index("trial") > last
@@ -107,7 +109,7 @@ def test_they_end_before_rung_0_opens_with_what_they_said(tmp_path):
     assert "(9 probes)" in result.ledger()
     ratio, exponent = result.openings[0].width_ratio, result.openings[0].exponents["lr"]
     for record in result.leaderboard(0):
-        assert record.trained_with["lr"] == pytest.approx(record.config["lr"] * ratio**exponent)
+        assert record.trained_config["lr"] == pytest.approx(record.config["lr"] * ratio**exponent)
 
 
 def test_each_is_trained_at_its_rung_with_its_own_exponents():
@@ -123,7 +125,7 @@ def test_each_is_trained_at_its_rung_with_its_own_exponents():
         record, opening = result.history.probe_records[number], result.openings[probe.rung]
         assert probe.width_ratio == opening.width_ratio
         factor = opening.width_ratio ** probe.exponents["lr"]
-        assert record.trained_with["lr"] == pytest.approx(record.config["lr"] * factor)
+        assert record.trained_config["lr"] == pytest.approx(record.config["lr"] * factor)
         assert (record.trial, record.rung) == (number, probe.rung)
 
 
@@ -256,7 +258,7 @@ def test_no_trial_begins_beside_a_probe():
     class Wide(Shuffling):
         def submit(self, job):
             super().submit(job)
-            assert len({job.probe for job in self.jobs}) == 1
+            assert len({job.id.kind for job in self.jobs}) == 1
 
     assert not study(executor=Wide(3), transfer=Learning(2)).run(4).failures
 
@@ -285,7 +287,7 @@ def test_asked_and_told_as_trained_is_the_same(undisturbed):
     while (asked := hpo.ask(8)) is not None:
         network = asked.network()
         torch.manual_seed(asked.seed)
-        hpo.tell(asked, list(train(network, asked.config)))
+        hpo.tell(asked, list(train(network, asked.trained_config)))
     assert outcomes(hpo.result) == undisturbed
 
 
@@ -298,10 +300,10 @@ class Dying(InProcessExecutor):
 
     def wait_any(self, timeout=None):
         event = super().wait_any(timeout)
-        job = event.job
-        if isinstance(event, Finished) and job.trial == job.rung == 0 and job.key not in self.died:
-            self.died.add(job.key)
-            return Died(job, "killed", 50.0)
+        run = event.job.id
+        if run.trial == run.rung == 0 and run not in self.died:
+            self.died.add(run)
+            return Died(event.job, "killed", 50.0)
         return event
 
 
@@ -309,7 +311,7 @@ def test_a_probe_that_died_is_begun_anew_and_no_trial_s_death(tmp_path):
     result = study(tmp_path / "study.db", executor=Dying(), max_retries=1).run(3)
     assert not result.failures
     assert result.history.deaths == [
-        Death(0, 0, 0, "killed", 50.0, probe=True),
+        Death(0, 0, 0, "killed", 50.0, kind="probe"),
         Death(0, 0, 0, "killed", 50.0),
     ]
     assert [rung.retried for rung in result.cost.rungs] == [1, 0, 0]
@@ -354,7 +356,7 @@ def test_they_keep_checkpoints_apart_from_trials(tmp_path):
 
     study(tmp_path / "study.db", keeping).run(2)
     assert folders[:3] == [
-        "probe-0-rung-0-replicate-0", "probe-1-rung-0-replicate-0", "probe-2-rung-1-replicate-0"
+        "probe-0-rung-0", "probe-1-rung-0", "probe-2-rung-1"
     ]  # fmt: skip
     assert len(set(folders)) == len(folders)
     assert not (tmp_path / "study.db-checkpoints").exists()
@@ -371,9 +373,9 @@ def test_a_probe_that_was_interrupted_finds_its_checkpoints(tmp_path):
         return config["lr"]
 
     study(tmp_path / "study.db", stopping).run(2)
-    Checkpoints(tmp_path / "study.db-checkpoints").make((7, 0, 0))  # of nobody
+    Checkpoints(tmp_path / "study.db-checkpoints").make(RunId("trial", 7, 0))  # of nobody
     assert not study(tmp_path / "study.db", stopping).run(2).interrupted
-    name = "probe-1-rung-0-replicate-0"
+    name = "probe-1-rung-0"
     assert found[1:3] == [(name, 0), (name, 1)]
     assert not (tmp_path / "study.db-checkpoints").exists()
 
@@ -443,7 +445,7 @@ def test_a_store_that_someone_changed_is_refused(tmp_path, changes, words):
         for kind, body in read_study(tmp_path / "study.db")[1]:
             if kind == "probes" and "config" in changes:
                 body["probes"] = [{**probe, **changes} for probe in body["probes"]]
-            elif kind == "probed":
+            elif body.get("kind") == "probe":
                 body.update(changes)
             store.append(kind, body)
     with pytest.raises(StoreError, match=words):

@@ -55,7 +55,7 @@ def study(path, *, train=train, space=SPACE, ladder=LADDER, searcher="random", *
 
 def outcomes(result):
     return sorted(
-        (r.trial, r.rung, str(r.config), str(r.trained_with), r.value) for r in result.records
+        (r.trial, r.rung, str(r.config), str(r.trained_config), r.value) for r in result.records
     )
 
 

@@ -20,9 +20,9 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Report, Rung
 from proxyhpo._engine.climb import Limits, climb
 from proxyhpo._engine.stopping import Stoppers
-from proxyhpo._engine.work import Outcome
+from proxyhpo._runs import Died, Finished, Outcome, Reported
 from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
-from proxyhpo.executors import Died, Finished, ProcessExecutor, Reported
+from proxyhpo.executors import ProcessExecutor
 from proxyhpo.stoppers import ASHAStopper, MedianStopper, Stopper
 from tests.engine.test_climb import Executor, Study, finished
 
@@ -63,9 +63,7 @@ def study(path=None, *, train=train, **options):
 
 
 def outcomes(result):
-    return sorted(
-        (r.rung, r.trial, r.state, str(r.config), tuple(r.reports)) for r in result.records
-    )
+    return sorted((r.rung, r.trial, r.state, str(r.config), r.values) for r in result.records)
 
 
 def at(result, rung, state):
@@ -73,7 +71,11 @@ def at(result, rung, state):
 
 
 class Interleaving:
-    """Three places; which training reports next is drawn by lot."""
+    """Three places; which training reports next is drawn by lot.
+
+    Each one is trained to its end when it is handed out, and what it reported arrives bit by bit,
+    as from a worker.
+    """
 
     capacity, ahead, streams = 3, 0, True
 
@@ -81,33 +83,33 @@ class Interleaving:
         self.lots = random.Random(seed)
         self.left = interrupt_after
 
-    def start(self, work):
-        self.work, self.running = work, {}
+    def start(self, work, hear):
+        self.work, self.hear, self.running = work, hear, {}
 
     def submit(self, job):
-        self.running[job.key] = job, self.work.run(job)
+        messages = []
+        outcome = self.work.run(job, lambda _, reported: messages.append(reported))
+        self.running[job.id] = job, messages, outcome, []
 
     def wait_any(self, timeout=None):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left = None if self.left is None else self.left - 1
-        job, run = self.running[self.lots.choice(sorted(self.running))]
-        try:
-            return Reported(job, *next(run))
-        except StopIteration as end:
-            del self.running[job.key]
-            return Finished(job, end.value)
-
-    def stop(self, job):
-        _, run = self.running.pop(job.key)
-        run.close()
+        while True:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left = None if self.left is None else self.left - 1
+            run = self.lots.choice(sorted(self.running))
+            job, messages, outcome, heard = self.running[run]
+            if not messages:
+                del self.running[run]
+                return Finished(job, outcome)
+            heard.append(messages.pop(0))
+            if self.hear(job, heard[-1]):
+                del self.running[run]
+                return Finished(job, Outcome.of_stopped(heard))
 
     def drain(self):
         pass
 
     def shutdown(self):
-        for _, run in self.running.values():
-            run.close()
         self.running.clear()
 
 
@@ -128,8 +130,9 @@ def test_a_stopped_training_is_a_record_of_what_it_reported():
     for record in stopped:
         n = len(record.reports)
         assert 1 <= n < STEPS
-        assert list(record.reports) == [-curve(record.config, step) for step in range(1, n + 1)]
-        assert (record.value, record.loss) == (record.reports[-1], -record.reports[-1])
+        assert list(record.values) == [-curve(record.config, step) for step in range(1, n + 1)]
+        assert [report.metrics["step"] for report in record.reports] == list(range(1, n + 1))
+        assert (record.value, record.loss) == (record.values[-1], -record.values[-1])
         assert record.metrics == {"step": n, "seconds": 2.0 * n}
         assert record.training_seconds == pytest.approx(2.0 * n)
         assert record.overhead_seconds > 0
@@ -203,7 +206,7 @@ def test_peers_are_those_that_had_ended_well_at_the_same_rung():
             if ended:
                 expected.append(list(ended))
             if record.state == "finished":
-                ended.append([-value for value in record.reports])
+                ended.append([-value for value in record.values])
     assert asked == expected
     # Nobody has got further than that.
     assert max(step for step, _ in seen) == STEPS - 1
@@ -255,11 +258,7 @@ def test_in_order_it_does_not_matter_who_reports_first():
 
 
 def test_nobody_is_stopped_whom_no_stopper_asks_for():
-    class Unstoppable(Interleaving):
-        def stop(self, job):
-            pytest.fail(f"trial {job.trial} was stopped")
-
-    result = study(executor=Unstoppable(0)).run(12)
+    result = study(executor=Interleaving(0)).run(12)
     assert {record.state for record in result.records} == {"finished"}
 
 
@@ -289,7 +288,7 @@ def test_the_caller_who_owns_the_loop_can_ask():
     while (asked := hpo.ask(12)) is not None:
         values = []
         for step in range(1, STEPS + 1):
-            values.append(-curve(asked.base_config, step))
+            values.append(-curve(asked.config, step))
             if stopped := asked.should_stop(values):
                 break
         n_stopped += stopped
@@ -414,27 +413,27 @@ def test_a_training_that_is_tried_again_begins_its_curve_anew():
             self.state = self
             self.ended, self.entered = [{}], [{0: 0, 1: 1}]
 
-        def loss(self, value):
-            return value
-
-        def finish(self, job, outcome, *, stopped=False):
-            record = super().finish(job, outcome, stopped=stopped)
-            self.ended[0][job.trial] = replace(record, reports=outcome.reports)
+        def finish(self, job, outcome):
+            record = super().finish(job, outcome)
+            self.ended[0][job.id.trial] = replace(record, reports=outcome.reports)
             return record
 
+    def reported(value):
+        return Reported(Report(value), 1.0)
+
     def events(job):
-        if job.trial == 0:
-            yield Finished(job, Outcome(1.0, reports=(1.0,) * 9))
-        yield Reported(job, Report(5.0), 1.0)
+        if job.id.trial == 0:
+            yield Finished(job, Outcome(reports=(Report(1.0),) * 9))
+        yield reported(5.0)
         yield Died(job, "killed", 1.0)
-        yield Reported(job, Report(4.0), 1.0)
-        yield Reported(job, Report(3.0), 2.0)
+        yield reported(4.0)
+        yield reported(3.0)
         yield finished(job)
 
     scripts = {}
 
     def script(job):
-        return next(scripts.setdefault(job.trial, events(job)))
+        return next(scripts.setdefault(job.id, events(job)))
 
     climb(Known(), None, Executor(script), Limits(2, max_retries=1), stoppers=Stoppers(Telling()))
     assert told == [[5.0], [4.0], [4.0, 3.0]]

@@ -85,5 +85,5 @@ def test_a_list_of_rates_is_trained_at_rates_outside_of_it():
         wanted = record.config["lr"]
         if record.rung == 0:
             wanted *= opening.width_ratio**-0.5
-        assert record.trained_with["lr"] == pytest.approx(wanted)
+        assert record.trained_config["lr"] == pytest.approx(wanted)
     assert set(trained) - {0.1, 0.01, 0.001}

@@ -28,7 +28,7 @@ def searched(build, **options):
 
 def factors(result):
     return {
-        record.config["h"]: record.trained_with["lr"] / record.config["lr"]
+        record.config["h"]: record.trained_config["lr"] / record.config["lr"]
         for record in result.records
         if record.rung == 0
     }

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo._records.records import Report
 from proxyhpo.evaluators import ProxyEvaluator, SupervisedEvaluator, TrainingEvaluator
 from proxyhpo.testing.evaluators import EvaluatorCase, EvaluatorContract
 
@@ -55,8 +54,10 @@ class TestRegression(EvaluatorContract):
 
 
 class Own(ProxyEvaluator):
-    def evaluate(self, network, config, *, budget, seed):
-        yield from self.steps(config)
+    def evaluate(self, network, config, report, *, trial):
+        for value, metrics in self.steps(config):
+            if report(value, **metrics):
+                break
 
 
 class Remembering(Own):
@@ -64,13 +65,13 @@ class Remembering(Own):
 
     def steps(self, config):
         self.runs += 1
-        yield Report(float(self.runs))
+        yield float(self.runs), {}
 
 
 class Greedy(Own):
     def steps(self, config):
         config.pop("lr", None)
-        yield Report(0.0)
+        yield 0.0, {}
 
 
 class Silent(Own):
@@ -80,14 +81,21 @@ class Silent(Own):
 
 class Wordy(Own):
     def steps(self, config):
-        yield Report(0.0, {"note": "good"})
+        yield 0.0, {"note": "good"}
 
 
-class Listing(Own):
-    def evaluate(self, network, config, *, budget, seed):
-        return iter([Report(0.0)])
-
+class Deaf(Own):
     direction = "up"
+
+    def evaluate(self, network, config, report, *, trial):
+        report(0.0)
+        report(0.0)
+
+
+class Yielding(Own):
+    def evaluate(self, network, config, report, *, trial):
+        report(0.0)
+        return iter([0.0])
 
 
 @pytest.mark.parametrize(
@@ -98,13 +106,14 @@ class Listing(Own):
         (Silent(), "test_reports_are_numbers"),
         (Silent(), "test_a_small_budget_still_reports"),
         (Wordy(), "test_reports_are_numbers"),
-        (Listing(), "test_a_training_can_be_ended_early"),
-        (Listing(), "test_the_direction_is_one_of_three"),
+        (Deaf(), "test_a_training_can_be_ended_early"),
+        (Yielding(), "test_reports_are_numbers"),
+        (Deaf(), "test_the_direction_is_one_of_three"),
     ],
     ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
 def test_the_contract_catches_what_breaks_it(evaluator, case):
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, TypeError)):
         getattr(EvaluatorContract(), case)(
             EvaluatorCase(evaluator, lambda: nn.Linear(2, 1), {"lr": 0.1})
         )

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from proxyhpo._records.report import Report
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.evaluators import SupervisedEvaluator
+from proxyhpo.evaluators import SupervisedEvaluator, TrialRun
 from proxyhpo.space import Choice, Float, Int, Space
 
 
@@ -37,9 +38,18 @@ def classification(**given):
     return SupervisedEvaluator(TRAIN, VALIDATION, **{"epochs": 3, **given})
 
 
-def run(evaluator, config, *, network=None, budget=1.0, seed=0):
+def run(evaluator, config, *, network=None, most=math.inf, **changes):
+    """What a training reports if it is told to end after ``most`` reports."""
     network = classifier() if network is None else network
-    return list(evaluator.evaluate(network, config, budget=budget, seed=seed))
+    reports = []
+
+    def report(value, **metrics):
+        reports.append(Report(value, metrics))
+        return len(reports) >= most
+
+    trial = TrialRun(number=0, rung=0, name="trial-0-rung-0", **changes)
+    evaluator.evaluate(network, config, report, trial=trial)
+    return reports
 
 
 def rates_of(monkeypatch, evaluator, config, **given):
@@ -244,11 +254,8 @@ def test_it_travels_to_other_processes():
     assert run(copy, {"lr": 0.1}) == run(evaluator, {"lr": 0.1})
 
 
-def test_closing_it_early_is_fine():
-    running = classification().evaluate(classifier(), {"lr": 0.1}, budget=1, seed=0)
-    next(running)
-    running.close()
-    assert list(running) == []
+def test_it_ends_when_it_is_told_to():
+    assert run(classification(), {"lr": 0.1}, most=1) == run(classification(), {"lr": 0.1})[:1]
 
 
 ALL = {

@@ -7,15 +7,28 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo._records.records import Report
+from proxyhpo._records.report import Report
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators import TrainingEvaluator
+from proxyhpo.evaluators import TrainingEvaluator, TrialRun
 
 NETWORK, CONFIG = torch.nn.Linear(1, 1), {"lr": 0.1}
 
 
-def reports(train, *, budget=1.0, seed=0):
-    return list(TrainingEvaluator(train).evaluate(NETWORK, CONFIG, budget=budget, seed=seed))
+def run_of(**changes):
+    return TrialRun(number=3, rung=1, name="trial-3-rung-1", **changes)
+
+
+def reports(train, *, most=math.inf, **changes):
+    """What a training reports if it is told to end after ``most`` reports."""
+    evaluator = train if isinstance(train, TrainingEvaluator) else TrainingEvaluator(train)
+    made = []
+
+    def report(value, /, **metrics):
+        made.append(Report(value, metrics))
+        return len(made) >= most
+
+    evaluator.evaluate(NETWORK, CONFIG, report, trial=run_of(**changes))
+    return made
 
 
 def values(train, **given):
@@ -222,23 +235,22 @@ def test_seed_is_handed_in_with_and_without_a_budget():
 def test_a_folder_for_checkpoints_is_handed_in(tmp_path):
     evaluator = TrainingEvaluator(lambda network, config, checkpoint_dir: checkpoint_dir == 1 or 2)
     assert evaluator.takes_checkpoint_dir
-    given = {"budget": 1, "seed": 0}
-    assert list(evaluator.evaluate(NETWORK, CONFIG, **given, checkpoint_dir=tmp_path)) == [
-        Report(2.0)
-    ]
+    assert reports(evaluator, checkpoint_dir=tmp_path) == [Report(2.0)]
     with pytest.raises(TypeError, match="takes a checkpoint_dir"):
-        next(evaluator.evaluate(NETWORK, CONFIG, **given))
+        reports(evaluator)
     assert not TrainingEvaluator(lambda network, config: 1).takes_checkpoint_dir
 
 
 def test_a_parameter_that_is_not_known_is_refused():
-    with pytest.raises(ArgumentError, match="budget, seed, checkpoint_dir by name"):
+    with pytest.raises(ArgumentError, match="budget, seed, checkpoint_dir, device by name"):
         TrainingEvaluator(lambda network, config, checkpoints: 1)
 
 
 def test_a_function_without_a_signature_is_called_with_two_arguments():
     # `min` has no readable signature.
-    assert list(TrainingEvaluator(min).evaluate(3, 2, budget=1, seed=0)) == [Report(2.0)]
+    made = []
+    TrainingEvaluator(min).evaluate(3, 2, made.append, trial=run_of())
+    assert made == [2.0]
 
 
 @pytest.mark.parametrize("given", [None, 3, "train", iter([1])])
@@ -253,7 +265,7 @@ def test_what_cannot_be_called_is_refused(given):
         lambda: 1,
         lambda network: 1,
         lambda network, config, loader: 1,
-        lambda network, config, *, device: 1,
+        lambda network, config, *, gpu: 1,
         lambda *, network, config: 1,
         Trainer,
     ],
@@ -288,7 +300,7 @@ def test_a_hidden_coroutine_is_refused_when_it_shows():
         reports(lambda *args: coroutine(*args))  # noqa: PLW0108 - hides that it is a coroutine function
 
 
-def test_closing_closes_the_users_generator():
+def test_a_generator_that_is_to_end_is_closed():
     events = []
 
     def train(network, config):
@@ -299,9 +311,7 @@ def test_closing_closes_the_users_generator():
         finally:
             events.append("closed")
 
-    running = TrainingEvaluator(train).evaluate(NETWORK, CONFIG, budget=1, seed=0)
-    assert next(running).value == 1
-    running.close()
+    assert values(train, most=1) == [1]
     assert events == ["closed"]
 
 
@@ -332,14 +342,38 @@ def test_what_the_user_raises_passes_through(kind):
         reports(generator if kind == "generator" else plain)
 
 
-def test_nothing_runs_before_the_first_report_is_asked_for():
-    calls = []
-    running = TrainingEvaluator(lambda n, c: calls.append(1) or 1).evaluate(
-        NETWORK, CONFIG, budget=1, seed=0
-    )
-    assert calls == []
-    next(running)
-    assert calls == [1]
+def test_a_function_may_report_from_anywhere_in_its_call_stack():
+    def train(network, config, report):
+        def callback(epoch):
+            return report(epoch, loss=epoch / 2)
+
+        for epoch in range(9):
+            if callback(epoch):
+                return
+
+    assert reports(train, most=3) == [Report(epoch, {"loss": epoch / 2}) for epoch in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (lambda network, config, report: 1.0, "takes `report`, and returned 1.0 too"),
+        (lambda network, config, report: iter([1.0]), "takes `report` and is a generator"),
+    ],
+)
+def test_a_function_that_takes_report_speaks_by_that_alone(train, message):
+    with pytest.raises(TypeError, match=message):
+        reports(train)
+
+
+def test_trial_and_device_are_handed_in(tmp_path):
+    seen = []
+    evaluator = TrainingEvaluator(lambda n, c, trial, device: seen.append((trial, device)) or 1)
+    assert evaluator.takes_checkpoint_dir  # which the trial has
+    assert not evaluator.takes_budget
+    given = {"device": torch.device("meta"), "checkpoint_dir": tmp_path}
+    reports(evaluator, **given)
+    assert seen == [(run_of(**given), torch.device("meta"))]
 
 
 def test_it_travels_to_other_processes():
@@ -348,7 +382,7 @@ def test_it_travels_to_other_processes():
 
     copy = cloudpickle.loads(cloudpickle.dumps(TrainingEvaluator(train)))
     assert copy.takes_budget
-    assert [r.value for r in copy.evaluate(NETWORK, CONFIG, budget=0.5, seed=0)] == [0.05]
+    assert values(copy, budget=0.5) == [0.05]
 
 
 def test_repr_names_the_function():

@@ -62,7 +62,7 @@ def study(train=train, **options):
 def outcomes(result):
     """What was trained and what came of it, whatever the order in which it ended."""
     return sorted(
-        (r.rung, r.trial, r.config["lr"], r.trained_with["lr"], r.state, r.value, r.reason)
+        (r.rung, r.trial, r.config["lr"], r.trained_config["lr"], r.state, r.value, r.reason)
         for r in result.records
     )
 

@@ -17,11 +17,11 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import proxyhpo.executors._processes
-from proxyhpo._engine.work import Outcome
+from proxyhpo._runs import Died, Outcome, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import Died, ProcessExecutor, Reported
+from proxyhpo.executors import ProcessExecutor
 from proxyhpo.executors._devices import environments
-from proxyhpo.testing.executors import drain, job, run, work
+from proxyhpo.testing.executors import Heard, job, run, work
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -167,8 +167,8 @@ def does(action, argument=""):
 
 
 @contextmanager
-def started(executor, what=train):
-    executor.start(work(what))
+def started(executor, what=train, heard=unheard):
+    executor.start(work(what), heard)
     try:
         yield executor
     finally:
@@ -176,23 +176,49 @@ def started(executor, what=train):
 
 
 @pytest.fixture(scope="module")
-def one():
+def heard():
+    """Hears the trainings of ``one``."""
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def one(heard):
     """One worker with a short patience, for whatever a test does to it."""
-    with started(ProcessExecutor(1, ahead=0, grace=1.0, devices=["cpu"])) as executor:
+    executor = ProcessExecutor(1, ahead=0, grace=1.0, devices=["cpu"])
+    with started(executor, heard=heard):
         yield executor
 
 
-def begin(executor, *jobs):
+@pytest.fixture
+def ending(heard):
+    """Has a training of ``one`` ended after its first report."""
+    jobs = []
+    heard.until = lambda job, reports: job in jobs
+    yield jobs.append
+    heard.until = unheard
+
+
+def begin(executor, heard, *jobs):
     """Submits the jobs, waits for a report of each, and returns their workers' process ids."""
     for each in jobs:
         executor.submit(each)
-    pids = {}
-    while len(pids) < len(jobs):
-        event = executor.wait_any(60)
-        assert event is not None
-        if isinstance(event, Reported) and "pid" in event.report.metrics:
-            pids[event.job.key] = int(event.report.metrics["pid"])
-    return list(pids.values())
+    end = time.monotonic() + 60
+    while not all(each.id in heard.reports for each in jobs):
+        assert executor.wait_any(0.05) is None
+        assert time.monotonic() < end
+    return [pid_of(heard, each) for each in jobs]
+
+
+def pid_of(heard, job):
+    return int(heard.reports[job.id][0].report.metrics["pid"])
+
+
+def values(outcome):
+    return tuple(report.value for report in outcome.reports)
+
+
+def metrics(outcome):
+    return outcome.reports[-1].metrics
 
 
 def is_alive(pid):
@@ -229,10 +255,10 @@ def test_a_worker_that_dies_is_named_and_replaced(one, how, reason):
 
 def test_a_worker_that_dies_between_two_jobs_is_not_missed(one):
     (before,) = run(one, does("nothing"))
-    os.kill(int(before.metrics["pid"]), signal.SIGKILL)
+    os.kill(int(metrics(before)["pid"]), signal.SIGKILL)
     (after,) = run(one, does("nothing"))
     assert after.value == 2.0
-    assert after.metrics["pid"] != before.metrics["pid"]
+    assert metrics(after)["pid"] != metrics(before)["pid"]
 
 
 @pytest.mark.parametrize(
@@ -253,65 +279,74 @@ def test_what_only_raises_costs_no_worker(one, action, reason):
 
 def test_a_worker_is_warm_and_has_one_thread(one):
     first, second = run(one, does("nothing"), does("nothing"))
-    assert first.metrics["pid"] == second.metrics["pid"] != os.getpid()
-    assert first.metrics["threads"] == 1
+    assert metrics(first)["pid"] == metrics(second)["pid"] != os.getpid()
+    assert metrics(first)["threads"] == 1
 
 
 def test_a_worker_sees_only_its_device(one):
     (outcome,) = run(one, does("see_devices"))
-    assert outcome.reports == (1.0, 1.0, 2.0)
+    assert values(outcome) == (1.0, 1.0, 2.0)
 
 
 def test_what_a_training_spoils_is_put_back(one):
     spoiled, after, other = run(
         one, does("spoil"), does("look_around", Path.cwd()), does("use_torch")
     )
-    assert spoiled.reports == (1.0, 0.0, 2.0)
-    assert after.reports == (1.0, 1.0, 2.0)
-    assert other.reports == (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
-    assert after.metrics["threads"] == other.metrics["threads"] == 1
-    assert spoiled.metrics["pid"] == after.metrics["pid"] == other.metrics["pid"]
+    assert values(spoiled) == (1.0, 0.0, 2.0)
+    assert values(after) == (1.0, 1.0, 2.0)
+    assert values(other) == (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
+    assert metrics(after)["threads"] == metrics(other)["threads"] == 1
+    assert metrics(spoiled)["pid"] == metrics(after)["pid"] == metrics(other)["pid"]
 
 
 def test_a_child_that_comes_out_of_the_training_says_nothing(one):
     first, second = run(one, does("fork_and_come_back"), does("nothing"))
-    assert first.reports == second.reports == (1.0, 0.0, 2.0)
-    assert first.metrics["pid"] == second.metrics["pid"]
+    assert values(first) == values(second) == (1.0, 0.0, 2.0)
+    assert metrics(first)["pid"] == metrics(second)["pid"]
 
 
 def test_data_loaders_have_workers_of_their_own(one):
     (outcome,) = run(one, does("load_data"))
-    assert outcome.reports == (1.0, 28.0, 2.0)
+    assert values(outcome) == (1.0, 28.0, 2.0)
 
 
-def test_a_training_that_yields_after_being_closed_costs_no_worker(one):
+def test_a_training_that_yields_after_being_closed_costs_no_worker(one, heard, ending):
     stubborn = does("hold_on")
-    (pid,) = begin(one, stubborn)
-    one.stop(stubborn)
-    (after,) = run(one, does("nothing"))
-    assert after.metrics["pid"] == pid
+    ending(stubborn)
+    stopped, after = run(one, stubborn, does("nothing"))
+    assert stopped.stopped
+    assert metrics(after)["pid"] == pid_of(heard, stubborn)
 
 
-def test_a_training_that_does_not_stop_is_killed_in_silence(one):
+def test_a_training_that_does_not_stop_is_killed_in_silence(one, heard, ending):
     deaf = does("sleep")
-    (pid,) = begin(one, deaf)
+    ending(deaf)
+    stopped, other = run(one, deaf, does("nothing"))
+    assert (stopped.stopped, values(stopped), stopped.reason) == (True, (1.0,), None)
+    assert other.value == 2.0
+    wait_until_gone(pid_of(heard, deaf))
+
+
+def test_waiting_has_an_end(one, heard, ending):
+    long = does("chatter")
+    begin(one, heard, long)
     assert one.wait_any(0) is None
     assert one.wait_any(0.05) is None
-    one.stop(deaf)
-    other = does("nothing")
-    one.submit(other)
-    assert {event.job.key for event in drain(one)} == {other.key}
-    wait_until_gone(pid)
+    ending(long)
+    assert one.wait_any(60).outcome.stopped
 
 
-def test_ctrl_c_is_for_the_study_alone(one, tmp_path):
+def test_ctrl_c_is_for_the_study_alone(one, heard, ending, tmp_path):
     long = does("note_closing", tmp_path / "file")
-    (pid,) = begin(one, long)
+    (pid,) = begin(one, heard, long)
     os.kill(pid, signal.SIGINT)
-    for _ in range(5):
-        assert isinstance(one.wait_any(60), Reported)
-    one.stop(long)
-    assert one.wait_any(60) is None
+    known = len(heard.reports[long.id])
+    end = time.monotonic() + 60
+    while len(heard.reports[long.id]) < known + 5:
+        assert one.wait_any(0.05) is None
+        assert time.monotonic() < end
+    ending(long)
+    assert one.wait_any(60).outcome.stopped
 
 
 def test_a_training_that_takes_too_long_is_killed():
@@ -326,21 +361,13 @@ def test_a_training_that_takes_too_long_is_killed():
 
 
 def test_shutdown_kills_what_does_not_listen_and_what_was_left_behind(tmp_path):
-    with started(ProcessExecutor(2, grace=1.0)) as executor:
-        pids = begin(executor, does("sleep"), does("leave_a_child", tmp_path / "child"))
+    heard = Heard()
+    with started(ProcessExecutor(2, grace=1.0), heard=heard) as executor:
+        pids = begin(executor, heard, does("sleep"), does("leave_a_child", tmp_path / "child"))
         while not (tmp_path / "child").exists():
-            assert executor.wait_any(60) is not None
+            time.sleep(0.05)
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     wait_until_gone(*pids, child)
-
-
-def test_a_job_can_be_stopped_before_its_worker_is_up():
-    with started(ProcessExecutor(1)) as executor:
-        early, other = does("sleep"), does("nothing")
-        executor.submit(early)
-        executor.stop(early)
-        executor.submit(other)
-        assert {event.job.key for event in drain(executor)} == {other.key}
 
 
 def test_work_that_cannot_travel_is_refused_and_named():
@@ -399,7 +426,7 @@ def test_an_interrupted_start_leaves_no_worker(monkeypatch):
     monkeypatch.setattr(proxyhpo.executors._processes, "WorkerProcess", Interrupted)
     executor = ProcessExecutor(2)
     with pytest.raises(KeyboardInterrupt):
-        executor.start(work(train))
+        executor.start(work(train), unheard)
     executor.shutdown()
     wait_until_gone(workers[0]._process.pid)
 
@@ -437,14 +464,17 @@ SCRIPT = """
         yield {"value": OFFSET + 2, "pid": os.getpid()}
         time.sleep(1000)
 
+    def hear(job, reported):
+        if reported.report.metrics:
+            print(int(reported.report.value), int(reported.report.metrics["pid"]), flush=True)
+            time.sleep(1000)
+
     executor = ProcessExecutor(1)
-    executor.start(work(train))
+    executor.start(work(train), hear)
     executor.submit(job(file="closes what it has printed to"))
     executor.submit(job())
-    while not (report := getattr(executor.wait_any(), "report", None)) or not report.metrics:
-        pass
-    print(int(report.value), int(report.metrics["pid"]), flush=True)
-    time.sleep(1000)
+    while True:
+        executor.wait_any()
 """
 
 

@@ -13,10 +13,11 @@ import cloudpickle
 import pytest
 import torch
 
+from proxyhpo._runs import Died, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import Died, RayExecutor, Reported
+from proxyhpo.executors import RayExecutor
 from proxyhpo.executors._ray_tasks import kept_local
-from proxyhpo.testing.executors import ExecutorContract, drain, job, run, work
+from proxyhpo.testing.executors import ExecutorContract, Heard, job, run, work
 
 ray = pytest.importorskip("ray")
 
@@ -61,9 +62,15 @@ def train(network, config):
 
 
 @pytest.fixture(scope="module")
-def two(instance):
+def heard():
+    """Hears the trainings of ``two``."""
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def two(instance, heard):
     executor = RayExecutor(grace=1.0, trial_timeout=3.0)
-    executor.start(work(train))
+    executor.start(work(train), heard)
     yield executor
     executor.shutdown()
     assert ray.is_initialized()
@@ -80,7 +87,7 @@ def test_a_worker_that_dies_costs_its_job(two):
     assert isinstance(died, Died)
     assert "WorkerCrashedError" in died.reason
     assert other.value == after.value == 2.0
-    assert other.metrics["threads"] == 1
+    assert other.reports[-1].metrics["threads"] == 1
 
 
 def test_a_training_that_takes_too_long_is_killed(two):
@@ -91,16 +98,13 @@ def test_a_training_that_takes_too_long_is_killed(two):
     assert other.value == 2.0
 
 
-def test_a_training_that_does_not_stop_is_killed_in_silence(two):
+def test_a_training_that_does_not_stop_is_killed_in_silence(two, heard):
     deaf = job(file="sleep")
-    two.submit(deaf)
-    assert isinstance(two.wait_any(60), Reported)
-    assert two.wait_any(0.01) is None
-    two.stop(deaf)
-    others = [job(), job(), job()]
-    for other in others:
-        two.submit(other)
-    assert {event.job.key for event in drain(two)} == {other.key for other in others}
+    heard.until = lambda one, reports: one == deaf
+    stopped, *others = run(two, deaf, job(), job(), job())
+    assert stopped.stopped
+    assert [report.value for report in stopped.reports] == [1.0]
+    assert [other.value for other in others] == [2.0] * 3
 
 
 def cannot_load():
@@ -118,7 +122,7 @@ class Unloadable:
 @pytest.mark.usefixtures("instance")
 def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
     executor = RayExecutor()
-    executor.start(work(Unloadable()))
+    executor.start(work(Unloadable()), unheard)
     executor.submit(job())
     with pytest.raises(ExecutorError, match="no such module there"):
         executor.wait_any(60)
@@ -147,7 +151,7 @@ LOCAL = """
     from pathlib import Path
     import ray
     from proxyhpo.executors import RayExecutor
-    from proxyhpo.testing.executors import job, run, work
+    from proxyhpo.testing.executors import job, run, unheard, work
 
     def listening():
         tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
@@ -174,7 +178,7 @@ LOCAL = """
         return own
 
     executor = RayExecutor()
-    executor.start(work(lambda network, config: 42.0))
+    executor.start(work(lambda network, config: 42.0), unheard)
     print(">", {address.split(":")[0] for address in listening()})
     print(">", run(executor, job())[0].value)
     executor.shutdown()
@@ -187,19 +191,21 @@ CLUSTER = """
     import time
     from ray.cluster_utils import Cluster
     from proxyhpo.executors import RayExecutor
-    from proxyhpo.testing.executors import job, run, work
+    from proxyhpo.testing.executors import Heard, job, run, work
 
     def train(network, config):
         yield 1.0
         time.sleep(10_000 * (config["file"] == "sleep"))
 
+    heard = Heard()
     quiet = {"include_dashboard": False, "object_store_memory": 80 * 1024**2}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
     leaves = cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
     executor = RayExecutor(address=cluster.address)
-    executor.start(work(train))
+    executor.start(work(train), heard)
     executor.submit(job(file="sleep"))
-    executor.wait_any(60)
+    while not heard.reports:
+        executor.wait_any(0.1)
     print(">", executor.capacity)
     cluster.remove_node(leaves, allow_graceful=False)
     print(">", type(executor.wait_any(100)).__name__)
@@ -256,7 +262,7 @@ def test_a_ray_without_the_private_name_is_started_and_looked_at(
     )
     executor = RayExecutor()
     monkeypatch.setattr(executor, "_ray", other)
-    executor.start(work(train))
+    executor.start(work(train), unheard)
     assert started == [{"include_dashboard": False, "logging_level": logging.WARNING}]
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == warned

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo._records.records import Death, Opening, Probe, Record, config_key
+from proxyhpo._records.report import Report
+from proxyhpo._records.run_id import RunId
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError
 
@@ -51,8 +53,7 @@ def test_records_survive_json(config, value, reports):
         "finished",
         value,
         -value,
-        tuple(reports),
-        {"a": 1.0},
+        tuple(Report(report, {"a": 1.0}) for report in reports),
     )
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
@@ -78,8 +79,8 @@ def test_probes_survive_json(config):
 
 def test_the_deaths_of_old_stores_are_of_trials():
     data = Death(3, 0, 0, "killed", 1.0).to_json()
-    del data["probe"]
-    assert Death.from_json(data).key == (3, 0, 0)
+    del data["kind"]
+    assert Death.from_json(data).id == RunId("trial", 3, 0)
 
 
 def test_unknown_fields_of_a_record_are_refused():

@@ -39,7 +39,7 @@ def record(number, rung, value=None, **more):
     config = {"lr": 0.1 * number, "act": "relu"}
     fields = {"state": state, "value": value, "loss": loss, "seconds": 2.0} | more
     made = Record(
-        trial=number, rung=rung, replicate=0, config=config, trained_with=config, **fields
+        trial=number, rung=rung, replicate=0, config=config, trained_config=config, **fields
     )
     return "record", made.to_json()
 
@@ -169,7 +169,7 @@ def test_probes_are_told_apart_from_trials():
     events = [
         ("measured", opening(0, 0.25)),
         ("probes", {"probes": [probe.to_json() for probe in planned]}),
-        ("probed", record(1, 0, 0.5)[1]),
+        ("record", {**record(1, 0, 0.5)[1], "kind": "probe"}),
     ]
     text = show(IDENTITY, events)
     assert "1 of 3 probes have ended" in text

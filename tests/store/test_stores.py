@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxyhpo._records.records import Opening, Record
+from proxyhpo._records.report import Report
 from proxyhpo._store import MemoryStore, SQLiteStore, Store, open_store
 from proxyhpo.errors import ArgumentError, StoreError
 
@@ -52,7 +53,9 @@ def test_every_number_keeps_its_type_and_value(store, number):
 
 
 def test_records_and_openings_survive(store):
-    record = Record(0, 1, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.5, -0.5, (0.1, math.inf))
+    record = Record(
+        0, 1, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.5, -0.5, (Report(0.1), Report(math.inf))
+    )
     opening = Opening(
         rung=1,
         density=0.5,

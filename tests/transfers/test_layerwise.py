@@ -108,7 +108,7 @@ def test_records_say_what_was_done():
         assert record.correction.rule == "layerwise"
         assert record.correction.optimizers == ("AdamW",)
         assert (record.correction.smallest, record.correction.largest) == (1, 4)
-        assert record.trained_with == record.config
+        assert record.trained_config == record.config
     (full,) = [record for record in result.history.records if record.rung == 1]
     assert full.correction is None
     assert Record.from_json(full.to_json()) == full

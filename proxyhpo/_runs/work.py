@@ -1,0 +1,227 @@
+"""One training run, from a fresh network to its last report, wherever it runs."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import time
+import traceback as tracebacks
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from proxyhpo._records.correction import Correction
+from proxyhpo._records.report import Report, checked_report
+from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
+from proxyhpo._seeding import cuda_in_use, seed_everything
+from proxyhpo.errors import one_line
+from proxyhpo.evaluators import TrialRun
+from proxyhpo.transfers import Scaling, UpdateRule, scaled_updates
+
+if TYPE_CHECKING:
+    from proxyhpo._proxy import NetworkFactory
+    from proxyhpo.evaluators import ProxyEvaluator
+    from proxyhpo.space import Space
+
+__all__ = ["Work"]
+
+logger = logging.getLogger("proxyhpo")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every training run of a study shares: how to make a network, and how to train it.
+
+    Args:
+        networks: makes a fresh network for a run.
+        evaluator: trains it.
+        space: turns the labels of a config into the objects they stand for.
+        steps: how many reports a full training makes; a run on a smaller budget ends after that
+            fraction of them. None if the evaluator takes a budget itself.
+        device: where trainings run, as the study's own process names it.
+        rule: scales the updates of proxies, see :class:`~proxyhpo.transfers.Transfer`.
+    """
+
+    networks: NetworkFactory
+    evaluator: ProxyEvaluator
+    space: Space
+    steps: int | None = None
+    device: str = "cpu"
+    rule: UpdateRule | None = None
+
+    def run(self, job: Job, hear: Hear = unheard) -> Outcome:
+        """Does a job and returns the outcome.
+
+        An exception of the user's code becomes the outcome; Ctrl-C, and whatever ``hear`` raises,
+        pass through. Global random states are seeded and left changed.
+
+        Args:
+            job: to do.
+            hear: called with each report, in the call stack of the training; True ends it.
+        """
+        training = _Training(self, job, hear)
+        try:
+            try:
+                training.train()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
+                training.fail(error)
+                # The frames hold the network and its activations; free them before the next run.
+                tracebacks.clear_frames(error.__traceback__)
+            return training.outcome()
+        finally:
+            training.release()
+
+
+class _Training:
+    """A training run while it is running; its :meth:`report` is what the evaluator gets."""
+
+    def __init__(self, work: Work, job: Job, hear: Hear) -> None:
+        self._work = work
+        self._job = job
+        self._hear = hear
+        self._network: nn.Module | None = None
+        self._reports: list[Report] = []
+        self._most = math.inf if work.steps is None else max(1, round(work.steps * job.budget))
+        self._overhead = 0.0
+        self._trained = 0.0
+        self._resumed_at: float | None = None
+        self._scaling: Scaling | None = None
+        self._is_over = False
+        self._stopped = False
+        self._reason: str | None = None
+        self._traceback: str | None = None
+        self._listener_error: BaseException | None = None
+
+    @property
+    def _seconds(self) -> float:
+        reported = self._reports[-1].metrics.get("seconds") if self._reports else None
+        return self._overhead + (self._trained if reported is None else reported)
+
+    @property
+    def _correction(self) -> Correction | None:
+        return None if self._scaling is None else self._scaling.correction
+
+    def train(self) -> None:
+        began = time.perf_counter()
+        job, space = self._job, self._work.space
+        self._network, fans = self._work.networks.network_and_fans(
+            space.resolve(job.config), density=job.density, seed=job.network_seeds
+        )
+        self._overhead = time.perf_counter() - began
+        trial = _trial_run(job, self._work.device)
+        seed_everything(trial.seed)
+        with scaled_updates(self._network, fans, self._work.rule) as self._scaling:
+            self._resumed_at = time.perf_counter()
+            self._work.evaluator.evaluate(
+                self._network, space.resolve(job.trained_config), self.report, trial=trial
+            )
+        if not self._reports and not self._is_over:
+            raise ValueError(_nothing_reported(job.budget))
+        self._pause()
+
+    def report(self, value: Any, /, **metrics: Any) -> bool:
+        """Takes a report; True if the training is to end now. Later reports are ignored."""
+        if self._is_over:
+            return True
+        self._pause()  # what listeners do with a report is no time of the training
+        report = checked_report(value, metrics, "report: got")
+        if math.isfinite(report.value):
+            self._reports.append(report)
+            self._stopped = self._is_stopped_after(report)
+            self._is_over = self._stopped or len(self._reports) >= self._most
+        else:
+            self._reason = f"report {len(self._reports) + 1} was {report.value}"
+            self._is_over = True
+        if not self._is_over:
+            self._resumed_at = time.perf_counter()
+        return self._is_over
+
+    def _pause(self) -> None:
+        if self._resumed_at is not None:
+            self._trained += time.perf_counter() - self._resumed_at
+            self._resumed_at = None
+
+    def _is_stopped_after(self, report: Report) -> bool:
+        try:
+            return self._hear(
+                self._job, Reported(report, self._seconds, self._overhead, self._correction)
+            )
+        except BaseException as error:  # not the training's own: it may not handle it
+            self._listener_error = error
+            self._is_over = True
+            raise
+
+    def fail(self, error: BaseException) -> None:
+        """Takes note of an exception that ended the training."""
+        self._pause()
+        if self._is_over:  # some frameworks end a training by an exception
+            logger.debug("%s ended with %s", self._job.id.name, one_line(error))
+        else:
+            self._reason = one_line(error)
+            self._traceback = "".join(tracebacks.format_exception(error))
+
+    def outcome(self) -> Outcome:
+        if self._listener_error is not None:
+            raise self._listener_error
+        weights = None
+        if self._reason is None and self._job.keep_weights and self._network is not None:
+            weights = {
+                name: tensor.detach().to("cpu", copy=True)
+                for name, tensor in self._network.state_dict().items()
+                if isinstance(tensor, Tensor)
+            }
+        return Outcome(
+            reports=tuple(self._reports),
+            seconds=self._seconds,
+            overhead_seconds=self._overhead,
+            stopped=self._stopped,
+            reason=self._reason,
+            traceback=self._traceback,
+            weights=weights,
+            correction=self._correction,
+        )
+
+    def release(self) -> None:
+        """Gives the network's memory back, on the accelerator too."""
+        self._network = None
+        if cuda_in_use():
+            gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
+            torch.cuda.empty_cache()
+
+
+def _trial_run(job: Job, device: str) -> TrialRun:
+    folder = job.checkpoint_dir
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(
+            f"checkpoint_dir {str(folder)!r} is not on this machine: give a store= on a file "
+            "system that the study shares with its workers"
+        )
+    return TrialRun(
+        number=job.id.trial,
+        rung=job.id.rung,
+        name=job.id.name,
+        density=job.density,
+        budget=job.budget,
+        seed=job.training_seed,
+        device=_device_here(device),
+        checkpoint_dir=folder,
+    )
+
+
+def _device_here(device: str) -> torch.device:
+    """The same device as this process names it: a worker that sees one GPU calls it cuda:0."""
+    there = torch.device(device)
+    if there.type == "cuda" and (there.index or 0) >= torch.cuda.device_count() > 0:
+        return torch.device("cuda", 0)
+    return there
+
+
+def _nothing_reported(budget: float) -> str:
+    hint = f"; with budget={budget:g}, does it round its steps down to none?" if budget < 1 else ""
+    return (
+        "the training reported nothing: it must yield or report a value after each step, or "
+        f"return one{hint}"
+    )
