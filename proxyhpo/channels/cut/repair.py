@@ -186,9 +186,14 @@ class _Attempt:
 
     def run(self, taken: Sequence[Candidate]) -> Mended:
         edits = [*self._known, *(edit for candidate in taken for edit in candidate.edits)]
-        network, repair = self._smaller(), self._repair
-        apply_edits(network, edits)
-        outcome = follow(network, repair.inputs, repair.found, self.forecast, repair.clock)
+        repair = self._repair
+
+        def make() -> nn.Module:
+            network = self._smaller()
+            apply_edits(network, edits)
+            return network
+
+        outcome = follow(make, repair.inputs, repair.found, self.forecast, repair.clock)
         return Mended(self._selection, edits, outcome, taken, self.forecast)
 
     def _smaller(self) -> nn.Module:

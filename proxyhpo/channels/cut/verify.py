@@ -6,7 +6,7 @@ makes fewer heads and goes through. So every operator's shape is compared on the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from proxyhpo.channels.find.forward import (
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.labels import Dim
 from proxyhpo.channels.find.recorder import Step, flops_of, operator_name
-from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.find.skeleton import copied
 from proxyhpo.channels.find.trace import Setting, Trace
 
 __all__ = ["Forecast", "Outcome", "follow", "unreached"]
@@ -165,15 +165,18 @@ class _Follower:
 
 
 def follow(
-    network: nn.Module, inputs: Inputs, found: Trace, forecast: Forecast, clock: Clock
+    make: Callable[[], nn.Module], inputs: Inputs, found: Trace, forecast: Forecast, clock: Clock
 ) -> Outcome:
-    """Runs a smaller copy, which may be spoilt, in the setting of the trace."""
+    """Runs a smaller network in the setting of the trace.
+
+    ``make`` gives a fresh one for each mode, since a forward may leave something behind.
+    """
     progress = flops = 0
     for training, steps in found.steps.items():
         follower = _Follower(steps, forecast)
         try:
             outputs = forward(
-                network,
+                make(),
                 found.setting.inputs(inputs),
                 follower.observe,
                 clock,
@@ -199,17 +202,14 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
     """The trainable parameters that a backward does not reach.
 
     Runs as training will, forward and backward, and then in eval mode; whatever that raises is
-    raised. The network is untouched: parameters are shared, buffers are not.
+    raised. The network is untouched: each run is on a copy of its own.
     """
-    tensors = owned_tensors(network)
-    copied = copy_with(
-        network, lambda _, t: t if isinstance(t, nn.Parameter) else t.detach().clone(), tensors
-    )
-    learned = {name: p for name, p in copied.named_parameters() if p.requires_grad}
+    trained = copied(network)
+    learned = {name: p for name, p in trained.named_parameters() if p.requires_grad}
     real = Setting(meta=False, batch=setting.batch)
-    device = next((p.device for p in copied.parameters()), torch.device("cpu"))
+    device = next((p.device for p in trained.parameters()), torch.device("cpu"))
     with undisturbed(), torch.enable_grad():
-        outputs = outputs_of(call(copied.train(), real.inputs(inputs, device)))
+        outputs = outputs_of(call(trained.train(), real.inputs(inputs, device)))
         losses = [out.abs().sum() for out in outputs if out.requires_grad]
         found = (
             torch.autograd.grad(
@@ -219,5 +219,5 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
             else [None] * len(learned)
         )
         with torch.no_grad():
-            call(copied.eval(), real.inputs(inputs, device))
+            call(copied(network).eval(), real.inputs(inputs, device))
     return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from proxyhpo.channels.find.rebinding import rebind
 from proxyhpo.errors import UnsupportedNetworkError
 
-__all__ = ["copy_with", "owned_tensors", "refuse", "unwrap"]
+__all__ = ["copied", "copy_with", "owned_tensors", "refuse", "spare", "unwrap"]
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -61,38 +63,98 @@ def owned_tensors(network: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def spare(tensor: Tensor) -> Tensor:
+    """A clone that takes no memory of its own until it, or the original, is written to."""
+    source = tensor.detach()
+    if type(source) is Tensor and source.layout is torch.strided and not source.is_meta:
+        return torch._lazy_clone(source)  # noqa: SLF001 - torch's copy on write has no other name
+    return source.clone()
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy that may be run and spoilt: nothing that it writes reaches the network.
+
+    Raises:
+        UnsupportedNetworkError: if the network cannot be copied.
+    """
+    return copy_with(network, lambda _, tensor: spare(tensor), owned_tensors(network))
+
+
 def copy_with(
     network: nn.Module, make: Callable[[str, Tensor], Tensor], owned: Mapping[str, Tensor]
 ) -> nn.Module:
     """A deep copy in which ``make(name, tensor)`` stands for each owned tensor.
 
-    Parameters become parameters again and keep ``requires_grad``. What cannot be copied (locks,
-    custom operators, open files) is shared.
+    Parameters become parameters again and keep ``requires_grad``. Functions that refer to the
+    network, such as hooks, refer to the copy in the copy. What cannot be copied (locks, custom
+    operators, open files) is shared.
 
     Raises:
-        UnsupportedNetworkError: if the network cannot be copied even so.
+        UnsupportedNetworkError: if the network cannot be copied even so, or a function refers to
+            it through a global variable.
     """
-    memo: dict[int, object] = {}
+    memo: dict[int, Any] = {}
     for name, tensor in owned.items():
         made = make(name, tensor)
-        if isinstance(tensor, nn.Parameter) and made is not tensor:
+        if made is not tensor and isinstance(tensor, nn.Parameter):
             made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+        elif made is not tensor and tensor.is_leaf and tensor.requires_grad:
+            made.requires_grad_()
         memo[id(tensor)] = made
     for module in network.modules():  # most of a copy's time goes into empty tables of hooks
         memo.update(
             {id(v): type(v)() for v in vars(module).values() if type(v) is OrderedDict and not v}
         )
-    try:
-        return copy.deepcopy(network, dict(memo))
-    except Exception:  # noqa: BLE001 - whatever an attribute's own way of being copied raises
-        memo.update(_uncopyable(network, memo))
-    try:
-        return copy.deepcopy(network, memo)
-    except Exception as error:
-        raise UnsupportedNetworkError(
-            f"{type(network).__name__} cannot be copied by copy.deepcopy: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    obstacles: Sequence[Callable[[], Mapping[int, object]]] = (
+        dict,
+        lambda: _graph_tensors(network),
+        lambda: _uncopyable(network, memo),
+    )
+    for found in obstacles:
+        memo = {**found(), **memo}
+        try:
+            return _copied(network, dict(memo))
+        except UnsupportedNetworkError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an attribute's own way of being copied raises
+            failure = error
+    raise UnsupportedNetworkError(
+        f"{type(network).__name__} cannot be copied by copy.deepcopy: "
+        f"{type(failure).__name__}: {failure}"
+    ) from failure
+
+
+def _copied(network: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    made = copy.deepcopy(network, memo)
+    rebind(network, made, memo)
+    return made
+
+
+def _graph_tensors(network: nn.Module) -> dict[int, object]:
+    """Tensors that a forward left behind with their history, which deepcopy refuses to copy."""
+    return {
+        id(tensor): tensor.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        for tensor in _tensors(value, depth=4)
+        if not tensor.is_leaf
+    }
+
+
+def _tensors(value: Any, depth: int) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif depth == 0 or isinstance(value, (nn.Module, type)):
+        return
+    elif isinstance(value, (list, tuple, set)):
+        for part in value:
+            yield from _tensors(part, depth - 1)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors(part, depth - 1)
+    elif hasattr(value, "__dict__"):
+        for part in vars(value).values():
+            yield from _tensors(part, depth - 1)
 
 
 def _uncopyable(network: nn.Module, memo: Mapping[int, object]) -> dict[int, object]:

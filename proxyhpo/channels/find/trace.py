@@ -16,7 +16,7 @@ from proxyhpo.channels.find.forward import Clock, TimeLimitError, forward, outpu
 from proxyhpo.channels.find.labels import FIXED, INSIDE, Dim, Labels
 from proxyhpo.channels.find.recorder import Recorder, Step
 from proxyhpo.channels.find.rules import fixed
-from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.find.skeleton import copy_with, owned_tensors, spare
 from proxyhpo.errors import UnsupportedNetworkError, unknown_name
 
 __all__ = ["Setting", "Trace", "trace"]
@@ -45,14 +45,13 @@ class Setting:
         """The inputs, cut to the batch, where the network is."""
         cut = inputs if self.batch is None else with_batch(inputs, self.batch)
         device = "meta" if self.meta else device
-        return map_tensors(lambda tensor: tensor.detach().to(device), cut)
+        return map_tensors(lambda tensor: spare(tensor).to(device), cut)
 
     def tensor(self, tensor: Tensor) -> Tensor:
-        """A tensor of the network: a parameter shares its storage, the others can be written."""
+        """A tensor of the network, which a forward may write to."""
         if self.meta:
             return torch.empty_like(tensor.detach(), device="meta")
-        moved = tensor.detach().to("cpu")
-        return moved if isinstance(tensor, nn.Parameter) else moved.clone()
+        return spare(tensor).to("cpu")
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,9 @@ def _traced(
     labels, tensors = Labels(), owned_tensors(network)
     owned = {name: _labelled(labels, tensor) for name, tensor in tensors.items()}
     _protect_insides(network, labels, owned)
-    copied = copy_with(network, lambda _, tensor: setting.tensor(tensor), tensors)
     runs: dict[bool, tuple[Recorder, list[Tensor]]] = {}
-    for training in (True, False):
+    for training in (True, False):  # on a copy each: what a forward remembers is no tensor of ours
+        copied = copy_with(network, lambda _, tensor: setting.tensor(tensor), tensors)
         recorder, working = Recorder(labels), setting.inputs(inputs)
         recorder.start(_still_owned(copied, owned), owned, working)
         watch = recorder.observe
