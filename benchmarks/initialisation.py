@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks.network_catalogue import CATALOGUE, Entry
 from proxyhpo._inputs import Inputs, call
 from proxyhpo._networks.initialisation import rescale
-from proxyhpo._networks.measuring import tensors_in
+from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.pruners import L1StructuredPruner
 
 _NORMALISATIONS = (
@@ -67,7 +67,7 @@ def ratio(entry: Entry, density: float, seeds: int) -> str:
 def std(network: nn.Module, inputs: Inputs) -> float:
     """Of the outputs, each apart, without dropout."""
     with torch.no_grad():
-        outputs = tensors_in(call(network.eval(), inputs))
+        outputs = outputs_of(call(network.eval(), inputs))
     return statistics.fmean(float(y.std()) for y in outputs if y.is_floating_point())
 
 

@@ -32,7 +32,9 @@ from torch import Tensor, nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
 from proxyhpo._inputs import Inputs, call
-from proxyhpo._networks.measuring import forward, parameter_count, tensors_in
+from proxyhpo._networks.counting import forward
+from proxyhpo._networks.fans import parameter_count
+from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.pruners import L1StructuredPruner
 
 Row = dict[str, Any]
@@ -163,7 +165,7 @@ def _losses(network: nn.Module, inputs: Inputs, steps: int = 5) -> list[float]:
 
 def _loss(network: nn.Module, inputs: Inputs) -> Tensor:
     torch.manual_seed(1)
-    outputs = [y for y in tensors_in(call(network, inputs)) if y.is_floating_point()]
+    outputs = [y for y in outputs_of(call(network, inputs)) if y.is_floating_point()]
     torch.manual_seed(2)
     return torch.stack([(y - torch.randn_like(y)).square().mean() for y in outputs]).sum()
 
@@ -176,7 +178,7 @@ def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
     torch.manual_seed(0)
     network, inputs = entry.build().train(), entry.inputs(2)
     before = forward(network, inputs).flops
-    shapes = [y.shape for y in tensors_in(call(network, inputs))]
+    shapes = [y.shape for y in outputs_of(call(network, inputs))]
     pruner = torch_pruning.pruner.MagnitudePruner(
         network,
         inputs if not isinstance(inputs, dict) else dict(inputs),
@@ -187,7 +189,7 @@ def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
     )
     pruner.step()
     network.train()
-    outputs = tensors_in(call(network, inputs))
+    outputs = outputs_of(call(network, inputs))
     if [y.shape for y in outputs] != shapes:
         return {"peer": "the shapes of the outputs changed"}
     torch.stack([y.sum() for y in outputs]).sum().backward()
@@ -204,7 +206,7 @@ def _heads(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
 
     layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]  # noqa: SLF001 - the common base of convolutions
     hooks = [layer.register_forward_hook(note) for layer in layers]
-    outputs = {id(y) for y in tensors_in(call(network, inputs))}
+    outputs = {id(y) for y in outputs_of(call(network, inputs))}
     for hook in hooks:
         hook.remove()
     heads = [module for module, output in ran if id(output) in outputs]

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from proxyhpo import ProxyHPO, Result, Rung, Space
-from proxyhpo._networks.measuring import parameter_count
+from proxyhpo._networks.fans import parameter_count
 from proxyhpo._records.records import Config, Record
 from proxyhpo.stoppers import Stopper
 from proxyhpo.transfers import Transfer

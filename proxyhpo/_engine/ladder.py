@@ -42,17 +42,17 @@ def default_ladder(
     Args:
         density: of the one proxy, or None for what the network's width allows.
         finalists: how many trials reach the full network, or None for the usual number.
-        widths: outputs of each layer of the full network; the last one is not pruned.
+        widths: outputs of each layer of the full network, but for its heads, which are not pruned.
         is_perceptron: whether it has weights in linear layers and batch norms alone.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)
     if density is not None:
         return [Rung(density, keep=finalists or 3), Rung(1)]
-    if min(widths[:-1], default=0) < WIDE:
+    if min(widths, default=0) < WIDE:
         return [Rung(1 / 4, keep=finalists or 3), Rung(1)]
     few = finalists or 2
-    very_wide = is_perceptron and min(widths[:-1]) >= VERY_WIDE
+    very_wide = is_perceptron and min(widths) >= VERY_WIDE
     narrow, wide = (1 / 16, 1 / 4) if very_wide else (1 / 8, 1 / 2)
     return [Rung(narrow, keep=max(6, few)), Rung(wide, keep=few), Rung(1)]
 

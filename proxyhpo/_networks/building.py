@@ -6,24 +6,25 @@ the user hands in a function that makes a new network at each call, or a network
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import inspect
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
+from proxyhpo._networks.constructor import Takes, told_by_signature
+from proxyhpo._networks.origins import Origin, Origins, compared, origins, sampled
 from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.channels import unwrap
-from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
+from proxyhpo.channels.find.skeleton import cloned
+from proxyhpo.errors import ArgumentError, ProxyHPOError, UnsupportedNetworkError, one_line
 
-__all__ = ["Build", "Builder", "is_constant", "structure"]
+__all__ = ["Build", "Builder", "Examined", "structure"]
 
 Build = Callable[..., nn.Module] | nn.Module
 """Takes nothing, the config, or also ``width``; or a network, to be copied."""
@@ -39,13 +40,17 @@ class Builder:
         build: a callable that takes nothing, or the config as its one required argument (or as
             ``config``), and possibly ``width`` as well; or a network, which is copied.
         pretrained: True if all weights are pretrained, False if none is, None to find out.
+        pass_width: whether ``build`` is also asked for narrow networks, so that the full one has
+            to be asked for by ``width=1``.
 
     Raises:
         ArgumentError: if ``build`` cannot be called in one of these ways, or is a network and
             ``pretrained`` does not say whether its weights are worth keeping.
     """
 
-    def __init__(self, build: Build, *, pretrained: bool | None = None) -> None:
+    def __init__(
+        self, build: Build, *, pretrained: bool | None = None, pass_width: bool = False
+    ) -> None:
         if pretrained not in (True, False, None):
             raise ArgumentError(f"pretrained must be True, False or None, got {pretrained!r}")
         if isinstance(build, nn.Module):
@@ -55,39 +60,63 @@ class Builder:
                     "its weights are pretrained: say pretrained=True or False, or give a function "
                     "that makes a new network at each call"
                 )
-            self._call: Callable[..., nn.Module] = partial(copy.deepcopy, build)
-            self._takes = _Takes()
+            self._call: Callable[..., nn.Module] = partial(cloned, build)
+            self._takes = Takes()
         elif callable(build):
-            self._call, self._takes = build, _told_by_signature(build)
+            self._call, self._takes = build, told_by_signature(build)
         else:
             raise ArgumentError(
                 f"build must be a function that makes a network, or a network, got {build!r}"
             )
         self._pretrained = pretrained
-        self._examined: dict[Hashable, _Examined] = {}
+        self._full_width = 1.0 if pass_width else None
+        self._examined: dict[Hashable, Examined] = {}
 
     @property
     def takes_width(self) -> bool:
         """Whether the user's constructor can make narrow networks itself."""
-        return self._takes.width
+        return self._takes.no_fraction is None
+
+    @property
+    def no_width(self) -> str | None:
+        """Why it cannot, or None if it can."""
+        return self._takes.no_fraction
+
+    @property
+    def finds_out(self) -> bool:
+        """Whether building twice tells what is pretrained, since the user did not say."""
+        return self._pretrained is None
 
     @property
     def takes_config(self) -> bool:
         """Whether the network may depend on the config."""
         return self._takes.has_config
 
-    def build(self, config: Mapping[str, Any], *, width: float = 1.0) -> nn.Module:
+    def build(self, config: Mapping[str, Any], *, width: float | None = None) -> nn.Module:
         """A new network, drawn from the global random states.
 
         Args:
             config: with objects in the place of their labels; in terms of the full network.
-            width: 1 is the full network; less, only for a constructor that takes it.
+            width: of a narrow network, below 1; only for a constructor that takes it.
 
         Raises:
-            ArgumentError: if what was made is not a network.
+            ArgumentError: if what was made is not a network, or if ``build`` raised an exception
+                for this config or width.
             UnsupportedNetworkError: for lazy modules that have not run yet.
         """
-        network = self._call(*self._takes.arguments(config), **self._takes.keywords(config, width))
+        keywords = self._takes.keywords(config, width or self._full_width)
+        try:
+            network = self._call(*self._takes.arguments(config), **keywords)
+        except (ProxyHPOError, torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            if not self._takes.has_config and "width" not in keywords:
+                raise
+            given = [f"config {dict(config)}"] if self._takes.has_config else []
+            given += [f"width={keywords['width']:g}"] if "width" in keywords else []
+            raise ArgumentError(
+                f"build failed for {' and '.join(given)}: {one_line(error)}"
+            ) from error
         if not isinstance(network, nn.Module):
             raise ArgumentError(
                 f"build must return an nn.Module, it returned {type(network).__name__}"
@@ -106,24 +135,8 @@ class Builder:
             seed_everything(seed)
             return self.build(config)
 
-    def shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Parameter name → its shape in the full network."""
-        return dict(self._examine(config).shapes)
-
-    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
-        """Whether nothing in the full network but linear layers and batch norms has weights."""
-        return self._examine(config).is_perceptron
-
-    def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
-        """How many outputs each layer of the full network has, in order of registration."""
-        return self._examine(config).widths
-
-    def pretrained(
-        self, config: Mapping[str, Any], network: nn.Module | None = None
-    ) -> frozenset[str]:
-        """The names of the parameters that are pretrained.
-
-        They come out equal from two builds under different seeds, and are not constant.
+    def examined(self, config: Mapping[str, Any], network: nn.Module | None = None) -> Examined:
+        """What two builds of the full network show; they are made once for a structure.
 
         Args:
             config: with objects in the place of their labels; in terms of the full network.
@@ -131,21 +144,8 @@ class Builder:
                 structure has been examined.
 
         Raises:
-            ArgumentError: if ``build`` seeds torch itself, so that all weights come out equal.
+            ArgumentError: if ``build`` returns the same weights twice.
         """
-        examined = self._examine(config, network)
-        if self._pretrained is not None:
-            return frozenset(examined.shapes) if self._pretrained else frozenset()
-        if examined.seeds_itself:
-            raise ArgumentError(
-                "build seeds torch's random state itself, so its new weights cannot be told from "
-                "pretrained ones: leave the seeding out (every training is seeded anyway), or say "
-                "pretrained=True or False"
-            )
-        return examined.equal
-
-    def _examine(self, config: Mapping[str, Any], network: nn.Module | None = None) -> _Examined:
-        """Builds twice; once in all where the network does not depend on the config."""
         key: Hashable = None
         if self._takes.has_config:
             key = None if network is None else (structure(network), _choices(config))
@@ -156,23 +156,52 @@ class Builder:
                 self._remember(key, examined)
         return examined
 
-    def _remember(self, key: Hashable, examined: _Examined) -> None:
+    def origins(
+        self,
+        config: Mapping[str, Any],
+        network: nn.Module | None = None,
+        unused: Collection[str] = (),
+    ) -> Origins:
+        """Which of its parameters are pretrained, and whether the network as a whole is.
+
+        Args:
+            config: see :meth:`examined`.
+            network: see :meth:`examined`.
+            unused: names of parameters that no output depends on; they have no say.
+
+        Raises:
+            ArgumentError: if ``build`` seeds torch itself, so that all weights come out equal.
+        """
+        examined = self.examined(config, network)
+        if self._pretrained is not None:
+            names = examined.origin if self._pretrained else ()
+            return Origins(frozenset(names), float(self._pretrained), self._pretrained)
+        if examined.seeds_itself:
+            raise ArgumentError(
+                "build seeds torch's random state itself, so its new weights cannot be told from "
+                "pretrained ones: leave the seeding out (every training is seeded anyway), or say "
+                "pretrained=True or False"
+            )
+        return origins(examined.origin, unused)
+
+    def _remember(self, key: Hashable, examined: Examined) -> None:
         if len(self._examined) >= _REMEMBERED:
             del self._examined[next(iter(self._examined))]
         self._examined[key] = examined
 
-    def _build_twice(self, config: Mapping[str, Any]) -> _Examined:
+    def _build_twice(self, config: Mapping[str, Any]) -> Examined:
         """One network after the other, so that memory never holds two of them."""
         with preserved_random_state():
             seed_everything(_TWO_SEEDS[0])
             network = self.build(config)
             state = torch.get_rng_state()
-            first = _digests(network)
+            first = sampled(unwrap(network))
             earlier = [weakref.ref(parameter) for parameter in network.parameters()]
             del network
             seed_everything(_TWO_SEEDS[1])
             network = self.build(config)
             seeds_itself = torch.equal(state, torch.get_rng_state())
+            origin = compared(unwrap(network), first)
         now = {id(parameter) for parameter in network.parameters()}
         if any(id(parameter) in now for ref in earlier if (parameter := ref()) is not None):
             raise ArgumentError(
@@ -180,84 +209,45 @@ class Builder:
                 "or every training would go on from where the one before it ended. Hand in the "
                 "network itself to have it copied."
             )
-        return _Examined(
-            shapes={name: tuple(p.shape) for name, p in unwrap(network).named_parameters()},
-            equal=frozenset(
-                name
-                for name, digest in _digests(network).items()
-                if digest is not None and first.get(name) == digest
-            ),
+        network = unwrap(network)
+        return Examined(
+            shapes={name: tuple(p.shape) for name, p in network.named_parameters()},
+            origin=origin,
             seeds_itself=seeds_itself,
-            widths=tuple(_layer_widths(unwrap(network))),
+            widths=dict(_layer_widths(network)),
             is_perceptron=all(
                 isinstance(module, (nn.Linear, nn.BatchNorm1d))
-                for module in unwrap(network).modules()
+                for module in network.modules()
                 if any(True for _ in module.parameters(recurse=False))
             ),
         )
 
 
 @dataclass(frozen=True)
-class _Examined:
-    """What two builds showed."""
+class Examined:
+    """What two builds showed.
+
+    Args:
+        shapes: parameter name → its shape.
+        origin: parameter name → where its values come from.
+        seeds_itself: whether ``build`` seeds torch's random state.
+        widths: module name → how many outputs each of its layers has.
+        is_perceptron: whether nothing but linear layers and batch norms has weights.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
-    equal: frozenset[str]
+    origin: Mapping[str, Origin]
     seeds_itself: bool
-    widths: tuple[int, ...]
+    widths: Mapping[str, int]
     is_perceptron: bool
 
 
-def _layer_widths(network: nn.Module) -> Iterator[int]:
+def _layer_widths(network: nn.Module) -> Iterator[tuple[str, int]]:
     """By the names that linear, convolutional and recurrent layers have for it."""
-    for module in network.modules():
-        for name in ("out_features", "out_channels", "hidden_size"):
-            if isinstance(width := getattr(module, name, None), int):
-                yield width
-
-
-@dataclass(frozen=True)
-class _Takes:
-    """How a constructor wants to be called."""
-
-    has_config: bool = False
-    config_keyword: str | None = None
-    width: bool = False
-
-    def arguments(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-        return (dict(config),) if self.has_config and self.config_keyword is None else ()
-
-    def keywords(self, config: Mapping[str, Any], width: float) -> dict[str, Any]:
-        keywords: dict[str, Any] = {"width": width} if self.width else {}
-        if self.config_keyword is not None:
-            keywords[self.config_keyword] = dict(config)
-        return keywords
-
-
-def _told_by_signature(build: Callable[..., Any]) -> _Takes:
-    try:
-        parameters = inspect.signature(build).parameters.values()
-    except (TypeError, ValueError):  # a builtin: it tells nothing, so it is given nothing
-        return _Takes()
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    others = [p for p in named if p.name != "width"]
-    required = [p for p in others if p.default is p.empty]
-    config = next((p for p in others if p.name == "config"), required[0] if required else None)
-    unknown = [p.name for p in required if p is not config]
-    if unknown:
-        raise ArgumentError(
-            "build may take nothing, the config, or the config and width; it also requires "
-            f"{', '.join(unknown)}"
-        )
-    if config is None:
-        return _Takes(width=len(others) < len(named))
-    # A first argument may have any name; one that is not the first is called by its name.
-    first = config is named[0] and config.kind is not config.KEYWORD_ONLY
-    return _Takes(
-        has_config=True,
-        config_keyword=None if first else config.name,
-        width=len(others) < len(named),
-    )
+    for name, module in network.named_modules():
+        for attribute in ("out_features", "out_channels", "hidden_size"):
+            if isinstance(width := getattr(module, attribute, None), int):
+                yield name, width
 
 
 def structure(network: nn.Module) -> bytes:
@@ -275,25 +265,3 @@ def _choices(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(
         sorted((name, repr(value)) for name, value in config.items() if type(value) is not float)
     )
-
-
-def is_constant(tensor: Tensor) -> bool:
-    """Whether all entries are equal, as of a bias of zeros or a gain of ones.
-
-    >>> is_constant(torch.ones(3)), is_constant(torch.arange(3))
-    (True, False)
-    """
-    return tensor.numel() <= 1 or bool((tensor == tensor.reshape(-1)[0]).all())
-
-
-def _digests(network: nn.Module) -> dict[str, bytes | None]:
-    """Parameter name → a digest of its values, None where they are constant."""
-    return {
-        name: None if is_constant(parameter) else _digest(parameter)
-        for name, parameter in unwrap(network).named_parameters()
-    }
-
-
-def _digest(tensor: Tensor) -> bytes:
-    values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return hashlib.blake2b(values.tobytes(), digest_size=16).digest()

@@ -8,12 +8,20 @@ of it, layer by layer, tells how its updates differ in size from the full networ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-__all__ = ["FanRatios", "fan_in", "fan_ratios", "masked_away", "owner", "width_ratio"]
+__all__ = [
+    "FanRatios",
+    "fan_in",
+    "fan_ratios",
+    "masked_away",
+    "owner",
+    "parameter_count",
+    "width_ratio",
+]
 
 _ELEMENTWISE = (
     nn.Embedding,  # rows are looked up, not summed over
@@ -107,16 +115,38 @@ def fan_ratios(
     return ratios
 
 
-def width_ratio(network: nn.Module, full: nn.Module, contracted: Contracted | None = None) -> float:
-    """The mean kept fraction of fan-in over the weight matrices, weighted by their full size."""
-    sizes = {name: parameter.numel() for name, parameter in full.named_parameters()}
+def width_ratio(
+    network: nn.Module,
+    full: nn.Module,
+    contracted: Contracted | None = None,
+    unreached: Collection[str] = (),
+) -> float:
+    """The mean kept fraction of fan-in over the trained weight matrices, by their full size.
+
+    Matrices that are frozen, or that no output depends on (a teacher, an average of the weights,
+    an auxiliary head that is switched off), take no part in training and do not count.
+
+    Args:
+        network: the proxy.
+        full: the network that it came from.
+        contracted: the dimensions that are summed over, where the pruner knows them.
+        unreached: names of parameters that no output depends on.
+    """
+    parameters = dict(full.named_parameters())
     kept = {
         name: ratios.r_in
         for name, ratios in fan_ratios(network, full, contracted).items()
         if ratios.r_in is not None
     }
-    total = sum(sizes[name] for name in kept)
-    return sum(r_in * sizes[name] for name, r_in in kept.items()) / total if total else 1.0
+    trained = {n for n in kept if parameters[n].requires_grad and n not in unreached}
+    sizes = {name: parameters[name].numel() for name in trained or kept}
+    total = sum(sizes.values())
+    return sum(kept[name] * size for name, size in sizes.items()) / total if total else 1.0
+
+
+def parameter_count(network: nn.Module, away: Mapping[str, int] | None = None) -> int:
+    """The number of weights, less those that masks hold at zero."""
+    return sum(p.numel() for p in network.parameters()) - sum((away or {}).values())
 
 
 def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from proxyhpo._networks.building import is_constant
 from proxyhpo._networks.fans import fan_in
 
-__all__ = ["rescale"]
+__all__ = ["is_constant", "rescale"]
 
 _POWER_ITERATIONS = 15  # as many as torch does when the parametrization is made
 
@@ -52,7 +51,7 @@ def rescale(
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             original = originals.get(name)
-            if original is None or name in inherited or not parameter.is_floating_point():
+            if original is None or name in inherited or not _is_numeric(parameter):
                 continue
             if is_constant(original):
                 continue
@@ -64,6 +63,15 @@ def rescale(
             if now > 0 and not math.isclose(was, now, rel_tol=1e-6):
                 parameter.mul_(was / now)
         _refresh_spectral_norms(network)
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Whether all entries are equal, as of a bias of zeros or a gain of ones.
+
+    >>> is_constant(torch.ones(3)), is_constant(torch.arange(3))
+    (True, False)
+    """
+    return tensor.numel() <= 1 or bool((tensor == tensor.reshape(-1)[0]).all())
 
 
 def _refresh_spectral_norms(network: nn.Module) -> None:
@@ -85,7 +93,7 @@ def _refresh_spectral_norms(network: nn.Module) -> None:
 
 def _scale(tensor: Tensor, fan: float | None) -> float:
     """The rms times √fan-in; of a vector, whose entries are not summed, the rms alone."""
-    rms = float(tensor.float().norm()) / math.sqrt(max(tensor.numel(), 1))
+    rms = float(_precise(tensor).norm()) / math.sqrt(max(tensor.numel(), 1))
     return rms * math.sqrt(fan or 1)
 
 
@@ -101,21 +109,30 @@ def _is_orthogonal(weight: Tensor, tolerance: float = 1e-3) -> bool:
 
 
 def _has_orthonormal_rows(rows: Tensor, tolerance: float) -> bool:
-    gram = rows @ rows.T
-    length = gram.diagonal().mean()
+    gram = rows @ rows.mH
+    length = gram.diagonal().real.mean()
     off = (gram - length * torch.eye(len(rows), device=rows.device)).abs().max()
     return bool(off <= tolerance * length)
 
 
 def _orthogonal(weight: Tensor) -> Tensor:
     """The rows (or columns) made orthogonal one after the other, each in its own direction."""
-    q, r = torch.linalg.qr(_wide(weight).T)
-    signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
-    wide: Tensor = (q * signs).T
+    q, r = torch.linalg.qr(_wide(weight).mH)
+    diagonal = r.diagonal()
+    wide: Tensor = (q * torch.where(diagonal == 0, 1.0, diagonal.sgn())).mH
     tall = weight.shape[0] > weight[0].numel()
-    return (wide.T if tall else wide).reshape(weight.shape).to(weight.dtype)
+    return (wide.mH if tall else wide).reshape(weight.shape).to(weight.dtype)
 
 
 def _wide(weight: Tensor) -> Tensor:
-    matrix = weight.detach().float().flatten(1)
-    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    matrix = _precise(weight.detach()).flatten(1)
+    return matrix.mH if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def _is_numeric(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """In single precision, real or complex."""
+    return tensor.to(torch.complex64 if tensor.is_complex() else torch.float32)

@@ -1,5 +1,6 @@
 """The proxy: a smaller network that stands in for the full one, made and measured."""
 
-from proxyhpo._proxy.factory import NetworkFactory, Proxy
+from proxyhpo._proxy.factory import NetworkFactory
+from proxyhpo._proxy.proxy import Proxy
 
 __all__ = ["NetworkFactory", "Proxy"]

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, with_batch
-from proxyhpo._networks.fans import masked_away
-from proxyhpo._networks.measuring import Forward, parameter_count, run
+from proxyhpo._networks.counting import Forward
+from proxyhpo._networks.fans import masked_away, parameter_count
+from proxyhpo._networks.running import run
 from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
 from proxyhpo.errors import ArgumentError, ProxyHPOError, UnsupportedNetworkError, one_line
 from proxyhpo.pruners import Pruned

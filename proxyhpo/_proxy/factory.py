@@ -8,9 +8,9 @@ network.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,43 +19,24 @@ from torch import nn
 
 from proxyhpo._inputs import Inputs, at_least_two, check_inputs
 from proxyhpo._networks.building import Build, Builder, structure
-from proxyhpo._networks.fans import FanRatios, fan_ratios, masked_away, width_ratio
-from proxyhpo._networks.initialisation import rescale
-from proxyhpo._networks.measuring import Forward, forward, parameter_count, step_seconds
+from proxyhpo._networks.counting import Forward, forward
+from proxyhpo._networks.fans import FanRatios, fan_ratios, masked_away, parameter_count, width_ratio
+from proxyhpo._networks.origins import Origins
+from proxyhpo._networks.reach import Reach, reach
+from proxyhpo._networks.running import step_seconds
 from proxyhpo._proxy.acceptance import check_outputs, check_runs, check_smaller
-from proxyhpo._seeding import preserved_random_state, seed_everything
+from proxyhpo._proxy.guard import Guard
+from proxyhpo._proxy.proxy import Proxy
+from proxyhpo._proxy.pruning import check_constructor, prune
+from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_device, check_fraction
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError
 from proxyhpo.pruners import Pruned, Pruner
 
-__all__ = ["NetworkFactory", "Proxy"]
+__all__ = ["NetworkFactory"]
 
-
-@dataclass(frozen=True)
-class Proxy:
-    """A smaller network that stands in for the full one, and what it costs.
-
-    Args:
-        network: on the device on which ``build`` made it, in train mode.
-        density: fraction of its channels (or weights) that each prunable layer was to keep.
-        parameters: the number of its weights, less those that masks hold at zero.
-        flops: of one forward of the example batch; None if they could not be counted.
-        step_seconds: of one forward and backward of the example batch, measured.
-        width_ratio: mean kept fraction of fan-in over its weight matrices, weighted by their size
-            in the full network; 1 for the full network.
-        skipped: what was left whole, as (name, reason).
-        uncounted: why the FLOPs could not be counted.
-    """
-
-    network: nn.Module
-    density: float
-    parameters: int
-    flops: int | None
-    step_seconds: float
-    width_ratio: float
-    skipped: Sequence[tuple[str, str]] = ()
-    uncounted: str | None = None
+logger = logging.getLogger("proxyhpo")
 
 
 class NetworkFactory:
@@ -87,16 +68,15 @@ class NetworkFactory:
     ) -> None:
         if not isinstance(pruner, Pruner):
             raise ArgumentError(f"pruner must be a Pruner, got {pruner!r}")
-        self._builder = Builder(build, pretrained=pretrained)
-        if pruner.needs_constructor and not self._builder.takes_width:
-            raise ArgumentError(
-                f"pruner {type(pruner).__name__} asks the network's own constructor for a narrow "
-                "one: build must take `width`, a fraction in (0, 1]"
-            )
+        self._builder = Builder(build, pretrained=pretrained, pass_width=pruner.needs_constructor)
+        check_constructor(pruner, self._builder)
         self._pruner = pruner
         self._inputs = at_least_two(check_inputs(example_inputs))
         self._checked: set[tuple[bytes, float]] = set()
         self._width_ratios: dict[tuple[bytes, float], float] = {}
+        self._reach: dict[bytes, Reach] = {}
+        self._guard = Guard()
+        self._has_warned = False
         self._device = check_device("device", device)
 
     def network(
@@ -131,7 +111,7 @@ class NetworkFactory:
         if density == 1:
             return full, {}
         # The architecture may depend on the config, so that each has to be checked, once.
-        is_new = (structure(full), density) not in self._checked
+        is_new = (self._key(full), density) not in self._checked
         if is_new:
             check_runs(unwrap(full), self._inputs)
         pruned = self._pruned(full, config, density, seed)
@@ -150,16 +130,23 @@ class NetworkFactory:
         """
         full = self._full(config, density, seed)
         check_runs(unwrap(full), self._inputs)
+        unreached = sorted(self._reached(full).unreached)
         if density == 1:
-            return self._measure(Pruned(full), forward(unwrap(full), self._inputs))
+            measured = self._measure(Pruned(full), forward(unwrap(full), self._inputs))
+            return replace(measured, unreached=unreached)
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
         after = self._check(pruned, full, density)
         parameters = parameter_count(pruned.network, masked_away(pruned.network, full))
-        ratio = width_ratio(pruned.network, full, pruned.contracted)
+        ratio = width_ratio(pruned.network, full, pruned.contracted, unreached)
         del full  # its memory, before the proxy takes some for the steps
-        measured = self._measure(pruned, after)
-        return replace(measured, density=density, parameters=parameters, width_ratio=ratio)
+        return replace(
+            self._measure(pruned, after),
+            density=density,
+            parameters=parameters,
+            width_ratio=ratio,
+            unreached=unreached,
+        )
 
     def width_ratio(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
@@ -175,22 +162,53 @@ class NetworkFactory:
         if not self._builder.takes_config:
             return None
         full = self._full(config, density, seed)
-        key = (structure(full), density)
+        key = (self._key(full), density)
         if key not in self._width_ratios:
             check_runs(unwrap(full), self._inputs)
             pruned = self._pruned(full, config, density, seed)
-            self._width_ratios[key] = width_ratio(pruned.network, unwrap(full), pruned.contracted)
+            self._width_ratios[key] = width_ratio(
+                pruned.network, unwrap(full), pruned.contracted, self._reached(full).unreached
+            )
         return self._width_ratios[key]
 
-    def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
-        """The names of the parameters that are pretrained, and so inherited as they are.
+    def can_run(self, config: Mapping[str, Any]) -> Exception | None:
+        """None if the full network of a config can be built and runs, else what went wrong."""
+        try:
+            with preserved_random_state():
+                check_runs(unwrap(self._builder.build(config)), self._inputs)
+        except Exception as error:  # noqa: BLE001 - what a user's constructor or forward raises
+            return error
+        return None
+
+    @property
+    def takes_config(self) -> bool:
+        """Whether the network may depend on the config."""
+        return self._builder.takes_config
+
+    def origins(self, config: Mapping[str, Any]) -> Origins:
+        """Which parameters of the full network are pretrained, and whether it is as a whole.
 
         Builds twice; once in all for a ``build`` that does not take the config.
 
         Raises:
             ArgumentError: if ``build`` seeds torch itself or returns the same network twice.
         """
-        return self._builder.pretrained(config)
+        found = self._builder.origins(config)
+        if found.inherited and self._builder.finds_out:
+            found = self._builder.origins(config, unused=self.reach(config).unreached)
+            if found.is_pretrained and not self._has_warned:
+                self._has_warned = True
+                logger.warning(_TAKEN_FOR_PRETRAINED, 100 * found.share)
+        return found
+
+    def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The names of the parameters of a pretrained network; none of one that is not.
+
+        Raises:
+            ArgumentError: see :meth:`origins`.
+        """
+        found = self.origins(config)
+        return found.inherited if found.is_pretrained else frozenset()
 
     def shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Parameter name → shape, in the full network.
@@ -198,25 +216,49 @@ class NetworkFactory:
         Raises:
             ArgumentError: if ``build`` returns the same network twice.
         """
-        return self._builder.shapes(config)
+        return dict(self._builder.examined(config).shapes)
 
     def is_perceptron(self, config: Mapping[str, Any]) -> bool:
         """Whether nothing in the full network but linear layers and batch norms has weights."""
-        return self._builder.is_perceptron(config)
+        return self._builder.examined(config).is_perceptron
 
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
-        """How many outputs each layer of the full network has, in order of registration.
+        """How many outputs each layer of the full network has, but for heads and unused layers.
+
+        A head makes an output of the network, whatever the order in which layers are registered.
 
         Raises:
             ArgumentError: if ``build`` returns the same network twice.
         """
-        return self._builder.layer_widths(config)
+        found = self.reach(config)
+        left_out = {name.rpartition(".")[0] for name in found.heads | found.unreached}
+        widths = self._builder.examined(config).widths
+        return [width for name, width in widths.items() if name not in left_out]
+
+    def reach(self, config: Mapping[str, Any]) -> Reach:
+        """Which parameters of the full network its outputs depend on.
+
+        Raises:
+            ArgumentError: if the network fails on the example inputs.
+        """
+        with preserved_random_state():
+            full = self._builder.build(config)
+        check_runs(unwrap(full), self._inputs)
+        return self._reached(full)
+
+    def _reached(self, full: nn.Module) -> Reach:
+        key = self._key(full)
+        if key not in self._reach:
+            self._reach[key] = reach(unwrap(full), self._inputs)
+        return self._reach[key]
 
     def _full(
         self, config: Mapping[str, Any], density: float, seed: np.random.SeedSequence
     ) -> nn.Module:
         check_fraction("density", density)
-        return self._builder.seeded(config, _numbers(seed)[0])
+        full = self._builder.seeded(config, _numbers(seed)[0])
+        self._guard.compare((self._key(full), 1.0), full, None)
+        return full
 
     def _pruned(
         self,
@@ -225,25 +267,22 @@ class NetworkFactory:
         density: float,
         seed: np.random.SeedSequence,
     ) -> Pruned:
-        pruner = self._pruner
-        if pruner.needs_constructor:
-            pruner = pruner.with_constructor(partial(_at_width, self._builder, config))
-        generator = torch.Generator().manual_seed(_numbers(seed)[1])
-        with preserved_random_state():
-            seed_everything(_numbers(seed)[2])  # for a forward with dropout, or a careless plug-in
-            try:
-                pruned = pruner.prune(full, self._inputs, density=density, generator=generator)
-            except ArgumentError as error:  # of its settings, or of the score that it brings
-                raise type(error)(f"{type(pruner).__name__}: {error}") from error
-        _check_pruned(pruner, pruned)
-        if not pruned.from_scratch:
-            rescale(
-                pruned.network,
-                unwrap(full),
-                inherited=self._builder.pretrained(config, full),
-                contracted=pruned.contracted,
-            )
+        _, *seeds = _numbers(seed)
+        pruned = prune(
+            self._pruner,
+            self._builder,
+            full,
+            config=config,
+            inputs=self._inputs,
+            density=density,
+            seeds=(seeds[0], seeds[1]),
+        )
+        self._guard.compare((self._key(full), density), pruned.network, pruned.contracted)
         return pruned
+
+    def _key(self, full: nn.Module) -> bytes:
+        """What tells networks apart: nothing, where build must make the same one every time."""
+        return structure(full) if self._builder.takes_config else b""
 
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
         """Refuses a proxy that cannot stand in for the full network; returns its forward."""
@@ -251,7 +290,7 @@ class NetworkFactory:
         before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
         check_outputs(before, after)
         check_smaller(pruned, full, density, before, after)
-        self._checked.add((structure(full), density))
+        self._checked.add((self._key(full), density))
         return after
 
     def _measure(self, pruned: Pruned, cost: Forward) -> Proxy:
@@ -267,17 +306,11 @@ class NetworkFactory:
         )
 
 
-def _check_pruned(pruner: Pruner, pruned: object) -> None:
-    network = getattr(pruned, "network", None)
-    if not isinstance(pruned, Pruned) or not isinstance(network, nn.Module):
-        raise TypeError(
-            f"{type(pruner).__name__}.prune must return a proxyhpo.pruners.Pruned with a network, "
-            f"it returned a {type(pruned).__name__}"
-        )
-
-
-def _at_width(builder: Builder, config: Mapping[str, Any], width: float) -> nn.Module:
-    return builder.build(config, width=width)
+_TAKEN_FOR_PRETRAINED = (
+    "the network is taken for pretrained: %.0f%% of its weights come out equal from two builds "
+    "under different seeds. Pass pretrained=False if a formula or a generator with a seed of its "
+    "own makes them, or pretrained=True to confirm"
+)
 
 
 def _numbers(seed: np.random.SeedSequence) -> list[int]:

@@ -14,8 +14,8 @@ from torch import nn
 from proxyhpo import _plugins as plugins
 from proxyhpo._inputs import Inputs, at_least_two, check_inputs
 from proxyhpo._networks.building import Build
+from proxyhpo._networks.counting import forward
 from proxyhpo._networks.fans import masked_away
-from proxyhpo._networks.measuring import forward
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._proxy.choosing import weak_saving
 from proxyhpo.channels import unwrap

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from proxyhpo._inputs import Inputs, map_tensors, with_batch
-from proxyhpo._networks.measuring import borrowed, one_step
+from proxyhpo._networks.running import one_step
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._seeding import seed_sequence
 from proxyhpo.errors import ArgumentError, one_line
@@ -68,17 +68,17 @@ def check_memory(
 
 
 def _train_a_step(network: nn.Module, inputs: Inputs, size: int, device: torch.device) -> None:
-    with borrowed(network, device):
-        batch = with_batch(map_tensors(lambda tensor: tensor.to(device), inputs), size)
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
-        means = [torch.zeros_like(weight) for weight in weights]
-        squares = [torch.zeros_like(weight) for weight in weights]
-        one_step(network, batch, device)
-        with torch.no_grad():
-            # All at the same time, as torch's optimizers do on CUDA; they are zero.
-            updates = [mean / (square + 1) for mean, square in zip(means, squares, strict=True)]
-            for weight, update in zip(weights, updates, strict=True):
-                weight.sub_(update)
+    network.to(device).train()
+    batch = with_batch(map_tensors(lambda tensor: tensor.to(device), inputs), size)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    means = [torch.zeros_like(weight) for weight in weights]
+    squares = [torch.zeros_like(weight) for weight in weights]
+    one_step(network, batch, device)
+    with torch.no_grad():
+        # All at the same time, as torch's optimizers do on CUDA; they are zero.
+        updates = [mean / (square + 1) for mean, square in zip(means, squares, strict=True)]
+        for weight, update in zip(weights, updates, strict=True):
+            weight.sub_(update)
 
 
 def _is_of_memory(error: Exception) -> bool:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from proxyhpo._inputs import Inputs, call, with_batch
-from proxyhpo._networks.building import is_constant
+from proxyhpo._inputs import Inputs
 from proxyhpo._networks.fans import fan_in
-from proxyhpo._networks.measuring import on_meta, skeleton, tensors_in
-from proxyhpo._seeding import preserved_random_state
+from proxyhpo._networks.initialisation import is_constant
+from proxyhpo._networks.reach import reach
 from proxyhpo._validation import check_fraction
 from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import cloned
 from proxyhpo.errors import UnsupportedNetworkError, unknown_name
 from proxyhpo.pruners._interface import Pruned, Pruner
 from proxyhpo.pruners._masking import hold_at_zero
 
 __all__ = ["MagnitudePruner"]
 
-logger = logging.getLogger("proxyhpo")
-
 _FLOOR = 0.2
 """Fraction of the density that each matrix keeps at least: one that is empty lets nothing pass."""
-
-_ELEMENTWISE_NODES = ("MulBackward", "AddBackward", "SubBackward", "DivBackward")
 
 
 class MagnitudePruner(Pruner):
@@ -68,14 +62,15 @@ class MagnitudePruner(Pruner):
         generator: torch.Generator,
     ) -> Pruned:
         check_fraction("density", density)
-        network = copy.deepcopy(unwrap(network))
+        network = cloned(unwrap(network))
         if density == 1:
             return Pruned(network)
-        heads = _heads(network, example_inputs)
+        heads = reach(network, example_inputs).heads
         matrices = {
             name: parameter
             for name, parameter in network.named_parameters()
-            if fan_in(network, name) is not None and parameter.is_floating_point()
+            if fan_in(network, name) is not None
+            and (parameter.is_floating_point() or parameter.is_complex())
         }
         inner = {name: weight for name, weight in matrices.items() if name not in heads}
         if not inner:
@@ -121,57 +116,3 @@ def _top_of_all(scores: Mapping[str, Tensor], density: float) -> dict[str, Tenso
         name: mask.reshape(score.shape)
         for (name, score), mask in zip(scores.items(), kept, strict=True)
     }
-
-
-def _heads(network: nn.Module, example_inputs: Inputs) -> set[str]:
-    """The names of the weight matrices whose products reach an output through no other one."""
-    scratch, outputs = _scratch_forward(network, with_batch(example_inputs, 2))
-    names = {id(parameter): name for name, parameter in scratch.named_parameters()}
-    found: set[str] = set()
-    seen: set[Any] = set()
-    pending: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
-    while pending:
-        node = pending.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        weights = list(_weights_of(node))
-        found.update(names[id(weight)] for weight in weights if id(weight) in names)
-        if not weights:
-            pending += [before for before, _ in node.next_functions if before is not None]
-    return found
-
-
-def _scratch_forward(network: nn.Module, inputs: Inputs) -> tuple[nn.Module, list[Tensor]]:
-    """A copy and its outputs with their graph; on the meta device unless it looks at values."""
-    try:
-        with torch.device("meta"):
-            return _recorded(skeleton(network), on_meta(inputs))
-    except Exception:  # a forward that looks at values may raise anything here
-        logger.debug("%s does not run on the meta device", type(network).__name__, exc_info=True)
-    try:
-        return _recorded(copy.deepcopy(network), inputs)
-    except Exception as error:
-        raise UnsupportedNetworkError(
-            f"{type(network).__name__} failed on the example inputs cut to 2 examples: {error}"
-        ) from error
-
-
-def _recorded(scratch: nn.Module, inputs: Inputs) -> tuple[nn.Module, list[Tensor]]:
-    for parameter in scratch.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
-    with preserved_random_state(), torch.enable_grad():
-        return scratch, tensors_in(call(scratch.train(), inputs))
-
-
-def _weights_of(node: Any) -> Iterator[Tensor]:
-    """The matrices that an operation takes directly, or transposed or cast."""
-    if node.name().startswith(_ELEMENTWISE_NODES):
-        return
-    for before, _ in node.next_functions:
-        source = before
-        while source is not None and len(source.next_functions) == 1:
-            source = source.next_functions[0][0]
-        variable = getattr(source, "variable", None)
-        if variable is not None and variable.ndim >= 2:
-            yield variable

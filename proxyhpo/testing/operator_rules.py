@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call, map_tensors
-from proxyhpo._networks.measuring import tensors_in
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo.channels import Group, Planner, Shrunk, find_groups, remove
+from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.channels.find.rules import Rule, temporary
 
 __all__ = ["OperatorRuleCase", "OperatorRuleContract"]
@@ -136,7 +136,7 @@ def _shrunk(case: OperatorRuleCase, density: float) -> Shrunk:
 def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
     with preserved_random_state():
         torch.manual_seed(0)
-        return tensors_in(call(network, inputs))
+        return outputs_of(call(network, inputs))
 
 
 def _deadened(network: nn.Module, selection: Sequence[tuple[Group, Sequence[int]]]) -> nn.Module:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call
-from proxyhpo._networks.measuring import tensors_in
 from proxyhpo._seeding import preserved_random_state
+from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.pruners import Pruned, Pruner
 
 __all__ = ["PrunerCase", "PrunerContract"]
@@ -46,7 +46,7 @@ class PrunerCase:
     def outputs(self, network: nn.Module) -> list[Tensor]:
         """The tensors that the network puts out."""
         with preserved_random_state():
-            return tensors_in(call(network, self.inputs))
+            return outputs_of(call(network, self.inputs))
 
 
 def _mlp(width: float) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call, map_tensors
-from proxyhpo._networks.measuring import forward
+from proxyhpo._networks.counting import forward
 from tests.channels import zoo_everyday, zoo_images, zoo_sequences
 from tests.channels.member import ZOO, Member
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo._networks.building import Builder, is_constant
+from proxyhpo._networks.building import Builder
+from proxyhpo._networks.initialisation import is_constant
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 
 
@@ -50,7 +51,7 @@ def recorded(*arguments, **keywords):
         (lambda hidden=3: recorded(hidden), ((3,), {})),
         (lambda *, config: recorded(config), (({"a": 1},), {})),
         (lambda width: recorded(width), ((1.0,), {})),  # noqa: PLW0108 - as above
-        (lambda *, width=0.3: recorded(width), ((1.0,), {})),
+        (lambda *, width=64: recorded(width), ((64,), {})),
         (lambda c, width: recorded(c, width), (({"a": 1}, 1.0), {})),  # noqa: PLW0108 - as above
         (lambda width, c: recorded(c, width), (({"a": 1}, 1.0), {})),
         (lambda hidden=3, config=None: recorded(hidden, config), ((3, {"a": 1}), {})),
@@ -103,14 +104,14 @@ def test_a_lazy_network_is_refused_until_it_has_run():
         return nn.Sequential(nn.LazyLinear(3))
 
     with pytest.raises(UnsupportedNetworkError, match=r"'0.weight' has no shape yet"):
-        Builder(build).shapes({})
+        Builder(build).examined({})
 
     def run_once():
         network = build()
         network(torch.zeros(1, 2))
         return network
 
-    assert Builder(run_once).shapes({})["0.weight"] == (3, 2)
+    assert Builder(run_once).examined({}).shapes["0.weight"] == (3, 2)
 
 
 def test_a_network_is_copied():
@@ -140,15 +141,15 @@ def test_seeded_networks_repeat_and_leave_the_callers_random_states():
 
 
 def test_pretrained_parameters_are_told_from_new_and_from_constant_ones():
-    assert Builder(Half).pretrained({}) == {"body.weight"}
-    assert Builder(new).pretrained({}) == frozenset()
+    assert Builder(Half).origins({}).inherited == {"body.weight"}
+    assert Builder(new).origins({}).inherited == frozenset()
 
 
 def test_pretrained_says_so_for_all():
     names = {name for name, _ in Half().named_parameters()}
-    assert Builder(Half, pretrained=True).pretrained({}) == names
-    assert Builder(Half, pretrained=False).pretrained({}) == frozenset()
-    assert Builder(Half(), pretrained=True).pretrained({}) == names
+    assert Builder(Half, pretrained=True).origins({}).inherited == names
+    assert Builder(Half, pretrained=False).origins({}).inherited == frozenset()
+    assert Builder(Half(), pretrained=True).origins({}).inherited == names
 
 
 def test_a_choice_between_pretrained_and_new_weights_is_followed():
@@ -159,22 +160,22 @@ def test_a_choice_between_pretrained_and_new_weights_is_followed():
         return network
 
     builder = Builder(build)
-    assert builder.pretrained({"pretrained": False}) == frozenset()
-    assert builder.pretrained({"pretrained": True}) == {"body.weight"}
-    assert builder.pretrained({"pretrained": False}) == frozenset()
+    assert builder.origins({"pretrained": False}).inherited == frozenset()
+    assert builder.origins({"pretrained": True}).inherited == {"body.weight"}
+    assert builder.origins({"pretrained": False}).inherited == frozenset()
 
 
 def test_it_is_found_out_once_where_the_config_does_not_matter():
     built = []
     builder = Builder(lambda: built.append(1) or Half())
     for _ in range(3):
-        builder.pretrained({})
-        builder.shapes({})
+        assert builder.origins({}).inherited
+        assert builder.examined({}).shapes
     assert len(built) == 2
 
 
 def test_shapes():
-    assert Builder(Half).shapes({}) == {
+    assert Builder(Half).examined({}).shapes == {
         "body.weight": (8, 4),
         "body.bias": (8,),
         "head.weight": (2, 8),
@@ -188,26 +189,26 @@ def test_a_constructor_that_seeds_itself_is_told_from_a_pretrained_network():
         return new()
 
     with pytest.raises(ArgumentError, match="build seeds torch's random state itself"):
-        Builder(build).pretrained({})
-    assert Builder(build, pretrained=False).pretrained({}) == frozenset()
-    assert Builder(build).shapes({})
+        Builder(build).origins({})
+    assert Builder(build, pretrained=False).origins({}).inherited == frozenset()
+    assert Builder(build).examined({}).shapes
 
 
 def test_a_constructor_that_returns_the_same_weights_is_refused():
     network, body = new(), nn.Linear(4, 4)
     for build in (lambda: network, lambda: nn.Sequential(body, nn.Linear(4, 2))):
         with pytest.raises(ArgumentError, match="the same weights twice"):
-            Builder(build).shapes({})
+            Builder(build).examined({})
 
 
 def test_finding_out_leaves_the_callers_random_state():
     state = torch.get_rng_state()
-    Builder(Half).pretrained({})
+    Builder(Half).origins({})
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_wrapped_networks_are_told_by_their_own_names():
-    assert "0.weight" in Builder(lambda: nn.DataParallel(new())).shapes({})
+    assert "0.weight" in Builder(lambda: nn.DataParallel(new())).examined({}).shapes
 
 
 def test_constant():
@@ -219,7 +220,7 @@ def test_constant():
 
 def test_a_perceptron_has_linear_layers_and_batch_norms_alone():
     def is_perceptron(*layers):
-        return Builder(lambda: nn.Sequential(*deepcopy(layers))).is_perceptron({})
+        return Builder(lambda: nn.Sequential(*deepcopy(layers))).examined({}).is_perceptron
 
     assert is_perceptron(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
     assert not is_perceptron(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
@@ -232,4 +233,4 @@ def test_layer_widths_are_outputs_whatever_the_shape_of_the_weights():
         nn.MultiheadAttention(16, 2), nn.Linear(16, 5),
     )  # fmt: skip
     builder = Builder(lambda: deepcopy(network), pretrained=False)
-    assert list(builder.layer_widths({})) == [70, 8, 16, 16, 5]
+    assert list(builder.examined({}).widths.values()) == [70, 8, 16, 16, 5]

@@ -14,7 +14,7 @@ from torch import nn
 from proxyhpo._inputs import call
 from proxyhpo._networks.fans import fan_in
 from proxyhpo._networks.initialisation import rescale
-from proxyhpo._networks.measuring import tensors_in
+from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.pruners import L1StructuredPruner, MagnitudePruner
 from tests.channels.zoo import ZOO
 
@@ -76,7 +76,7 @@ def sliced(network, density):
 
 def output_std(network, inputs):
     with torch.no_grad():
-        return float(torch.stack([x.std() for x in tensors_in(call(network, inputs))]).mean())
+        return float(torch.stack([x.std() for x in outputs_of(call(network, inputs))]).mean())
 
 
 def mean_ratio(make, prune, inputs, *, rescaled=True, seeds=12):

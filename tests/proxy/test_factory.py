@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from proxyhpo._networks.measuring import forward
+from proxyhpo._networks.counting import forward
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners import (

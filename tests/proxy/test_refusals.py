@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung, inspect
-from proxyhpo._networks.measuring import run
+from proxyhpo._networks.running import run
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners import Pruned, Pruner, StructuredPruner
 

@@ -28,7 +28,7 @@ from proxyhpo.channels.find.forward import Clock
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.labels import Dim
 from proxyhpo.channels.find.recorder import Step
-from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
+from proxyhpo.channels.find.skeleton import owned_tensors
 from proxyhpo.channels.find.trace import Trace
 
 __all__ = ["Mended", "Repair", "Selection"]
@@ -75,8 +75,7 @@ class Repair:
     """What could not be pruned, and why."""
 
     def __post_init__(self) -> None:
-        setting, tensors = self.found.setting, owned_tensors(self.network)
-        self.working = copy_with(self.network, lambda _, t: setting.tensor(t), tensors)
+        self.working = self.found.setting.network(self.network)
         self._helped: list[Kind] = []
 
     def run(self, selection: Selection) -> Mended:

@@ -26,11 +26,16 @@ Score = Callable[[Sequence[Tensor]], Tensor]
 class Slices(Sequence[Tensor]):
     """What a score sees: one after the other, since all at once may be as large as the network.
 
-    The slices are those of the parameters, or of buffers where a group has no others.
+    The slices are those of the parameters, or of buffers where a group has no others; of complex
+    tensors they are the magnitudes.
     """
 
     def __init__(self, group: Group, tensors: Mapping[str, Tensor]) -> None:
-        members = [key for key in group.positions if tensors[key[0]].is_floating_point()]
+        members = [
+            key
+            for key in group.positions
+            if tensors[key[0]].is_floating_point() or tensors[key[0]].is_complex()
+        ]
         learned = [key for key in members if isinstance(tensors[key[0]], nn.Parameter)]
         self._keys = learned or members
         self._group, self._tensors = group, tensors
@@ -50,6 +55,8 @@ class Slices(Sequence[Tensor]):
         places = positions.ravel()
         if not np.array_equal(places, np.arange(tensor.shape[axis])):  # else it need not be copied
             tensor = tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
+        if tensor.is_complex():
+            tensor = tensor.abs()
         return tensor.movedim(axis, 0).reshape(len(positions), -1).float()
 
 

@@ -38,12 +38,10 @@ def rebind(network: nn.Module, copied: nn.Module, memo: dict[int, Any]) -> None:
     twins = {id(one): twin for one, twin in zip(network.modules(), copied.modules(), strict=True)}
     rebound = _Rebound({**memo, **twins}, twins)
     for name, module in copied.named_modules():
-        for attribute, value in vars(module).items():
+        for attribute, value in list(vars(module).items()):
             if isinstance(value, _CARRIERS):
                 rebound.place = f"{attribute!r} of module {name!r} ({type(module).__name__})"
-                anew = rebound(value, _DEPTH)
-                if anew is not value:
-                    vars(module)[attribute] = anew
+                vars(module)[attribute] = rebound(value, _DEPTH)
 
 
 _CARRIERS = (types.FunctionType, functools.partial, weakref.ref, list, tuple, dict)
@@ -65,19 +63,13 @@ class _Rebound:
         if depth == 0 or isinstance(value, nn.Module):
             return value
         if isinstance(value, functools.partial):
-            function = self(value.func, depth - 1)
-            if function is not value.func:
-                return functools.partial(function, *value.args, **value.keywords)
-        elif isinstance(value, (dict, list)):  # they are the copy's own, so changed in place
+            return functools.partial(self(value.func, depth - 1), *value.args, **value.keywords)
+        if type(value) is tuple:
+            return tuple(self(part, depth - 1) for part in value)
+        if isinstance(value, (dict, list)):  # they are the copy's own, so changed in place
             entries = value.items() if isinstance(value, dict) else enumerate(value)
             for key, part in list(entries):
-                anew = self(part, depth - 1)
-                if anew is not part:
-                    value[key] = anew
-        elif type(value) is tuple:
-            parts = tuple(self(part, depth - 1) for part in value)
-            if any(one is not other for one, other in zip(parts, value, strict=True)):
-                return parts
+                value[key] = self(part, depth - 1)
         elif isinstance(getattr(value, "hook", None), types.FunctionType):  # torch's _WrappedHook
             value.hook = self._function(value.hook)
         return value

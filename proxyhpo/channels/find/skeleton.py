@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from proxyhpo.channels.find.rebinding import rebind
 from proxyhpo.errors import UnsupportedNetworkError
 
-__all__ = ["copied", "copy_with", "owned_tensors", "refuse", "spare", "unwrap"]
+__all__ = ["cloned", "copied", "copy_with", "owned_tensors", "refuse", "spare", "unwrap"]
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -78,6 +78,15 @@ def copied(network: nn.Module) -> nn.Module:
         UnsupportedNetworkError: if the network cannot be copied.
     """
     return copy_with(network, lambda _, tensor: spare(tensor), owned_tensors(network))
+
+
+def cloned(network: nn.Module) -> nn.Module:
+    """A copy to be kept, with memory of its own from the start.
+
+    Raises:
+        UnsupportedNetworkError: if the network cannot be copied.
+    """
+    return copy_with(network, lambda _, tensor: tensor.detach().clone(), owned_tensors(network))
 
 
 def copy_with(

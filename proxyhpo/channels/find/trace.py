@@ -47,6 +47,10 @@ class Setting:
         device = "meta" if self.meta else device
         return map_tensors(lambda tensor: spare(tensor).to(device), cut)
 
+    def network(self, network: nn.Module) -> nn.Module:
+        """A copy of the network, on the CPU if it has values, which a forward may spoil."""
+        return copy_with(network, lambda _, tensor: self.tensor(tensor), owned_tensors(network))
+
     def tensor(self, tensor: Tensor) -> Tensor:
         """A tensor of the network, which a forward may write to."""
         if self.meta:
@@ -119,12 +123,12 @@ def _settings(network: nn.Module) -> list[Setting]:
 def _traced(
     network: nn.Module, inputs: Inputs, setting: Setting, ignore: Sequence[str], clock: Clock
 ) -> Trace:
-    labels, tensors = Labels(), owned_tensors(network)
-    owned = {name: _labelled(labels, tensor) for name, tensor in tensors.items()}
+    labels = Labels()
+    owned = {n: _labelled(labels, tensor) for n, tensor in owned_tensors(network).items()}
     _protect_insides(network, labels, owned)
     runs: dict[bool, tuple[Recorder, list[Tensor]]] = {}
     for training in (True, False):  # on a copy each: what a forward remembers is no tensor of ours
-        copied = copy_with(network, lambda _, tensor: setting.tensor(tensor), tensors)
+        copied = setting.network(network)
         recorder, working = Recorder(labels), setting.inputs(inputs)
         recorder.start(_still_owned(copied, owned), owned, working)
         watch = recorder.observe

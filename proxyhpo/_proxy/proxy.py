@@ -1,0 +1,38 @@
+"""A proxy and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+__all__ = ["Proxy"]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A smaller network that stands in for the full one, and what it costs.
+
+    Args:
+        network: on the device on which ``build`` made it, in train mode.
+        density: fraction of its channels (or weights) that each prunable layer was to keep.
+        parameters: the number of its weights, less those that masks hold at zero.
+        flops: of one forward of the example batch; None if they could not be counted.
+        step_seconds: of one forward and backward of the example batch, measured.
+        width_ratio: mean kept fraction of fan-in over its weight matrices, weighted by their size
+            in the full network; 1 for the full network.
+        skipped: what was left whole, as (name, reason).
+        uncounted: why the FLOPs could not be counted.
+        unreached: names of parameters that no output depends on; they were left as they are.
+    """
+
+    network: nn.Module
+    density: float
+    parameters: int
+    flops: int | None
+    step_seconds: float
+    width_ratio: float
+    skipped: Sequence[tuple[str, str]] = ()
+    uncounted: str | None = None
+    unreached: Sequence[str] = ()
