@@ -87,9 +87,9 @@ def test_early_promotions_are_those_of_the_end(losses, keep, order):
     assert entered == set(best)
 
 
-WIDE = [64, 128, 10]
-NARROW = [64, 48, 128, 10]
-VERY_WIDE = [1024, 2048, 10]
+WIDE = [64, 128]
+NARROW = [64, 48, 128]
+VERY_WIDE = [1024, 2048]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ VERY_WIDE = [1024, 2048, 10]
     [
         (None, None, WIDE, [(1 / 8, 6), (1 / 2, 2), (1, None)]),
         (None, None, VERY_WIDE, [(1 / 16, 6), (1 / 4, 2), (1, None)]),
-        (None, None, [1024, 1023, 10], [(1 / 8, 6), (1 / 2, 2), (1, None)]),
+        (None, None, [1024, 1023], [(1 / 8, 6), (1 / 2, 2), (1, None)]),
         (None, None, NARROW, [(1 / 4, 3), (1, None)]),
-        (None, None, [10], [(1 / 4, 3), (1, None)]),  # nothing but the last layer
+        (None, None, [], [(1 / 4, 3), (1, None)]),  # nothing but the head
         (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
         (None, 1, NARROW, [(1 / 4, 1), (1, None)]),
         (0.5, None, WIDE, [(1 / 2, 3), (1, None)]),

@@ -166,7 +166,7 @@ def test_nothing_to_mask_is_refused():
 
 
 def test_a_network_that_does_not_run_is_refused():
-    with pytest.raises(UnsupportedNetworkError, match="failed on the example inputs"):
+    with pytest.raises(UnsupportedNetworkError, match="failed on example_inputs"):
         prune(mlp(), torch.zeros(2, 11))
 
 
