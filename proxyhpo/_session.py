@@ -1,27 +1,30 @@
-"""What callers who own the loop are asked, and how what they tell is taken."""
+"""Ask and tell: for callers who own the training loop."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from proxyhpo._engine.climb import settle
 from proxyhpo._engine.stopping import Watch
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
-from proxyhpo._records.records import Config
+from proxyhpo._records.records import Config, Record
 from proxyhpo._records.report import report_of
-from proxyhpo._runs import Job, Outcome
+from proxyhpo._running import OpenStudy
+from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
 from proxyhpo.transfers import Scaling, UpdateRule
 
-__all__ = ["Asked", "Told", "outcome_of"]
+__all__ = ["Asked", "Session", "Told", "not_asked", "outcome_of"]
 
 Told = float | Mapping[str, float] | Sequence[float | Mapping[str, float]] | None
 
@@ -98,6 +101,69 @@ class Asked:
         for scaling in self._scalings:
             scaling.stop()
         return self._scalings[-1].correction if self._scalings else None
+
+
+class Session:
+    """The trainings that callers were asked for and have not told about yet.
+
+    Args:
+        opened: the study.
+    """
+
+    def __init__(self, opened: OpenStudy) -> None:
+        self.opened = opened
+        self._watch = Watch(opened.study, opened.setup.stoppers)
+        self._since: dict[RunId, float] = {}
+
+    def ask(self, n_trials: float) -> Asked | None:
+        """See :meth:`ProxyHPO.ask`."""
+        with preserved_random_state():
+            job = self.opened.study.next_job(n_trials)
+        if job is None:
+            return None
+        self._since[job.id] = time.monotonic()
+        setup = self.opened.setup
+        return Asked(
+            config=setup.problem.space.resolve(job.config),
+            trained_config=setup.problem.space.resolve(job.trained_config),
+            density=job.density,
+            budget=job.budget,
+            seed=job.training_seed,
+            job=job,
+            _networks=setup.problem.networks,
+            _watch=self._watch,
+            _rule=setup.parts.transfer.update_rule(),
+        )
+
+    def tell(
+        self,
+        asked: Asked,
+        value: Told,
+        seconds: float | None,
+        network: nn.Module | None,
+        *,
+        stopped: bool,
+    ) -> Record:
+        """See :meth:`ProxyHPO.tell`."""
+        if asked.job.id not in self._since:
+            raise not_asked(asked)
+        if seconds is None:
+            seconds = time.monotonic() - self._since[asked.job.id]
+        outcome = outcome_of(value, seconds, stopped=stopped)
+        outcome = replace(outcome, correction=asked.end_scaling())
+        if network is not None and asked.job.keep_weights and outcome.reason is None:
+            outcome = replace(outcome, weights=network.state_dict())
+        del self._since[asked.job.id]
+        callbacks = self.opened.setup.running.callbacks
+        return settle(self.opened.study, asked.job, outcome, callbacks)
+
+
+def not_asked(asked: Asked) -> ArgumentError:
+    """The error for a training that nobody is waiting to hear about."""
+    return ArgumentError(
+        f"tell: trial {asked.trial} is not waiting for a result: it has been told already, or this "
+        "object was closed, or another object asked for it"
+    )
 
 
 def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:

@@ -1,133 +1,171 @@
-"""Checks of the facade's arguments; each is refused by name, before anything is trained."""
+"""What the arguments of a study became: checked, frozen, and shared by everything that runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import torch
+from torch import nn
 
 from proxyhpo import _plugins as plugins
-from proxyhpo._engine.climb import Callback
+from proxyhpo._engine.climb import Callback, Limits
+from proxyhpo._engine.identity import identity_of
+from proxyhpo._engine.ladder import with_finalists
+from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.stopping import Stoppers
-from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_device
-from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
+from proxyhpo._problem import Problem
+from proxyhpo._records.records import Config
+from proxyhpo._report.pilot import ladder_to_check
+from proxyhpo._runs import Work
+from proxyhpo._seeding import preserved_random_state, seed_sequence
+from proxyhpo._store import Store, open_store
+from proxyhpo._validation import check_seconds
+from proxyhpo.errors import StoreError, UnsupportedNetworkError
 from proxyhpo.executors import Executor
-from proxyhpo.executors._in_process import InProcessExecutor
-from proxyhpo.stoppers import Stopper
 
-__all__ = [
-    "callbacks_of",
-    "check_version",
-    "device_of",
-    "direction_of",
-    "evaluator_of",
-    "executor_of",
-    "stoppers_of",
-]
+__all__ = ["Running", "Setup"]
 
 
-def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
-    """The evaluator that was given, or the one that calls the function that was given."""
-    if isinstance(train, ProxyEvaluator):
-        return train
-    if not callable(train) or isinstance(train, type):
-        raise ArgumentError(
-            "train must be a function train(network, config) or a ProxyEvaluator instance, got "
-            f"{train!r}"
-        )
-    return TrainingEvaluator(train)
+@dataclass(frozen=True)
+class Running:
+    """How a study runs; nothing here changes what it finds.
 
-
-def stoppers_of(
-    below: str | Stopper | None,
-    top: str | Stopper | None,
-    ladder: Sequence[Rung],
-    executor: Executor,
-    controls: int,
-) -> Stoppers:
-    """Stoppers by their names, or as they are; "auto" is the median rule below the full network.
-
-    Where controls are asked for, "auto" is none: what has been stopped cannot be drawn for one, and
-    a comparison without the worse half of the trials would be blind again.
-
-    Raises:
-        ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
+    Args:
+        executor: runs the trainings.
+        callbacks: called with each new record.
+        progress: whether to draw a progress bar.
+        check_memory: whether to try the largest batch before the search.
+        max_retries: how often a training whose worker died is tried again.
+        ordered: whether batches of trainings are decided on together.
     """
-    automatic = isinstance(below, str) and below == "auto"
-    if automatic:
-        below = None if len(ladder) == 1 or controls else "median"
-    stoppers = Stoppers(
-        _stopper_of("stopper", below), _stopper_of("finalist_stopper", top), automatic
-    )
-    if stoppers.given and not executor.streams:
-        raise ArgumentError(
-            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
-            "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
-            "RayExecutor tell of each report"
+
+    executor: Executor
+    callbacks: tuple[Callback, ...]
+    progress: bool
+    check_memory: bool
+    max_retries: int
+    ordered: bool
+
+    def limits(self, n_trials: int, timeout: float | None) -> Limits:
+        """How far a run goes."""
+        seconds = None if timeout is None else check_seconds("timeout", timeout)
+        return Limits(n_trials, seconds, self.max_retries, self.ordered)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A study that can be run, as often as wanted.
+
+    Args:
+        problem: what is tuned.
+        parts: what the engine needs of it.
+        stoppers: end trainings early.
+        running: how it runs.
+        path: of the store, absolute; None keeps the study in memory.
+        version: the user's own mark, part of the study's identity.
+        spent: seconds that the networks built for this setup took.
+    """
+
+    problem: Problem
+    parts: Parts
+    stoppers: Stoppers
+    running: Running
+    path: Path | None
+    version: str | int | None
+    spent: float = 0.0
+
+    @property
+    def work(self) -> Work:
+        """What all trainings share."""
+        return Work(
+            self.problem.networks,
+            self.problem.evaluator,
+            self.problem.space,
+            steps=self.problem.steps,
+            device=str(self.problem.device),
+            rule=self.parts.transfer.update_rule(),
         )
-    if stoppers.below is not None and len(ladder) == 1:
-        raise ArgumentError(
-            "stopper= ends trainings below the full network, and the ladder has no rung there: say "
-            "finalist_stopper="
+
+    def full_network(self, config: Config) -> nn.Module:
+        """The full network for a config whose choices appear by their labels."""
+        config = self.problem.space.resolve(config)
+        with preserved_random_state():
+            seeds = seed_sequence("measuring", self.parts.seed)
+            return self.problem.networks.network(config, density=1, seed=seeds)
+
+    def step_seconds(self, density: float) -> float | None:
+        """Of a training step of a proxy of this density; None if there can be none."""
+        config = self.problem.space.resolve(self.problem.space.center())
+        try:
+            with preserved_random_state():
+                seeds = seed_sequence("measuring", self.parts.seed)
+                proxy = self.problem.networks.measured(config, density=density, seed=seeds)
+        except UnsupportedNetworkError:
+            return None
+        return proxy.step_seconds
+
+    def with_finalists(self, finalists: int | None) -> Setup:
+        """The same study with another number of trials that reach the full network, if given."""
+        if finalists is None:
+            return self
+        return replace(
+            self, parts=replace(self.parts, ladder=with_finalists(self.parts.ladder, finalists))
         )
-    return stoppers
+
+    def for_check(self, n: int, *, second_seed: bool) -> Setup:
+        """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with a store of its own.
+
+        All its random configs are trained on the first rung and on the full network, to the end.
+        """
+        kind = "check-2-seeds" if second_seed else "check"
+        parts = replace(
+            self.parts,
+            ladder=ladder_to_check(self.parts.ladder, n, second_seed=second_seed),
+            searcher=plugins.load("proxyhpo.searchers", "random")(),
+            controls=0,
+        )
+        path = None if self.path is None else Path(f"{os.fspath(self.path)}-{kind}")
+        return replace(self, parts=parts, stoppers=Stoppers(), path=path)
+
+    def open_store(self) -> Store:
+        """The study's store, for writing; a new one in memory if there is no path."""
+        strategies = {
+            "pruner": self.problem.pruner,
+            "searcher": self.parts.searcher,
+            "transfer": self.parts.transfer,
+            "evaluator": self.problem.evaluator,
+            **self.stoppers.given,
+        }
+        settings = {
+            "steps": self.problem.steps,
+            "pretrained": self.problem.is_pretrained,
+            "version": self.version,
+            # What it stops may change between runs, with the number of controls.
+            **({"stopper": "auto"} if self.stoppers.automatic else {}),
+        }
+        with preserved_random_state():
+            identity = identity_of(self.parts, strategies, settings)
+        store = open_store(self.path, identity)
+        try:
+            _warn_if_changed(store, self.problem.source)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
 
-def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
-    if given is None:
-        return None
-    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
-
-
-def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:
-    """What was said, or what the evaluator knows; never guessed."""
-    known = evaluator.direction
-    if given is None and known is not None:
-        return known
-    if given not in ("minimize", "maximize"):
-        raise ArgumentError(f'direction must be "minimize" or "maximize", got {given!r}')
-    if known is not None and given != known:
-        raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
-    return given
-
-
-def device_of(given: str | torch.device | None, evaluator: ProxyEvaluator) -> torch.device:
-    """What was said, or where the evaluator trains, or the CPU."""
-    if given is None and evaluator.device is not None:
-        return check_device(f"device of {type(evaluator).__name__}", evaluator.device)
-    return check_device("device", "cpu" if given is None else given)
-
-
-def executor_of(given: Executor | None) -> Executor:
-    """What was given, or the default: this process."""
-    if given is None:
-        return InProcessExecutor()
-    if isinstance(given, Executor) and not isinstance(given, type):
-        return given
-    hint = ""
-    if callable(getattr(given, "submit", None)):
-        hint = "; a concurrent.futures executor is wrapped: FuturesExecutor(pool, workers=2)"
-    raise ArgumentError(
-        f"executor must be an Executor such as ProcessExecutor(), got {given!r}{hint}"
-    )
-
-
-def callbacks_of(given: Iterable[Callback]) -> tuple[Callback, ...]:
-    """Functions that are called with each new record."""
-    if callable(given) or not isinstance(given, Iterable):
-        raise ArgumentError(f"callbacks must be a list of functions of a Record, got {given!r}")
-    callbacks = tuple(given)
-    for callback in callbacks:
-        if not callable(callback):
-            raise ArgumentError(f"callbacks: {callback!r} is no function of a Record")
-    return callbacks
-
-
-def check_version(version: str | int | None) -> str | int | None:
-    """A mark that can be stored."""
-    if version is None or isinstance(version, (str, int)):
-        return version
-    raise ArgumentError(f"version must be a string or a whole number, got {version!r}")
+def _warn_if_changed(store: Store, source: str | None) -> None:
+    """Warns if a study is resumed with another version of the training function."""
+    before = [body.get("train") for kind, body in store.events() if kind == "source"]
+    if not all(digest is None or isinstance(digest, str) for digest in before):
+        raise StoreError("the store holds a source of train that is not text")
+    if before and before[-1] != source:
+        warnings.warn(
+            "the source of train has changed since this study was last run; its earlier results "
+            "stay. Say version= to make it another study.",
+            stacklevel=6,
+        )
+    if not before or before[-1] != source:
+        store.append("source", {"train": source})

@@ -441,7 +441,7 @@ def test_what_is_told_is_finished_as_in_a_run():
 
 def test_only_what_was_asked_here_can_be_told():
     asked = study().ask()
-    with pytest.raises(ArgumentError, match="never asked"):
+    with pytest.raises(ArgumentError, match="another object asked for it"):
         study().tell(asked, 1.0)
 
 

@@ -46,20 +46,18 @@ def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
         StudyMismatchError: if the file holds a study with another identity.
         StoreError: if the file cannot be read or written, is damaged, or is not a study.
     """
-    check_path(path)
-    if path is None:
-        return MemoryStore()
-    return SQLiteStore(Path(path).expanduser(), identity)
+    file = check_path(path)
+    return MemoryStore() if file is None else SQLiteStore(file, identity)
 
 
-def check_path(path: object) -> None:
-    """Refuses what is no path of a file, and what only SQLite itself would understand.
+def check_path(path: object) -> Path | None:
+    """The absolute path of a file, so that a later ``chdir`` does not lead to another one.
 
     Raises:
-        ArgumentError: naming ``store``.
+        ArgumentError: naming ``store``, for anything else, and for URIs of SQLite's own.
     """
     if path is None:
-        return
+        return None
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ArgumentError(f"store must be the path of a file or None, got {path!r}")
     name = str(path)
@@ -70,3 +68,4 @@ def check_path(path: object) -> None:
         )
     if "://" in name or name.startswith("file:"):
         raise ArgumentError(f"store must be the path of a file, such as 'study.db', got {path!r}")
+    return Path(path).expanduser().absolute()

@@ -28,6 +28,7 @@ class Dying(InProcessExecutor):
 
 
 def study(path, deaths, **options):
+    options = {"executor": Dying(deaths), **options}
     return ProxyHPO(
         lambda: nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2)),
         lambda network, config: config["lr"],
@@ -38,7 +39,6 @@ def study(path, deaths, **options):
         progress=False,
         finalists=1,
         store=path,
-        executor=Dying(deaths),
         **options,
     )
 
@@ -88,8 +88,7 @@ def test_how_often_it_died_is_known_after_a_resume(tmp_path):
                 raise KeyboardInterrupt
             super().submit(job)
 
-    first = study(path, deaths, max_retries=1)
-    first._executor = Interrupted(deaths)
+    first = study(path, deaths, max_retries=1, executor=Interrupted(deaths))
     assert first.run(3).interrupted
     result = study(path, {RunId("trial", 1, 0): 1}, max_retries=1).run(3)
     assert [record.trial for record in result.failures] == [1]
@@ -110,7 +109,7 @@ def test_a_death_that_cannot_be_is_refused(changes, words, tmp_path):
     hpo = study(tmp_path / "study.db", {})
     hpo.run(3)
     body = {"trial": 0, "rung": 0, "replicate": 0, "reason": "killed", "seconds": 1.0, **changes}
-    with hpo._study(hpo._parts)._store as store:
+    with hpo._setup.open_store() as store:
         store.append("death", body)
     hpo.close()
     with pytest.raises((StoreError, ArgumentError), match=words):

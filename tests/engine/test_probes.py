@@ -440,8 +440,7 @@ def test_time_that_is_up_while_probing_is_gone_on_with(tmp_path, undisturbed):
 )
 def test_a_store_that_someone_changed_is_refused(tmp_path, changes, words):
     study(tmp_path / "study.db").run(2)
-    with study(tmp_path / "changed.db") as other:
-        store = other._study(other._parts)._store
+    with study(tmp_path / "changed.db")._setup.open_store() as store:
         for kind, body in read_study(tmp_path / "study.db")[1]:
             if kind == "probes" and "config" in changes:
                 body["probes"] = [{**probe, **changes} for probe in body["probes"]]

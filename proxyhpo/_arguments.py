@@ -1,0 +1,133 @@
+"""Checks of the facade's arguments; each is refused by name, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+
+from proxyhpo import _plugins as plugins
+from proxyhpo._engine.climb import Callback
+from proxyhpo._engine.stopping import Stoppers
+from proxyhpo._records.rung import Rung
+from proxyhpo._validation import check_device
+from proxyhpo.errors import ArgumentError
+from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
+from proxyhpo.executors import Executor
+from proxyhpo.executors._in_process import InProcessExecutor
+from proxyhpo.stoppers import Stopper
+
+__all__ = [
+    "callbacks_of",
+    "check_version",
+    "device_of",
+    "direction_of",
+    "evaluator_of",
+    "executor_of",
+    "stoppers_of",
+]
+
+
+def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
+    """The evaluator that was given, or the one that calls the function that was given."""
+    if isinstance(train, ProxyEvaluator):
+        return train
+    if not callable(train) or isinstance(train, type):
+        raise ArgumentError(
+            "train must be a function train(network, config) or a ProxyEvaluator instance, got "
+            f"{train!r}"
+        )
+    return TrainingEvaluator(train)
+
+
+def stoppers_of(
+    below: str | Stopper | None,
+    top: str | Stopper | None,
+    ladder: Sequence[Rung],
+    executor: Executor,
+    controls: int,
+) -> Stoppers:
+    """Stoppers by their names, or as they are; "auto" is the median rule below the full network.
+
+    Where controls are asked for, "auto" is none: what has been stopped cannot be drawn for one, and
+    a comparison without the worse half of the trials would be blind again.
+
+    Raises:
+        ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
+    """
+    automatic = isinstance(below, str) and below == "auto"
+    if automatic:
+        below = None if len(ladder) == 1 or controls else "median"
+    stoppers = Stoppers(
+        _stopper_of("stopper", below), _stopper_of("finalist_stopper", top), automatic
+    )
+    if stoppers.given and not executor.streams:
+        raise ArgumentError(
+            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
+            "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
+            "RayExecutor tell of each report"
+        )
+    if stoppers.below is not None and len(ladder) == 1:
+        raise ArgumentError(
+            "stopper= ends trainings below the full network, and the ladder has no rung there: say "
+            "finalist_stopper="
+        )
+    return stoppers
+
+
+def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
+    if given is None:
+        return None
+    return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
+
+
+def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:
+    """What was said, or what the evaluator knows; never guessed."""
+    known = evaluator.direction
+    if given is None and known is not None:
+        return known
+    if given not in ("minimize", "maximize"):
+        raise ArgumentError(f'direction must be "minimize" or "maximize", got {given!r}')
+    if known is not None and given != known:
+        raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
+    return given
+
+
+def device_of(given: str | torch.device | None, evaluator: ProxyEvaluator) -> torch.device:
+    """What was said, or where the evaluator trains, or the CPU."""
+    if given is None and evaluator.device is not None:
+        return check_device(f"device of {type(evaluator).__name__}", evaluator.device)
+    return check_device("device", "cpu" if given is None else given)
+
+
+def executor_of(given: Executor | None) -> Executor:
+    """What was given, or the default: this process."""
+    if given is None:
+        return InProcessExecutor()
+    if isinstance(given, Executor) and not isinstance(given, type):
+        return given
+    hint = ""
+    if callable(getattr(given, "submit", None)):
+        hint = "; a concurrent.futures executor is wrapped: FuturesExecutor(pool, workers=2)"
+    raise ArgumentError(
+        f"executor must be an Executor such as ProcessExecutor(), got {given!r}{hint}"
+    )
+
+
+def callbacks_of(given: Iterable[Callback]) -> tuple[Callback, ...]:
+    """Functions that are called with each new record."""
+    if callable(given) or not isinstance(given, Iterable):
+        raise ArgumentError(f"callbacks must be a list of functions of a Record, got {given!r}")
+    callbacks = tuple(given)
+    for callback in callbacks:
+        if not callable(callback):
+            raise ArgumentError(f"callbacks: {callback!r} is no function of a Record")
+    return callbacks
+
+
+def check_version(version: str | int | None) -> str | int | None:
+    """A mark that can be stored."""
+    if version is None or isinstance(version, (str, int)):
+        return version
+    raise ArgumentError(f"version must be a string or a whole number, got {version!r}")

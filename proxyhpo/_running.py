@@ -1,0 +1,105 @@
+"""A study while its store is open, and a run of it: signals, random state, progress, time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine.interruption import interruptible
+from proxyhpo._engine.progress import ProgressBar
+from proxyhpo._engine.study import Study
+from proxyhpo._proxy.memory import check_memory
+from proxyhpo._records.records import Config
+from proxyhpo._report.result import Result
+from proxyhpo._report.stored import result_of
+from proxyhpo._seeding import preserved_random_state
+from proxyhpo._setup import Setup
+from proxyhpo._store import Store
+
+__all__ = ["OpenStudy", "run_study"]
+
+
+class OpenStudy:
+    """A study as its store tells it, ready to go on.
+
+    Args:
+        setup: of the study.
+        store: of the study, open.
+        enqueued: configs to try before the searcher is asked.
+    """
+
+    def __init__(self, setup: Setup, store: Store, enqueued: Sequence[Config] = ()) -> None:
+        self.setup = setup
+        self.store = store
+        self.study = Study(setup.parts, store, enqueued)
+
+    @classmethod
+    def of(
+        cls, setup: Setup, store: Store | None = None, enqueued: Sequence[Config] = ()
+    ) -> OpenStudy:
+        """Opens the study's store, unless an open one is given."""
+        store = setup.open_store() if store is None else store
+        try:
+            return cls(setup, store, enqueued)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the store."""
+        self.store.close()
+
+    def result(self, *, interrupted: bool = False) -> Result:
+        """What is known so far; a snapshot."""
+        ladder, direction = self.setup.parts.ladder, self.setup.parts.direction
+        pretrained = self.setup.problem.is_pretrained
+        return result_of(
+            self.study.state,
+            {"ladder": ladder, "direction": direction, "pretrained": pretrained},
+            weights=self.store.weights_reader(),
+            build=self.setup.full_network,
+            interrupted=interrupted,
+        )
+
+
+def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]) -> Result:
+    """Runs a study as far as the limits allow; Ctrl-C returns what there is.
+
+    Args:
+        opened: the study.
+        limits: of this run.
+        is_stopping: asked after each event; True ends the run.
+    """
+    began = time.monotonic()
+    setup, study = opened.setup, opened.study
+    running = setup.running
+    try:
+        with interruptible() as interruption, preserved_random_state(), ExitStack() as stack:
+            study.prepare(setup.spent)
+            if running.check_memory:
+                problem = setup.problem
+                check_memory(problem.networks, problem.space, problem.inputs, problem.device)
+            callbacks = list(running.callbacks)
+            if running.progress:
+                callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
+                stack.callback(bar.close)
+            if limits.timeout is not None:  # which began when this run did
+                left = limits.timeout - (time.monotonic() - began)
+                limits = replace(limits, timeout=max(0.0, left))
+            complete = climb(
+                study,
+                setup.work,
+                running.executor,
+                limits,
+                stoppers=setup.stoppers,
+                callbacks=callbacks,
+                stopping=is_stopping,
+                interruption=interruption,
+            )
+        return opened.result(interrupted=not complete)
+    except KeyboardInterrupt:
+        # Replayed, since the last event may have been stored but not applied.
+        return OpenStudy(setup, opened.store).result(interrupted=True)

@@ -1,0 +1,127 @@
+"""A study object that is called while its study runs: from callbacks, and from other threads."""
+
+import os
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, load_study
+from proxyhpo.errors import ArgumentError
+
+SPACE = {"lr": Float(1e-4, 1, log=True)}
+
+
+def build():
+    return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 1))
+
+
+def train(network, config):
+    yield config["lr"]
+
+
+def study(train=train, **options):
+    options = {"searcher": "random", "density": 0.5, "progress": False, **options}
+    return ProxyHPO(
+        build, train, SPACE, example_inputs=torch.zeros(8, 8), direction="minimize", **options
+    )
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request, tmp_path):
+    return None if request.param == "memory" else tmp_path / "study.db"
+
+
+def test_result_in_a_callback_reads_the_running_study(store):
+    seen = []
+    hpo = study(store=store, callbacks=[lambda record: seen.append(hpo.result.records[-1])])
+    result = hpo.run(4)
+    assert seen == list(result.records)
+    assert hpo.result.records == result.records
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("run", lambda hpo: hpo.run(9)),
+        ("climb", lambda hpo: hpo.climb()),
+        ("check", lambda hpo: hpo.check(2)),
+        ("ask", lambda hpo: hpo.ask()),
+        ("close", lambda hpo: hpo.close()),
+    ],
+)
+def test_a_second_entry_from_a_callback_is_refused_and_does_no_harm(name, call, store):
+    def again(_):
+        with pytest.raises(ArgumentError, match=rf"{name}: this study is running"):
+            call(hpo)
+
+    hpo = study(store=store, callbacks=[again])
+    result = hpo.run(4)
+    assert not result.interrupted
+    assert len(hpo.run(5).history.trials) == 5
+
+
+def test_another_thread_reads_the_running_study_and_cannot_run_it(store):
+    started, goes_on, seen = threading.Event(), threading.Event(), []
+
+    def waiting(network, config):
+        started.set()
+        goes_on.wait(30)
+        yield config["lr"]
+
+    hpo = study(waiting, store=store)
+
+    def elsewhere():
+        started.wait(30)
+        seen.append(len(hpo.result.history.trials))
+        try:
+            hpo.run(9)
+        except ArgumentError as error:
+            seen.append(str(error))
+        goes_on.set()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    result = hpo.run(3)
+    thread.join()
+    assert seen[0] == 1
+    assert "run: this study is running" in seen[1]
+    assert len(result.history.trials) == 3
+    if store is not None:
+        assert load_study(store).records == result.records
+
+
+def test_a_config_enqueued_in_a_callback_is_tried_in_the_same_run(store):
+    def enqueue(record):
+        if record.trial == 0 and record.rung == 0:
+            hpo.enqueue({"lr": 0.125})
+
+    hpo = study(store=store, callbacks=[enqueue])
+    result = hpo.run(3)
+    assert {"lr": 0.125} in [trial.config for trial in result.history.trials]
+    assert result.history.trials[1].config == {"lr": 0.125}
+
+
+def test_a_run_takes_the_place_of_trainings_that_were_asked_for(store):
+    hpo = study(store=store)
+    asked = hpo.ask(2)
+    result = hpo.run(2)
+    assert asked.trial in {record.trial for record in result.records}
+    with pytest.raises(ArgumentError, match="not waiting for a result"):
+        hpo.tell(asked, 1.0)
+
+
+def test_a_relative_store_stays_where_it_was_given(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def moving(network, config):
+        os.chdir(tmp_path / "elsewhere")
+        yield config["lr"]
+
+    hpo = study(moving, store="study.db")
+    ran = hpo.run(2)
+    assert hpo.result.records == ran.records
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "study.db").is_file()
