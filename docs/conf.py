@@ -106,12 +106,16 @@ def load_lazy_names() -> None:
 
 
 def check_reference(_app: Sphinx, env: BuildEnvironment) -> None:
-    """Warns of public names that no page of the reference documents."""
+    """Warns of public names that the reference lacks, and of types that are no longer public."""
     names = public_names()
-    documented = {id(names[path]) for path in env.domaindata["py"]["objects"] if path in names}
+    objects = env.domaindata["py"]["objects"]
+    documented = {id(names[path]) for path in objects if path in names}
     for path, value in names.items():
         if id(value) not in documented:
             logging.getLogger(__name__).warning("%s is public and not documented", path)
+    for path, entry in objects.items():
+        if entry.objtype == "type" and path not in names:
+            logging.getLogger(__name__).warning("%s is documented and not public", path)
 
 
 def setup(app: Sphinx) -> None:
