@@ -58,10 +58,10 @@ def live(net: str, images: Images, n_trials: int, folder: Path) -> dict[str, Any
 
 def _findings(result: Result) -> dict[str, Any]:
     cost = result.cost
-    top = result.openings[len(result.ladder) - 1]
+    top = result.measured[len(result.ladder) - 1]
     return {
-        "ladder": [[opening.density, rung.keep] for opening, rung in _rungs(result)],
-        "step_ratios": [top.step_seconds / opening.step_seconds for opening, _ in _rungs(result)],
+        "ladder": [[measured.density, rung.keep] for measured, rung in _rungs(result)],
+        "step_ratios": [top.step_seconds / measured.step_seconds for measured, _ in _rungs(result)],
         "stopped": sum(record.state == "stopped" for record in result.records),
         "seconds": cost.seconds,
         "outside": cost.overhead_seconds + sum(r.overhead_seconds for r in result.records),
@@ -74,7 +74,7 @@ def _findings(result: Result) -> dict[str, Any]:
 
 
 def _rungs(result: Result) -> Iterable[tuple[Any, Any]]:
-    return [(result.openings[number], rung) for number, rung in enumerate(result.ladder)]
+    return [(result.measured[number], rung) for number, rung in enumerate(result.ladder)]
 
 
 def _worth(result: Result, images: Images, net: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _runs(result: Result) -> list[Row]:
     return [
         {
             "trial": record.trial,
-            "density": result.openings[record.rung].density,
+            "density": result.measured[record.rung].density,
             "config": record.config,
             "state": record.state,
             "value": record.value,

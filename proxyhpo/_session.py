@@ -53,6 +53,7 @@ class Asked:
     _watch: Watch
     _rule: UpdateRule | None = None
     _scalings: list[Scaling] = field(default_factory=list)
+    _width_ratios: list[float] = field(default_factory=list)
 
     @property
     def trial(self) -> int:
@@ -87,14 +88,20 @@ class Asked:
         from now on, until :meth:`ProxyHPO.tell` is told what came of it, or the network is gone.
         """
         with preserved_random_state():
-            network, fans = self._networks.network_and_fans(
+            made = self._networks.make(
                 self.config, density=self.density, seed=self.job.network_seeds
             )
-        if self._rule is not None and fans:
-            scaling = Scaling(network, fans, self._rule)
+        self._width_ratios.append(made.width_ratio)
+        if self._rule is not None and made.fans:
+            scaling = Scaling(made.network, made.fans, self._rule)
             scaling.start()
             self._scalings.append(scaling)
-        return network
+        return made.network
+
+    @property
+    def width_ratio(self) -> float | None:
+        """That of the network; None as long as :meth:`network` has not been called."""
+        return self._width_ratios[-1] if self._width_ratios else None
 
     def end_scaling(self) -> Correction | None:
         """Ends the scaling of updates, and says how they were scaled."""
@@ -150,7 +157,7 @@ class Session:
         if seconds is None:
             seconds = time.monotonic() - self._since[asked.job.id]
         outcome = outcome_of(value, seconds, stopped=stopped)
-        outcome = replace(outcome, correction=asked.end_scaling())
+        outcome = replace(outcome, correction=asked.end_scaling(), width_ratio=asked.width_ratio)
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
         del self._since[asked.job.id]

@@ -89,12 +89,12 @@ def test_proxies_are_small_and_finalists_are_not():
 def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
     result = study(density=0.25).run(4, finalists=1)
     for record in result.records:
-        ratio = result.openings[record.rung].width_ratio
+        ratio = result.measured[record.rung].width_ratio
         expected = record.config["lr"] * ratio**-0.5
         assert record.trained_config["lr"] == pytest.approx(expected)
         assert record.trained_config["momentum"] == record.config["momentum"]
-    assert result.openings[0].width_ratio < 0.5
-    assert result.openings[1].width_ratio == 1
+    assert result.measured[0].width_ratio < 0.5
+    assert result.measured[1].width_ratio == 1
     assert "lr x width_ratio^-0.5" in result.ledger()
 
 
@@ -454,7 +454,7 @@ def test_a_result_for_a_pretrained_network_says_that_little_is_known():
     result = study(build=build(), pretrained=True).run(1)
     assert "unproven for pretrained networks" in repr(result)
     assert result.openings[0].exponents == {"lr": -0.5}
-    assert result.openings[0].density == 0.5
+    assert result.measured[0].density == 0.5
     assert "unproven" not in repr(study().run(1))
 
 
@@ -515,7 +515,7 @@ def test_a_pretrained_module_is_inherited_and_trained_as_it_is():
     before = [parameter.clone() for parameter in module.parameters()]
     result = study(build=module, pretrained=True).run(3)
     assert result.openings[0].exponents == {"lr": -0.5}
-    assert result.openings[0].density == 0.5
+    assert result.measured[0].density == 0.5
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
 

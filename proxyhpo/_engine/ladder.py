@@ -7,17 +7,15 @@ smaller budget, make successive halving (arXiv:1502.07943) over width, training 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["check_ladder", "default_ladder", "places", "promotable"]
+__all__ = ["check_ladder", "default_ladder", "with_finalists"]
 
 
 WIDE, VERY_WIDE = 64, 1024
@@ -110,33 +108,6 @@ def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:
         raise ArgumentError("finalists: a ladder of one rung has none, each trial is on the top")
     lower = [replace(rung, keep=max(rung.keep or 1, finalists)) for rung in ladder[:-2]]
     return (*lower, replace(ladder[-2], keep=finalists), ladder[-1])
-
-
-def places(keep: int, failures: int) -> int:
-    """How many may enter a rung: a finalist that fails is replaced, at most ``keep`` times."""
-    return keep + min(failures, keep)
-
-
-def promotable(
-    ended: Mapping[int, Record], outstanding: int, n_places: int, entered: AbstractSet[int]
-) -> list[int]:
-    """The trials that are certain to be among the best ``n_places`` of a rung, best first.
-
-    Args:
-        ended: trial → its record at the rung.
-        outstanding: how many trials may yet end at the rung, each of which might be better.
-        n_places: how many may enter the rung above.
-        entered: the trials that have entered it.
-    """
-    if outstanding >= n_places:
-        return []
-    ranked = sorted(
-        (record.state == "stopped", record.loss, trial)
-        for trial, record in ended.items()
-        if record.loss is not None
-    )
-    certain = [trial for _, _, trial in ranked[: n_places - outstanding]]
-    return [trial for trial in certain if trial not in entered]
 
 
 def _size(rung: Rung) -> float:

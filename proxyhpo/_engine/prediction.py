@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from proxyhpo._records.records import Opening, Record
+from proxyhpo._records.opening import Measurement
+from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 
 __all__ = ["climb_seconds"]
@@ -14,7 +15,7 @@ __all__ = ["climb_seconds"]
 
 def climb_seconds(
     ladder: Sequence[Rung],
-    openings: Mapping[int, Opening],
+    measured: Mapping[int, Measurement],
     ended: Sequence[Record],
     *,
     controls: int = 0,
@@ -27,7 +28,7 @@ def climb_seconds(
 
     Args:
         ladder: the rungs, of which the first and the last have been measured.
-        openings: rung → what was measured; one between is guessed from its density or cost.
+        measured: rung → what was measured; one between is guessed from its density or cost.
         ended: records of rung 0.
         controls: trials that reach the last rung besides.
         workers: that train at the same time.
@@ -40,10 +41,10 @@ def climb_seconds(
     making = fmean(record.overhead_seconds for record in whole)
     training = fmean(record.training_seconds for record in whole)
     total = fmean(record.seconds for record in timed)
-    below, top = openings[0].step_seconds, openings[len(ladder) - 1].step_seconds
+    below, top = measured[0].step_seconds, measured[len(ladder) - 1].step_seconds
     for number in range(1, len(ladder)):
-        opening = openings.get(number)
-        step = _guessed(ladder, number, below, top) if opening is None else opening.step_seconds
+        known = measured.get(number)
+        step = _guessed(ladder, number, below, top) if known is None else known.step_seconds
         ratio = max(1.0, step / below * ladder[number].budget / ladder[0].budget)
         climbers = min(ladder[number - 1].keep or 0, len(ended) + 1)
         if number == len(ladder) - 1:

@@ -35,7 +35,8 @@ class ProgressBar:
     def __call__(self, record: Record) -> None:
         """Moves on by one run."""
         rung = self._study.parts.ladder[record.rung]
-        self._bar.set_description(f"density {self._study.open(record.rung).density:g}")
+        density = self._study.history.measured[record.rung].density
+        self._bar.set_description(f"density {density:g}")
         best = self._study.state.best
         if rung.is_base and best is not None:
             self._bar.set_postfix_str(f"best {best.value:.4g}")

@@ -45,18 +45,17 @@ def _check_configs(history: History, space: Space) -> None:
 
 
 def _check_openings(history: History, space: Space, ladder: Sequence[Rung]) -> None:
-    openings = [*history.openings.values(), *history.measurements.values()]
-    exponents = [opening.exponents for opening in openings]
+    exponents = [opening.exponents for opening in history.openings.values()]
     exponents += [probe.exponents for probe in history.probes]
     try:
         for given in exponents:
             check_exponents("the store", given, space)
     except ArgumentError as error:
         raise StoreError(f"the store holds what no transfer gives: {error}") from error
-    for opening in openings:
-        wanted = ladder[opening.rung].density
-        if wanted is not None and opening.density != wanted:  # for a cost, it was found
+    for rung, measured in history.measured.items():
+        wanted = ladder[rung].density
+        if wanted is not None and measured.density != wanted:  # for a cost, it was found
             raise StoreError(
-                f"the store holds an opening of rung {opening.rung} at density "
-                f"{opening.density!r}, and the ladder says {wanted!r}"
+                f"the store holds a measurement of rung {rung} at density {measured.density!r}, "
+                f"and the ladder says {wanted!r}"
             )

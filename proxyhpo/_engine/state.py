@@ -7,15 +7,24 @@ from typing import Any
 
 from typing_extensions import Self
 
-from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, check_fields
+from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, Stored, check_fields
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Death, Opening, Probe, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Death, Probe, Record
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import StoreError
 
 __all__ = ["State", "check_event"]
 
 _TRIAL = {"number": COUNT, "config": CONFIG, "seconds": SECONDS, "source": TEXT}
+
+_STORED: Mapping[str, type[Stored]] = {
+    "measured": Measurement,
+    "opening": Opening,
+    "death": Death,
+    "record": Record,
+}
+"""Kind of event → what its body is."""
 
 _MALFORMED = (
     ArithmeticError,
@@ -133,15 +142,15 @@ class State:
             self.controls.add(trial)
 
     def _open(self, body: Mapping[str, Any]) -> None:
-        self.history.add_opening(self._opening(body))
+        opening = Opening.from_json(body)
+        if opening.rung not in self.history.measured:
+            raise ValueError(f"rung {opening.rung} has opened without having been measured")
+        self.history.add_opening(opening)
 
     def _measure(self, body: Mapping[str, Any]) -> None:
-        self.history.add_measurement(self._opening(body))
-
-    def _opening(self, body: Mapping[str, Any]) -> Opening:
-        opening = Opening.from_json(body)
-        self._check("rung", opening.rung, len(self.ended))
-        return opening
+        measurement = Measurement.from_json(body)
+        self._check("rung", measurement.rung, len(self.ended))
+        self.history.add_measurement(measurement)
 
     def _add_death(self, body: Mapping[str, Any]) -> None:
         death = Death.from_json(body)
@@ -205,9 +214,5 @@ def check_event(kind: str, body: Mapping[str, Any]) -> None:
     Raises:
         ArgumentError: naming the field.
     """
-    if kind in ("opening", "measured"):
-        Opening.from_json(body)
-    elif kind == "death":
-        Death.from_json(body)
-    elif kind == "record":
-        Record.from_json(body)
+    if kind in _STORED:
+        _STORED[kind].from_json(body)

@@ -12,23 +12,21 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from proxyhpo._engine.checkpoints import Checkpoints
-from proxyhpo._engine.ladder import places, promotable
-from proxyhpo._engine.opening import measure, opened, own_width_ratio, planned_probes
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.prediction import climb_seconds
+from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.replayed import check_replayed
+from proxyhpo._engine.rungs import Rungs
 from proxyhpo._engine.state import State, check_event
-from proxyhpo._records.records import Config, Death, Opening, Record
+from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import seed_sequence
 from proxyhpo._store import Store
-from proxyhpo.errors import ArgumentError
 from proxyhpo.searchers import check_proposals
 from proxyhpo.transfers import transferred
 
@@ -60,7 +58,8 @@ class Study:
         self._probes = deque(self.state.unfinished_probes)
         self._is_planned = bool(self.history.probes) or 0 in self.history.openings
         self._exhausted = False
-        self._spent: dict[int, float] = {}  # rung → seconds, before it was measured
+        self._rungs = Rungs(parts, self.history, self._write)
+        self._promotions = Promotions(parts, self.state)
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
             self._checkpoints.keep([*self._unfinished, *self._probes])
@@ -82,7 +81,8 @@ class Study:
         """
         if self._unfinished:
             return self._job(self._unfinished.popleft())
-        if self.is_probing():
+        self._plan_probes()
+        if self.state.unfinished_probes:
             return self._probe(self._probes.popleft()) if self._probes else None
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._exhausted:  # which may have made promotions certain
@@ -123,6 +123,7 @@ class Study:
             traceback=outcome.traceback,
             correction=outcome.correction,
             kind=job.id.kind,
+            width_ratio=outcome.width_ratio,
         )
         self._add(record, outcome)
         if self._checkpoints is not None:  # after the record: until then it may be resumed
@@ -158,84 +159,26 @@ class Study:
         death = Death(run.trial, run.rung, run.replicate, reason, seconds, kind=run.kind)
         self._write("death", death.to_json())
 
-    def is_probing(self) -> bool:
-        """Whether the transfer still learns; rung 0 opens when all of its probes have ended.
-
-        The first time it is asked, the probes are planned, and committed all at once.
-        """
-        if not self._is_planned:
-            self._is_planned = True
-            self._plan_probes()
-        return bool(self.state.unfinished_probes)
-
-    def open(self, rung: int) -> Opening:
-        """What was measured when the rung opened; measured now, if it has not been opened yet."""
-        if rung not in self.history.openings:
-            measured = self.history.measurements.get(rung) or self._measure(rung)
-            self._write("opening", opened(self.parts, measured, self.history).to_json())
-        return self.history.openings[rung]
-
-    def measured(self, rung: int) -> Opening:
-        """What was measured of a rung that need not have opened, so that probes can be trained."""
-        if rung == self.top or rung in self.history.openings:
-            return self.open(rung)
-        if rung not in self.history.measurements:
-            self._write("measured", self._measure(rung).to_json())
-        return self.history.measurements[rung]
-
-    def _measure(self, rung: int) -> Opening:
-        found = measure(self.parts, rung, None if rung == self.top else self.open(self.top))
-        return replace(found, seconds=found.seconds + self._spent.pop(rung, 0.0))
-
-    def _plan_probes(self) -> None:
-        if not self.top:  # the full network alone: nothing follows a width
-            return
-        if probes := planned_probes(self.parts, self.measured):
-            self._write("probes", {"probes": [probe.to_json() for probe in probes]})
-            self._probes.extend(self.state.unfinished_probes)
-
     def prepare(self, spent: float = 0.0) -> None:
-        """Opens both ends of the ladder, and makes a proxy of each rung below the full network.
-
-        The first rung is only measured where the transfer has yet to learn from probes.
-
-        So what cannot be pruned fails before any training; and the plan of how to prune, which may
-        take longer to find than a small network to train, goes along to workers, also where what
-        was measured is read from the store.
+        """Measures, plans and opens what the first trainings need; see :meth:`Rungs.prepare`.
 
         Args:
-            spent: seconds that went into the full network before this; its opening is charged.
-
-        Raises:
-            UnsupportedNetworkError: if no proxy can be made of the network.
-            ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
+            spent: seconds that went into the full network before this.
         """
-        self._spent[self.top] = spent
-        stored = set(self.history.measured)
-        self.open(self.top)
-        if self.is_probing():
-            self.measured(0)
-        else:
-            self.open(0)
-        config = self.parts.space.resolve(self.parts.space.center())
-        below = 0.0
-        for rung, wanted in enumerate(self.parts.ladder):
-            known = self.history.measured.get(rung)
-            if known is None and wanted.cost is not None:
-                known = self.measured(rung)
-            density = wanted.density if known is None else known.density
-            assert density is not None, "a rung has a density or a cost"
-            if density < below and wanted.budget <= self.parts.ladder[rung - 1].budget:
-                raise ArgumentError(
-                    f"ladder: rung {rung} came out at density {density:.3g}, and rung {rung - 1} "
-                    f"below it at {below:.3g}: it must not be cheaper"
-                )
-            below = density
-            if density < 1 and (known is None or rung in stored):  # others were made to be measured
-                seeds = seed_sequence("measuring", self.parts.seed, rung)
-                began = time.perf_counter()
-                self.parts.networks.network(config, density=density, seed=seeds)
-                self._spent[rung] = time.perf_counter() - began
+        self._rungs.prepare(spent)
+        self._rungs.ensure_open(self.top)
+        self._plan_probes()
+        if not self.state.unfinished_probes:
+            self._rungs.ensure_open(0)
+
+    def _plan_probes(self) -> None:
+        """Commits the probes that the transfer wants, all at once; rung 0 opens when they ended."""
+        if self._is_planned:
+            return
+        self._is_planned = True
+        if self.top and (probes := self._rungs.planned_probes()):
+            self._write("probes", {"probes": [probe.to_json() for probe in probes]})
+            self._probes.extend(self.state.unfinished_probes)
 
     def predicted_seconds(self, workers: int) -> float:
         """What one more trial and the climb would take; see :func:`climb_seconds`."""
@@ -247,36 +190,25 @@ class Study:
             workers=workers,
         )
 
+    def _to_come(self, n_trials: float) -> float:
+        """How many trials may yet enter rung 0."""
+        return 0.0 if self._exhausted else max(0.0, n_trials - len(self.state.entered[0]))
+
     def _promotion(self, n_trials: float) -> Job | None:
-        for rung in range(self.top, 0, -1):
-            if promotable := self._promotable(rung, n_trials):
-                # Opened first: its exponents may depend on what is known by now.
-                self.open(rung)
-                self._write("promotion", {"trial": promotable[0], "rung": rung})
-                return self._job(RunId("trial", promotable[0], rung))
-        return None
+        run = self._promotions.next(self._to_come(n_trials))
+        if run is None:
+            return None
+        # Opened first: its exponents may depend on what is known by now.
+        self._rungs.ensure_open(run.rung)
+        self._write("promotion", {"trial": run.trial, "rung": run.rung})
+        return self._job(run)
 
     def _control(self, n_trials: float) -> Job | None:
-        """A trial that was not picked: the full network shows whether it was rightly left behind.
-
-        Drawn when all that climb from rung 0 are known. Whether a proxy tells good configs from bad
-        ones cannot be seen among the best alone.
-        """
-        drawn = len(self.state.controls)
-        if not self.top or drawn >= self.parts.controls or self._outstanding(0, n_trials) > 0:
+        run = self._promotions.control(self._to_come(n_trials))
+        if run is None:
             return None
-        climbing = self.state.entered[1].keys() | self.state.entered[self.top].keys()
-        left = [
-            trial
-            for trial, record in sorted(self.state.ended[0].items())
-            if record.state == "finished" and trial not in climbing
-        ]
-        if not left:
-            return None
-        rng = np.random.default_rng(seed_sequence("control", self.parts.seed, drawn))
-        trial = int(rng.choice(left))
-        self._write("promotion", {"trial": trial, "rung": self.top, "control": True})
-        return self._job(RunId("trial", trial, self.top))
+        self._write("promotion", {"trial": run.trial, "rung": run.rung, "control": True})
+        return self._job(run)
 
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
@@ -309,58 +241,27 @@ class Study:
         return number
 
     def _job(self, run: RunId) -> Job:
-        opening, config = self.open(run.rung), self.history.trials[run.trial].config
-        ratio = own_width_ratio(self.parts, config, opening) if opening.exponents else 1.0
-        trained_config = transferred(config, opening.exponents, ratio)
-        return self._at_rung(run, config, trained_config, opening.density)
+        config = self.history.trials[run.trial].config
+        exponents = self._rungs.ensure_open(run.rung).exponents
+        ratio = self._rungs.own_width_ratio(run.rung, config) if exponents else 1.0
+        return self._at_rung(run, config, transferred(config, exponents, ratio))
 
     def _probe(self, run: RunId) -> Job:
         probe = self.history.probes[run.trial]
         trained_config = transferred(probe.config, probe.exponents, probe.width_ratio or 1.0)
-        return self._at_rung(run, probe.config, trained_config, self.measured(run.rung).density)
+        return self._at_rung(run, probe.config, trained_config)
 
-    def _at_rung(self, run: RunId, config: Config, trained_config: Config, density: float) -> Job:
+    def _at_rung(self, run: RunId, config: Config, trained_config: Config) -> Job:
         return Job(
             id=run,
             config=config,
             trained_config=trained_config,
-            density=density,
+            density=self._rungs.ensure_measured(run.rung).density,
             budget=self.parts.ladder[run.rung].budget,
             seed=self.parts.seed,
             keep_weights=run.kind == "trial" and run.rung == self.top,
             checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(run),
         )
-
-    def _promotable(self, rung: int, n_trials: float) -> list[int]:
-        below = self._outstanding(rung - 1, n_trials)
-        if below == float("inf"):
-            return []
-        return promotable(
-            self.state.ended[rung - 1],
-            int(below),
-            self._places(rung),
-            self.state.entered[rung].keys(),
-        )
-
-    def _places(self, rung: int) -> int:
-        failures = sum(
-            record.state == "failed"
-            for trial, record in self.state.ended[rung].items()
-            if trial not in self.state.controls
-        )
-        return places(self.parts.ladder[rung - 1].keep or 0, failures)
-
-    def _outstanding(self, rung: int, n_trials: float) -> float:
-        """How many trials may yet end at a rung: those that run, and those still to come."""
-        entered, ended = self.state.entered[rung], self.state.ended[rung]
-        running = len(entered) - len(ended)
-        if rung == 0:
-            to_come = 0.0 if self._exhausted else max(0.0, n_trials - len(entered))
-        elif self._outstanding(rung - 1, n_trials) > 0:
-            to_come = self._places(rung)
-        else:
-            to_come = len(self._promotable(rung, n_trials))
-        return running + to_come
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
         check_event(kind, body)  # before it is written: what cannot be read would end the study

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from proxyhpo._proxy import NetworkFactory, Proxy
-from proxyhpo._records.records import Opening
+from proxyhpo._records.opening import Measurement
 from proxyhpo._validation import check_fraction
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 
@@ -67,7 +67,7 @@ def density_for_cost(
     return best
 
 
-def weak_saving(proxy: Proxy | Opening, base: Proxy | Opening) -> str | None:
+def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | None:
     """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
     saving = base.step_seconds / proxy.step_seconds
     if saving >= WORTHWHILE:

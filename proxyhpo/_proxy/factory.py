@@ -20,13 +20,13 @@ from torch import nn
 from proxyhpo._inputs import Inputs, at_least_two, check_inputs
 from proxyhpo._networks.building import Build, Builder, structure
 from proxyhpo._networks.counting import Forward, forward
-from proxyhpo._networks.fans import FanRatios, fan_ratios, masked_away, parameter_count, width_ratio
+from proxyhpo._networks.fans import fan_ratios, masked_away, parameter_count, width_ratio
 from proxyhpo._networks.origins import Origins
 from proxyhpo._networks.reach import Reach, reach
 from proxyhpo._networks.running import step_seconds
 from proxyhpo._proxy.acceptance import check_outputs, check_runs, check_smaller
 from proxyhpo._proxy.guard import Guard
-from proxyhpo._proxy.proxy import Proxy
+from proxyhpo._proxy.proxy import Made, Proxy
 from proxyhpo._proxy.pruning import check_constructor, prune
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_device, check_fraction
@@ -96,12 +96,12 @@ class NetworkFactory:
                 smaller, in FLOPs or, where weights are masked, in weights that are not zero; or if
                 its outputs have other shapes.
         """
-        return self.network_and_fans(config, density=density, seed=seed)[0]
+        return self.make(config, density=density, seed=seed).network
 
-    def network_and_fans(
+    def make(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
-    ) -> tuple[nn.Module, dict[str, FanRatios]]:
-        """The same network, and what each parameter has kept of its fans; nothing for the full one.
+    ) -> Made:
+        """The same network, and how narrow it is.
 
         Raises:
             ArgumentError: see :meth:`network`.
@@ -109,7 +109,7 @@ class NetworkFactory:
         """
         full = self._full(config, density, seed)
         if density == 1:
-            return full, {}
+            return Made(full)
         # The architecture may depend on the config, so that each has to be checked, once.
         is_new = (self._key(full), density) not in self._checked
         if is_new:
@@ -117,7 +117,23 @@ class NetworkFactory:
         pruned = self._pruned(full, config, density, seed)
         if is_new:
             self._check(pruned, full, density)
-        return pruned.network, fan_ratios(pruned.network, unwrap(full), pruned.contracted)
+        fans = fan_ratios(pruned.network, unwrap(full), pruned.contracted)
+        return Made(pruned.network, fans, self._width_ratio(full, pruned, density))
+
+    def plan(
+        self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
+    ) -> None:
+        """Plans how to prune this config's network, unless it has been planned.
+
+        The plan becomes a part of this factory. It travels to workers with it, so that they only
+        score and slice.
+
+        Raises:
+            ArgumentError: see :meth:`network`.
+            UnsupportedNetworkError: likewise.
+        """
+        if density < 1:
+            self.network(config, density=density, seed=seed)
 
     def measured(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
@@ -165,7 +181,13 @@ class NetworkFactory:
         key = (self._key(full), density)
         if key not in self._width_ratios:
             check_runs(unwrap(full), self._inputs)
-            pruned = self._pruned(full, config, density, seed)
+            return self._width_ratio(full, self._pruned(full, config, density, seed), density)
+        return self._width_ratios[key]
+
+    def _width_ratio(self, full: nn.Module, pruned: Pruned, density: float) -> float:
+        """That of a proxy; found once for each structure."""
+        key = (self._key(full), density)
+        if key not in self._width_ratios:
             self._width_ratios[key] = width_ratio(
                 pruned.network, unwrap(full), pruned.contracted, self._reached(full).unreached
             )

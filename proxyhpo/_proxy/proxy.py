@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import nn
 
-__all__ = ["Proxy"]
+from proxyhpo._networks.fans import FanRatios
+
+__all__ = ["Made", "Proxy"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A network for one training run, and how narrow it is.
+
+    Args:
+        network: on the device on which ``build`` made it, in train mode.
+        fans: parameter name → what it has kept of its fans; none for the full network.
+        width_ratio: as that of a :class:`Proxy`.
+    """
+
+    network: nn.Module
+    fans: Mapping[str, FanRatios] = field(default_factory=dict)
+    width_ratio: float = 1.0
 
 
 @dataclass(frozen=True)

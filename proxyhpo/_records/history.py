@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from proxyhpo._records.records import Config, Death, Opening, Probe, Record, State, config_key
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Config, Death, Probe, Record, State, config_key
 
 __all__ = ["History", "Trial"]
 
@@ -49,7 +50,7 @@ class History:
         self._records: list[Record] = []
         self._openings: dict[int, Opening] = {}
         self._deaths: list[Death] = []
-        self._measurements: dict[int, Opening] = {}
+        self._measured: dict[int, Measurement] = {}
         self._probes: list[Probe] = []
         self._probe_records: dict[int, Record] = {}
 
@@ -61,20 +62,21 @@ class History:
         copied._records = list(self._records)
         copied._openings = dict(self._openings)
         copied._deaths = list(self._deaths)
-        copied._measurements = dict(self._measurements)
+        copied._measured = dict(self._measured)
         copied._probes = list(self._probes)
         copied._probe_records = dict(self._probe_records)
         return copied
 
     @property
     def measuring_seconds(self) -> float:
-        """Spent measuring networks."""
-        return sum(measured.seconds for measured in self.measured.values())
+        """Spent on measuring networks, and on what was decided when rungs opened."""
+        measuring = sum(measured.seconds for measured in self._measured.values())
+        return measuring + sum(opening.seconds for opening in self._openings.values())
 
     @property
-    def measured(self) -> Mapping[int, Opening]:
-        """Rung → its opening, which has what was measured before it, or else what was measured."""
-        return {**self._measurements, **self._openings}
+    def measured(self) -> Mapping[int, Measurement]:
+        """Rung index → what was measured of its network; a rung is measured before it opens."""
+        return self._measured
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -88,18 +90,13 @@ class History:
 
     @property
     def openings(self) -> Mapping[int, Opening]:
-        """Rung index → what was measured and frozen when it opened."""
+        """Rung index → what was decided when it opened."""
         return self._openings
 
     @property
     def deaths(self) -> Sequence[Death]:
         """Every training that was begun anew because its worker died, in order."""
         return self._deaths
-
-    @property
-    def measurements(self) -> Mapping[int, Opening]:
-        """Rung index → what was measured for probes, before the rung had exponents."""
-        return self._measurements
 
     @property
     def probes(self) -> Sequence[Probe]:
@@ -162,9 +159,9 @@ class History:
         """Notes that a rung has opened."""
         self._openings[opening.rung] = opening
 
-    def add_measurement(self, opening: Opening) -> None:
-        """Notes what was measured of a rung that has not opened."""
-        self._measurements[opening.rung] = opening
+    def add_measurement(self, measurement: Measurement) -> None:
+        """Notes what was measured of a rung."""
+        self._measured[measurement.rung] = measurement
 
     def add_probe(self, probe: Probe) -> int:
         """Notes a probe and returns its number."""

@@ -20,12 +20,9 @@ from proxyhpo._records.fields import (
     CONFIG,
     COUNT,
     EXPONENTS,
-    FRACTION,
-    PAIRS,
     REAL,
     REPORTS,
     SECONDS,
-    STEP_SECONDS,
     TEXT,
     WIDTH_RATIO,
     Kind,
@@ -41,7 +38,6 @@ from proxyhpo.errors import ArgumentError
 __all__ = [
     "Config",
     "Death",
-    "Opening",
     "Probe",
     "Record",
     "State",
@@ -67,52 +63,6 @@ def config_key(config: Mapping[str, Any]) -> str:
     True
     """
     return json.dumps(config, sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Opening(Stored):
-    """What was measured and frozen when a rung opened.
-
-    Args:
-        rung: index in the ladder, 0 the cheapest.
-        density: the density used (found, where the rung asked for a cost).
-        width_ratio: mean kept fraction of fan-in, weighted by the weights' sizes.
-        parameters: of the proxy (nonzero ones, for masks).
-        flops: of one forward of the example batch through the proxy, or None if uncountable.
-        step_seconds: of one forward and backward of the example batch through the proxy.
-        exponents: hyperparameter name → power of the width ratio that multiplies it.
-        seconds: spent finding this out.
-        skipped: what was left whole, as (name, reason).
-        warning: why a step is hardly faster than the full network's, or None if it is.
-        basis: what the exponents rest on, in the transfer's words.
-    """
-
-    WHAT: ClassVar[str] = "an opening"
-    KINDS: ClassVar[Mapping[str, Kind]] = {
-        "rung": COUNT,
-        "density": FRACTION,
-        "width_ratio": WIDTH_RATIO,
-        "parameters": COUNT,
-        "flops": optional(COUNT),
-        "step_seconds": STEP_SECONDS,
-        "exponents": EXPONENTS,
-        "seconds": SECONDS,
-        "skipped": PAIRS,
-        "warning": optional(TEXT),
-        "basis": optional(TEXT),
-    }
-
-    rung: int
-    density: float
-    width_ratio: float
-    parameters: int
-    flops: int | None
-    step_seconds: float
-    exponents: Mapping[str, float]
-    seconds: float = 0.0
-    skipped: Sequence[tuple[str, str]] = ()
-    warning: str | None = None
-    basis: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +112,7 @@ class Record(Stored):
         correction: how the updates were scaled; None on the full network, and under a transfer
             that scales none.
         kind: ``"trial"``, or ``"probe"``.
+        width_ratio: of the network that was trained; None if it was never made, or made elsewhere.
     """
 
     WHAT: ClassVar[str] = "a record"
@@ -181,6 +132,7 @@ class Record(Stored):
         "traceback": optional(TEXT),
         "correction": optional(nested(Correction)),
         "kind": _KIND,
+        "width_ratio": optional(WIDTH_RATIO),
     }
 
     trial: int
@@ -198,6 +150,7 @@ class Record(Stored):
     traceback: str | None = None
     correction: Correction | None = None
     kind: RunKind = "trial"
+    width_ratio: float | None = None
 
     @property
     def id(self) -> RunId:

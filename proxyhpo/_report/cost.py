@@ -185,7 +185,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
 
 def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
     """How much longer the full network trains than the first proxy, by the measured steps."""
-    below, top = history.openings.get(0), history.openings.get(len(ladder) - 1)
+    below, top = history.measured.get(0), history.measured.get(len(ladder) - 1)
     if below is None or top is None:
         return None
     return top.step_seconds / below.step_seconds / ladder[0].budget
@@ -227,9 +227,9 @@ def _scaled(
 def _rung_cost(
     history: History, rung: int, records: Sequence[Record], wanted: Rung, unit: float | None
 ) -> RungCost:
-    opening = history.openings[rung]
-    top = max(history.openings.values(), key=lambda other: other.density)
-    share = _ratio(opening.flops, top.flops)
+    measured = history.measured[rung]
+    top = max(history.measured.values(), key=lambda other: other.density)
+    share = _ratio(measured.flops, top.flops)
     deaths = [
         death.seconds for death in history.deaths if death.rung == rung and death.kind == "trial"
     ]
@@ -237,7 +237,7 @@ def _rung_cost(
     n_reports = _n_reports(records)
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
     return RungCost(
-        density=opening.density,
+        density=measured.density,
         budget=wanted.budget,
         runs=len(records),
         failed=sum(record.state == "failed" for record in records),

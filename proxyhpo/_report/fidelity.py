@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from proxyhpo._engine.ladder import places
+from proxyhpo._engine.promotion import places
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.ranking import (

@@ -92,7 +92,7 @@ def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> C
             "probes; nothing has been compared yet. Run it again, with a longer timeout"
         )
     fidelity = result.fidelity[0]
-    below, top = result.openings[0], result.openings[len(result.ladder) - 1]
+    below, top = result.measured[0], result.measured[len(result.ladder) - 1]
     step_ratio = below.step_seconds / top.step_seconds
     yield_ratio = _yield_ratio(result, fidelity)
     fixed = _fixed_share(yield_ratio, step_ratio) or 0.0

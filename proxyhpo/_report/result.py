@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Config, Opening, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
@@ -127,8 +128,13 @@ class Result:
         return tuple(self.history.records)
 
     @property
+    def measured(self) -> Mapping[int, Measurement]:
+        """Rung → what was measured of its network."""
+        return dict(self.history.measured)
+
+    @property
     def openings(self) -> Mapping[int, Opening]:
-        """Rung → what was measured when it opened."""
+        """Rung → what the transfer decided when it opened."""
         return dict(self.history.openings)
 
     @property
@@ -179,7 +185,7 @@ class Result:
         except ImportError as error:
             raise ImportError("to_frame needs pandas: pip install 'proxyhpo[pandas]'") from error
 
-        return pd.DataFrame([_row(record, self.openings) for record in self.records])
+        return pd.DataFrame([_row(record, self.measured) for record in self.records])
 
     def __repr__(self) -> str:
         """A summary of at most 12 lines: the best, the cost, what to trust, what to do next."""
@@ -211,11 +217,12 @@ class Result:
         ]
 
 
-def _row(record: Record, openings: Mapping[int, Opening]) -> dict[str, Any]:
+def _row(record: Record, measured: Mapping[int, Measurement]) -> dict[str, Any]:
     return {
         "trial": record.trial,
         "rung": record.rung,
-        "density": openings[record.rung].density,
+        "density": measured[record.rung].density,
+        "width_ratio": record.width_ratio,
         "state": record.state,
         "value": record.value,
         "seconds": record.seconds,

@@ -48,7 +48,7 @@ def ledger(result: Result) -> str:
         [
             rung,
             rung_words(result.history, result.ladder, rung),
-            f"{result.openings[rung].width_ratio:.3g}",
+            f"{result.measured[rung].width_ratio:.3g}",
             cost.runs,
             cost.stopped,
             cost.failed,
@@ -109,7 +109,7 @@ def _trust(result: Result, overall: Fidelity) -> str:
 
 
 def _warnings(result: Result) -> list[str]:
-    found = (opening.warning for opening in result.openings.values())
+    found = (measured.warning for measured in result.measured.values())
     return list(dict.fromkeys(warning for warning in found if warning))
 
 

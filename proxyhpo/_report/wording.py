@@ -13,8 +13,8 @@ __all__ = ["config_words", "density_of", "rung_words", "table"]
 
 def density_of(history: History, ladder: Sequence[Rung], rung: int) -> float | None:
     """The density of a rung; None while the density for its cost has not been found yet."""
-    opening = history.openings.get(rung)
-    return ladder[rung].density if opening is None else opening.density
+    measured = history.measured.get(rung)
+    return ladder[rung].density if measured is None else measured.density
 
 
 def rung_words(history: History, ladder: Sequence[Rung], rung: int) -> str:

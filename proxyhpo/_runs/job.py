@@ -72,12 +72,14 @@ class Reported:
         report: the value and metrics.
         seconds: that the run has taken so far, as the training reported it itself, if it did.
         overhead_seconds: the part spent building and pruning.
+        width_ratio: of the network.
         correction: how the updates of a proxy have been scaled, if they have.
     """
 
     report: Report
     seconds: float
     overhead_seconds: float = 0.0
+    width_ratio: float | None = None
     correction: Correction | None = None
 
 
@@ -103,6 +105,7 @@ class Outcome:
         traceback: of the exception, if there was one.
         weights: the trained network's ``state_dict`` on the CPU, if asked for.
         correction: how the updates of a proxy were scaled, if they were.
+        width_ratio: of the network; None if it could not be made, or the caller made it.
     """
 
     reports: tuple[Report, ...] = ()
@@ -113,6 +116,7 @@ class Outcome:
     traceback: str | None = None
     weights: Mapping[str, Tensor] | None = None
     correction: Correction | None = None
+    width_ratio: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -129,6 +133,7 @@ class Outcome:
             overhead_seconds=last.overhead_seconds,
             stopped=True,
             correction=last.correction,
+            width_ratio=last.width_ratio,
         )
 
 

@@ -88,6 +88,7 @@ class _Training:
         self._overhead = 0.0
         self._trained = 0.0
         self._resumed_at: float | None = None
+        self._width_ratio: float | None = None
         self._scaling: Scaling | None = None
         self._is_over = False
         self._stopped = False
@@ -107,16 +108,17 @@ class _Training:
     def train(self) -> None:
         began = time.perf_counter()
         job, space = self._job, self._work.space
-        self._network, fans = self._work.networks.network_and_fans(
+        made = self._work.networks.make(
             space.resolve(job.config), density=job.density, seed=job.network_seeds
         )
+        self._network, self._width_ratio = made.network, made.width_ratio
         self._overhead = time.perf_counter() - began
         trial = _trial_run(job, self._work.device)
         seed_everything(trial.seed)
-        with scaled_updates(self._network, fans, self._work.rule) as self._scaling:
+        with scaled_updates(made.network, made.fans, self._work.rule) as self._scaling:
             self._resumed_at = time.perf_counter()
             self._work.evaluator.evaluate(
-                self._network, space.resolve(job.trained_config), self.report, trial=trial
+                made.network, space.resolve(job.trained_config), self.report, trial=trial
             )
         if not self._reports and not self._is_over:
             raise ValueError(_nothing_reported(job.budget))
@@ -147,7 +149,10 @@ class _Training:
     def _is_stopped_after(self, report: Report) -> bool:
         try:
             return self._hear(
-                self._job, Reported(report, self._seconds, self._overhead, self._correction)
+                self._job,
+                Reported(
+                    report, self._seconds, self._overhead, self._width_ratio, self._correction
+                ),
             )
         except BaseException as error:  # not the training's own: it may not handle it
             self._listener_error = error
@@ -182,6 +187,7 @@ class _Training:
             traceback=self._traceback,
             weights=weights,
             correction=self._correction,
+            width_ratio=self._width_ratio,
         )
 
     def release(self) -> None:

@@ -76,30 +76,28 @@ class FuturesExecutor:
         self.capacity = check_whole("workers", workers, 1)
         self._executor = executor
         self._threads = check_whole("threads", threads, 1)
-        self._work: Work | None = None
-        self._packed: bytes | None = None
+        self._packed = b""
         self._running: dict[RunId, _Submitted] = {}
         self._is_draining = False
 
     def start(self, work: Work, hear: Hear) -> None:  # noqa: ARG002 - no report arrives here
-        """Remembers what the trainings share."""
+        """Packs what the trainings share.
+
+        Raises:
+            ArgumentError: if it cannot be sent to other processes.
+        """
         self.shutdown()
-        self._work = work
+        self._packed = pack(work)
         self._is_draining = False
 
     def submit(self, job: Job) -> None:
         """Submits a job.
 
         Raises:
-            ArgumentError: at the first job, if the work cannot be sent to other processes.
             ExecutorError: if the executor is broken.
         """
         if self._is_draining:
             return
-        if self._packed is None:
-            assert self._work is not None, "start() comes first"
-            # Not before now, so that what the study has found out about its network goes along.
-            self._packed = pack(self._work)
         try:
             # Dask takes calls that are alike for one, and would not run a training again.
             name = uuid.uuid4().hex
@@ -143,7 +141,7 @@ class FuturesExecutor:
         while self._running:
             _, running = self._running.popitem()
             running.cancel()
-        self._work = self._packed = None
+        self._packed = b""
 
     def _broken(self, error: BrokenExecutor) -> ExecutorError:
         return ExecutorError(

@@ -83,7 +83,6 @@ class ProcessExecutor:
         self._threads = check_whole("threads", threads, 1)
         self._trial_timeout = trial_timeout
         self._grace = check_seconds("grace", grace)
-        self._work: Work | None = None
         self._workers: list[WorkerProcess | None] = []
         self._queue: deque[Job] = deque()
         self._ends: deque[Ended] = deque()
@@ -91,12 +90,18 @@ class ProcessExecutor:
         self._is_draining = False
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Starts the workers; they import torch while the study prepares its first job."""
+        """Starts the workers, with the work in a file that each of them reads.
+
+        Raises:
+            ArgumentError: if the work cannot be sent to other processes.
+        """
         self.shutdown()
-        self._work = work
+        packed = pack(work)
         self._hear = hear
         # It has no name: it is gone with this process, and nobody else can write to it.
         self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
+        self._work_file.write(packed)
+        self._work_file.flush()
         self._failed_starts = 0
         self._is_draining = False
         self._workers = [None] * len(self._environments)
@@ -104,16 +109,7 @@ class ProcessExecutor:
             self._start_worker(place)
 
     def submit(self, job: Job) -> None:
-        """Gives the job to a free worker, or queues it.
-
-        Raises:
-            ArgumentError: at the first job, if the work cannot be sent to other processes.
-        """
-        if self._work is not None:
-            # Not before now, so that what the study has found out about its network goes along.
-            self._work_file.write(pack(self._work))
-            self._work_file.flush()
-            self._work = None
+        """Gives the job to a free worker, or queues it."""
         self._queue.append(job)
         self._dispatch()
 

@@ -77,7 +77,7 @@ class RayExecutor:
         self.ahead = check_whole("ahead", ahead, 0)
         self._ray = import_ray()
         self._has_started_ray = False
-        self._work: Work | None = None
+        self._packed: Any = None  # a reference of Ray's
         self._tasks: list[Task] = []
         self._is_draining = False
 
@@ -90,19 +90,20 @@ class RayExecutor:
         return max(1, sum(self._places(resources) for resources in nodes))
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Connects to Ray.
+        """Connects to Ray, and puts what the trainings share into its object store.
 
         Raises:
+            ArgumentError: if that cannot be sent to other processes.
             ConnectionError: if there is no cluster at the address.
         """
         self.shutdown()
+        packed = pack(work)
         if not self._ray.is_initialized():
             self._has_started_ray = True  # before: an interrupted start is shut down as well
             self._connect()
-        self._work = work
         self._hear = hear
         self._is_draining = False
-        self._packed: Any = None
+        self._packed = self._ray.put(packed)
         self._train = self._ray.remote(
             num_cpus=self._resources["CPU"],
             num_gpus=self._resources["GPU"],
@@ -111,17 +112,9 @@ class RayExecutor:
         )(train)
 
     def submit(self, job: Job) -> None:
-        """Submits a task; Ray queues it where all places are taken.
-
-        Raises:
-            ArgumentError: at the first job, if the work cannot be sent to other processes.
-        """
+        """Submits a task; Ray queues it where all places are taken."""
         if self._is_draining:
             return
-        if self._packed is None:
-            assert self._work is not None, "start() comes first"
-            # Not before now, so that what the study has found out about its network goes along.
-            self._packed = self._ray.put(pack(self._work))
         # In a list, Ray hands the reference on as it is: a process loads the work only once.
         stream = self._train.remote([self._packed], job, self._threads)
         self._tasks.append(Task(job, stream))
@@ -158,7 +151,7 @@ class RayExecutor:
             for task in self._tasks:
                 self._ray.cancel(task.stream, force=True)
             self._tasks.clear()
-            self._work = self._packed = None
+            self._packed = None
             if self._has_started_ray:
                 self._ray.shutdown()
                 self._has_started_ray = False

@@ -77,18 +77,18 @@ def change(path, kind, changes):
         ("record", {"loss": -1e9}, "loss -1000000000.0 does not go with its value"),
         ("record", {"state": "pending"}, "state must be one of"),
         ("record", {"config": {"lr": 0.5, "optimizer": "sgd"}}, "another config"),
-        ("record", {"metrics": {"seconds": []}}, "metrics must be"),
-        ("opening", {"density": 7}, "density must be a number in"),
-        ("opening", {"density": 0.5}, "rung 0 at density 0.5, and the ladder says 0.25"),
-        ("opening", {"step_seconds": 0}, "step_seconds must be in "),
-        ("opening", {"step_seconds": 5e-324}, "step_seconds must be in "),
-        ("opening", {"width_ratio": 5e-324}, "width_ratio must be in "),
-        ("opening", {"parameters": 10**400}, "parameters must be a whole number"),
+        ("record", {"reports": [{"value": 1.0, "metrics": {"seconds": []}}]}, "reports must be"),
+        ("measured", {"density": 7}, "density must be a number in"),
+        ("measured", {"density": 0.5}, "rung 0 at density 0.5, and the ladder says 0.25"),
+        ("measured", {"step_seconds": 0}, "step_seconds must be in "),
+        ("measured", {"step_seconds": 5e-324}, "step_seconds must be in "),
+        ("measured", {"width_ratio": 5e-324}, "width_ratio must be in "),
+        ("measured", {"parameters": 10**400}, "parameters must be a whole number"),
         ("opening", {"exponents": {"lr": -51.0}}, r"exponents must be .* numbers in \[-50, 50\]"),
         ("opening", {"exponents": {"momentum": 1.0}}, "no transfer gives.*'momentum'"),
         ("opening", {"exponents": {"optimizer": 1.0}}, "no transfer gives.*'optimizer'"),
         ("opening", {"exponents": {"lr": "steep"}}, "exponents must be"),
-        ("opening", {"skipped": "all"}, "skipped must be"),
+        ("measured", {"skipped": "all"}, "skipped must be"),
         ("record", {"seconds": 1.7e308}, "seconds must be in"),
         ("trial", {"config": {"lr": 5.0, "optimizer": "sgd"}}, "trial 0: 'lr'"),
         ("trial", {"config": {"lr": 0.1, "optimizer": "lion"}}, "trial 0: 'optimizer'"),
@@ -107,15 +107,15 @@ def test_a_value_that_the_study_cannot_have_written_is_an_error(path, kind, chan
     assert trained == []
 
 
-def test_the_full_network_is_opened_at_density_1(path):
+def test_the_full_network_is_measured_at_density_1(path):
     with open_to_change(path) as connection:
-        (text,) = connection.execute("SELECT body FROM events WHERE kind = 'opening'").fetchone()
+        (text,) = connection.execute("SELECT body FROM events WHERE kind = 'measured'").fetchone()
         body = json.loads(text)
         assert body["rung"] == 1
         changed = json.dumps({**body, "density": 0.5})
         connection.execute(
             "UPDATE events SET body = ?, checksum = ? WHERE body = ?",
-            (changed, checksum("opening", changed), text),
+            (changed, checksum("measured", changed), text),
         )
     with pytest.raises(StoreError, match=r"rung 1 at density 0\.5, and the ladder says 1"):
         _ = study(path).result
@@ -131,8 +131,8 @@ def test_weights_of_another_network_are_an_error_where_they_are_asked_for(path):
 
 
 def test_the_largest_of_each_bound_together_are_no_error(path):
-    changes = {"width_ratio": 1e-6, "exponents": {"lr": -50.0}, "step_seconds": 1e-12}
-    change(path, "opening", changes)
+    change(path, "measured", {"width_ratio": 1e-6, "step_seconds": 1e-12})
+    change(path, "opening", {"exponents": {"lr": -50.0}})
     change(path, "record", {"seconds": 1e15})
     result = study(path).run(5, timeout=1e6)
     assert len(result.history.trials) == 3  # since one more would take for ever

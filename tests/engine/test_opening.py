@@ -47,7 +47,7 @@ def weights(network):
 def test_a_cost_in_flops_is_met_whatever_the_time(steps):
     steps(lambda network: 1.0 if network[0].out_features == 64 else 0.5)
     result = run(Rung(cost=0.1, by="flops", keep=1), Rung(1))
-    proxy, base = result.openings[0], result.openings[1]
+    proxy, base = result.measured[0], result.measured[1]
     assert proxy.flops / base.flops == pytest.approx(0.1, rel=0.3)
     assert proxy.density < 0.5
 
@@ -55,7 +55,7 @@ def test_a_cost_in_flops_is_met_whatever_the_time(steps):
 def test_a_cost_in_time_is_another_one(steps):
     steps(lambda network: network[0].out_features ** 0.5)  # .5 of the time is .25 of the width
     result = run(Rung(cost=0.5, keep=1), Rung(1))
-    assert result.openings[0].density == pytest.approx(0.25, rel=0.3)
+    assert result.measured[0].density == pytest.approx(0.25, rel=0.3)
 
 
 def test_a_store_tells_costs_in_time_and_in_flops_apart(steps, tmp_path):
@@ -72,11 +72,12 @@ def test_a_proxy_that_is_hardly_faster_is_told_of(steps, caplog, tmp_path):
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
         result = run(Rung(0.25, keep=1), Rung(1), **options)
     [line] = [r.getMessage() for r in caplog.records if "faster" in r.getMessage()]
-    assert line == f"rung 0: {result.openings[0].warning}"
+    assert line == f"rung 0: {result.measured[0].warning}"
     assert "at this size the time goes into other things" in repr(result)
-    assert result.openings[1].warning is None
+    assert result.measured[1].warning is None
     again = run(Rung(0.25, keep=1), Rung(1), **options)
     assert again.openings == result.openings
+    assert again.measured == result.measured
 
 
 def test_masks_are_told_to_save_no_time(steps):
@@ -89,7 +90,7 @@ def test_a_proxy_that_is_faster_is_not_told_of(steps, caplog):
     steps(weights)
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
         result = run(Rung(0.25, keep=1), Rung(1, budget=1))
-    assert result.openings[0].warning is None
+    assert result.measured[0].warning is None
     assert "faster" not in repr(result)
     assert not caplog.records
 
@@ -100,7 +101,7 @@ def test_for_a_cost_a_warning_is_given_once(steps, caplog):
         result = run(Rung(cost=0.3, by="flops", keep=1), Rung(1))
     [line] = [r.getMessage() for r in caplog.records if "faster" in r.getMessage()]
     assert "only 1.00x faster" in line
-    assert line.endswith(result.openings[0].warning)
+    assert line.endswith(result.measured[0].warning)
 
 
 class Unplanned(InProcessExecutor):

@@ -86,8 +86,9 @@ def outcomes(result):
     trials = [
         (r.trial, r.rung, str(r.config), str(r.trained_config), r.value) for r in result.records
     ]
-    openings = {rung: (o.exponents, o.basis, o.density) for rung, o in result.openings.items()}
-    return probes, sorted(trials), openings
+    openings = {rung: (o.exponents, o.basis) for rung, o in result.openings.items()}
+    densities = {rung: measured.density for rung, measured in result.measured.items()}
+    return probes, sorted(trials), openings, densities
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_they_end_before_rung_0_opens_with_what_they_said(tmp_path):
     assert result.openings[0].exponents == result.openings[1].exponents != {}
     assert result.openings[0].basis == "9 probes"
     assert "(9 probes)" in result.ledger()
-    ratio, exponent = result.openings[0].width_ratio, result.openings[0].exponents["lr"]
+    ratio, exponent = result.measured[0].width_ratio, result.openings[0].exponents["lr"]
     for record in result.leaderboard(0):
         assert record.trained_config["lr"] == pytest.approx(record.config["lr"] * ratio**exponent)
 
@@ -122,9 +123,9 @@ def test_each_is_trained_at_its_rung_with_its_own_exponents():
     result = study(train=watched).run(1)
     assert widths[:9] == [8, 8, 16] * 3
     for number, probe in enumerate(result.history.probes):
-        record, opening = result.history.probe_records[number], result.openings[probe.rung]
-        assert probe.width_ratio == opening.width_ratio
-        factor = opening.width_ratio ** probe.exponents["lr"]
+        record, measured = result.history.probe_records[number], result.measured[probe.rung]
+        assert probe.width_ratio == measured.width_ratio == record.width_ratio
+        factor = measured.width_ratio ** probe.exponents["lr"]
         assert record.trained_config["lr"] == pytest.approx(record.config["lr"] * factor)
         assert (record.trial, record.rung) == (number, probe.rung)
 
@@ -397,20 +398,23 @@ def test_a_rung_is_measured_once_and_charged_once(tmp_path, monkeypatch):
 
     first = study(tmp_path / "study.db", stopping).run(3)
     assert measured == [1, 0.25, 0.5, "stopped"]
-    seconds = [opening.seconds for opening in first.history.measurements.values()]
-    assert first.cost.measuring_seconds == pytest.approx(first.openings[2].seconds + sum(seconds))
+    assert sorted(first.measured) == [0, 1, 2]
+    assert sorted(first.openings) == [2]
+    seconds = [measured.seconds for measured in first.measured.values()]
+    assert first.cost.measuring_seconds == pytest.approx(sum(seconds))
     result = study(tmp_path / "study.db", stopping).run(3)
     assert measured == [1, 0.25, 0.5, "stopped"]
     assert result.cost.measuring_seconds >= first.cost.measuring_seconds
-    assert result.cost.measuring_seconds == sum(o.seconds for o in result.openings.values())
+    taken = [*result.measured.values(), *result.openings.values()]
+    assert result.cost.measuring_seconds == pytest.approx(sum(each.seconds for each in taken))
 
 
 def test_a_density_found_for_a_cost_is_the_probes_too():
     ladder = [Rung(cost=0.3, by="flops", keep=3), Rung(0.9, keep=2), Rung(1)]
     result = study(ladder=ladder).run(3)
-    opening = result.openings[0]
-    assert opening.density not in (0.9, 1)
-    assert {p.width_ratio for p in result.history.probes if not p.rung} == {opening.width_ratio}
+    measured = result.measured[0]
+    assert measured.density not in (0.9, 1)
+    assert {p.width_ratio for p in result.history.probes if not p.rung} == {measured.width_ratio}
 
 
 def test_a_ladder_of_the_full_network_alone_has_none():

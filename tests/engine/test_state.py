@@ -1,7 +1,8 @@
 import pytest
 
 from proxyhpo._engine.state import State
-from proxyhpo._records.records import Death, Opening, Probe, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Death, Probe, Record
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import StoreError
 
@@ -17,7 +18,8 @@ def record(rung, state="finished", loss=1.0, trial=0):
 
 UP = ("promotion", {"trial": 0, "rung": 1})
 
-OPENING = ("opening", Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json())
+MEASURED = ("measured", Measurement(0, 0.25, 0.3, 100, None, 0.01).to_json())
+OPENING = ("opening", Opening(0, {"lr": -0.5}).to_json())
 
 
 def test_what_began_and_has_not_ended_is_unfinished():
@@ -56,8 +58,12 @@ def test_probes_are_no_trials():
 
 
 def test_a_rung_may_be_measured_before_it_opens():
-    state = State.replay(2, [("measured", OPENING[1])])
-    assert (list(state.history.measurements), state.history.openings) == ([0], {})
+    state = State.replay(2, [MEASURED])
+    assert (list(state.history.measured), state.history.openings) == ([0], {})
+    state.apply(*OPENING)
+    assert state.history.openings[0].exponents == {"lr": -0.5}
+    with pytest.raises(StoreError, match="rung 0 has opened without having been measured"):
+        State.replay(2, [OPENING])
 
 
 @pytest.mark.parametrize(
@@ -75,8 +81,8 @@ def test_a_rung_may_be_measured_before_it_opens():
         (("probes", {"probes": [{"rung": 0}]}), "lacks the fields.*config"),
         (("probes", {"probes": [3]}), "no events of a study"),
         (("probes", {}), "no events of a study"),
-        (("measured", {**OPENING[1], "rung": 2}), "no rung 2"),
-        (("measured", {**OPENING[1], "density": 7}), "density"),
+        (("measured", {**MEASURED[1], "rung": 2}), "no rung 2"),
+        (("measured", {**MEASURED[1], "density": 7}), "density"),
         (("death", Death(2, 0, 0, "killed", 1.0, kind="probe").to_json()), "no probe 2"),
         (
             ("death", Death(0, 1, 0, "killed", 1.0, kind="probe").to_json()),
@@ -123,6 +129,13 @@ def test_events_of_another_form_are_refused(event):
 NAN, INF = float("nan"), float("inf")
 NO_REALS = [NAN, INF, "1", True, [], 10**400]
 NO_COUNTS = [-1, 1.5, "0", True, None, NAN]
+NO_METRICS = [None, [], {"a": "b"}, {"a": None}, {"a": [1.0]}]
+
+
+def report_with(metrics):
+    return [{"value": 1.0, "metrics": metrics}]
+
+
 WRONG_IN_A_RECORD = {
     "trial": NO_COUNTS,
     "rung": NO_COUNTS,
@@ -132,30 +145,38 @@ WRONG_IN_A_RECORD = {
     "state": ["pending", "Finished", "", None, 1, []],
     "value": [*NO_REALS, None],
     "loss": [*NO_REALS, None],
-    "reports": [None, 1.0, "12", [None], ["1"], [True], [10**400]],
-    "metrics": [None, [], {"a": "b"}, {"a": None}, {"a": [1.0]}],
+    "reports": [None, 1.0, "12", [None], ["1"], [True], [{}], *map(report_with, NO_METRICS)],
     "seconds": [*NO_REALS, None, -1],
+    "width_ratio": [*NO_REALS, 0, -1],
     "overhead_seconds": [*NO_REALS, -0.5],
     "reason": [3, ["why"]],
     "traceback": [3, {}],
     "surprise": [1],
 }
-WRONG_IN_AN_OPENING = {
+WRONG_IN_A_MEASUREMENT = {
     "rung": NO_COUNTS,
     "density": [*NO_REALS, None, 0, -0.5, 1.5],
     "width_ratio": [*NO_REALS, None, 0, -1],
     "parameters": NO_COUNTS,
     "flops": [-1, 1.5, "0", NAN],
     "step_seconds": [*NO_REALS, None, 0, -1],
-    "exponents": [None, [], {"lr": "a"}, {"lr": None}, {"lr": NAN}, {"lr": [0]}, {1: 1.0}],
     "seconds": [*NO_REALS, None, -1],
     "skipped": [None, "ab", [1], ["ab"], [["a"]], [["a", 1]], [["a", "b", "c"]]],
+    "surprise": [1],
+}
+WRONG_IN_AN_OPENING = {
+    "exponents": [None, [], {"lr": "a"}, {"lr": None}, {"lr": NAN}, {"lr": [0]}, {1: 1.0}],
+    "seconds": [*NO_REALS, None, -1],
     "basis": [3, ["a"]],
     "surprise": [1],
 }
 WRONG = [
     (event, name, value)
-    for event, wrong in ((record(0), WRONG_IN_A_RECORD), (OPENING, WRONG_IN_AN_OPENING))
+    for event, wrong in (
+        (record(0), WRONG_IN_A_RECORD),
+        (MEASURED, WRONG_IN_A_MEASUREMENT),
+        (OPENING, WRONG_IN_AN_OPENING),
+    )
     for name, values in wrong.items()
     for value in values
 ]
@@ -164,9 +185,9 @@ WRONG = [
 @pytest.mark.parametrize(("event", "name", "value"), WRONG)
 def test_a_field_that_holds_what_it_cannot_is_named(event, name, value):
     kind, body = event
-    State.replay(2, [TRIAL, event])
+    State.replay(2, [TRIAL, MEASURED, event])
     with pytest.raises(StoreError, match=f"no events of a study.*{name}"):
-        State.replay(2, [TRIAL, (kind, {**body, name: value})])
+        State.replay(2, [TRIAL, MEASURED, (kind, {**body, name: value})])
 
 
 @pytest.mark.parametrize("name", ["trial", "config", "state"])

@@ -79,11 +79,10 @@ def test_a_list_of_rates_is_trained_at_rates_outside_of_it():
     options = {"direction": "minimize", "searcher": "random", "progress": False}
     inputs = torch.zeros(4, 6)
     result = ProxyHPO(build, train, space, example_inputs=inputs, **options).run(3, finalists=1)
-    opening = result.openings[0]
-    assert opening.exponents == {"lr": -0.5}
+    assert result.openings[0].exponents == {"lr": -0.5}
     for record in result.records:
         wanted = record.config["lr"]
         if record.rung == 0:
-            wanted *= opening.width_ratio**-0.5
+            wanted *= result.measured[0].width_ratio ** -0.5
         assert record.trained_config["lr"] == pytest.approx(wanted)
     assert set(trained) - {0.1, 0.01, 0.001}

@@ -377,11 +377,8 @@ def test_work_that_cannot_travel_is_refused_and_named():
         with lock:
             yield 1.0
 
-    with (
-        started(ProcessExecutor(1), locked) as executor,
-        pytest.raises(ArgumentError, match=r"evaluator \(TrainingEvaluator\) cannot be sent"),
-    ):
-        executor.submit(does("nothing"))
+    with pytest.raises(ArgumentError, match=r"evaluator \(TrainingEvaluator\) cannot be sent"):
+        ProcessExecutor(1).start(work(locked), unheard)
 
 
 class Loads:

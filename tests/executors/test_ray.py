@@ -255,6 +255,7 @@ def test_a_ray_without_the_private_name_is_started_and_looked_at(
     private = SimpleNamespace() if constants is None else SimpleNamespace(ray_constants=constants)
     other = SimpleNamespace(
         init=lambda **options: started.append(options),
+        put=lambda value: value,
         is_initialized=lambda: False,
         util=SimpleNamespace(get_node_ip_address=lambda: address),
         remote=lambda **options: lambda function: function,

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo._records.records import Death, Opening, Probe, Record, config_key
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Death, Probe, Record, config_key
 from proxyhpo._records.report import Report
 from proxyhpo._records.run_id import RunId
 from proxyhpo._records.rung import Rung
@@ -58,17 +59,11 @@ def test_records_survive_json(config, value, reports):
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
-def test_openings_survive_json():
-    opening = Opening(
-        0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}, 0.1, (("fc", "the head"),), "slow"
-    )
+def test_measurements_and_openings_survive_json():
+    measured = Measurement(0, 0.25, 0.3, 100, None, 0.01, 0.1, (("fc", "the head"),), "slow")
+    assert Measurement.from_json(json.loads(json.dumps(measured.to_json()))) == measured
+    opening = Opening(0, {"lr": -0.5}, "9 probes", 0.1)
     assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
-
-
-def test_openings_of_old_stores_have_no_basis():
-    data = Opening(0, 0.25, 0.3, 100, None, 0.01, {"lr": -0.5}).to_json()
-    del data["basis"]
-    assert Opening.from_json(data).basis is None
 
 
 @given(CONFIGS)

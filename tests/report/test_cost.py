@@ -8,7 +8,8 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Opening, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import cost_of
 from proxyhpo._report.fidelity import fidelities
@@ -21,8 +22,10 @@ def history(*records):
     made = History()
     for trial in range(1 + max(trial for trial, *_ in records)):
         made.add_trial({"x": trial})
-    made.add_opening(Opening(1, 1.0, 1.0, 160, 1600, 8.0, {}))
-    made.add_opening(Opening(0, 0.25, 0.25, 10, 100, 1.0, {}))
+    made.add_measurement(Measurement(1, 1.0, 1.0, 160, 1600, 8.0))
+    made.add_measurement(Measurement(0, 0.25, 0.25, 10, 100, 1.0))
+    for rung in (0, 1):
+        made.add_opening(Opening(rung, {}))
     for trial, rung, state, n, seconds in records:
         value = None if state == "failed" else float(trial)
         made.add_record(

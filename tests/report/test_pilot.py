@@ -121,9 +121,9 @@ def with_seconds(check, *, below, above, step_below=0.1):
     for index, record in enumerate(history.records):
         seconds = above if record.rung else below
         history._records[index] = dataclasses.replace(record, seconds=seconds, overhead_seconds=0.0)
-    for rung, opening in history.openings.items():
+    for rung, measured in list(history.measured.items()):
         seconds = 1.0 if rung else step_below
-        history._openings[rung] = dataclasses.replace(opening, step_seconds=seconds)
+        history.add_measurement(dataclasses.replace(measured, step_seconds=seconds))
     return check.result
 
 

@@ -91,9 +91,9 @@ def test_repr_is_a_summary_of_at_most_12_lines(result):
 
 
 def test_the_summary_stays_short_whatever_went_wrong(result):
-    openings = {rung: replace(o, warning=f"slow {rung}") for rung, o in result.openings.items()}
     history = result.history.snapshot()
-    history._openings = openings
+    for rung, measured in result.measured.items():
+        history.add_measurement(replace(measured, warning=f"slow {rung}"))
     bad = replace(result, history=history, interrupted=True, pretrained=True)
     lines = repr(bad).splitlines()
     assert len(lines) <= 12

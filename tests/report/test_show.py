@@ -1,6 +1,7 @@
 import pytest
 
-from proxyhpo._records.records import Opening, Probe, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Probe, Record
 from proxyhpo._report.show import show_events as show
 from proxyhpo.errors import StoreError
 
@@ -16,17 +17,20 @@ IDENTITY = {
 }
 
 
-def opening(rung, density):
-    return Opening(
+def measured(rung, density):
+    return "measured", Measurement(
         rung=rung,
         density=density,
         width_ratio=density,
         parameters=10,
         flops=100,
         step_seconds=density,
-        exponents={},
         seconds=0.5,
     ).to_json()
+
+
+def opened(rung):
+    return "opening", Opening(rung, {}).to_json()
 
 
 def trial(number, **config):
@@ -46,14 +50,16 @@ def record(number, rung, value=None, **more):
 
 EVENTS = [
     ("source", {"train": "abc"}),
-    ("opening", opening(0, 0.25)),
+    measured(0, 0.25),
+    opened(0),
     *(trial(number, lr=0.1 * number, act="relu") for number in range(6)),
     record(0, 0, 0.5),
     record(1, 0, 0.875),
     record(2, 0, reason="RuntimeError: it broke"),
     record(3, 0, reason="value is nan"),
     record(4, 0, 0.75, state="stopped"),
-    ("opening", opening(1, 1.0)),
+    measured(1, 1.0),
+    opened(1),
     ("promotion", {"trial": 1, "rung": 1}),
     ("promotion", {"trial": 0, "rung": 1}),
     record(1, 1, 0.9, seconds=8.0),
@@ -135,8 +141,8 @@ HUGE = 10**400
         ("promotion", {"trial": 0, "rung": HUGE}),
         ("promotion", {"trial": 0, "rung": "0"}),
         ("opening", {"rung": 0}),
-        ("opening", opening(0, 0.25) | {"density": "x"}),
-        ("opening", opening(0, 0.25) | {"more": 1}),
+        ("measured", measured(0, 0.25)[1] | {"density": "x"}),
+        ("opening", opened(0)[1] | {"more": 1}),
         ("record", {"trial": HUGE}),
         ("record", record(0, 0, 0.5)[1] | {"trial": HUGE}),
         ("record", record(0, 0, 0.5)[1] | {"rung": 7}),
@@ -167,7 +173,7 @@ def test_terminals_get_no_control_characters():
 def test_probes_are_told_apart_from_trials():
     planned = [Probe({"lr": 0.1 * number, "act": "relu"}, 0, {}, 0.25) for number in range(3)]
     events = [
-        ("measured", opening(0, 0.25)),
+        measured(0, 0.25),
         ("probes", {"probes": [probe.to_json() for probe in planned]}),
         ("record", {**record(1, 0, 0.5)[1], "kind": "probe"}),
     ]

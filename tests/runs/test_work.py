@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._proxy.proxy import Made
 from proxyhpo._records.report import Report
 from proxyhpo._runs import Job, RunId, Work, unheard
 from proxyhpo.evaluators import ProxyEvaluator
@@ -29,8 +30,8 @@ class Networks:
         self.made.append(weakref.ref(network))
         return network
 
-    def network_and_fans(self, config, *, density, seed):
-        return self.network(config, density=density, seed=seed), {}
+    def make(self, config, *, density, seed):
+        return Made(self.network(config, density=density, seed=seed), width_ratio=0.3)
 
 
 class Evaluator(ProxyEvaluator):
@@ -71,6 +72,7 @@ def test_reports_are_heard_as_they_are_made_and_the_last_is_the_value():
     assert {job.id for job, _ in heard} == {RunId("trial", 4, 1)}
     assert outcome.reports == tuple(each.report for _, each in heard)
     assert (outcome.value, outcome.reason, outcome.stopped) == (2.0, None, False)
+    assert outcome.width_ratio == heard[0][1].width_ratio == 0.3
     assert outcome.seconds >= outcome.overhead_seconds > 0
 
 

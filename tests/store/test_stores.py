@@ -7,7 +7,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxyhpo._records.records import Opening, Record
+from proxyhpo._records.opening import Measurement, Opening
+from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from proxyhpo._store import MemoryStore, SQLiteStore, Store, open_store
 from proxyhpo.errors import ArgumentError, StoreError
@@ -56,21 +57,23 @@ def test_records_and_openings_survive(store):
     record = Record(
         0, 1, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.5, -0.5, (Report(0.1), Report(math.inf))
     )
-    opening = Opening(
+    measured = Measurement(
         rung=1,
         density=0.5,
         width_ratio=0.5,
         parameters=10,
         flops=None,
         step_seconds=0.01,
-        exponents={"lr": -0.5},
         skipped=(("head", "the output"),),
     )
+    opening = Opening(1, {"lr": -0.5})
     store.append("record", record.to_json())
+    store.append("measured", measured.to_json())
     store.append("opening", opening.to_json())
-    (_, first), (_, second) = store.events()
+    (_, first), (_, second), (_, third) = store.events()
     assert Record.from_json(first) == record
-    assert Opening.from_json(second) == opening
+    assert Measurement.from_json(second) == measured
+    assert Opening.from_json(third) == opening
 
 
 def test_later_changes_of_a_body_do_not_reach_the_store(store):
