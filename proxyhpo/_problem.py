@@ -84,7 +84,7 @@ class Problem:
         made = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
         networks = NetworkFactory(build, made, inputs, pretrained=pretrained, device=where)
         with preserved_random_state():
-            inherited = networks.pretrained_parameters(space.resolve(space.center()))
+            inherited = networks.pretrained_parameters(networks.config_to_measure(space))
         if steps is not None:
             steps = check_whole("steps", steps, 1)
         return cls(
@@ -114,7 +114,7 @@ class Problem:
         if given is None and density is None and self.is_pretrained:
             density = 0.5
         if given is None:
-            config = self.space.resolve(self.space.center())
+            config = self.networks.config_to_measure(self.space)
             free = density is None
             given = default_ladder(
                 density,

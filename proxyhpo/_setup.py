@@ -97,7 +97,7 @@ class Setup:
 
     def step_seconds(self, density: float) -> float | None:
         """Of a training step of a proxy of this density; None if there can be none."""
-        config = self.problem.space.resolve(self.problem.space.center())
+        config = self.problem.networks.config_to_measure(self.problem.space)
         try:
             with preserved_random_state():
                 seeds = seed_sequence("measuring", self.parts.seed)

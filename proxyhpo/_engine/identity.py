@@ -27,7 +27,7 @@ def identity_of(
         strategies: argument name → the strategy used for it.
         settings: argument name → its value, of further arguments that a training depends on.
     """
-    config = parts.space.resolve(parts.space.center())
+    config = parts.networks.config_to_measure(parts.space)
     return {
         "space": parts.space.to_json(),
         "ladder": [

@@ -61,7 +61,9 @@ class Rungs:
         return self._history.openings[rung]
 
     def prepare(self, spent: float) -> None:
-        """Measures both ends of the ladder, and plans how to prune for every rung.
+        """Measures both ends of the ladder, and makes one proxy of every rung as trials will.
+
+        It must be the one that was measured, see :mod:`proxyhpo._proxy.guard`.
 
         So what cannot be pruned fails before any training. A plan, which may take longer to find
         than a small network to train, becomes a part of the network factory and travels to workers
@@ -76,10 +78,9 @@ class Rungs:
         """
         parts = self._parts
         self._spent[parts.top] = spent
-        stored = set(self._history.measured)
         self.ensure_measured(parts.top)
         self.ensure_measured(0)
-        config = parts.space.resolve(parts.space.center())
+        config = parts.networks.config_to_measure(parts.space)
         below = 0.0
         for rung, wanted in enumerate(parts.ladder):
             density = wanted.density or self.ensure_measured(rung).density
@@ -89,9 +90,9 @@ class Rungs:
                     f"below it at {below:.3g}: it must not be cheaper"
                 )
             below = density
-            if rung in stored or rung not in self._history.measured:  # measuring has planned it
+            if density < 1:  # made as trials make it, and compared with what was measured
                 began = time.perf_counter()
-                seeds = seed_sequence("measuring", parts.seed, rung)
+                seeds = seed_sequence("measuring", parts.seed, rung).spawn(1)[0]
                 parts.networks.plan(config, density=density, seed=seeds)
                 self._spent[rung] = time.perf_counter() - began
 
@@ -132,7 +133,7 @@ def _measure(parts: Parts, rung: int, base: Measurement | None) -> Measurement:
     None for the full network itself.
     """
     began = time.perf_counter()
-    wanted, config = parts.ladder[rung], parts.space.resolve(parts.space.center())
+    wanted, config = parts.ladder[rung], parts.networks.config_to_measure(parts.space)
     seeds = seed_sequence("measuring", parts.seed, rung)
     if wanted.cost is not None:
         proxy = density_for_cost(parts.networks, config, wanted.cost, seed=seeds, by=wanted.by)

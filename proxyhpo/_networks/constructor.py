@@ -9,6 +9,7 @@ from typing import Any
 
 from proxyhpo._validation import is_real
 from proxyhpo.errors import ArgumentError
+from proxyhpo.space._values import copied
 
 __all__ = ["Takes", "told_by_signature"]
 
@@ -31,8 +32,8 @@ class Takes:
     width: Any = None
 
     def arguments(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-        """The positional arguments."""
-        return (dict(config),) if self.has_config and self.config_keyword is None else ()
+        """The positional arguments; copies, since a constructor may change what it is given."""
+        return (_copies(config),) if self.has_config and self.config_keyword is None else ()
 
     def keywords(self, config: Mapping[str, Any], width: float | None) -> dict[str, Any]:
         """The keyword arguments.
@@ -44,7 +45,7 @@ class Takes:
         if width is not None or self.width is _NO_DEFAULT:
             keywords["width"] = 1.0 if width is None else width
         if self.config_keyword is not None:
-            keywords[self.config_keyword] = dict(config)
+            keywords[self.config_keyword] = _copies(config)
         return keywords
 
     @property
@@ -55,6 +56,10 @@ class Takes:
         if self.width is not _NO_DEFAULT and not (is_real(self.width) and 0 < self.width <= 1):
             return f"the default of its `width` is {self.width!r}, which is no such fraction"
         return None
+
+
+def _copies(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: copied(value) for name, value in config.items()}
 
 
 def told_by_signature(build: Callable[..., Any]) -> Takes:

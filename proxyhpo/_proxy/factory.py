@@ -8,8 +8,7 @@ network.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,18 +16,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from proxyhpo._inputs import Inputs, at_least_two, check_inputs
-from proxyhpo._networks.building import Build, Builder, structure
+from proxyhpo._inputs import Inputs
+from proxyhpo._networks.building import Build
 from proxyhpo._networks.counting import Forward, forward
 from proxyhpo._networks.fans import fan_ratios, masked_away, parameter_count, width_ratio
-from proxyhpo._networks.origins import Origins
-from proxyhpo._networks.reach import Reach, reach
 from proxyhpo._networks.running import step_seconds
 from proxyhpo._proxy.acceptance import check_outputs, check_runs, check_smaller
+from proxyhpo._proxy.full import FullNetworks
 from proxyhpo._proxy.guard import Guard
 from proxyhpo._proxy.proxy import Made, Proxy
 from proxyhpo._proxy.pruning import check_constructor, prune
-from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_device, check_fraction
 from proxyhpo.channels import unwrap
 from proxyhpo.errors import ArgumentError
@@ -36,10 +33,8 @@ from proxyhpo.pruners import Pruned, Pruner
 
 __all__ = ["NetworkFactory"]
 
-logger = logging.getLogger("proxyhpo")
 
-
-class NetworkFactory:
+class NetworkFactory(FullNetworks):
     """Makes the network for a training run, of any density, and measures what one costs.
 
     Args:
@@ -68,15 +63,14 @@ class NetworkFactory:
     ) -> None:
         if not isinstance(pruner, Pruner):
             raise ArgumentError(f"pruner must be a Pruner, got {pruner!r}")
-        self._builder = Builder(build, pretrained=pretrained, pass_width=pruner.needs_constructor)
+        super().__init__(
+            build, example_inputs, pretrained=pretrained, pass_width=pruner.needs_constructor
+        )
         check_constructor(pruner, self._builder)
         self._pruner = pruner
-        self._inputs = at_least_two(check_inputs(example_inputs))
         self._checked: set[tuple[bytes, float]] = set()
         self._width_ratios: dict[tuple[bytes, float], float] = {}
-        self._reach: dict[bytes, Reach] = {}
         self._guard = Guard()
-        self._has_warned = False
         self._device = check_device("device", device)
 
     def network(
@@ -193,87 +187,6 @@ class NetworkFactory:
             )
         return self._width_ratios[key]
 
-    def can_run(self, config: Mapping[str, Any]) -> Exception | None:
-        """None if the full network of a config can be built and runs, else what went wrong."""
-        try:
-            with preserved_random_state():
-                check_runs(unwrap(self._builder.build(config)), self._inputs)
-        except Exception as error:  # noqa: BLE001 - what a user's constructor or forward raises
-            return error
-        return None
-
-    @property
-    def takes_config(self) -> bool:
-        """Whether the network may depend on the config."""
-        return self._builder.takes_config
-
-    def origins(self, config: Mapping[str, Any]) -> Origins:
-        """Which parameters of the full network are pretrained, and whether it is as a whole.
-
-        Builds twice; once in all for a ``build`` that does not take the config.
-
-        Raises:
-            ArgumentError: if ``build`` seeds torch itself or returns the same network twice.
-        """
-        found = self._builder.origins(config)
-        if found.inherited and self._builder.finds_out:
-            found = self._builder.origins(config, unused=self.reach(config).unreached)
-            if found.is_pretrained and not self._has_warned:
-                self._has_warned = True
-                logger.warning(_TAKEN_FOR_PRETRAINED, 100 * found.share)
-        return found
-
-    def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
-        """The names of the parameters of a pretrained network; none of one that is not.
-
-        Raises:
-            ArgumentError: see :meth:`origins`.
-        """
-        found = self.origins(config)
-        return found.inherited if found.is_pretrained else frozenset()
-
-    def shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Parameter name → shape, in the full network.
-
-        Raises:
-            ArgumentError: if ``build`` returns the same network twice.
-        """
-        return dict(self._builder.examined(config).shapes)
-
-    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
-        """Whether nothing in the full network but linear layers and batch norms has weights."""
-        return self._builder.examined(config).is_perceptron
-
-    def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
-        """How many outputs each layer of the full network has, but for heads and unused layers.
-
-        A head makes an output of the network, whatever the order in which layers are registered.
-
-        Raises:
-            ArgumentError: if ``build`` returns the same network twice.
-        """
-        found = self.reach(config)
-        left_out = {name.rpartition(".")[0] for name in found.heads | found.unreached}
-        widths = self._builder.examined(config).widths
-        return [width for name, width in widths.items() if name not in left_out]
-
-    def reach(self, config: Mapping[str, Any]) -> Reach:
-        """Which parameters of the full network its outputs depend on.
-
-        Raises:
-            ArgumentError: if the network fails on the example inputs.
-        """
-        with preserved_random_state():
-            full = self._builder.build(config)
-        check_runs(unwrap(full), self._inputs)
-        return self._reached(full)
-
-    def _reached(self, full: nn.Module) -> Reach:
-        key = self._key(full)
-        if key not in self._reach:
-            self._reach[key] = reach(unwrap(full), self._inputs)
-        return self._reach[key]
-
     def _full(
         self, config: Mapping[str, Any], density: float, seed: np.random.SeedSequence
     ) -> nn.Module:
@@ -302,10 +215,6 @@ class NetworkFactory:
         self._guard.compare((self._key(full), density), pruned.network, pruned.contracted)
         return pruned
 
-    def _key(self, full: nn.Module) -> bytes:
-        """What tells networks apart: nothing, where build must make the same one every time."""
-        return structure(full) if self._builder.takes_config else b""
-
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
         """Refuses a proxy that cannot stand in for the full network; returns its forward."""
         full = unwrap(full)
@@ -326,13 +235,6 @@ class NetworkFactory:
             skipped=tuple(pruned.skipped),
             uncounted=cost.reason,
         )
-
-
-_TAKEN_FOR_PRETRAINED = (
-    "the network is taken for pretrained: %.0f%% of its weights come out equal from two builds "
-    "under different seeds. Pass pretrained=False if a formula or a generator with a seed of its "
-    "own makes them, or pretrained=True to confirm"
-)
 
 
 def _numbers(seed: np.random.SeedSequence) -> list[int]:

@@ -54,7 +54,7 @@ def check_memory(
     size = largest_batch(space)
     if size is None:
         raise ArgumentError("check_memory: the space has no hyperparameter `batch_size`")
-    config = {**space.resolve(space.center()), "batch_size": size}
+    config = {**networks.config_to_measure(space), "batch_size": size}
     network = networks.network(config, density=1, seed=seed_sequence("measuring", 0))
     try:
         _train_a_step(network, inputs, size, torch.device(device))

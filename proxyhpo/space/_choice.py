@@ -14,6 +14,7 @@ from proxyhpo.space._checks import checked_condition, frozen_condition
 from proxyhpo.space._hyperparameter import Hyperparameter
 from proxyhpo.space._values import (
     bin_centre,
+    copied,
     find,
     in_bin,
     is_number,
@@ -21,7 +22,7 @@ from proxyhpo.space._values import (
     python_value,
 )
 
-__all__ = ["Choice"]
+__all__ = ["CONDITIONAL", "Choice", "definition_in"]
 
 
 @final
@@ -79,8 +80,12 @@ class Choice(Hyperparameter):
         return alike[0]
 
     def resolve(self, value: Any) -> Any:
-        """The object that a label stands for; a plain value stands for itself."""
-        return self.options[value] if isinstance(self.options, dict) else value
+        """The object that a label stands for; a plain value stands for itself.
+
+        The object is a copy, if it can be copied: what one ``build`` or ``train`` does to it must
+        not reach the next.
+        """
+        return copied(self.options[value]) if isinstance(self.options, dict) else value
 
     @override
     def checked(self) -> Choice:
@@ -91,7 +96,7 @@ class Choice(Hyperparameter):
             )
         if isinstance(self.options, dict):
             options: Any = self.options
-            _check_labels(options)
+            _check_objects(options)
         else:
             options = tuple(map(python_value, self.options))
             _check_plain_values(options)
@@ -113,15 +118,41 @@ class Choice(Hyperparameter):
         return typed, tuple(map(id, objects)), self.when
 
 
-def _check_labels(labels: Iterable[object]) -> None:
-    for label in labels:
+def _check_objects(options: Mapping[Any, Any]) -> None:
+    for label, option in options.items():
         if type(label) is not str:
             raise SpaceError(f"a label must be a str, got {label!r}")
+        if inner := definition_in(option):
+            raise SpaceError(
+                f"the option {label!r} is a {type(inner).__name__}: a choice cannot contain "
+                f"hyperparameters. {CONDITIONAL}"
+            )
+
+
+def definition_in(option: object) -> Hyperparameter | None:
+    """A hyperparameter that stands where an object should, itself or in a container."""
+    if isinstance(option, Hyperparameter):
+        return option
+    parts = option.values() if isinstance(option, Mapping) else option
+    if isinstance(parts, (list, tuple)) or isinstance(option, Mapping):
+        return next((inner for part in parts if (inner := definition_in(part))), None)
+    return None
+
+
+CONDITIONAL = (
+    "Put it beside the choice, under a name of its own, and say when it applies: "
+    "{'optimizer': Choice(['adam', 'sgd']), 'momentum': Float(0, 0.9, when=('optimizer', 'sgd'))}"
+)
 
 
 def _check_plain_values(values: Iterable[object]) -> None:
     seen = set()
     for value in values:
+        if inner := definition_in(value):
+            raise SpaceError(
+                f"an option is a {type(inner).__name__}: a choice cannot contain hyperparameters. "
+                f"{CONDITIONAL}"
+            )
         if not is_plain(value):
             raise SpaceError(
                 f"{value!r} is not a plain value (None, bool, finite number, str); give objects "

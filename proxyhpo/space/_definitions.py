@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxyhpo.errors import SpaceError, unknown_name
-from proxyhpo.space._choice import Choice
+from proxyhpo.space._choice import CONDITIONAL, Choice, definition_in
 from proxyhpo.space._hyperparameter import Hyperparameter
 from proxyhpo.space._real import Float
 from proxyhpo.space._whole import Int
@@ -61,6 +61,10 @@ def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | N
 
 
 def _constant(given: object) -> Choice:
+    if inner := definition_in(given):
+        raise SpaceError(
+            f"it contains a {type(inner).__name__}, but a space is not nested. {CONDITIONAL}"
+        )
     if isinstance(given, (list, tuple, dict, set, range)):
         raise SpaceError(f"several options are a Choice({given!r}); a constant is one plain value")
     return Choice([given]).checked()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from proxyhpo.errors import ConfigError
 __all__ = [
     "Steps",
     "bin_centre",
+    "copied",
     "find",
     "in_bin",
     "is_number",
@@ -118,3 +120,17 @@ def is_plain(value: Any) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in {bool, int, str}
+
+
+def copied(option: Any) -> Any:
+    """A deep copy of an object, or the object itself if it cannot be copied.
+
+    >>> options = [1, [2]]
+    >>> copied(options)[1].append(3)
+    >>> options
+    [1, [2]]
+    """
+    try:
+        return copy.deepcopy(option)
+    except Exception:  # noqa: BLE001 - whatever the user's object raises: locks, open files, graphs
+        return option

@@ -73,3 +73,20 @@ def test_an_error_of_a_constructor_that_takes_nothing_is_its_own():
 
 def test_a_builtin_is_given_nothing():
     assert told_by_signature(dict).keywords({"a": 1}, None) == {}
+
+
+def test_a_constructor_that_changes_its_options_changes_nothing():
+    lengths = []
+
+    def build(config):
+        config["sizes"].insert(0, 4)
+        lengths.append(len(config["sizes"]))
+        return mlp(config["sizes"][-1])
+
+    made = NetworkFactory(build, L1StructuredPruner(), torch.zeros(8, 4))
+    config = {"sizes": [64, 32]}
+    for density in (0.25, 1):
+        made.network(config, density=density, seed=SEED)
+        made.measured(config, density=density, seed=SEED)
+    assert set(lengths) == {3}
+    assert config == {"sizes": [64, 32]}

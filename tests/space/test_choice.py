@@ -1,9 +1,12 @@
+import threading
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo.errors import ConfigError
-from proxyhpo.space import Choice
+from proxyhpo.errors import ConfigError, SpaceError
+from proxyhpo.space import Choice, Float, Int, Space
 from tests.space.spaces import choices
 
 
@@ -37,3 +40,37 @@ def test_a_label_stands_for_its_object():
     assert choice.values == ("sum", "max")
     assert choice.resolve("max") is max
     assert Choice(["max"]).checked().resolve("max") == "max"
+
+
+def test_what_is_done_to_an_object_does_not_reach_the_next():
+    network = torch.nn.Linear(2, 2)
+    options = {"list": [1, 2], "nested": {"a": [1]}, "network": network}
+    choice = Choice(options).checked()
+    choice.resolve("list").append(3)
+    choice.resolve("nested")["a"].append(2)
+    torch.nn.init.zeros_(choice.resolve("network").weight)
+    assert choice.resolve("list") == [1, 2]
+    assert choice.resolve("nested") == {"a": [1]}
+    assert choice.resolve("network").weight.count_nonzero() == 4
+    assert options["list"] == [1, 2]
+
+
+def test_an_object_that_cannot_be_copied_is_shared():
+    lock = threading.Lock()
+    assert Choice({"lock": lock}).checked().resolve("lock") is lock
+
+
+@pytest.mark.parametrize(
+    ("definition", "named"),
+    [
+        (Choice({"lr": Float(1e-4, 1, log=True)}), "the option 'lr' is a Float"),
+        (Choice({"sgd": {"lr": Float(0, 1)}, "adam": {}}), "the option 'sgd' is a Float"),
+        (Choice({"deep": [1, {"n": Int(1, 2)}]}), "the option 'deep' is a Int"),
+        (Choice([Choice([1, 2]), 3]), "an option is a Choice"),
+        ({"lr": Float(0, 1)}, "it contains a Float, but a space is not nested"),
+        ([Float(0, 1)], "it contains a Float, but a space is not nested"),
+    ],
+)
+def test_a_nested_space_is_refused_with_the_way_to_write_conditions(definition, named):
+    with pytest.raises(SpaceError, match=rf"hyperparameter 'opt': {named}.* when=\("):
+        Space({"opt": definition})

@@ -1,0 +1,149 @@
+"""Full networks: made, and described as far as a search has to know them before it begins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from proxyhpo._inputs import Inputs, at_least_two, check_inputs
+from proxyhpo._networks.building import Build, Builder, structure
+from proxyhpo._networks.origins import Origins
+from proxyhpo._networks.reach import Reach, reach
+from proxyhpo._proxy.acceptance import check_runs
+from proxyhpo._proxy.center import first_that_runs
+from proxyhpo._records.records import Config
+from proxyhpo._seeding import preserved_random_state
+from proxyhpo.channels import unwrap
+from proxyhpo.space import Space
+
+__all__ = ["FullNetworks"]
+
+logger = logging.getLogger("proxyhpo")
+
+
+class FullNetworks:
+    """Makes the full network of a config, and knows what two builds and a backward show of it.
+
+    Args:
+        build: makes a new full network at each call, see :class:`~proxyhpo._proxy.NetworkFactory`.
+        example_inputs: a typical batch.
+        pretrained: True, False, or None to find out.
+        pass_width: see :class:`~proxyhpo._networks.building.Builder`.
+
+    Raises:
+        ArgumentError: naming the argument.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        example_inputs: Inputs,
+        *,
+        pretrained: bool | None = None,
+        pass_width: bool = False,
+    ) -> None:
+        self._builder = Builder(build, pretrained=pretrained, pass_width=pass_width)
+        self._inputs = at_least_two(check_inputs(example_inputs))
+        self._reach: dict[bytes, Reach] = {}
+        self._has_warned = False
+        self._measurable: Config | None = None
+
+    def config_to_measure(self, space: Space) -> dict[str, Any]:
+        """A config of which the network can be built and runs, with objects for their labels.
+
+        That is the centre of the space, unless some combinations of hyperparameters make no
+        network and the centre is one of them; then the first of a few random configs.
+
+        Raises:
+            Exception: what the network of the centre raised, if none of them can be built.
+        """
+        if self._measurable is None:
+            self._measurable = space.center()
+            if self._builder.takes_config:
+                self._measurable = first_that_runs(space, self._try)
+        return space.resolve(self._measurable)
+
+    def _try(self, config: Mapping[str, Any]) -> None:
+        with preserved_random_state():
+            check_runs(unwrap(self._builder.build(config)), self._inputs)
+
+    def origins(self, config: Mapping[str, Any]) -> Origins:
+        """Which parameters of the full network are pretrained, and whether it is as a whole.
+
+        Builds twice; once in all for a ``build`` that does not take the config.
+
+        Raises:
+            ArgumentError: if ``build`` seeds torch itself or returns the same network twice.
+        """
+        found = self._builder.origins(config)
+        if found.inherited and self._builder.finds_out:
+            found = self._builder.origins(config, unused=self.reach(config).unreached)
+            if found.is_pretrained and not self._has_warned:
+                self._has_warned = True
+                logger.warning(_TAKEN_FOR_PRETRAINED, 100 * found.share)
+        return found
+
+    def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The names of the parameters of a pretrained network; none of one that is not.
+
+        Raises:
+            ArgumentError: see :meth:`origins`.
+        """
+        found = self.origins(config)
+        return found.inherited if found.is_pretrained else frozenset()
+
+    def shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Parameter name → shape, in the full network.
+
+        Raises:
+            ArgumentError: if ``build`` returns the same network twice.
+        """
+        return dict(self._builder.examined(config).shapes)
+
+    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
+        """Whether nothing in the full network but linear layers and batch norms has weights."""
+        return self._builder.examined(config).is_perceptron
+
+    def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
+        """How many outputs each layer of the full network has, but for heads and unused layers.
+
+        A head makes an output of the network, whatever the order in which layers are registered.
+
+        Raises:
+            ArgumentError: if ``build`` returns the same network twice.
+        """
+        found = self.reach(config)
+        left_out = {name.rpartition(".")[0] for name in found.heads | found.unreached}
+        widths = self._builder.examined(config).widths
+        return [width for name, width in widths.items() if name not in left_out]
+
+    def reach(self, config: Mapping[str, Any]) -> Reach:
+        """Which parameters of the full network its outputs depend on.
+
+        Raises:
+            ArgumentError: if the network fails on the example inputs.
+        """
+        with preserved_random_state():
+            full = self._builder.build(config)
+        check_runs(unwrap(full), self._inputs)
+        return self._reached(full)
+
+    def _reached(self, full: nn.Module) -> Reach:
+        key = self._key(full)
+        if key not in self._reach:
+            self._reach[key] = reach(unwrap(full), self._inputs)
+        return self._reach[key]
+
+    def _key(self, full: nn.Module) -> bytes:
+        """What tells networks apart: nothing, where build must make the same one every time."""
+        return structure(full) if self._builder.takes_config else b""
+
+
+_TAKEN_FOR_PRETRAINED = (
+    "the network is taken for pretrained: %.0f%% of its weights come out equal from two builds "
+    "under different seeds. Pass pretrained=False if a formula or a generator with a seed of its "
+    "own makes them, or pretrained=True to confirm"
+)
