@@ -133,10 +133,12 @@ def definition_in(option: object) -> Hyperparameter | None:
     """A hyperparameter that stands where an object should, itself or in a container."""
     if isinstance(option, Hyperparameter):
         return option
-    parts = option.values() if isinstance(option, Mapping) else option
-    if isinstance(parts, (list, tuple)) or isinstance(option, Mapping):
-        return next((inner for part in parts if (inner := definition_in(part))), None)
-    return None
+    parts: Iterable[object] = ()
+    if isinstance(option, Mapping):
+        parts = option.values()
+    elif isinstance(option, (list, tuple)):
+        parts = option
+    return next((inner for part in parts if (inner := definition_in(part))), None)
 
 
 CONDITIONAL = (
