@@ -58,5 +58,7 @@ def test_a_network_that_cannot_be_built_is_a_failed_training():
         return of_width(config)
 
     result = searched(build, finalists=1).run(2)
-    assert [record.reason for record in result.failures] == ["ValueError: too narrow"]
+    (failed,) = result.failures
+    assert failed.reason.startswith("ArgumentError: build failed for config {'lr': ")
+    assert failed.reason.endswith("ValueError: too narrow")
     assert result.best_config["h"] == 512
