@@ -1,6 +1,7 @@
 """The public names are pinned: to add, rename or remove one is a decision, not an accident."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -19,9 +20,14 @@ NAMES = {
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
     "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
     "UnknownNameError UnsupportedNetworkError",
+    "proxyhpo.evaluators": "Direction ProxyEvaluator ReportFunction SupervisedEvaluator "
+    "TrainingEvaluator TrialRun",
+    "proxyhpo.executors": "Died Ended Executor Finished FuturesExecutor Hear InProcessExecutor Job "
+    "Outcome ProcessExecutor RayExecutor Reported RunId Work",
     "proxyhpo.plots": "plot_agreement plot_cost plot_hyperparameter",
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",
+    "proxyhpo.searchers": "BayesianSearcher GridSearcher RandomSearcher Searcher TPESearcher",
     "proxyhpo.space": "Choice Float Int Space Unseen",
     "proxyhpo.stoppers": "ASHAStopper Curve LaggingStopper MedianStopper Stopper",
     "proxyhpo.testing": "EvaluatorCase EvaluatorContract ExecutorContract OperatorRuleCase "
@@ -42,7 +48,7 @@ def test_every_public_name_is_documented():
         found = importlib.import_module(module)
         for name in found.__all__:
             value = getattr(found, name)
-            if isinstance(value, type) or callable(value):
+            if inspect.isclass(value) or inspect.isfunction(value):
                 assert value.__doc__, f"{module}.{name}"
 
 

@@ -27,7 +27,7 @@ from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import seed_sequence
 from proxyhpo._store import Store
-from proxyhpo.searchers import check_proposals
+from proxyhpo.searchers._interface import check_proposals
 from proxyhpo.transfers import transferred
 
 __all__ = ["Study"]

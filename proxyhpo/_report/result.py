@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
-from proxyhpo._report.cost import Cost, cost_of
-from proxyhpo._report.fidelity import Fidelity, fidelities
-from proxyhpo._report.summary import ledger, not_climbed, summary
+from proxyhpo._report.cost import Cost
+from proxyhpo._report.fidelity import Fidelity
+from proxyhpo._report.summary import Findings
 from proxyhpo._report.wording import config_words, rung_words
 from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
 
@@ -62,7 +62,7 @@ class Result:
             NotClimbedError: if no training of the full network has succeeded.
         """
         if self.best is None:
-            raise NotClimbedError(f"there is no best config: {not_climbed(self)}")
+            raise NotClimbedError(f"there is no best config: {self._findings.not_climbed()}")
         return self.best
 
     @property
@@ -140,7 +140,7 @@ class Result:
     @property
     def failures(self) -> Sequence[Record]:
         """The runs that failed, each with its config, reason and traceback."""
-        return tuple(record for record in self.history.records if record.state == "failed")
+        return self._findings.failures
 
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
         """The runs at a rung that did not fail, best first; stopped ones come last.
@@ -163,16 +163,16 @@ class Result:
     @property
     def cost(self) -> Cost:
         """What was spent where, and what a full search would have cost."""
-        return cost_of(self.history, self.ladder, self.search_seconds)
+        return self._findings.cost
 
     @property
     def fidelity(self) -> Sequence[Fidelity]:
         """How well each rung stands in for the next one, and last the first for the top one."""
-        return fidelities(self.history, self.ladder)
+        return self._findings.fidelity
 
     def ledger(self) -> str:
         """A table with a line for each rung: what was trained, how corrected, at what cost."""
-        return printable(ledger(self))
+        return printable("\n".join(self._findings.ledger()))
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each training run; the config's columns are called ``config.<name>``.
@@ -189,7 +189,7 @@ class Result:
 
     def __repr__(self) -> str:
         """A summary of at most 12 lines: the best, the cost, what to trust, what to do next."""
-        return printable("\n".join(summary(self)))
+        return printable("\n".join(self._findings.summary()))
 
     def _repr_html_(self) -> str:
         """The summary and the leaderboards, for a notebook; everything in them is escaped."""
@@ -203,6 +203,10 @@ class Result:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "build": None}  # the user's function may not be picklable
+
+    @property
+    def _findings(self) -> Findings:
+        return Findings(**{field.name: getattr(self, field.name) for field in fields(Findings)})
 
     def _table(self) -> list[tuple[str, str, str, str]]:
         return [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
+from proxyhpo._records.history import History
+from proxyhpo._records.records import Record
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.cost import Cost, cost_of
+from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, rung_words, table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from proxyhpo._report.fidelity import Fidelity
-    from proxyhpo._report.result import Result
-
-__all__ = ["ledger", "not_climbed", "summary"]
+__all__ = ["Findings"]
 
 _WARNINGS = 2  # that a summary shows; the ledger has all of them
 _STEPS = 2  # likewise, of what to do next
@@ -24,111 +25,139 @@ _ADVICE = {
 }
 
 
-def summary(result: Result) -> list[str]:
-    """At most 12 lines."""
-    found = [*_found(result), *_cost(result)]
-    overall = _overall(result)
-    if overall is not None:
-        found.append(("trust", _trust(result, overall)))
-    found += [("warning", text) for text in _warnings(result)[:_WARNINGS]]
-    if result.failures:
-        total, first = len(result.records), result.failures[0].reason
-        found.append(("failures", f"{len(result.failures)} of {total} trainings, first: {first}"))
-    found += [("next", text) for text in list(_next(result, overall))[:_STEPS]]
-    found.append(("details", "result.leaderboard(), .ledger(), .cost, .fidelity, .failures"))
-    state = ", interrupted" if result.interrupted else ""
-    head = f"Result of {len(result.history.trials)} trials ({result.direction}{state})"
-    return [head, *(f"  {title:<12} {text}" for title, text in found)]
+@dataclass(frozen=True)
+class Findings:
+    """What a study has found, for the texts about it; see :class:`~proxyhpo.Result`."""
 
+    history: History
+    ladder: Sequence[Rung]
+    direction: str
+    best: Record | None
+    search_seconds: float
+    interrupted: bool
+    pretrained: bool
 
-def ledger(result: Result) -> str:
-    """A line for each rung: what was trained there, and what that cost."""
-    titles = ["rung", "trains", "width ratio", "trainings", "stopped", "failed", "seconds", "base"]
-    rows = [
-        [
-            rung,
-            rung_words(result.history, result.ladder, rung),
-            f"{result.measured[rung].width_ratio:.3g}",
-            cost.runs,
-            cost.stopped,
-            cost.failed,
-            f"{cost.seconds:.1f}",
-            "" if cost.base_trainings is None else f"{cost.base_trainings:.1f}",
+    @cached_property
+    def cost(self) -> Cost:
+        """What was spent where, and what a full search would have cost."""
+        return cost_of(self.history, self.ladder, self.search_seconds)
+
+    @cached_property
+    def fidelity(self) -> Sequence[Fidelity]:
+        """How well each rung stands in for the next one, and last the first for the top one."""
+        return fidelities(self.history, self.ladder)
+
+    @cached_property
+    def failures(self) -> Sequence[Record]:
+        """The runs that failed."""
+        return tuple(record for record in self.history.records if record.state == "failed")
+
+    def summary(self) -> list[str]:
+        """At most 12 lines."""
+        found = [*self._found(), self._cost()]
+        if self._overall is not None:
+            found.append(("trust", self._trust(self._overall)))
+        found += [("warning", text) for text in self._warnings()[:_WARNINGS]]
+        if self.failures:
+            count = f"{len(self.failures)} of {len(self.history.records)} trainings"
+            found.append(("failures", f"{count}, first: {self.failures[0].reason}"))
+        found += [("next", text) for text in list(self._next())[:_STEPS]]
+        found.append(("details", "result.leaderboard(), .ledger(), .cost, .fidelity, .failures"))
+        state = ", interrupted" if self.interrupted else ""
+        head = f"Result of {len(self.history.trials)} trials ({self.direction}{state})"
+        return [head, *(f"  {title:<12} {text}" for title, text in found)]
+
+    def ledger(self) -> list[str]:
+        """A line for each rung: what was trained there, and what that cost."""
+        titles = (
+            "rung",
+            "trains",
+            "width ratio",
+            "trainings",
+            "stopped",
+            "failed",
+            "seconds",
+            "base",
+        )
+        measured = self.history.measured
+        rows = [
+            [
+                rung,
+                rung_words(self.history, self.ladder, rung),
+                f"{measured[rung].width_ratio:.3g}",
+                cost.runs,
+                cost.stopped,
+                cost.failed,
+                f"{cost.seconds:.1f}",
+                "" if cost.base_trainings is None else f"{cost.base_trainings:.1f}",
+            ]
+            for rung, cost in zip(sorted(self.history.openings), self.cost.rungs, strict=True)
         ]
-        for rung, cost in zip(sorted(result.openings), result.cost.rungs, strict=True)
-    ]
-    return "\n".join([*table(titles, rows), *_corrections(result), *_warnings(result)])
+        return [*table(titles, rows), *self._corrections(), *self._warnings()]
 
+    def not_climbed(self) -> str:
+        """Why there is no best training of the full network, and what to do about it."""
+        tried = [r for r in self.history.records if r.rung == len(self.ladder) - 1]
+        failed = [record for record in tried if record.state == "failed"]
+        if failed:
+            return (
+                f"all {len(failed)} trainings of the full network failed, the first with "
+                f"{failed[0].reason!r} (result.failures has the tracebacks)"
+            )
+        if any(record.loss is not None for record in self.history.records):
+            return (
+                "the full network has not been trained: result.leaderboard(0) shows the best on "
+                "the proxy, and climb() trains those on the full network"
+            )
+        if self.failures:
+            first = self.failures[0].reason
+            return f"all {len(self.failures)} trainings failed, the first with {first!r}"
+        return "nothing has been trained yet: call run()"
 
-def not_climbed(result: Result) -> str:
-    """Why there is no best training of the full network, and what to do about it."""
-    tried = [r for r in result.history.records if r.rung == len(result.ladder) - 1]
-    failed = [record for record in tried if record.state == "failed"]
-    if failed:
-        return (
-            f"all {len(failed)} trainings of the full network failed, the first with "
-            f"{failed[0].reason!r} (result.failures has the tracebacks)"
-        )
-    if any(record.loss is not None for record in result.history.records):
-        return (
-            "the full network has not been trained: result.leaderboard(0) shows the best on "
-            "the proxy, and climb() trains those on the full network"
-        )
-    if result.failures:
-        first = result.failures[0].reason
-        return f"all {len(result.failures)} trainings failed, the first with {first!r}"
-    return "nothing has been trained yet: call run()"
+    def _found(self) -> list[tuple[str, str]]:
+        if self.best is None or self.best.value is None:
+            return [("best", self.not_climbed())]
+        value = f"{self.best.value:.6g} on the full network (trial {self.best.trial})"
+        return [("best value", value), ("best config", config_words(self.best.config))]
 
+    def _cost(self) -> tuple[str, str]:
+        cost = self.cost
+        if cost.base_trainings is None or cost.full_search_base_trainings is None:
+            return "cost", f"{cost.seconds:.1f} s"
+        unit = f"one takes {cost.base_training_seconds:.3g} s, {cost.base_training_source}"
+        spent = f"{cost.base_trainings:.1f} base trainings, {cost.seconds:.1f} s"
+        return "cost", f"{spent}; a full search: {cost.full_search_base_trainings:.1f} ({unit})"
 
-def _found(result: Result) -> list[tuple[str, str]]:
-    if result.best is None:
-        return [("best", not_climbed(result))]
-    value = f"{result.best_value:.6g} on the full network (trial {result.best.trial})"
-    return [("best value", value), ("best config", config_words(result.best_config))]
+    @property
+    def _overall(self) -> Fidelity | None:
+        """How well the first rung stands in for the full network, if there is a rung below it."""
+        return self.fidelity[-1] if len(self.ladder) > 1 else None
 
+    def _trust(self, overall: Fidelity) -> str:
+        words = rung_words(self.history, self.ladder, overall.lower)
+        compared = f"{overall.n} trials trained on both"
+        unproven = "; unproven for pretrained networks" if self.pretrained else ""
+        return f"{words}: {overall.verdict} ({compared}{unproven})"
 
-def _cost(result: Result) -> list[tuple[str, str]]:
-    cost = result.cost
-    if cost.base_trainings is None or cost.full_search_base_trainings is None:
-        return [("cost", f"{cost.seconds:.1f} s")]
-    unit = f"one takes {cost.base_training_seconds:.3g} s, {cost.base_training_source}"
-    spent = f"{cost.base_trainings:.1f} base trainings, {cost.seconds:.1f} s"
-    return [("cost", f"{spent}; a full search: {cost.full_search_base_trainings:.1f} ({unit})")]
+    def _warnings(self) -> list[str]:
+        found = (measured.warning for measured in self.history.measured.values())
+        return list(dict.fromkeys(warning for warning in found if warning))
 
+    def _next(self) -> Iterator[str]:
+        if self.interrupted:
+            yield "run() again resumes the study"
+        if self.best is None or self._overall is None:
+            return
+        saved = self.cost.saved
+        if saved is not None and saved <= 0:
+            yield "the proxy saved nothing here: search the full network alone, ladder=[Rung(1)]"
+        elif self._overall.verdict in _ADVICE:
+            yield _ADVICE[self._overall.verdict]
 
-def _overall(result: Result) -> Fidelity | None:
-    """How well the first rung stands in for the full network, if there is a rung below it."""
-    return result.fidelity[-1] if len(result.ladder) > 1 else None
-
-
-def _trust(result: Result, overall: Fidelity) -> str:
-    words = rung_words(result.history, result.ladder, overall.lower)
-    compared = f"{overall.n} trials trained on both"
-    unproven = "; unproven for pretrained networks" if result.pretrained else ""
-    return f"{words}: {overall.verdict} ({compared}{unproven})"
-
-
-def _warnings(result: Result) -> list[str]:
-    found = (measured.warning for measured in result.measured.values())
-    return list(dict.fromkeys(warning for warning in found if warning))
-
-
-def _next(result: Result, overall: Fidelity | None) -> Iterator[str]:
-    if result.interrupted:
-        yield "run() again resumes the study"
-    if result.best is None or overall is None:
-        return
-    saved = result.cost.saved
-    if saved is not None and saved <= 0:
-        yield "the proxy saved nothing here: search the full network alone, ladder=[Rung(1)]"
-    elif overall.verdict in _ADVICE:
-        yield _ADVICE[overall.verdict]
-
-
-def _corrections(result: Result) -> Iterator[str]:
-    """How hyperparameters were changed for the narrower networks."""
-    for rung, opening in sorted(result.openings.items()):
-        if opening.exponents:
-            powers = ", ".join(f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items())
-            basis = f" ({opening.basis})" if opening.basis else ""
-            yield f"rung {rung} trained with {powers}{basis}"
+    def _corrections(self) -> Iterator[str]:
+        """How hyperparameters were changed for the narrower networks."""
+        for rung, opening in sorted(self.history.openings.items()):
+            if opening.exponents:
+                powers = (f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items())
+                basis = f" ({opening.basis})" if opening.basis else ""
+                yield f"rung {rung} trained with {', '.join(powers)}{basis}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from proxyhpo._lazy import lazy_names
 from proxyhpo.searchers._grid import GridSearcher
-from proxyhpo.searchers._interface import Searcher, check_proposals
+from proxyhpo.searchers._interface import Searcher
 from proxyhpo.searchers._random import RandomSearcher
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = [
     "RandomSearcher",
     "Searcher",
     "TPESearcher",
-    "check_proposals",
 ]
 
 __getattr__ = lazy_names(__name__, {"BayesianSearcher": "_bayesian", "TPESearcher": "_tpe"})
