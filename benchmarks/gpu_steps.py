@@ -108,7 +108,9 @@ def _compile(step: Step) -> None:
 
 
 def _capture(step: Step) -> None:
-    step.network = torch.cuda.make_graphed_callables(step.network, (step.inputs,))
+    graphed = torch.cuda.make_graphed_callables(step.network, (step.inputs,))
+    assert isinstance(graphed, nn.Module)  # what it returns for a module
+    step.network = graphed
 
 
 def _synchronize(device: torch.device) -> None:

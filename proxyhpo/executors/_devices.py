@@ -10,7 +10,7 @@ import torch
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["environments"]
+__all__ = ["automatic_workers", "cores", "environments"]
 
 
 def environments(
@@ -52,3 +52,26 @@ def _index(device: str | torch.device) -> str:
     # Where the study itself sees only some devices, its cuda:0 may be another one's number.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[int(match[1])].strip() if visible else match[1]
+
+
+def automatic_workers(
+    devices: Sequence[str | torch.device] | None, threads: int
+) -> tuple[list[str], int]:
+    """The devices to use, and how many workers each may have at most: one a core in all.
+
+    Args:
+        devices: given by the user; by default all CUDA devices, or the CPU if there are none.
+        threads: of a worker.
+    """
+    if devices is None:
+        devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+    environments(devices)  # checks them
+    names = [str(device) for device in devices]
+    return names, max(1, cores() // threads // len(names))
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
