@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from proxyhpo._engine.giving_up import Judge
 from proxyhpo._engine.interruption import Interruption
 from proxyhpo._engine.stopping import Stoppers, Watch
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
 from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work
-from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import Executor
 
 __all__ = ["Callback", "Limits", "climb", "settle"]
@@ -21,8 +21,6 @@ __all__ = ["Callback", "Limits", "climb", "settle"]
 logger = logging.getLogger("proxyhpo")
 
 Callback = Callable[[Record], object]
-
-EXCEPTIONS_TO_GIVE_UP = 5
 
 CAUTION = 1.25
 """By how much a prediction is exceeded before a time limit is."""
@@ -82,7 +80,7 @@ def climb(
     """
     interruption = interruption or Interruption()
     clock = _Clock(study, limits, executor)
-    judge = _Judge(study)
+    judge = Judge(study)
     watch = Watch(study, stoppers)
     listener = _Listener(watch, interruption, is_over=lambda: stopping() or clock.is_up)
     running: dict[RunId, Job] = {}
@@ -200,34 +198,6 @@ class _Clock:
             )
         entered = len(self._study.history.trials)
         return entered if self.has_closed else max(entered, self._limits.n_trials)
-
-
-class _Judge:
-    """Gives up when nothing but exceptions comes of a study from the start."""
-
-    def __init__(self, study: Study) -> None:
-        ended = [*study.history.records, *study.history.probe_records.values()]
-        self._hopeful = any(record.value is not None for record in ended)
-        self._raised: list[Record] = []
-
-    def consider(self, record: Record) -> None:
-        self._hopeful = self._hopeful or record.value is not None
-        if self._hopeful:
-            return
-        if record.traceback is None:  # a NaN from a wild learning rate, or a death: no exception
-            self._raised.clear()
-            return
-        # The probes of one config fail together, and are deliberately far from what is usual.
-        if not (
-            record.kind == "probe" and any(record.config == other.config for other in self._raised)
-        ):
-            self._raised.append(record)
-        if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
-            first = self._raised[0]
-            raise TrainingFailedError(
-                f"the first {len(self._raised)} trainings all failed. The first one, with "
-                f"{first.trained_config}, said:\n\n{first.traceback}"
-            )
 
 
 def _outcome(ended: Ended) -> Outcome:

@@ -1,0 +1,68 @@
+"""A study ends if its first trainings all raise exceptions; the error says what was trained."""
+
+from __future__ import annotations
+
+from proxyhpo._engine.study import Study
+from proxyhpo._records.records import Record
+from proxyhpo.channels.find.trace import UNUSED
+from proxyhpo.errors import TrainingFailedError
+
+__all__ = ["EXCEPTIONS_TO_GIVE_UP", "Judge"]
+
+EXCEPTIONS_TO_GIVE_UP = 5
+
+
+class Judge:
+    """Gives up when nothing but exceptions comes of a study from the start."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        ended = [*study.history.records, *study.history.probe_records.values()]
+        self._hopeful = any(record.value is not None for record in ended)
+        self._raised: list[Record] = []
+
+    def consider(self, record: Record) -> None:
+        """Counts a record.
+
+        Raises:
+            TrainingFailedError: at the fifth exception in a row, if no training has succeeded yet.
+        """
+        self._hopeful = self._hopeful or record.value is not None
+        if self._hopeful:
+            return
+        if record.traceback is None:  # a NaN from a wild learning rate, or a death: no exception
+            self._raised.clear()
+            return
+        # The probes of one config fail together, and are deliberately far from what is usual.
+        if not (
+            record.kind == "probe" and any(record.config == other.config for other in self._raised)
+        ):
+            self._raised.append(record)
+        if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
+            first = self._raised[0]
+            raise TrainingFailedError(
+                f"the first {len(self._raised)} trainings all failed. {self._trained(first)}The "
+                f"first one, with {first.trained_config}, said:\n\n{first.traceback}"
+            )
+
+    def _trained(self, record: Record) -> str:
+        """What was trained, if it was not the network itself."""
+        measured = self._study.history.measured.get(record.rung)
+        if measured is None or measured.density == 1:
+            return ""
+        tried = any(other.rung == self._study.top for other in self._study.history.records)
+        whole = sorted({n.rpartition(".")[0] or n for n, why in measured.skipped if why == UNUSED})
+        also = (
+            f" The forward never reached {', '.join(whole[:5])}{' ...' if whole[5:] else ''} on "
+            "example_inputs, so that was not pruned, and code that combines it with pruned layers "
+            "fails; call it in the forward, or leave the layers that it goes with whole, too."
+            if whole
+            else ""
+        )
+        return (
+            f"They trained a pruned copy of the network, at density {measured.density:.3g}; the "
+            f"full network has {'also' if tried else 'not'} been tried. If it trains with "
+            "ladder=[Rung(1)], then train relies on a size that was pruned: take sizes from the "
+            "tensors, or leave modules whole, pruner=L1StructuredPruner(ignore=[...])."
+            f"{also} "
+        )

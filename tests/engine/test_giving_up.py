@@ -1,0 +1,98 @@
+"""What the error says when a study gives up: which network was trained, and what was not pruned."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo.errors import TrainingFailedError
+
+X = torch.randn(16, 8)
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.Linear(64, 1))
+
+
+def error_of(build, train, **options):
+    hpo = ProxyHPO(
+        build,
+        train,
+        {"lr": Float(1e-3, 1, log=True)},
+        example_inputs=X,
+        direction="minimize",
+        progress=False,
+        **options,
+    )
+    with pytest.raises(TrainingFailedError) as caught:
+        hpo.run(8)
+    return str(caught.value)
+
+
+def fails(network, config):
+    raise ValueError("no such size")
+
+
+def test_it_says_that_pruned_copies_failed_and_that_the_full_network_was_not_tried():
+    said = error_of(mlp, fails, density=0.25)
+    assert "They trained a pruned copy of the network, at density 0.25" in said
+    assert "the full network has not been tried" in said
+    assert "ValueError: no such size" in said
+
+
+def test_a_failure_of_the_full_network_is_just_that():
+    said = error_of(mlp, fails, ladder=[Rung(1)])
+    assert "pruned" not in said
+    assert "ValueError: no such size" in said
+
+
+class Averaged(nn.Module):
+    """An average of the weights, or a target network, that the forward does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.online = mlp()
+        self.target = copy.deepcopy(self.online).requires_grad_(False)
+
+    def forward(self, x):
+        return self.online(x)
+
+
+def averages(network, config):
+    for slow, fast in zip(network.target.parameters(), network.online.parameters(), strict=True):
+        slow.data.lerp_(fast.data, 0.1)
+    return config["lr"]
+
+
+def copies(network, config):
+    network.target.load_state_dict(network.online.state_dict())
+    return config["lr"]
+
+
+@pytest.mark.parametrize("train", [averages, copies])
+def test_it_names_what_the_forward_never_reached(train):
+    said = error_of(Averaged, train, density=0.25)
+    assert "The forward never reached target.0, target.2" in said
+
+
+def test_it_says_what_to_do_where_a_pruned_size_meets_data():
+    class Adversarial(nn.Module):
+        """D(G(z)): what lies between them is a hidden size as well as that of the data."""
+
+        def __init__(self):
+            super().__init__()
+            self.generator = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 48))
+            self.discriminator = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 1))
+
+        def forward(self, z):
+            return self.discriminator(self.generator(z))
+
+    def train(network, config):
+        network.discriminator(torch.randn(4, 48))
+        return config["lr"]
+
+    said = error_of(Adversarial, train, density=0.25)
+    assert "train relies on a size that was pruned" in said
+    assert "ignore=[" in said
