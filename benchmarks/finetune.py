@@ -38,7 +38,7 @@ from benchmarks.rows import Row, Rows
 from proxyhpo import Choice, Config, Float, Space
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo.pruners import L1StructuredPruner
-from proxyhpo.transfers import transferred
+from proxyhpo.transfers import LayerwiseTransfer, scaled_updates, transferred
 
 SPACE = Space(
     {
@@ -57,6 +57,7 @@ TASKS = {
 RUNS = [
     *(Run(1.0, 0.0, seed) for seed in (0, 1)),
     *(Run(density, exponent) for density, exponent in product((0.25, 0.5, 0.75), (0, -0.5, 0.5))),
+    *(Run(density, 0.0, layerwise=True) for density in (0.25, 0.5, 0.75)),
 ]
 """What each config is trained on."""
 
@@ -92,12 +93,14 @@ class FineTuning:
         config = SPACE.sample(np.random.default_rng(number))
         exponents = dict.fromkeys(("lr", "head_lr"), run.exponent)
         trained_config = transferred(config, exponents, self._width_ratio(run.density))
-        place = [number, round(100 * run.density), round(10 * run.exponent) + 10, run.seed]
-        seeds = np.random.SeedSequence(place)
-        network = self._networks.network(config, density=run.density, seed=seeds)
+        correction = 30 if run.layerwise else round(10 * run.exponent) + 10
+        seeds = np.random.SeedSequence([number, round(100 * run.density), correction, run.seed])
+        network, fans = self._networks.network_and_fans(config, density=run.density, seed=seeds)
+        rule = LayerwiseTransfer().update_rule() if run.layerwise else None
         torch.manual_seed(int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0]) >> 1)
         began = time.process_time()
-        self._fine_tune(network, trained_config)
+        with scaled_updates(network, fans, rule):
+            self._fine_tune(network, trained_config)
         seconds = time.process_time() - began
         return {"accuracy": self._accuracy(network), "seconds": seconds, "config": trained_config}
 
@@ -192,7 +195,7 @@ def _fit(
 
 def row_of(task: str, width: int, epochs: tuple[int, int], number: int, run: Run) -> Row:
     """What a row of the file is of."""
-    return {
+    row: Row = {
         "task": task,
         "width": width,
         "epochs": list(epochs),
@@ -201,6 +204,7 @@ def row_of(task: str, width: int, epochs: tuple[int, int], number: int, run: Run
         "exponent": run.exponent,
         "seed": run.seed,
     }
+    return row | {"layerwise": True} if run.layerwise else row
 
 
 def fill(tasks: list[FineTuning], configs: int, rows: Rows) -> None:

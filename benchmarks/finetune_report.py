@@ -24,11 +24,13 @@ class Run:
         density: of the network.
         exponent: power of the width ratio that multiplies the learning rates.
         seed: 0, or 1 for the second training of the full network.
+        layerwise: whether updates are scaled layer by layer.
     """
 
     density: float
     exponent: float
     seed: int = 0
+    layerwise: bool = False
 
 
 TARGET, AGAIN = Run(1.0, 0.0), Run(1.0, 0.0, 1)
@@ -101,7 +103,7 @@ def draw(found: Mapping[str, Sequence[Mapping[Run, Row]]], path: Path) -> None:
 
 def _rows(configs: Sequence[Mapping[Run, Row]]) -> list[Run]:
     proxies = (run for run in configs[0] if run.density < 1)
-    return [*sorted(proxies, key=lambda run: (run.density, -run.exponent)), AGAIN]
+    return [*sorted(proxies, key=lambda run: (run.density, run.layerwise, -run.exponent)), AGAIN]
 
 
 def _cells(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
@@ -109,7 +111,7 @@ def _cells(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
     yield from _names(run)
     yield f"{_time(run, configs):.2f}"
     yield _estimate(spearman, x, y, "{:.2f}")
-    if run.exponent:
+    if run.exponent or run.layerwise:
         both = np.stack([x, _losses(Run(run.density, 0.0), configs)], -1)
         yield _estimate(_more, both, y, "{:+.2f}")
     else:
@@ -124,6 +126,8 @@ def _names(run: Run) -> tuple[str, str]:
     """Density and learning rates."""
     if run == AGAIN:
         return "1, another seed", ""
+    if run.layerwise:
+        return f"{run.density:g}", "layer by layer"
     return f"{run.density:g}", f"^{run.exponent:+g}" if run.exponent else "as they are"
 
 

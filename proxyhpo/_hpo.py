@@ -52,7 +52,8 @@ class ProxyHPO(StudyHandle):
             evaluator knows it.
         pruner: name or instance; makes the proxies.
         searcher: name or instance; proposes configs.
-        transfer: name or instance; adapts hyperparameters to the width of the network.
+        transfer: name or instance; how a proxy is trained differently from the full network.
+            ``"auto"`` is ``"layerwise"``, and ``"power-law"`` for a pretrained network.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. The default depends on the
             width of the network; see :attr:`ladder`.
         density: short for a ladder of two rungs, the first with this density.
@@ -99,7 +100,7 @@ class ProxyHPO(StudyHandle):
         direction: Direction | None = None,
         pruner: str | Pruner = "l1-structured",
         searcher: str | Searcher = "tpe",
-        transfer: str | Transfer = "power-law",
+        transfer: str | Transfer = "auto",
         ladder: Sequence[Rung] | None = None,
         density: float | None = None,
         finalists: int | None = None,

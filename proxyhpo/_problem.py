@@ -134,6 +134,8 @@ class Problem:
         controls: int,
     ) -> Parts:
         """What the engine needs to know of a study of this problem."""
+        if transfer == "auto":
+            transfer = "power-law" if self.is_pretrained else "layerwise"
         return Parts(
             space=self.space,
             searcher=plugins.resolve("proxyhpo.searchers", searcher, Searcher),  # type: ignore[type-abstract]  # an interface

@@ -86,8 +86,23 @@ def test_proxies_are_small_and_finalists_are_not():
     assert sorted(seen) == [16, 16, 16, 32]
 
 
-def test_the_learning_rate_follows_the_width_on_the_proxy_alone():
-    result = study(density=0.25).run(4, finalists=1)
+def test_by_default_updates_are_scaled_and_the_config_stays():
+    def train(network, config):
+        optimizer = torch.optim.SGD(network.parameters(), lr=config["lr"])
+        network(INPUTS).sum().backward()
+        optimizer.step()
+        return 1.0
+
+    result = study(train, density=0.25).run(2, finalists=1)
+    for record in result.records:
+        assert record.trained_config == record.config
+    scaled = [record.correction for record in result.records if record.rung == 0]
+    assert {correction.rule for correction in scaled} == {"layerwise"}
+    assert all(correction.largest > 1 for correction in scaled)
+
+
+def test_under_the_power_law_the_learning_rate_follows_the_width_on_the_proxy_alone():
+    result = study(density=0.25, transfer="power-law").run(4, finalists=1)
     for record in result.records:
         ratio = result.measured[record.rung].width_ratio
         expected = record.config["lr"] * ratio**-0.5

@@ -22,7 +22,7 @@ def searched(build, **options):
     return ProxyHPO(
         build, train, space,
         example_inputs=torch.zeros(8, 6), direction="minimize", progress=False,
-        density=0.25, searcher=GridSearcher(values={"lr": [0.01]}), **options,
+        density=0.25, transfer="power-law", searcher=GridSearcher(values={"lr": [0.01]}), **options,
     )  # fmt: skip
 
 
