@@ -124,7 +124,7 @@ def test_build_gets_base_terms_and_train_the_transferred_ones():
         trained.append(config["lr"])
         return config["lr"]
 
-    result = study(train, build=build_with).run(1)
+    result = study(train, build=build_with, transfer="power-law").run(1)
     config = result.records[0].config
     assert built[-1] == config["lr"]
     assert trained[0] > config["lr"]
