@@ -95,14 +95,18 @@ class FineTuning:
         trained_config = transferred(config, exponents, self._width_ratio(run.density))
         correction = 30 if run.layerwise else round(10 * run.exponent) + 10
         seeds = np.random.SeedSequence([number, round(100 * run.density), correction, run.seed])
-        network, fans = self._networks.network_and_fans(config, density=run.density, seed=seeds)
+        made = self._networks.make(config, density=run.density, seed=seeds)
         rule = LayerwiseTransfer().update_rule() if run.layerwise else None
         torch.manual_seed(int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0]) >> 1)
         began = time.process_time()
-        with scaled_updates(network, fans, rule):
-            self._fine_tune(network, trained_config)
+        with scaled_updates(made.network, made.fans, rule):
+            self._fine_tune(made.network, trained_config)
         seconds = time.process_time() - began
-        return {"accuracy": self._accuracy(network), "seconds": seconds, "config": trained_config}
+        return {
+            "accuracy": self._accuracy(made.network),
+            "seconds": seconds,
+            "config": trained_config,
+        }
 
     def _fine_tune(self, network: nn.Module, config: Config) -> None:
         *body, head = network.children()

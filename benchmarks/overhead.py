@@ -126,12 +126,13 @@ def scaling(steps: int) -> None:
     batch, labels = torch.randn(64, 3, 32, 32), torch.randint(0, 1000, (64,))
     rule = LayerwiseTransfer().update_rule()
     for kind in (torch.optim.SGD, torch.optim.AdamW):
-        network, fans = networks.network_and_fans({}, density=0.25, seed=SeedSequence(0))
+        made = networks.make({}, density=0.25, seed=SeedSequence(0))
+        network = made.network
         optimizer = kind(network.parameters(), lr=1e-4)
         spent: dict[bool, list[float]] = {True: [], False: []}
         for step in range(2 * steps + 4):
             is_scaled = step % 2 == 0
-            with scaled_updates(network, fans if is_scaled else {}, rule):
+            with scaled_updates(network, made.fans if is_scaled else {}, rule):
                 began = time.process_time()
                 optimizer.zero_grad()
                 functional.cross_entropy(network(batch), labels).backward()

@@ -120,13 +120,14 @@ CASES = [
 @cache
 def proxy(task, width, seed):
     networks = NetworkFactory(task.build, RandomPruner(round_to=1), task.inputs, pretrained=False)
-    return networks.network_and_fans({}, density=width, seed=np.random.SeedSequence(seed))
+    return networks.make({}, density=width, seed=np.random.SeedSequence(seed))
 
 
 def trained(case, width, rule, *, lr, steps, seed=0):
-    network, fans = copy.deepcopy(proxy(case.task, width, seed))
+    made = proxy(case.task, width, seed)
+    network = copy.deepcopy(made.network)
     optimizer = case.optimizer(network.parameters(), lr)
-    with scaled_updates(network, fans, rule):
+    with scaled_updates(network, made.fans, rule):
         for _ in range(steps):
             optimizer.zero_grad()
             case.task.loss(network).backward()
