@@ -234,6 +234,7 @@ class NetworkFactory(FullNetworks):
             width_ratio=1.0,
             skipped=tuple(pruned.skipped),
             uncounted=cost.reason,
+            contracted=pruned.contracted,
         )
 
 

@@ -51,6 +51,11 @@ class FullNetworks:
         self._has_warned = False
         self._measurable: Config | None = None
 
+    @property
+    def takes_config(self) -> bool:
+        """Whether the network may depend on the config."""
+        return self._builder.takes_config
+
     def config_to_measure(self, space: Space) -> dict[str, Any]:
         """A config of which the network can be built and runs, with objects for their labels.
 

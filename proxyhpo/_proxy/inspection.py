@@ -18,7 +18,9 @@ from proxyhpo._networks.counting import forward
 from proxyhpo._networks.fans import masked_away
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._proxy.choosing import weak_saving
+from proxyhpo._proxy.notes import notes
 from proxyhpo.channels import unwrap
+from proxyhpo.errors import ArgumentError
 from proxyhpo.pruners import Pruner
 
 __all__ = ["Inspection", "Layer", "inspect"]
@@ -52,12 +54,14 @@ class Inspection:
         proxy: the smaller one that stands in for it.
         layers: one by one.
         warnings: what speaks against this proxy.
+        notes: what is pretrained, frozen or never reached, and how the width ratio comes about.
     """
 
     base: Proxy
     proxy: Proxy
     layers: Sequence[Layer]
     warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     @property
     def time_ratio(self) -> float:
@@ -121,6 +125,7 @@ class Inspection:
 
     def _remarks(self) -> list[str]:
         return [
+            *self.notes,
             *(f"left whole:  {name}: {reason}" for name, reason in self.proxy.skipped),
             *(f"warning:     {warning}" for warning in self.warnings),
         ]
@@ -153,7 +158,7 @@ def inspect(
         seed: of the network.
 
     Raises:
-        ArgumentError: naming the argument.
+        ArgumentError: naming the argument; also if ``build`` takes a config and none is given.
         UnsupportedNetworkError: if no smaller network can be made, saying why.
     """
     example_inputs = at_least_two(check_inputs(example_inputs))
@@ -164,12 +169,21 @@ def inspect(
         pretrained=pretrained,
         device=device,
     )
+    if config is None and networks.takes_config:
+        raise ArgumentError(
+            "build takes a config: pass config=, with the values of one config of the space, such "
+            "as space.resolve(space.center())"
+        )
     config, seeds = config or {}, np.random.SeedSequence(seed)
     proxy = networks.measured(config, density=density, seed=seeds)
     base = networks.measured(config, density=1.0, seed=seeds)
-    kept = len(networks.pretrained_parameters(config))
+    origins = networks.origins(config)
     return Inspection(
-        base, proxy, _layers(proxy, base, example_inputs), _warnings(proxy, base, kept)
+        base,
+        proxy,
+        _layers(proxy, base, example_inputs),
+        _warnings(proxy, base, len(origins.inherited) if origins.is_pretrained else 0),
+        notes(proxy, base, origins),
     )
 
 

@@ -41,7 +41,8 @@ class Proxy:
             in the full network; 1 for the full network.
         skipped: what was left whole, as (name, reason).
         uncounted: why the FLOPs could not be counted.
-        unreached: names of parameters that no output depends on; they were left as they are.
+        unreached: names of parameters that no output depends on; they take no part in training.
+        contracted: parameter name → the dimensions that its products sum over, where known.
     """
 
     network: nn.Module
@@ -53,3 +54,4 @@ class Proxy:
     skipped: Sequence[tuple[str, str]] = ()
     uncounted: str | None = None
     unreached: Sequence[str] = ()
+    contracted: Mapping[str, tuple[int, ...]] | None = None

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from proxyhpo._proxy.inspection import inspect
-from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError
+from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
 from proxyhpo.pruners import ByWidthPruner, MagnitudePruner
 
 
@@ -138,3 +138,61 @@ def test_what_cannot_be_pruned_is_refused():
         inspect(lambda: nn.Sequential(nn.Linear(4, 2)), torch.zeros(2, 4), pruner="magnitude")
     with pytest.raises(UnknownNameError, match="did you mean 'magnitude'"):
         inspect(Network, TOKENS, pruner="magnitud")
+
+
+class Distilled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64))
+        self.head, self.off = nn.Linear(64, 1), nn.Linear(64, 5)
+        self.head.bias.data = torch.ones(1)
+        self.teacher = nn.Sequential(nn.Linear(8, 512), nn.ReLU(), nn.Linear(512, 512))
+        self.teacher.requires_grad_(False)
+        self.positions = nn.Parameter(torch.arange(8.0))
+
+    def forward(self, x):
+        return self.head(self.student(x + self.positions).relu())
+
+
+def test_what_is_inherited_frozen_and_unreached_is_said():
+    inspection = inspect(Distilled, torch.randn(16, 8))
+    assert inspection.proxy.width_ratio == pytest.approx(
+        (512 + 64 * 64 / 4 + 64 / 4) / (512 + 4160)
+    )
+    text = repr(inspection)
+    for line in (
+        "width ratio: the mean kept fan-in of 3 weight matrices, from 0.25 (student.2.weight) to 1",
+        "(student.0.weight); frozen and unreached ones do not count",
+        "inherited:   positions; 0% of the weights are pretrained, but the network is not taken",
+        "frozen:      teacher\n",
+        "unreached:   off, teacher; no output depends on it in training",
+    ):
+        assert line in text
+    assert not inspection.warnings or "pretrained" not in " ".join(inspection.warnings)
+
+
+def test_a_pretrained_network_is_said_to_be_one():
+    class Tuned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(8, 64), nn.Linear(64, 4)
+            self.body.weight.data = torch.arange(512.0).sin().reshape(64, 8)
+
+        def forward(self, x):
+            return self.head(self.body(x).relu())
+
+    inspection = inspect(Tuned, torch.randn(16, 8))
+    assert (
+        "inherited:   body.weight; 67% of the weights are pretrained, the network is taken"
+        in repr(inspection)
+    )
+    assert any("pretrained and inherited" in warning for warning in inspection.warnings)
+
+
+def test_a_build_of_a_config_needs_one():
+    def build(config):
+        return nn.Sequential(nn.Linear(8, config["d"]), nn.ReLU(), nn.Linear(config["d"], 1))
+
+    with pytest.raises(ArgumentError, match="build takes a config: pass config="):
+        inspect(build, torch.randn(16, 8))
+    assert inspect(build, torch.randn(16, 8), config={"d": 64}).proxy.width_ratio < 1
