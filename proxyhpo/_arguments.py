@@ -16,6 +16,7 @@ from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
 from proxyhpo.executors import Executor
 from proxyhpo.executors._in_process import InProcessExecutor
+from proxyhpo.executors._interface import is_executor
 from proxyhpo.stoppers import Stopper
 
 __all__ = [
@@ -65,8 +66,8 @@ def stoppers_of(
     if stoppers.given and not executor.streams:
         raise ArgumentError(
             f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
-            "tells of a training only when that has ended. InProcessExecutor, ProcessExecutor and "
-            "RayExecutor tell of each report"
+            "reports only the end of a training. InProcessExecutor, ProcessExecutor and "
+            "RayExecutor stream each report"
         )
     if stoppers.below is not None and len(ladder) == 1:
         raise ArgumentError(
@@ -105,7 +106,7 @@ def executor_of(given: Executor | None) -> Executor:
     """What was given, or the default: this process."""
     if given is None:
         return InProcessExecutor()
-    if isinstance(given, Executor) and not isinstance(given, type):
+    if is_executor(given):
         return given
     hint = ""
     if callable(getattr(given, "submit", None)):

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from proxyhpo._engine.climb import settle
-from proxyhpo._engine.stopping import Watch
+from proxyhpo._engine.stopping import CurveWatch
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config, Record
@@ -50,7 +50,7 @@ class Asked:
     seed: int
     job: Job
     _networks: NetworkFactory
-    _watch: Watch
+    _watch: CurveWatch
     _rule: UpdateRule | None = None
     _scalings: list[Scaling] = field(default_factory=list)
     _width_ratios: list[float] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Session:
 
     def __init__(self, opened: OpenStudy) -> None:
         self.opened = opened
-        self._watch = Watch(opened.study, opened.setup.stoppers)
+        self._watch = CurveWatch(opened.study, opened.setup.stoppers)
         self._since: dict[RunId, float] = {}
 
     def ask(self, n_trials: float) -> Asked | None:

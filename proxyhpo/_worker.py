@@ -28,7 +28,7 @@ import torch
 
 from proxyhpo._runs import Job, Outcome, Reported, Work
 from proxyhpo.errors import ExecutorError, one_line
-from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOP, UNUSABLE, Setup
+from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, STOP, UNUSABLE, WorkerSetup
 from proxyhpo.executors._shipping import tune_torch, unpack
 
 
@@ -165,7 +165,7 @@ def main() -> None:
     os.register_at_fork(after_in_child=connection.close)
     faulthandler.enable(os.dup(2))
     _open_streams()
-    setup: Setup = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the study
+    setup: WorkerSetup = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the study
     sys.path[:] = setup.path
     os.chdir(setup.directory)
     tune_torch(setup.threads)

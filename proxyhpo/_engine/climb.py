@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from proxyhpo._engine.giving_up import Judge
 from proxyhpo._engine.interruption import Interruption
-from proxyhpo._engine.stopping import Stoppers, Watch
+from proxyhpo._engine.stopping import CurveWatch, Stoppers
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
 from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work
@@ -79,22 +79,22 @@ def climb(
         KeyboardInterrupt: at the second Ctrl-C.
     """
     interruption = interruption or Interruption()
-    clock = _Clock(study, limits, executor)
+    remaining = _Remaining(study, limits, executor)
     judge = Judge(study)
-    watch = Watch(study, stoppers)
-    listener = _Listener(watch, interruption, is_over=lambda: stopping() or clock.is_up)
+    watch = CurveWatch(study, stoppers)
+    listener = _Listener(watch, interruption, is_over=lambda: stopping() or remaining.is_up)
     running: dict[RunId, Job] = {}
     with interruption.draining(executor.drain), _started(executor, work, listener):
-        while not (stopping() or clock.is_up):
+        while not (stopping() or remaining.is_up):
             interruption.check()
-            more = _decided(study, clock, executor, len(running), ordered=limits.ordered)
+            more = _decided(study, remaining, executor, len(running), ordered=limits.ordered)
             while not interruption.is_ending and (job := next(more, None)) is not None:
                 running[job.id] = job
                 watch.begin(job)
                 executor.submit(job)
             if not running:
-                return not clock.has_closed and not interruption.is_ending
-            ended = executor.wait_any(clock.seconds_left)
+                return not remaining.has_closed and not interruption.is_ending
+            ended = executor.wait_any(remaining.seconds)
             if ended is None:
                 if interruption.is_ending:  # and what is left has not begun
                     return False
@@ -139,7 +139,7 @@ class _Listener:
     """
 
     def __init__(
-        self, watch: Watch, interruption: Interruption, is_over: Callable[[], bool]
+        self, watch: CurveWatch, interruption: Interruption, is_over: Callable[[], bool]
     ) -> None:
         self._watch = watch
         self._interruption = interruption
@@ -157,20 +157,20 @@ class _Listener:
 
 
 def _decided(
-    study: Study, clock: _Clock, executor: Executor, running: int, *, ordered: bool
+    study: Study, remaining: _Remaining, executor: Executor, running: int, *, ordered: bool
 ) -> Iterator[Job]:
     """The jobs that may begin now."""
     if ordered:
         if not running:
-            yield from study.next_batch(clock.n_trials, executor.capacity)
+            yield from study.next_batch(remaining.n_trials, executor.capacity)
         return
     for _ in range(executor.capacity + executor.ahead - running):
-        if (job := study.next_job(clock.n_trials)) is None:
+        if (job := study.next_job(remaining.n_trials)) is None:
             return
         yield job
 
 
-class _Clock:
+class _Remaining:
     """Time and trials left; closes rung 0 early enough for the rungs above it."""
 
     def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
@@ -181,17 +181,17 @@ class _Clock:
         self.has_closed = False
 
     @property
-    def seconds_left(self) -> float | None:
+    def seconds(self) -> float | None:
         timeout = self._limits.timeout
         return None if timeout is None else max(0.0, self._began + timeout - time.monotonic())
 
     @property
     def is_up(self) -> bool:
-        return self.seconds_left is not None and self.seconds_left <= 0
+        return self.seconds is not None and self.seconds <= 0
 
     @property
     def n_trials(self) -> int:
-        left = self.seconds_left
+        left = self.seconds
         if left is not None and not self.has_closed:
             self.has_closed = left < CAUTION * self._study.predicted_seconds(
                 self._executor.capacity

@@ -18,7 +18,7 @@ from proxyhpo.stoppers import Curve, Stopper
 if TYPE_CHECKING:
     from proxyhpo._engine.study import Study
 
-__all__ = ["Stoppers", "Watch"]
+__all__ = ["CurveWatch", "Stoppers"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Watched:
         return len(self.losses) < self.last and self.stopper.should_stop(self.losses, self.peers)
 
 
-class Watch:
+class CurveWatch:
     """The curves of the trainings that run, as far as there is a stopper for them.
 
     Args:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Config, Death, Probe, Record, State, config_key
+from proxyhpo._records.records import Config, Death, Probe, Record, RecordState, config_key
 
 __all__ = ["History", "Trial"]
 
@@ -27,7 +27,7 @@ class Trial:
 
     number: int
     config: Config
-    state: State = "pending"
+    state: RecordState = "pending"
     loss: float | None = None
 
 

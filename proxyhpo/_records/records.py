@@ -40,14 +40,14 @@ __all__ = [
     "Death",
     "Probe",
     "Record",
-    "State",
+    "RecordState",
     "config_key",
 ]
 
 Config = dict[str, Any]
 """Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
 
-State = Literal["pending", "finished", "stopped", "failed"]
+RecordState = Literal["pending", "finished", "stopped", "failed"]
 
 _KIND = one_of("trial", "probe")
 
@@ -140,7 +140,7 @@ class Record(Stored):
     replicate: int
     config: Config
     trained_config: Config
-    state: State
+    state: RecordState
     value: float | None = None
     loss: float | None = None
     reports: Sequence[Report] = ()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+import inspect
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from proxyhpo._runs import Ended, Hear, Job, Work
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "is_executor"]
 
 
-@runtime_checkable
 class Executor(Protocol):
     """Runs jobs; one study at a time.
 
@@ -68,3 +68,17 @@ class Executor(Protocol):
 
         Also called where ``start`` has been interrupted or has raised, for what it had begun.
         """
+
+
+_MEMBERS = [name for name in vars(Executor) if not name.startswith("_")]
+
+
+def is_executor(given: Any) -> bool:
+    """Whether it has all members of an executor; no property is evaluated.
+
+    >>> from proxyhpo.executors import InProcessExecutor
+    >>> is_executor(InProcessExecutor()), is_executor(InProcessExecutor), is_executor(3)
+    (True, False, False)
+    """
+    has_all = all(inspect.getattr_static(given, name, None) is not None for name in _MEMBERS)
+    return has_all and not isinstance(given, type)

@@ -1,6 +1,6 @@
 """What a worker process and its study say to each other.
 
-To the worker go one :class:`Setup`, then jobs, and :data:`STOP` to end the one that runs; the
+To the worker go one :class:`WorkerSetup`, then jobs, and :data:`STOP` to end the one that runs; the
 connection closed means that there will be no more. Back come tuples: a word, then what it says.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ENDED", "REPORTED", "STARTED", "STOP", "UNUSABLE", "Setup"]
+__all__ = ["ENDED", "REPORTED", "STARTED", "STOP", "UNUSABLE", "WorkerSetup"]
 
 STARTED = "started"
 """(): the training of the job begins."""
@@ -26,7 +26,7 @@ STOP = None
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
     """What a worker has in common with the study's process.
 
     Args:

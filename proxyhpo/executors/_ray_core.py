@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from proxyhpo._runs import Ended, Finished, Outcome
 from proxyhpo._validation import check_number, check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors._ray_tasks import Task, import_ray, is_local, kept_local, train
+from proxyhpo.executors._ray_tasks import RayTask, import_ray, is_local, kept_local, train
 from proxyhpo.executors._shipping import pack
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["RayExecutor"]
 
 logger = logging.getLogger("proxyhpo")
+
+_POLL_SECONDS = 0.5
 
 
 class RayExecutor:
@@ -78,7 +80,7 @@ class RayExecutor:
         self._ray = import_ray()
         self._has_started_ray = False
         self._packed: Any = None  # a reference of Ray's
-        self._tasks: list[Task] = []
+        self._tasks: list[RayTask] = []
         self._is_draining = False
 
     @property
@@ -117,7 +119,7 @@ class RayExecutor:
             return
         # In a list, Ray hands the reference on as it is: a process loads the work only once.
         stream = self._train.remote([self._packed], job, self._threads)
-        self._tasks.append(Task(job, stream))
+        self._tasks.append(RayTask(job, stream))
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
         """The end of any job; None when time is up, or where there is no job.
@@ -161,7 +163,7 @@ class RayExecutor:
             if not task.has_begun:
                 self._stop(task)
 
-    def _stop(self, task: Task) -> None:
+    def _stop(self, task: RayTask) -> None:
         """Has the training end at its next report, and kills it after the grace."""
         if not task.stopping:
             task.stop(self._grace)
@@ -184,20 +186,19 @@ class RayExecutor:
         return min(int(resources.get(name, 0) / amount) for name, amount in needed.items())
 
     def _listen(self, timeout: float) -> Ended | None:
-        """Waits for a message of any task or for a deadline, and takes note of it."""
+        """Waits a little for a message of any task, or for a deadline, and takes note of it."""
         deadline = min(task.deadline for task in self._tasks)
-        seconds = min(timeout, max(0.0, deadline - time.monotonic()))
+        # Ray's own wait does not see a Ctrl-C before it ends.
+        seconds = min(timeout, max(0.0, deadline - time.monotonic()), _POLL_SECONDS)
         awaited = {task.awaited: task for task in self._tasks}
-        ready, _ = self._ray.wait(
-            list(awaited), timeout=None if seconds == math.inf else seconds, fetch_local=False
-        )
+        ready, _ = self._ray.wait(list(awaited), timeout=seconds, fetch_local=False)
         for task in self._tasks:
             if task.deadline <= time.monotonic():
                 task.expire()
                 self._ray.cancel(task.stream, force=True)
         return self._receive(awaited[ready[0]]) if ready else None
 
-    def _receive(self, task: Task) -> Ended | None:
+    def _receive(self, task: RayTask) -> Ended | None:
         if task.stopping:  # and has ended
             self._tasks.remove(task)
             return None

@@ -19,7 +19,7 @@ from proxyhpo.executors._shipping import tune_torch, unpack
 if TYPE_CHECKING:
     from proxyhpo._runs import Work
 
-__all__ = ["Task", "import_ray", "is_local", "kept_local", "train"]
+__all__ = ["RayTask", "import_ray", "is_local", "kept_local", "train"]
 
 _loaded: dict[str, Work] = {}
 
@@ -75,7 +75,7 @@ def _load(packed: Any) -> Work:
 
 
 @dataclass
-class Task:
+class RayTask:
     """A job that has been submitted.
 
     Args:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proxyhpo
-from proxyhpo.executors._messages import STOP, Setup
+from proxyhpo.executors._messages import STOP, WorkerSetup
 
 if TYPE_CHECKING:
     from proxyhpo._runs import Job, Reported
@@ -49,7 +49,7 @@ class WorkerProcess:
                 env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
                 start_new_session=True,  # Ctrl-C does not reach it, and its children end with it
             )
-        self._send(Setup(path=sys.path, directory=os.getcwd(), threads=threads))  # noqa: PTH109 - a str travels
+        self._send(WorkerSetup(path=sys.path, directory=os.getcwd(), threads=threads))  # noqa: PTH109 - a str travels
         self._free()
 
     @property

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from proxyhpo.executors import FuturesExecutor, InProcessExecutor, ProcessExecutor
+from proxyhpo.executors._interface import is_executor
 from proxyhpo.testing.executors import ExecutorContract
 
 
@@ -30,3 +31,13 @@ class TestFuturesExecutor(ExecutorContract):
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             yield FuturesExecutor(pool, workers=1)
+
+
+def test_a_capacity_that_cannot_be_told_yet_makes_no_other_executor():
+    class Unconnected(InProcessExecutor):
+        @property
+        def capacity(self):
+            raise RuntimeError("not connected yet")
+
+    assert is_executor(Unconnected())
+    assert not is_executor(ProcessPoolExecutor)
