@@ -123,7 +123,7 @@ def callbacks_of(given: Iterable[Callback]) -> tuple[Callback, ...]:
     callbacks = tuple(given)
     for callback in callbacks:
         if not callable(callback):
-            raise ArgumentError(f"callbacks: {callback!r} is no function of a Record")
+            raise ArgumentError(f"callbacks: {callback!r} is not a function of a Record")
     return callbacks
 
 

@@ -9,7 +9,7 @@ come through the same door::
 Evaluators have no names: each needs data or a function, so an instance is given.
 
 Nothing is imported until it is asked for by name, so a plug-in that is broken, or whose name is
-taken twice, hurts nobody else.
+taken twice, does not affect others.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Asked:
 
     @property
     def is_probe(self) -> bool:
-        """Whether it is no trial, but a training from which the study's transfer learns."""
+        """Whether it is a training from which the study's transfer learns, instead of a trial."""
         return self.job.id.kind == "probe"
 
     def should_stop(self, values: Sequence[float]) -> bool:
@@ -166,7 +166,7 @@ class Session:
 
 
 def not_asked(asked: Asked) -> ArgumentError:
-    """The error for a training that nobody is waiting to hear about."""
+    """The error for a training whose outcome is not expected."""
     return ArgumentError(
         f"tell: trial {asked.trial} is not waiting for a result: it has been told already, or this "
         "object was closed, or another object asked for it"

@@ -23,7 +23,7 @@ class RungCost:
         runs: trainings, failed ones included.
         failed: how many of them failed.
         stopped: how many of them a stopper ended early.
-        retried: how many more died with their worker, and were begun anew.
+        retried: how many more were retried because their worker died.
         seconds: in all, those that died included.
         base_trainings: the same in full trainings of the full network; None while unknown.
         flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
@@ -48,7 +48,7 @@ class Cost:
         rungs: one entry a rung, from the first.
         search_seconds: spent by the searcher.
         measuring_seconds: spent on tracing the network, on finding how to prune it, and on building
-            and measuring networks; once a study, however often it is gone on with.
+            and measuring networks; once a study, however often it is resumed.
         base_training_seconds: one full training of the full network; None while unknown.
         base_training_source: where that figure is from: ``measured`` on the finalists, or
             ``predicted`` from the step times.
@@ -137,7 +137,7 @@ class Cost:
             base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
             ended = f", {rung.failed} failed" if rung.failed else ""
             ended += f", {rung.stopped} stopped" if rung.stopped else ""
-            ended += f", {rung.retried} died and begun anew" if rung.retried else ""
+            ended += f", {rung.retried} retried after their worker died" if rung.retried else ""
             lines.append(
                 f"  density {rung.density:g}{budget}: {rung.runs} runs{ended}, {rung.seconds:.1f} s"
                 f"{base}"

@@ -252,7 +252,7 @@ def _picked(
     reached = {record.trial for record in history.records if record.rung == upper}
     stopped = {r.trial for r in history.records if r.rung == lower and r.state == "stopped"}
     if losses.keys() | stopped <= reached:
-        return 0  # nobody was chosen
+        return 0  # all reached the upper rung: none was chosen
     failed = sum(r.rung == upper and r.state == "failed" for r in history.records)
     let_up = places(ladder[lower].keep or 0, failed)
     best = sorted(losses, key=lambda trial: (losses[trial], trial))[:let_up]

@@ -1,7 +1,7 @@
 """A study is an append-only journal of events; its state is a fold over them.
 
 So resuming is replaying: nothing has to be saved at the right moment, and a study killed at any
-moment goes on from the last event that was appended. The journal is JSON in one SQLite file (or
+moment resumes from the last event that was appended. The journal is JSON in one SQLite file (or
 in memory), the networks' weights are tensors in a folder beside it. Nothing is ever unpickled.
 
 One process writes, guarded by a lock for as long as it has the store open; any number may read.
@@ -41,7 +41,7 @@ def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
         identity: what makes it this study (space, ladder, seed ...), as nested JSON data.
 
     Raises:
-        ArgumentError: if the path is no path.
+        ArgumentError: if the path is not the path of a file.
         StoreLockedError: if a process has this store open already.
         StudyMismatchError: if the file holds a study with another identity.
         StoreError: if the file cannot be read or written, is damaged, or is not a study.

@@ -34,7 +34,7 @@ def check_identity(path: str, stored: Any, given: Any) -> None:
     ]
     more = ["  ... and more"] if len(found) > _SHOWN else []
     head = f"{path!r} holds a study with other settings:"
-    advice = "Give the stored settings to go on with it, or another file to start anew."
+    advice = "Give the stored settings to resume it, or another file for a new study."
     raise StudyMismatchError("\n".join([head, *lines, *more, advice]))
 
 

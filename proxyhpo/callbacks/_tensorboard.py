@@ -23,7 +23,7 @@ class TensorBoardCallback:
     config (in terms of the full network) with its last value and metrics.
 
     Args:
-        log_dir: made where it is missing. A study that is gone on with goes on in the same one.
+        log_dir: made where it is missing. A resumed study appends to the same log.
 
     Raises:
         ImportError: if TensorBoard is not installed.

@@ -1,9 +1,8 @@
 """Searchers propose the configs to try next.
 
 A searcher is a function of the history: it has settings but no state, so a study that was killed
-goes on as if nothing had happened, and nothing has to be pickled. It sees what rung 0 observed
-(the cheapest proxies); that the best of those are the best on the full network too is what the
-climb checks.
+can be resumed without pickling anything. It sees what rung 0 observed (the cheapest proxies);
+whether the best of those are also the best on the full network is what the climb checks.
 
 Famous searches are combinations: grid or random search is :class:`Searcher` alone; Bayesian
 optimization and TPE fit a surrogate to ``history.observed()`` and treat ``history.pending`` as

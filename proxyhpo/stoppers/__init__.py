@@ -1,14 +1,14 @@
-"""Stoppers end trainings that are not worth going on with.
+"""Stoppers end trainings early that are not worth finishing.
 
 A stopper compares the losses of a training with those of its *peers*: the trainings at the same
-rung that had ended, finished or stopped, **when this one was handed out**. Later ones do not
-count. So a stopper needs no state, and whichever of several trainings reports first, a study that
-runs in order, or is resumed, stops the same ones at the same steps. The first trainings of a rung
-have no peers and are never stopped.
+rung that had ended (finished or stopped) **when this one was started**. Later ones do not count. A
+stopper therefore needs no state, and an ordered or resumed study stops the same trainings at the
+same steps, whichever reports first. The first trainings of a rung have no peers and are never
+stopped.
 
 Famous rules are functions of these curves: successive halving asks for a rank at a few steps, the
-median rule for the middle of the running means at every step. What a stopper must not do is to
-prune networks; that is a pruner's work.
+median rule compares with the median of the running means at every step. A stopper ends trainings;
+pruners prune networks.
 """
 
 from proxyhpo.stoppers._asha import ASHAStopper

@@ -19,13 +19,13 @@ class ASHAStopper(Stopper):
 
     Asynchronous successive halving (Li et al., arXiv:1810.05934) as a stopping rule: trainings
     are judged after ``min_steps``, ``min_steps * reduction``, ``min_steps * reduction**2``, ...
-    steps. One goes on if its loss there is among the best ``1 / reduction`` of all that have got
+    steps. One continues if its loss there is among the best ``1 / reduction`` of all that have got
     there, itself included; at least the best of them does. The boldest rule: of many trainings
     each step that is judged ends all but that share, so the first one has to tell something.
 
     Args:
         min_steps: the first step that is judged.
-        reduction: one of so many goes on.
+        reduction: one of this many continues.
 
     Raises:
         ArgumentError: unless ``min_steps`` is a whole number >= 1 and ``reduction`` one >= 2.

@@ -1,15 +1,4 @@
-"""Stoppers end trainings that are not worth going on with.
-
-A stopper compares the losses of a training with those of its *peers*: the trainings at the same
-rung that had ended, finished or stopped, **when this one was handed out**. Later ones do not
-count. So a stopper needs no state, and whichever of several trainings reports first, a study that
-runs in order, or is resumed, stops the same ones at the same steps. The first trainings of a rung
-have no peers and are never stopped.
-
-Famous rules are functions of these curves: successive halving asks for a rank at a few steps, the
-median rule for the middle of the running means at every step. What a stopper must not do is to
-prune networks; that is a pruner's work.
-"""
+"""The interface of stoppers, and the curves that they compare."""
 
 from __future__ import annotations
 
@@ -112,5 +101,5 @@ class Stopper(ABC):
 
         Returns:
             True to end it. A training that has been at least as good as every peer at every step
-            must not be ended, nor one that has been better than another which goes on.
+            must not be ended, nor one that has been better than another that continues.
         """

@@ -32,7 +32,7 @@ def test_a_difference_is_named_in_words(given, line):
     assert line in text
     assert text.count("stored ") == 2  # the difference, and the advice
     assert text.startswith("'study.db' holds a study with other settings:")
-    assert text.endswith("or another file to start anew.")
+    assert text.endswith("or another file for a new study.")
 
 
 def test_every_difference_is_named():
