@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO
+from proxyhpo.executors import ProcessExecutor
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+pytestmark = pytest.mark.gpu
 
 
 def build():
@@ -94,3 +95,10 @@ def test_the_check_of_memory_holds_what_adam_holds():
     torch.cuda.reset_peak_memory_stats()
     check_memory(networks, Space({"batch_size": 64}), inputs, "cuda")
     assert torch.cuda.max_memory_allocated() - held >= 5 * weights  # with gradients and updates
+
+
+def test_workers_are_added_while_throughput_grows():
+    executor = ProcessExecutor("auto", devices=["cuda:0"])
+    result = study(train, executor=executor).run(12)
+    assert not result.failures
+    assert len(result.leaderboard(0)) == 12

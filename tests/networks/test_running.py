@@ -81,7 +81,7 @@ def test_a_frozen_network_is_timed():
     assert step_seconds(network, torch.rand(6, 3)) > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_step_on_a_gpu_gives_the_memory_back():
     network = nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512))
     before = torch.cuda.memory_reserved()

@@ -194,7 +194,7 @@ def test_through_a_change_of_type(dtype):
         assert holds(network)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
+@pytest.mark.gpu
 def test_through_a_move_to_another_device():
     network = masked().cuda()
     optimizer = OPTIMIZERS["mixing"](network.parameters())

@@ -563,7 +563,7 @@ def test_a_learning_rate_may_be_a_tensor():
     torch.testing.assert_close(values(network), values(expected))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.gpu
 @pytest.mark.parametrize("form", ["capturable", "fused", "foreach"])
 def test_on_the_accelerator(form):
     network = build().to("cuda")
