@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
+from proxyhpo._validation import check_number
 from proxyhpo.transfers._interface import Transfer
 from proxyhpo.transfers._updates import Update, UpdateKind, UpdateRule, update_kind
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from proxyhpo._records.history import History
     from proxyhpo.space import Space
 
-__all__ = ["LayerwiseTransfer", "layerwise"]
+__all__ = ["LayerwiseTransfer"]
 
 
 @final
@@ -25,30 +26,44 @@ class LayerwiseTransfer(Transfer):
     Of a layer that keeps ``r_in`` of its inputs and ``r_out`` of its outputs, each update is
     multiplied by
 
-    ================================================  ===================
+    ================================================  =======================
     optimizer                                         factor
-    ================================================  ===================
+    ================================================  =======================
     SGD, with or without momentum                     r_out^.5 / r_in
-    Adam, AdamW, RMSprop, Lion and others of a kind   1 / r_in
-    LAMB, LARS, Adafactor                             r_in^-.5
+    Adam, AdamW, RMSprop, Lion and others of a kind   r_in^-exponent
+    LAMB, LARS, Adafactor                             r_in^(.5 - exponent)
     Muon                                              1
-    ================================================  ===================
+    ================================================  =======================
 
-    This keeps the change of a layer's outputs independent of the width: by the spectral condition
-    (Yang, Simon & Bernstein, "A Spectral Condition for Feature Learning", arXiv:2310.17813) an
-    update's norm has to be proportional to sqrt(fan-out / fan-in). The factors are for networks in
-    the standard parametrization; those of muP (Yang et al., arXiv:2203.03466) follow from the same
-    condition. For biases, gains of norms, embeddings and positions ``r_in`` is 1. A weight that an
-    embedding shares with the output layer counts as the output layer's. Decoupled weight decay
-    (AdamW's) stays as it is written.
+    With an exponent of 1 this keeps the change of a layer's outputs independent of the width: by
+    the spectral condition (Yang, Simon & Bernstein, "A Spectral Condition for Feature Learning",
+    arXiv:2310.17813) an update's norm has to be proportional to sqrt(fan-out / fan-in). The
+    factors are for networks in the standard parametrization; those of muP (Yang et al.,
+    arXiv:2203.03466) follow from the same condition. The condition assumes that updates are
+    aligned with a layer's inputs. Where they are mostly noise an exponent of .5 does, and networks
+    without normalisation layers diverge at learning rates at which 1 is too much; they get .75.
 
-    Learning rate, schedule, parameter groups and gradient clipping are the user's own, and no
-    hyperparameter has to be named as a learning rate. How it is done, and what it cannot scale:
-    :func:`~proxyhpo.transfers.scaled_updates`.
+    For biases, gains of norms, embeddings and positions ``r_in`` is 1. A weight that an embedding
+    shares with the output layer is scaled as the output layer's. Decoupled weight decay (AdamW's)
+    is left as it is written. Learning rate, schedule, parameter groups and gradient clipping are
+    the user's own, and no hyperparameter has to be named as a learning rate.
+    :func:`~proxyhpo.transfers.scaled_updates` says how updates are scaled, and which are not.
+
+    Args:
+        exponent: of Adam and optimizers of its kind. By default 1 for networks with normalisation
+            layers, and .75 for others.
+
+    Raises:
+        ArgumentError: if the exponent is no finite number.
 
     >>> LayerwiseTransfer().exponents(None, None)
     {}
     """
+
+    def __init__(self, exponent: float | None = None) -> None:
+        self.exponent = (
+            None if exponent is None else check_number("LayerwiseTransfer: exponent", exponent)
+        )
 
     @override
     def exponents(self, space: Space, history: History) -> Mapping[str, float]:
@@ -57,33 +72,31 @@ class LayerwiseTransfer(Transfer):
 
     @override
     def update_rule(self) -> UpdateRule:
-        return layerwise
+        return self.layerwise
+
+    def layerwise(self, update: Update) -> float | None:
+        """The factor of an update; None if its optimizer is not known."""
+        kind = update_kind(update)
+        if kind is None:
+            return None
+        if kind is UpdateKind.PROPORTIONAL:
+            return float(update.r_out**0.5 / update.r_in)
+        if kind is UpdateKind.ORTHOGONAL:
+            return _of_muon(update)
+        exponent = self.exponent
+        if exponent is None:
+            exponent = 1.0 if update.has_norms else 0.75
+        if kind is UpdateKind.RELATIVE:
+            exponent -= 0.5
+        return float(update.r_in**-exponent)
 
     def __repr__(self) -> str:
-        return "LayerwiseTransfer()"
+        return f"LayerwiseTransfer({'' if self.exponent is None else self.exponent})"
 
 
-def layerwise(update: Update) -> float | None:
-    """The factor of an update, by the optimizer's kind; see :class:`LayerwiseTransfer`."""
-    kind = update_kind(update)
-    return None if kind is None else factor(kind, update.r_in, update.r_out, update.group)
-
-
-def factor(
-    kind: UpdateKind, r_in: float, r_out: float, group: Mapping[str, object] | None = None
-) -> float:
-    """What an update of this kind is multiplied by.
-
-    >>> factor(UpdateKind.PROPORTIONAL, 0.25, 0.25), factor(UpdateKind.NORMALISED, 0.25, 1)
-    (2.0, 4.0)
-    """
-    if kind is UpdateKind.PROPORTIONAL:
-        return float(r_out**0.5 / r_in)
-    if kind is UpdateKind.NORMALISED:
-        return 1 / r_in
-    if kind is UpdateKind.RELATIVE:
-        return float(r_in**-0.5)
-    if (group or {}).get("adjust_lr_fn") == "match_rms_adamw":
-        # This Muon gives entries of equal size, whatever the shape: its norm grows with the width.
-        return float((r_out / r_in / max(r_in, r_out)) ** 0.5)
-    return 1.0
+def _of_muon(update: Update) -> float:
+    if update.group.get("adjust_lr_fn") != "match_rms_adamw":
+        return 1.0
+    # This variant's entries have one size at any width, so that its norm grows with the width.
+    r_in, r_out = update.r_in, update.r_out
+    return float((r_out / r_in / max(r_in, r_out)) ** 0.5)

@@ -102,6 +102,7 @@ class Scaling:
         for name, parameter in network.named_parameters():
             if name in self._fans:
                 self._names[parameter] = name
+        self._has_norms = _has_norms(network)
         self._factors: weakref.WeakKeyDictionary[Optimizer, dict[str, float | None]]
         self._factors = weakref.WeakKeyDictionary()
         self._steps = threading.local()
@@ -186,7 +187,7 @@ class Scaling:
         if name not in known:
             fans = self._fans[name]
             r_in = 1.0 if fans.r_in is None else fans.r_in
-            factor = self._rule(Update(name, r_in, fans.r_out, optimizer, group))
+            factor = self._rule(Update(name, r_in, fans.r_out, optimizer, group, self._has_norms))
             known[name] = None if factor is None else float(factor)
         return known[name]
 
@@ -221,6 +222,12 @@ class Scaling:
             return False
         parameter, was = self._witness[0](), self._witness[1]
         return parameter is not None and not torch.equal(parameter.detach().cpu(), was)
+
+
+def _has_norms(network: nn.Module) -> bool:
+    """Whether a module normalises activations; libraries name theirs after torch's."""
+    names = [type(module).__name__.lower() for module in network.modules()]
+    return any("norm" in name and "spectral" not in name and "weight" not in name for name in names)
 
 
 def _smallest(network: nn.Module) -> tuple[weakref.ref[nn.Parameter], Tensor] | None:

@@ -30,6 +30,7 @@ class Update:
         r_out: the same of the number of its outputs.
         optimizer: that makes the update.
         group: the optimizer's settings for it, one of its ``param_groups``.
+        has_norms: whether the network has normalisation layers.
     """
 
     parameter: str
@@ -37,6 +38,7 @@ class Update:
     r_out: float
     optimizer: Optimizer
     group: Mapping[str, Any]
+    has_norms: bool = True
 
 
 UpdateRule = Callable[[Update], float | None]

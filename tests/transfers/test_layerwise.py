@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,17 @@ from torch import nn
 from torch.optim import optimizer as torch_optimizer
 
 from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo._networks.fans import FanRatios
 from proxyhpo._records.records import Record
-from proxyhpo.transfers import LayerwiseTransfer, Transfer, Update, UpdateKind, update_kind
+from proxyhpo.errors import ArgumentError
+from proxyhpo.transfers import (
+    LayerwiseTransfer,
+    Transfer,
+    Update,
+    UpdateKind,
+    scaled_updates,
+    update_kind,
+)
 
 RULE = LayerwiseTransfer().update_rule()
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
@@ -75,6 +85,40 @@ def test_the_table_of_factors(optimizer, hidden, first, readout):
     assert RULE(update(optimizer, r_out=1)) == readout
 
 
+def test_without_normalisation_the_exponent_of_adam_is_smaller():
+    adam, sgd = made(torch.optim.Adam), made(torch.optim.SGD)
+    plain = replace(update(adam), has_norms=False)
+    assert RULE(plain) == 4**0.75
+    assert RULE(replace(update(sgd), has_norms=False)) == 2
+    assert LayerwiseTransfer(1).layerwise(plain) == 4
+    assert LayerwiseTransfer(0.5).layerwise(update(adam)) == 2
+    with pytest.raises(ArgumentError, match="LayerwiseTransfer: exponent must be a finite number"):
+        LayerwiseTransfer("1")
+
+
+@pytest.mark.parametrize(
+    "module, has_norms",
+    [
+        (nn.LayerNorm(64), True),
+        (nn.BatchNorm1d(64), True),
+        (nn.RMSNorm(64), True),
+        (type("LlamaRMSNorm", (nn.Identity,), {})(), True),
+        (nn.Tanh(), False),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(64, 64)), False),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(64, 64)), False),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_normalisation_layers_are_found(module, has_norms):
+    network = nn.Sequential(nn.Linear(16, 64), module, nn.Linear(64, 2))
+    seen = []
+    with scaled_updates(network, {"0.weight": FanRatios(1.0, 0.25)}, seen.append):
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        network(X).sum().backward()
+        optimizer.step()
+    assert [one.has_norms for one in seen] == [has_norms]
+
+
 @pytest.mark.parametrize(
     "name, kind",
     [
@@ -107,7 +151,7 @@ def test_records_say_what_was_done():
     for record in proxies:
         assert record.correction.rule == "layerwise"
         assert record.correction.optimizers == ("AdamW",)
-        assert (record.correction.smallest, record.correction.largest) == (1, 4)
+        assert (record.correction.smallest, record.correction.largest) == (1, 4**0.75)
         assert record.trained_config == record.config
     (full,) = [record for record in result.history.records if record.rung == 1]
     assert full.correction is None
@@ -173,7 +217,7 @@ def test_a_network_that_was_asked_for_is_scaled_until_it_is_told_of():
         reports = list(train(network, asked.config))
         record = hpo.tell(asked, reports)
         assert hooks() == before
-        assert record.correction.largest == 4
+        assert record.correction.largest == 4**0.75
         asked = hpo.ask(1)
         asked.network()
         assert asked.density == 1
