@@ -1,0 +1,255 @@
+"""Optuna's samplers as searchers, and results as Optuna studies.
+
+Needs ``pip install 'proxyhpo[optuna]'``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState, create_trial
+from typing_extensions import override
+
+from proxyhpo.errors import ArgumentError
+from proxyhpo.searchers import Searcher
+from proxyhpo.space import Choice, Int
+from proxyhpo.space._unseen import Unseen
+
+if TYPE_CHECKING:
+    from proxyhpo import Config, History, Record, Result, Space
+
+__all__ = ["OptunaSearcher", "to_optuna"]
+
+_ASKS = 3  # of the sampler, before a proposal that is not new is changed a little
+
+_ALLOWED = (TPESampler, GPSampler, RandomSampler)
+"""Samplers that read trials alone. Others keep notes in the study, and would lose them."""
+
+
+@final
+class OptunaSearcher(Searcher):
+    """Proposes with a sampler of Optuna's.
+
+    The sampler sees every hyperparameter as its coordinate in the unit cube, and every choice as
+    the index of an option, so that scales and steps are what the space says.
+
+    A searcher is a function of the history, so that a study can be resumed. This holds for
+    ``TPESampler``, ``GPSampler`` and ``RandomSampler``. Other samplers, such as ``CmaEsSampler``,
+    keep notes in Optuna's own study and are refused.
+
+    Args:
+        sampler: a class of ``optuna.samplers``, or a function, that is called with ``seed=`` for
+            each proposal and returns a new sampler.
+        settings: further keyword arguments of the sampler.
+
+    Raises:
+        ArgumentError: for a sampler that is an instance, that cannot be made with these settings,
+            or that keeps notes.
+
+    >>> OptunaSearcher(optuna.samplers.TPESampler, multivariate=True)
+    OptunaSearcher(TPESampler, multivariate=True)
+    """
+
+    def __init__(self, sampler: Callable[..., BaseSampler] = TPESampler, **settings: Any) -> None:
+        if isinstance(sampler, BaseSampler) or not callable(sampler):
+            raise ArgumentError(
+                "sampler must be a class of optuna.samplers, or a function of seed=, so that each "
+                f"proposal has its own seed; got {sampler!r}"
+            )
+        self._make = sampler
+        self.sampler = getattr(sampler, "__qualname__", type(sampler).__qualname__)
+        self.settings = settings
+        try:
+            made = self._sampler(0)
+        except TypeError as error:
+            raise ArgumentError(f"sampler: {self.sampler} cannot be made: {error}") from error
+        if not isinstance(made, _ALLOWED):
+            allowed = ", ".join(kind.__name__ for kind in _ALLOWED)
+            raise ArgumentError(
+                f"sampler must make one of {allowed}, it made a {type(made).__name__}: others keep "
+                "notes in Optuna's study, which a study here could not resume from"
+            )
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return self._make(seed=seed, **self.settings)
+
+    @override
+    def propose(
+        self, space: Space, history: History, n: int, *, rng: np.random.Generator
+    ) -> list[Config]:
+        return list(islice(self._proposals(space, history, rng), n))
+
+    def _proposals(
+        self, space: Space, history: History, rng: np.random.Generator
+    ) -> Iterator[Config]:
+        unseen = Unseen(space, history, rng)
+        study = _Study(space, self._sampler(int(rng.integers(2**31))))
+        study.show(history)
+        while (config := _new(study, unseen)) is not None:
+            unseen.take(config)
+            yield config
+
+    def __repr__(self) -> str:
+        settings = "".join(f", {name}={value!r}" for name, value in self.settings.items())
+        return f"OptunaSearcher({self.sampler}{settings})"
+
+
+def _new(study: _Study, unseen: Unseen) -> Config | None:
+    """A config that has not been proposed; the sampler hears at once of those it repeats."""
+    for _ in range(_ASKS):
+        point = study.ask()
+        config = study.space.decode(point)
+        if config in unseen:
+            return config
+    return unseen.near(point)
+
+
+class _Study:
+    """An Optuna study in memory, over the unit cube, that lower is better in."""
+
+    def __init__(self, space: Space, sampler: BaseSampler) -> None:
+        self.space = space
+        self._axes: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(tuple(range(space[name].size)))
+            if isinstance(space[name], Choice)
+            else FloatDistribution(0, 1)
+            for name in space.names
+        }
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it says that a study was created
+        try:
+            self._study = optuna.create_study(sampler=sampler)
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+
+    def show(self, history: History) -> None:
+        """Shows the sampler every trial; a failed one has the worst loss seen."""
+        observed = iter(history.observed())
+        for trial in history.trials:
+            loss = None if trial.state == "pending" else next(observed)[1]
+            self._study.add_trial(self._frozen(self._params(trial.config), loss))
+
+    def ask(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """A point of the unit cube; the trial stays pending in the study."""
+        point = dict.fromkeys(self.space.names, 0.5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trial = self._study.ask()
+            for name in self.space.names:  # parents first
+                if not self.space.is_active(name, self.space.decode(list(point.values()))):
+                    continue
+                axis = self._axes[name]
+                if isinstance(axis, CategoricalDistribution):
+                    index = trial.suggest_categorical(name, axis.choices)
+                    point[name] = (int(index) + 0.5) / len(axis.choices)  # type: ignore[arg-type]  # one of range(n)
+                else:
+                    point[name] = trial.suggest_float(name, 0, 1)
+        return np.array(list(point.values()))
+
+    def _params(self, config: Config) -> dict[str, Any]:
+        point = dict(zip(self.space.names, self.space.encode(config).tolist(), strict=True))
+        return {
+            name: int(point[name] * len(axis.choices))
+            if isinstance(axis, CategoricalDistribution)
+            else point[name]
+            for name, axis in self._axes.items()
+            if name in config
+        }
+
+    def _frozen(self, params: Mapping[str, Any], loss: float | None) -> optuna.trial.FrozenTrial:
+        return create_trial(
+            state=TrialState.RUNNING if loss is None else TrialState.COMPLETE,
+            value=loss,
+            params=dict(params),
+            distributions={name: self._axes[name] for name in params},
+        )
+
+
+def to_optuna(
+    result: Result,
+    space: Space,
+    *,
+    storage: str | optuna.storages.BaseStorage | None = None,
+    name: str = "proxyhpo",
+) -> list[optuna.Study]:
+    """Writes one Optuna study for each rung, for ``optuna.visualization`` and ``optuna-dashboard``.
+
+    Each training becomes a trial with its reports as intermediate values, the seconds that it took
+    as its duration, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
+    attributes. A stopped training is ``PRUNED`` in Optuna's words.
+
+    Args:
+        result: of a search.
+        space: of the search.
+        storage: Optuna's URL or storage; by default in memory.
+        name: of the studies, which are called ``"{name} rung 0"`` and so on.
+
+    Returns:
+        The studies, the cheapest rung first.
+
+    Raises:
+        optuna.exceptions.DuplicatedStudyError: if the storage has studies of these names.
+    """
+    studies = []
+    for rung in range(len(result.ladder)):
+        study = optuna.create_study(
+            storage=storage, study_name=f"{name} rung {rung}", direction=result.direction
+        )
+        for record in result.records:
+            if record.rung == rung:
+                study.add_trial(_finished(record, space, result))
+        studies.append(study)
+    return studies
+
+
+_STATES = {
+    "finished": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def _finished(record: Record, space: Space, result: Result) -> optuna.trial.FrozenTrial:
+    distributions = {
+        name: _distribution(space[name]) for name in space.names if name in record.config
+    }
+    trial = create_trial(
+        state=_STATES[record.state],
+        value=record.value,
+        params={name: record.config[name] for name in distributions},
+        distributions=distributions,
+        intermediate_values={step: report.value for step, report in enumerate(record.reports, 1)},
+        user_attrs={
+            "trial": record.trial,
+            "density": result.ladder[record.rung].density,
+            "seconds": record.seconds,
+            **({} if record.reason is None else {"reason": record.reason}),
+        },
+    )
+    trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)  # type: ignore[operator]  # it has begun
+    return trial
+
+
+def _distribution(given: Any) -> BaseDistribution:
+    if isinstance(given, Choice):
+        return CategoricalDistribution(given.values)
+    kind = IntDistribution if isinstance(given, Int) else FloatDistribution
+    step = 1 if isinstance(given, Int) else None
+    return kind(
+        given.low, given.high, log=given.log, step=(None if given.log else given.step) or step
+    )

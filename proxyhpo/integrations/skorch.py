@@ -1,0 +1,112 @@
+"""Trains with skorch's ``NeuralNet``.
+
+Needs ``pip install 'proxyhpo[skorch]'``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, final
+
+from skorch.callbacks import Callback
+from typing_extensions import override
+
+from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.evaluators import ProxyEvaluator, ReportFunction, TrialRun
+
+if TYPE_CHECKING:
+    from skorch import NeuralNet
+    from torch import nn
+
+    from proxyhpo import Config
+
+__all__ = ["ReportCallback", "SkorchEvaluator"]
+
+
+@final
+class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
+    """Reports a column of the history after each epoch, and ends the fit when told to.
+
+    For a training function of your own; :class:`SkorchEvaluator` adds one by itself.
+
+    Args:
+        report: as a training function receives it.
+        monitor: name of the column, such as ``"valid_loss"`` or ``"valid_acc"``. The other numbers
+            of the epoch are reported with it.
+    """
+
+    def __init__(self, report: ReportFunction, monitor: str = "valid_loss") -> None:
+        self.report = report
+        self.monitor = monitor
+
+    @override
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Reports the epoch.
+
+        Raises:
+            UnknownNameError: if the history has no such column.
+            KeyboardInterrupt: to end the fit, as skorch's own ``EarlyStopping`` does.
+        """
+        epoch = net.history[-1]
+        numbers = {
+            name: float(value)
+            for name, value in epoch.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+        if self.monitor not in numbers:
+            raise unknown_name("column of the history:", self.monitor, numbers)
+        if self.report(numbers.pop(self.monitor), **numbers):
+            raise KeyboardInterrupt
+
+
+@final
+class SkorchEvaluator(ProxyEvaluator):
+    """Fits a ``NeuralNet`` of yours.
+
+    A budget below 1 trains for that fraction of ``max_epochs``.
+
+    Args:
+        make_net: ``make_net(network, config)`` returns a new net around this network, such as
+            ``NeuralNetClassifier(network, lr=config["lr"], max_epochs=20)``.
+        X: what ``fit`` takes: an array, a tensor, a data set.
+        y: likewise; None for a data set that brings its targets.
+        monitor: column of the history that is the value.
+
+    Raises:
+        ArgumentError: if ``make_net`` is not a function.
+    """
+
+    def __init__(
+        self,
+        make_net: Callable[..., NeuralNet],
+        X: Any,  # noqa: N803 - the name that scikit-learn's users know
+        y: Any = None,
+        *,
+        monitor: str = "valid_loss",
+    ) -> None:
+        if not callable(make_net):
+            raise ArgumentError(
+                f"make_net must be a function of a network and a config, got {make_net!r}"
+            )
+        self._make_net = make_net
+        self._data = (X, y)
+        self.monitor = monitor
+
+    @override
+    def evaluate(
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Calls ``NeuralNet.fit``.
+
+        Raises:
+            ArgumentError: if the net was made around another network.
+        """
+        net = self._make_net(network, config)
+        if net.module is not network:
+            raise ArgumentError("make_net must pass on the network that it is given, as module=")
+        net.callbacks = [*(net.callbacks or ()), ReportCallback(report, self.monitor)]
+        net.max_epochs = max(1, round(net.max_epochs * trial.budget))
+        net.fit(*self._data)
+
+    def __repr__(self) -> str:
+        return f"SkorchEvaluator(monitor={self.monitor!r})"

@@ -1,0 +1,112 @@
+"""Trains with Hugging Face's ``Trainer``.
+
+Needs ``pip install 'proxyhpo[transformers]'``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import transformers
+from typing_extensions import override
+
+from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.evaluators import ProxyEvaluator, ReportFunction, TrialRun
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from proxyhpo import Config
+
+__all__ = ["ReportCallback", "TrainerEvaluator"]
+
+
+@final
+class ReportCallback(transformers.TrainerCallback):
+    """Reports a metric after each evaluation, and stops the trainer when told to.
+
+    For a training function of your own; :class:`TrainerEvaluator` adds one by itself::
+
+        def train(network, config, report):
+            trainer = Trainer(network, arguments, ..., callbacks=[ReportCallback(report)])
+            trainer.train()
+
+    Args:
+        report: as a training function receives it.
+        monitor: name of the metric. The other metrics of the evaluation are reported with it.
+    """
+
+    def __init__(self, report: ReportFunction, monitor: str = "eval_loss") -> None:
+        self._report = report
+        self._monitor = monitor
+        self.has_reported = False
+
+    @override
+    def on_evaluate(
+        self,
+        args: transformers.TrainingArguments,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        metrics: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Reports what was evaluated.
+
+        Raises:
+            UnknownNameError: if the metric is not among those of the evaluation.
+        """
+        numbers = {name: float(value) for name, value in (metrics or {}).items()}
+        if self._monitor not in numbers:
+            raise unknown_name("metric of the evaluation:", self._monitor, numbers)
+        self.has_reported = True
+        if self._report(numbers.pop(self._monitor), **numbers):
+            control.should_training_stop = True
+
+
+@final
+class TrainerEvaluator(ProxyEvaluator):
+    """Trains with a ``transformers.Trainer`` of yours.
+
+    A budget below 1 trains for that fraction of ``max_steps``, or else of ``num_train_epochs``.
+    The trainer's ``eval_strategy`` decides how often the training reports, and so how early it can
+    be stopped; without one it is evaluated once at the end.
+
+    Args:
+        make_trainer: ``make_trainer(network, config)`` returns a new ``Trainer`` for this network.
+        monitor: name of the metric that is the value, such as ``"eval_accuracy"``.
+
+    Raises:
+        ArgumentError: if ``make_trainer`` is not a function.
+    """
+
+    def __init__(
+        self, make_trainer: Callable[..., transformers.Trainer], *, monitor: str = "eval_loss"
+    ) -> None:
+        if not callable(make_trainer):
+            raise ArgumentError(
+                f"make_trainer must be a function of a network and a config, got {make_trainer!r}"
+            )
+        self._make_trainer = make_trainer
+        self.monitor = monitor
+
+    @override
+    def evaluate(
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Calls ``Trainer.train``, and ``Trainer.evaluate`` if the training did not evaluate."""
+        trainer = self._make_trainer(network, config)
+        if trial.budget < 1:
+            arguments = trainer.args
+            if arguments.max_steps > 0:
+                arguments.max_steps = max(1, round(arguments.max_steps * trial.budget))
+            else:
+                arguments.num_train_epochs *= trial.budget
+        callback = ReportCallback(report, self.monitor)
+        trainer.add_callback(callback)
+        trainer.train()
+        if not callback.has_reported:
+            trainer.evaluate()
+
+    def __repr__(self) -> str:
+        return f"TrainerEvaluator(monitor={self.monitor!r})"

@@ -1,0 +1,96 @@
+"""Optuna's samplers keep the laws of searchers; its studies show what a search did."""
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Choice, Float, History, Int, ProxyHPO, Record, Rung, Space
+from proxyhpo.errors import ArgumentError
+from proxyhpo.integrations.optuna import OptunaSearcher, to_optuna
+from proxyhpo.testing import SearcherContract
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+class TestTPE(SearcherContract):
+    @pytest.fixture
+    def searcher(self):
+        return OptunaSearcher(optuna.samplers.TPESampler, n_startup_trials=10)
+
+
+@pytest.mark.parametrize("kind", [optuna.samplers.CmaEsSampler, optuna.samplers.QMCSampler])
+def test_a_sampler_that_keeps_notes_is_refused(kind):
+    with pytest.raises(ArgumentError, match=f"it made a {kind.__name__}"):
+        OptunaSearcher(kind)
+
+
+def test_a_gaussian_process_finds_a_better_place_than_its_first_draws():
+    space, history, losses = Space({"x": Float(0, 1), "y": Float(0, 1)}), History(), []
+    searcher = OptunaSearcher(optuna.samplers.GPSampler, n_startup_trials=6)
+    for number in range(12):
+        [config] = searcher.propose(space, history, 1, rng=np.random.default_rng(number))
+        loss = (config["x"] - 0.3) ** 2 + (config["y"] - 0.8) ** 2
+        history.add_trial(config)
+        history.add_record(Record(number, 0, 0, config, config, "finished", loss, loss))
+        losses.append(loss)
+    assert min(losses[6:]) < min(losses[:6]) / 4
+
+
+@pytest.mark.parametrize("given", [optuna.samplers.TPESampler(), "tpe", None])
+def test_an_instance_is_refused(given):
+    with pytest.raises(ArgumentError, match=r"a class of optuna\.samplers"):
+        OptunaSearcher(given)
+
+
+def test_settings_that_the_sampler_has_not_are_refused():
+    with pytest.raises(ArgumentError, match="TPESampler cannot be made"):
+        OptunaSearcher(optuna.samplers.TPESampler, n_initial=3)
+
+
+def test_each_rung_of_a_search_becomes_a_study(tmp_path):
+    space = Space(
+        {
+            "lr": Float(1e-3, 1, log=True),
+            "kind": Choice(["a", "b"]),
+            "extra": Int(1, 8, when=("kind", "b")),
+        }
+    )
+
+    def train(network, config):
+        for epoch in range(3):
+            if config["kind"] == "b" and config["extra"] == 8:
+                raise RuntimeError("no memory")
+            yield {"value": config["lr"] * (epoch + 1), "loss": 1.0}
+
+    hpo = ProxyHPO(
+        lambda: nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2)),
+        train,
+        space,
+        example_inputs=torch.zeros(8, 4),
+        direction="minimize",
+        ladder=[Rung(0.5, keep=2), Rung(1)],
+        searcher=OptunaSearcher(),
+        progress=False,
+    )
+    hpo.enqueue({"lr": 0.5, "kind": "b", "extra": 8})
+    result = hpo.run(6)
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    below, top = to_optuna(result, space, storage=storage, name="search")
+    assert [len(below.trials), len(top.trials)] == [6, 2]
+    assert top.best_value == result.best_value
+    assert top.best_params == result.best_config
+    best = top.best_trial
+    assert best.intermediate_values == {
+        step: report.value for step, report in enumerate(result.best_record.reports, 1)
+    }
+    assert best.user_attrs["trial"] == result.best_record.trial
+    assert best.duration.total_seconds() == pytest.approx(result.best_record.seconds, abs=1e-5)
+    states = {trial.user_attrs["trial"]: trial.state.name for trial in below.trials}
+    assert states[0] == "FAIL"
+    assert (
+        optuna.load_study(study_name="search rung 1", storage=storage).best_value == top.best_value
+    )
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        to_optuna(result, space, storage=storage, name="search")

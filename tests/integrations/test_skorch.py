@@ -1,0 +1,101 @@
+"""skorch's nets are searched by their own fit."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.evaluators import TrialRun
+
+skorch = pytest.importorskip("skorch")
+from proxyhpo.integrations.skorch import ReportCallback, SkorchEvaluator  # noqa: E402
+
+rng = np.random.default_rng(0)
+INPUTS = rng.normal(size=(120, 6)).astype("float32")
+TARGETS = (INPUTS[:, 0] > 0).astype("int64")
+
+
+def network():
+    return nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 2))
+
+
+def make_net(module, config):
+    return skorch.NeuralNetClassifier(
+        module,
+        criterion=nn.CrossEntropyLoss,
+        lr=config.get("lr", 0.1),
+        max_epochs=4,
+        verbose=0,
+    )
+
+
+class Reports(list):
+    def __init__(self, most=100):
+        super().__init__()
+        self.most = most
+
+    def __call__(self, value, /, **metrics):
+        self.append((value, metrics))
+        return len(self) >= self.most
+
+
+def run(**options):
+    return TrialRun(number=0, rung=0, name="trial-0-rung-0", **options)
+
+
+def test_each_epoch_is_reported_with_its_other_numbers():
+    reports = Reports()
+    net = make_net(network(), {})
+    net.callbacks = [ReportCallback(reports, "valid_acc")]
+    net.fit(INPUTS, TARGETS)
+    assert len(reports) == 4
+    assert {"valid_loss", "train_loss"} <= reports[0][1].keys()
+
+
+def test_a_training_that_is_told_to_end_does():
+    reports = Reports(most=2)
+    evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_acc")
+    evaluator.evaluate(network(), {}, reports, trial=run())
+    assert len(reports) == 2
+
+
+def test_a_budget_shortens_the_training():
+    reports = Reports()
+    evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_acc")
+    evaluator.evaluate(network(), {}, reports, trial=run(budget=0.5))
+    assert len(reports) == 2
+
+
+def test_an_unknown_column_is_refused_with_the_nearest_name():
+    evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_accuracy")
+    with pytest.raises(UnknownNameError, match="valid_acc"):
+        evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_a_net_around_another_network_is_refused():
+    evaluator = SkorchEvaluator(lambda _, config: make_net(network(), config), INPUTS, TARGETS)
+    with pytest.raises(ArgumentError, match="pass on the network"):
+        evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_anything_but_a_function_is_refused():
+    with pytest.raises(ArgumentError, match="make_net"):
+        SkorchEvaluator(make_net(network(), {}), INPUTS, TARGETS)
+
+
+def test_a_search():
+    hpo = ProxyHPO(
+        network,
+        SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_acc"),
+        {"lr": Float(1e-2, 1, log=True)},
+        example_inputs=torch.from_numpy(INPUTS[:16]),
+        direction="maximize",
+        ladder=[Rung(0.25, keep=1), Rung(1)],
+        searcher="random",
+        progress=False,
+    )
+    result = hpo.run(3)
+    assert 0 <= result.best_value <= 1
+    assert {record.state for record in result.records} <= {"finished", "stopped"}
