@@ -24,6 +24,10 @@ NAMES = {
     "TrainingEvaluator TrialRun",
     "proxyhpo.executors": "Died Ended Executor Finished FuturesExecutor Hear InProcessExecutor Job "
     "Outcome ProcessExecutor RayExecutor Reported RunId Work",
+    "proxyhpo.integrations.lightning": "LightningEvaluator ReportCallback",
+    "proxyhpo.integrations.optuna": "OptunaSearcher to_optuna",
+    "proxyhpo.integrations.skorch": "ReportCallback SkorchEvaluator",
+    "proxyhpo.integrations.transformers": "ReportCallback TrainerEvaluator",
     "proxyhpo.plots": "plot_agreement plot_cost plot_hyperparameter",
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",

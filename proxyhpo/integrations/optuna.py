@@ -25,8 +25,7 @@ from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError
 from proxyhpo.searchers import Searcher
-from proxyhpo.space import Choice, Int
-from proxyhpo.space._unseen import Unseen
+from proxyhpo.space import Choice, Int, Unseen
 
 if TYPE_CHECKING:
     from proxyhpo import Config, History, Record, Result, Space
