@@ -141,15 +141,17 @@ class ProxyHPO(StudyHandle):
         stoppers = stoppers_of(stopper, finalist_stopper, rungs, running.executor, parts.controls)
         path, mark = check_path(store), check_version(version)
         spent = time.perf_counter() - began  # building networks, mostly; the first run charges it
-        super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent))
+        follows = ladder is None and finalists is None
+        super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent, follows))
 
     @property
     def ladder(self) -> Sequence[Rung]:
         """The rungs, cheapest first. By default they depend on the network.
 
-        ``[Rung(1/8, keep=6), Rung(1/2, keep=2), Rung(1)]`` if every layer but the last has 64
-        outputs or more (1/16 and 1/4 for a perceptron of 1024), ``[Rung(1/4, keep=3), Rung(1)]``
-        otherwise, and ``[Rung(1/2, keep=3), Rung(1)]`` for a pretrained network.
+        ``[Rung(1/8, keep=6), Rung(1/2, keep=4), Rung(1)]`` if every layer but the heads has 64
+        outputs or more (1/16 and 1/4 for a perceptron of 1024), ``[Rung(1/4, keep=4), Rung(1)]``
+        otherwise, and ``[Rung(1/2, keep=4), Rung(1)]`` for a pretrained network. In a search of
+        fewer than 20 trials, one in five climbs to the full network.
         """
         return self._setup.parts.ladder
 
@@ -177,7 +179,7 @@ class ProxyHPO(StudyHandle):
         """
         limits = self._setup.running.limits(check_whole("n_trials", n_trials, 1), timeout)
         with self._running("run"):
-            return self._run(self._setup.with_finalists(finalists), limits)
+            return self._run(self._setup.with_finalists(finalists, n_trials), limits)
 
     def climb(self, *, finalists: int | None = None) -> Result:
         """Climbs with the best of the trials that there are, without new ones.

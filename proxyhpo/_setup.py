@@ -12,7 +12,7 @@ from torch import nn
 from proxyhpo import _plugins as plugins
 from proxyhpo._engine.climb import Callback, Limits
 from proxyhpo._engine.identity import identity_of
-from proxyhpo._engine.ladder import with_finalists
+from proxyhpo._engine.ladder import for_trials, with_finalists
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._problem import Problem
@@ -66,6 +66,7 @@ class Setup:
         path: of the store, absolute; None keeps the study in memory.
         version: the user's own mark, part of the study's identity.
         spent: seconds that the networks built for this setup took.
+        follows_trials: whether how many trials climb depends on how many there are.
     """
 
     problem: Problem
@@ -75,6 +76,7 @@ class Setup:
     path: Path | None
     version: str | int | None
     spent: float = 0.0
+    follows_trials: bool = False
 
     @property
     def work(self) -> Work:
@@ -106,13 +108,19 @@ class Setup:
             return None
         return proxy.step_seconds
 
-    def with_finalists(self, finalists: int | None) -> Setup:
-        """The same study with another number of trials that reach the full network, if given."""
-        if finalists is None:
-            return self
-        return replace(
-            self, parts=replace(self.parts, ladder=with_finalists(self.parts.ladder, finalists))
-        )
+    def with_finalists(self, finalists: int | None, n_trials: int | None = None) -> Setup:
+        """The same study with another number of trials that reach the full network.
+
+        Args:
+            finalists: that number, if it was given.
+            n_trials: of the search; a default ladder without that number follows it.
+        """
+        ladder = self.parts.ladder
+        if finalists is not None:
+            ladder = with_finalists(ladder, finalists)
+        elif self.follows_trials and n_trials is not None:
+            ladder = for_trials(ladder, n_trials)
+        return replace(self, parts=replace(self.parts, ladder=ladder))
 
     def for_check(self, n: int, *, second_seed: bool) -> Setup:
         """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with a store of its own.

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxyhpo._engine.ladder import check_ladder, default_ladder, with_finalists
+from proxyhpo._engine.ladder import check_ladder, default_ladder, for_trials, with_finalists
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError
 
@@ -58,14 +60,14 @@ VERY_WIDE = [1024, 2048]
 @pytest.mark.parametrize(
     ("density", "finalists", "widths", "expected"),
     [
-        (None, None, WIDE, [(1 / 8, 6), (1 / 2, 2), (1, None)]),
-        (None, None, VERY_WIDE, [(1 / 16, 6), (1 / 4, 2), (1, None)]),
-        (None, None, [1024, 1023], [(1 / 8, 6), (1 / 2, 2), (1, None)]),
-        (None, None, NARROW, [(1 / 4, 3), (1, None)]),
-        (None, None, [], [(1 / 4, 3), (1, None)]),  # nothing but the head
+        (None, None, WIDE, [(1 / 8, 6), (1 / 2, 4), (1, None)]),
+        (None, None, VERY_WIDE, [(1 / 16, 6), (1 / 4, 4), (1, None)]),
+        (None, None, [1024, 1023], [(1 / 8, 6), (1 / 2, 4), (1, None)]),
+        (None, None, NARROW, [(1 / 4, 4), (1, None)]),
+        (None, None, [], [(1 / 4, 4), (1, None)]),  # nothing but the head
         (None, 10, WIDE, [(1 / 8, 10), (1 / 2, 10), (1, None)]),
         (None, 1, NARROW, [(1 / 4, 1), (1, None)]),
-        (0.5, None, WIDE, [(1 / 2, 3), (1, None)]),
+        (0.5, None, WIDE, [(1 / 2, 4), (1, None)]),
         (1 / 4, 2, WIDE, [(1 / 4, 2), (1, None)]),
     ],
 )
@@ -84,3 +86,13 @@ def test_only_perceptrons_are_made_as_narrow_as_a_sixteenth():
 def test_a_density_that_cannot_be_is_not_taken_for_none(density):
     with pytest.raises(ArgumentError, match="density"):
         default_ladder(density, None, WIDE)
+
+
+@given(st.integers(1, 200), st.sampled_from([NARROW, WIDE]))
+def test_short_searches_have_few_finalists(n_trials, widths):
+    ladder = for_trials(default_ladder(None, None, widths), n_trials)
+    check_ladder(ladder, takes_budget=False)
+    keeps = [rung.keep for rung in ladder[:-1]]
+    assert keeps[-1] == min(4, max(1, n_trials // 5))
+    assert keeps[0] <= max(1, n_trials // 3)
+    assert n_trials < 20 or ladder == tuple(default_ladder(None, None, widths))
