@@ -69,7 +69,8 @@ class StudyHandle:
 
         Args:
             n_trials: how many trials enter the first rung in all, after which the best climb.
-                Without it there is no limit, and :meth:`climb` trains the best.
+                Without it there is no limit, and :meth:`climb` trains the best. With a default
+                ladder, the first call decides how many climb, as in :meth:`run`.
 
         Returns:
             What to train; None if nothing is left, or not until more has been told.
@@ -81,7 +82,8 @@ class StudyHandle:
         with self._lock:
             self._check_idle("ask")
             if self._session is None:
-                self._session = Session(self._open(self._setup))
+                setup = self._setup.with_finalists(None, n_trials)
+                self._session = Session(self._open(setup))
             return self._session.ask(limit)
 
     def tell(

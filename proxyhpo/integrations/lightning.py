@@ -129,7 +129,7 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
             f"make_trainer: the trainer uses {trainer.world_size} processes. A trial is trained in "
             "one: pass devices=1, and use several workers of ProcessExecutor instead"
         )
-    trainer.num_sanity_val_steps = 0  # type: ignore[attr-defined]  # set by a connector
+    trainer.num_sanity_val_steps = 0
     if budget == 1:
         return
     epochs = trainer.max_epochs

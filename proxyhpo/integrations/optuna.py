@@ -207,7 +207,9 @@ def to_optuna(
     studies = []
     for rung in range(len(result.ladder)):
         study = optuna.create_study(
-            storage=storage, study_name=f"{name} rung {rung}", direction=result.direction
+            storage=storage,
+            study_name=f"{name} rung {rung}",
+            direction=optuna.study.StudyDirection[result.direction.upper()],
         )
         for record in result.records:
             if record.rung == rung:
@@ -224,9 +226,8 @@ _STATES = {
 
 
 def _finished(record: Record, space: Space, result: Result) -> optuna.trial.FrozenTrial:
-    distributions = {
-        name: _distribution(space[name]) for name in space.names if name in record.config
-    }
+    active = [name for name in space.names if name in record.config]
+    distributions = {name: _distribution(space[name]) for name in active}
     trial = create_trial(
         state=_STATES[record.state],
         value=record.value,
@@ -240,15 +241,14 @@ def _finished(record: Record, space: Space, result: Result) -> optuna.trial.Froz
             **({} if record.reason is None else {"reason": record.reason}),
         },
     )
-    trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)  # type: ignore[operator]  # it has begun
+    assert trial.datetime_start is not None, "create_trial sets it"
+    trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)
     return trial
 
 
 def _distribution(given: Any) -> BaseDistribution:
     if isinstance(given, Choice):
         return CategoricalDistribution(given.values)
-    kind = IntDistribution if isinstance(given, Int) else FloatDistribution
-    step = 1 if isinstance(given, Int) else None
-    return kind(
-        given.low, given.high, log=given.log, step=(None if given.log else given.step) or step
-    )
+    if isinstance(given, Int):
+        return IntDistribution(given.low, given.high, log=given.log, step=given.step or 1)
+    return FloatDistribution(given.low, given.high, log=given.log, step=given.step)
