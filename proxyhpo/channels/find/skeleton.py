@@ -67,7 +67,10 @@ def spare(tensor: Tensor) -> Tensor:
     """A clone that takes no memory of its own until it, or the original, is written to."""
     source = tensor.detach()
     if type(source) is Tensor and source.layout is torch.strided and not source.is_meta:
-        return torch._lazy_clone(source)  # noqa: SLF001 - torch's copy on write has no other name
+        try:
+            return torch._lazy_clone(source)  # noqa: SLF001 - torch's copy on write has no other name
+        except RuntimeError:  # of memory that torch does not own, such as a NumPy array's
+            return source.clone()
     return source.clone()
 
 
