@@ -87,7 +87,7 @@ def memory(setup: Setup) -> Iterator[Row]:
 
 
 def _packed(setup: Setup, workers: int) -> tuple[float, str]:
-    """Trials a minute once all workers are busy, and the memory that is used on the device."""
+    """Trials a minute while all workers are busy, and the memory that is used on the device."""
     ended: list[float] = []
     used: list[int] = []
 
@@ -105,9 +105,11 @@ def _packed(setup: Setup, workers: int) -> tuple[float, str]:
         executor=_executor(workers, [str(setup.device)]),
         callbacks=[note],
     )
-    study.run(2 * workers if setup.smoke else max(8, 4 * workers))
-    first = workers - 1  # by then every worker has started
-    rate = 60 * (len(ended) - 1 - first) / (ended[-1] - ended[first])
+    trials = 4 + 2 * workers if setup.smoke else max(9, 6 * workers)
+    study.run(trials)
+    # Before, workers may still be starting; after, the last ones have nothing more to do.
+    first, last = trials // 3, trials - workers
+    rate = 60 * (last - first) / (ended[last] - ended[first])
     return rate, f"{max(used) / _GIB:.2f} GiB on the device" if max(used) else ""
 
 
