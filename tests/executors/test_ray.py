@@ -125,7 +125,7 @@ def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
     executor.start(work(Unloadable()), unheard)
     executor.submit(job())
     with pytest.raises(ExecutorError, match="no such module there"):
-        executor.wait_any(60)
+        executor.wait_any(240)
     executor.shutdown()
 
 
