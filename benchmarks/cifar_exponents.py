@@ -1,104 +1,19 @@
-"""What a transfer would learn from a few probes, and whether weight decay follows the width."""
+"""Whether weight decay follows the width."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_steps import Costs
-from benchmarks.cifar_table import EXPONENT, STRONGER, Row, Run, Table
-from benchmarks.cifar_training import EPOCHS
-from proxyhpo._records.history import History
-from proxyhpo._records.records import Probe, Record
-from proxyhpo.transfers import FittedPowerLawTransfer
+from benchmarks.cifar_table import Row, Run, Table
 
-__all__ = ["Decay", "Learned", "decay", "learned"]
+__all__ = ["Decay", "decay"]
 
 Floats = npt.NDArray[np.float64]
-N_CONFIGS = 10
 DRAWS = 100
-PAIRS = {0.125: (0.0, min(STRONGER)), 0.5: (0.0, EXPONENT)}
-"""Density → the exponents with which a probe is trained there."""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What ``fitted-power-law`` makes of ten configs, over random draws of them.
-
-    Args:
-        exponents: that it would transfer with, one a draw.
-        estimates: by the probes alone.
-        covered: in how many draws the interval holds the exponent that all configs show.
-        base_trainings: that the probes cost.
-    """
-
-    exponents: Floats
-    estimates: Floats
-    covered: float
-    base_trainings: float
-
-
-def learned(net: str, table: Table, costs: Costs, exponent: float) -> Learned:
-    """Has the transfer learn from random configs of a table.
-
-    Args:
-        net: which network.
-        table: its trainings.
-        costs: of steps.
-        exponent: that all trainings of the table show.
-    """
-    rng = np.random.default_rng(0)
-    transfer, space = FittedPowerLawTransfer(), TASKS[net].space
-    numbers = list(table)
-    n = min(N_CONFIGS, len(numbers))
-    draws = [
-        _pairs([table[int(number)] for number in rng.choice(numbers, n, replace=False)])
-        for _ in range(DRAWS)
-    ]
-    fits = [transfer.fit(space, _history(rows)) for rows in draws]
-    found = [(f.exponent, f.estimate, f.low, f.high) for f in fits if f.estimate is not None]
-    exponents, estimates, low, high = np.array(found, float).T
-    seconds = [_seconds(row, costs) for rows in draws for row in rows]
-    whole = np.mean([_seconds(runs[Run(number)], costs) for number, runs in table.items()])
-    return Learned(
-        exponents,
-        estimates,
-        float(np.mean((low <= exponent) & (exponent <= high))),
-        float(sum(seconds) / DRAWS / whole),
-    )
-
-
-def _pairs(drawn: Sequence[Mapping[Run, Row]]) -> list[Row]:
-    """The trainings of some configs that the transfer would have asked for."""
-    return [
-        runs[Run(next(iter(runs)).number, density, exponent)]
-        for runs in drawn
-        for density, exponents in PAIRS.items()
-        for exponent in exponents
-    ]
-
-
-def _history(rows: Sequence[Row]) -> History:
-    """The trainings as probes of a study."""
-    history, densities = History(), list(PAIRS)
-    for number, row in enumerate(rows):
-        config, rung = dict(row.config), densities.index(row.density)
-        powers = {"lr": row.exponent} if row.exponent else {}
-        history.add_probe(Probe(config, rung, powers, width_ratio=row.width_ratio))
-        trained = {**config, "lr": config["lr"] * row.width_ratio**row.exponent}
-        record = Record(
-            number, rung, 0, config, trained, "finished", value=row.value, loss=-row.value
-        )
-        history.add_probe_record(record)
-    return history
-
-
-def _seconds(row: Row, costs: Costs) -> float:
-    return costs.seconds(row.net, row.density, row.config["batch_size"], EPOCHS)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cifar_exponents import N_CONFIGS, PAIRS, decay, learned
+from benchmarks.cifar_exponents import decay
 from benchmarks.cifar_fidelity import (
     MEASURES,
     Agreement,
@@ -132,7 +132,6 @@ def write_report(
     for each in found:
         lines += [f"### {each.net}: rankings", "", *_rankings(each), ""]
     lines += ["## The best learning rate", "", *_drifts(found), ""]
-    lines += ["### Learned from probes", "", *_learned(found, costs), ""]
     lines += ["### Weight decay", "", *_decays(found), ""]
     lines += [*_longer(longer or {}, {each.net: each.table for each in found}), ""]
     write_page(folder / "cifar.md", "python -m benchmarks.cifar report", lines)
@@ -236,26 +235,6 @@ def _drifts(found: Sequence[Findings]) -> Iterable[str]:
     for each in found:
         cells = [_triple(each.drift.best[density], ".2g") for density in densities]
         yield f"| {each.net} | {' | '.join(cells)} | {_triple(each.drift.exponent)} |"
-
-
-def _learned(found: Sequence[Findings], costs: Costs) -> Iterator[str]:
-    """What ``fitted-power-law`` would have done."""
-    densities = " and ".join(f"{density:g}" for density in PAIRS)
-    yield f"`fitted-power-law` on {N_CONFIGS} random configs at densities {densities}; the median"
-    yield "and 95 % of the draws. *Covered*: how often its interval holds the exponent above."
-    yield ""
-    titles = ["network", "exponent above", "by the probes alone", "with the prior", "covered"]
-    yield f"| {' | '.join([*titles, 'base trainings'])} |"
-    yield "|---" * 6 + "|"
-    for each in found:
-        exponent = each.drift.exponent[0]
-        result = learned(each.net, each.table, costs, exponent)
-        cells = [each.net, f"{exponent:.2f}"]
-        for values in (result.estimates, result.exponents):
-            low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
-            cells.append(_triple((middle, low, high)))
-        cells += [f"{result.covered:.0%}", f"{result.base_trainings:.1f}"]
-        yield f"| {' | '.join(cells)} |"
 
 
 def _decays(found: Sequence[Findings]) -> Iterator[str]:

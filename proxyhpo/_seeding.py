@@ -12,7 +12,7 @@ import torch
 
 __all__ = ["cuda_in_use", "preserved_random_state", "seed_everything", "seed_sequence"]
 
-_PURPOSES = {"proposal": 1, "measuring": 2, "training": 3, "control": 4, "probes": 5, "probe": 6}
+_PURPOSES = {"proposal": 1, "measuring": 2, "training": 3, "control": 4}
 
 
 def seed_sequence(purpose: str, *numbers: int) -> np.random.SeedSequence:

@@ -57,13 +57,8 @@ class Asked:
 
     @property
     def trial(self) -> int:
-        """Number of the trial, or of the probe."""
+        """Number of the trial."""
         return self.job.id.trial
-
-    @property
-    def is_probe(self) -> bool:
-        """Whether it is a training from which the study's transfer learns, instead of a trial."""
-        return self.job.id.kind == "probe"
 
     def should_stop(self, values: Sequence[float]) -> bool:
         """Whether the study's stopper would end the training after the last of these values.

@@ -15,7 +15,7 @@ __all__ = ["Checkpoints"]
 
 logger = logging.getLogger("proxyhpo")
 
-_NAME = re.compile(r"(?:trial|probe)-\d+-rung-\d+(?:-replicate-\d+)?")
+_NAME = re.compile(r"trial-\d+-rung-\d+(?:-replicate-\d+)?")
 
 
 class Checkpoints:

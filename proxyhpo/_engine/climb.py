@@ -123,10 +123,10 @@ def _started(executor: Executor, work: Work, hear: Hear) -> Iterator[None]:
 
 
 def settle(study: Study, job: Job, outcome: Outcome, callbacks: Sequence[Callback]) -> Record:
-    """Writes an outcome down and reports it; callbacks hear of trials only, not of probes."""
+    """Writes an outcome down and reports it."""
     record = study.finish(job, outcome)
     _log(record)
-    for callback in () if record.kind == "probe" else callbacks:
+    for callback in callbacks:
         callback(record)
     return record
 
@@ -207,14 +207,14 @@ def _outcome(ended: Ended) -> Outcome:
 
 
 def _name(run: RunId) -> str:
-    return f"{run.kind} {run.trial}"
+    return f"trial {run.trial}"
 
 
 def _log(record: Record) -> None:
     """One line; its fields stand in the log record too, for handlers that keep them apart."""
     where = f"{_name(record.id)} at rung {record.rung}"
     fields = {
-        record.kind: record.trial,
+        "trial": record.trial,
         "rung": record.rung,
         "state": record.state,
         "value": record.value,

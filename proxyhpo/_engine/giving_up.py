@@ -17,8 +17,7 @@ class Judge:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        ended = [*study.history.records, *study.history.probe_records.values()]
-        self._hopeful = any(record.value is not None for record in ended)
+        self._hopeful = any(record.value is not None for record in study.history.records)
         self._raised: list[Record] = []
 
     def consider(self, record: Record) -> None:
@@ -33,11 +32,7 @@ class Judge:
         if record.traceback is None:  # a NaN from a wild learning rate, or a death: no exception
             self._raised.clear()
             return
-        # The probes of one config fail together, and are deliberately far from what is usual.
-        if not (
-            record.kind == "probe" and any(record.config == other.config for other in self._raised)
-        ):
-            self._raised.append(record)
+        self._raised.append(record)
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(

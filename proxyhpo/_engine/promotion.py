@@ -39,7 +39,7 @@ class Promotions:
         """
         for rung in range(self._parts.top, 0, -1):
             if certain := self._certain(rung, to_come):
-                return RunId("trial", certain[0], rung)
+                return RunId(certain[0], rung)
         return None
 
     def control(self, to_come: float) -> RunId | None:
@@ -63,7 +63,7 @@ class Promotions:
         if not left:
             return None
         rng = np.random.default_rng(seed_sequence("control", self._parts.seed, drawn))
-        return RunId("trial", int(rng.choice(left)), top)
+        return RunId(int(rng.choice(left)), top)
 
     def _certain(self, rung: int, to_come: float) -> list[int]:
         below = self._outstanding(rung - 1, to_come)

@@ -26,10 +26,10 @@ def check_replayed(history: History, parts: Parts) -> None:
     """
     _check_configs(history, parts.space)
     _check_openings(history, parts.space, parts.ladder)
-    for record in [*history.records, *history.probe_records.values()]:
+    for record in history.records:
         if record.value is not None and record.loss != parts.loss(record.value):
             raise StoreError(
-                f"the store holds a record of {record.kind} {record.trial} whose loss "
+                f"the store holds a record of trial {record.trial} whose loss "
                 f"{record.loss!r} does not go with its value {record.value!r}"
             )
 
@@ -38,18 +38,14 @@ def _check_configs(history: History, space: Space) -> None:
     try:
         for trial in history.trials:
             space.validate(trial.config, argument=f"trial {trial.number}")
-        for number, probe in enumerate(history.probes):
-            space.validate(probe.config, argument=f"probe {number}")
     except ConfigError as error:
         raise StoreError(f"the store holds a config outside its space: {error}") from error
 
 
 def _check_openings(history: History, space: Space, ladder: Sequence[Rung]) -> None:
-    exponents = [opening.exponents for opening in history.openings.values()]
-    exponents += [probe.exponents for probe in history.probes]
     try:
-        for given in exponents:
-            check_exponents("the store", given, space)
+        for opening in history.openings.values():
+            check_exponents("the store", opening.exponents, space)
     except ArgumentError as error:
         raise StoreError(f"the store holds what no transfer gives: {error}") from error
     for rung, measured in history.measured.items():

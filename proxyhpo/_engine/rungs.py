@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from proxyhpo._engine.parts import Parts
 from proxyhpo._proxy.choosing import density_for_cost, weak_saving
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Config, Probe
+from proxyhpo._records.records import Config
 from proxyhpo._seeding import seed_sequence
 from proxyhpo.errors import ArgumentError
-from proxyhpo.transfers import check_exponents, check_probes
+from proxyhpo.transfers import check_exponents
 
 __all__ = ["Rungs"]
 
@@ -110,21 +108,6 @@ class Rungs:
             return measured.width_ratio
         return measured.width_ratio if own is None else own
 
-    def planned_probes(self) -> list[Probe]:
-        """The probes that the transfer wants, with the width ratios of their networks.
-
-        Raises:
-            ArgumentError: for a probe that cannot be trained; a TypeError for what is none.
-        """
-        parts = self._parts
-        rng = np.random.default_rng(seed_sequence("probes", parts.seed))
-        wanted = parts.transfer.probes(parts.space, parts.ladder, rng=rng)
-        probes = check_probes(type(parts.transfer).__name__, wanted, parts.space, parts.ladder)
-        return [
-            replace(probe, width_ratio=self.own_width_ratio(probe.rung, probe.config))
-            for probe in probes
-        ]
-
 
 def _measure(parts: Parts, rung: int, base: Measurement | None) -> Measurement:
     """Measures the network of a rung at the centre of the space.
@@ -164,5 +147,4 @@ def _decide(parts: Parts, measured: Measurement, history: History) -> Opening:
     exponents = check_exponents(
         type(transfer).__name__, transfer.exponents(parts.space, history), parts.space
     )
-    basis = transfer.basis(parts.space, history)
-    return Opening(measured.rung, exponents, basis, time.perf_counter() - began)
+    return Opening(measured.rung, exponents, time.perf_counter() - began)

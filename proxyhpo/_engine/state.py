@@ -10,7 +10,7 @@ from typing_extensions import Self
 from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, Stored, check_fields
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Death, Probe, Record
+from proxyhpo._records.records import Death, Record
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import StoreError
 
@@ -64,7 +64,6 @@ class State:
             "opening": self._open,
             "record": self._add_record,
             "death": self._add_death,
-            "probes": self._add_probes,
         }
 
     @classmethod
@@ -86,22 +85,12 @@ class State:
 
     @property
     def unfinished(self) -> list[RunId]:
-        """Every training of a trial that has begun and has not ended."""
+        """Every training that has begun and has not ended."""
         return [
-            RunId("trial", trial, rung)
+            RunId(trial, rung)
             for rung, entered in enumerate(self.entered)
             for trial in entered
             if trial not in self.ended[rung]
-        ]
-
-    @property
-    def unfinished_probes(self) -> list[RunId]:
-        """The trainings of the probes that have not ended."""
-        ended = self.history.probe_records
-        return [
-            RunId("probe", number, probe.rung)
-            for number, probe in enumerate(self.history.probes)
-            if number not in ended
         ]
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -111,12 +100,7 @@ class State:
 
     def is_better(self, record: Record) -> bool:
         """Whether this run of the full network is better than any before it."""
-        if (
-            record.kind == "probe"
-            or record.rung != len(self.ended) - 1
-            or record.state != "finished"
-            or record.loss is None
-        ):
+        if record.rung != len(self.ended) - 1 or record.state != "finished" or record.loss is None:
             return False
         return self.best is None or self.best.loss is None or record.loss < self.best.loss
 
@@ -154,18 +138,12 @@ class State:
 
     def _add_death(self, body: Mapping[str, Any]) -> None:
         death = Death.from_json(body)
-        if death.kind == "probe":
-            self._check_probe_runs(death)
-        else:
-            self._check_trial_runs(death)
+        self._check_runs(death)
         self.history.add_death(death)
 
     def _add_record(self, body: Mapping[str, Any]) -> None:
         record = Record.from_json(body)
-        if record.kind == "probe":
-            self._add_probe_record(record)
-            return
-        self._check_trial_runs(record)
+        self._check_runs(record)
         if record.config != self.history.trials[record.trial].config:
             raise ValueError(f"a record of trial {record.trial} has another config")
         if self.is_better(record):
@@ -173,18 +151,7 @@ class State:
         self.history.add_record(record)
         self.ended[record.rung][record.trial] = record
 
-    def _add_probes(self, body: Mapping[str, Any]) -> None:
-        for probe in map(Probe.from_json, body["probes"]):
-            self._check("rung", probe.rung, len(self.ended))
-            self.history.add_probe(probe)
-
-    def _add_probe_record(self, record: Record) -> None:
-        self._check_probe_runs(record)
-        if record.config != self.history.probes[record.trial].config:
-            raise ValueError(f"a record of probe {record.trial} has another config")
-        self.history.add_probe_record(record)
-
-    def _check_trial_runs(self, run: Record | Death) -> None:
+    def _check_runs(self, run: Record | Death) -> None:
         """A run can end, or die, if it has begun and has not ended."""
         self._check("rung", run.rung, len(self.ended))
         self._check("trial", run.trial, len(self.history.trials))
@@ -193,14 +160,6 @@ class State:
             raise ValueError(f"trial {run.trial} has not entered rung {run.rung}")
         if run.trial in self.ended[run.rung]:
             raise ValueError(f"trial {run.trial} has ended at rung {run.rung} already")
-
-    def _check_probe_runs(self, run: Record | Death) -> None:
-        self._check("probe", run.trial, len(self.history.probes))
-        self._check("replicate", run.replicate, 1)
-        if run.rung != self.history.probes[run.trial].rung:
-            raise ValueError(f"probe {run.trial} is not trained at rung {run.rung}")
-        if run.trial in self.history.probe_records:
-            raise ValueError(f"probe {run.trial} has ended already")
 
     @staticmethod
     def _check(what: str, number: object, limit: int) -> None:

@@ -100,7 +100,7 @@ class CurveWatch:
 
     def _stopper(self, job: Job) -> Stopper | None:
         run, stoppers = job.id, self._stoppers
-        if run.kind == "probe" or stoppers.below is stoppers.top is None:
+        if stoppers.below is stoppers.top is None:
             return None
         if run.rung < self._study.top:
             return stoppers.below

@@ -55,14 +55,12 @@ class Study:
         self._drop_old_weights()
         self._enqueued = deque(enqueued)
         self._unfinished = deque(self.state.unfinished)
-        self._probes = deque(self.state.unfinished_probes)
-        self._is_planned = bool(self.history.probes) or 0 in self.history.openings
         self._exhausted = False
         self._rungs = Rungs(parts, self.history, self._write)
         self._promotions = Promotions(parts, self.state)
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
-            self._checkpoints.keep([*self._unfinished, *self._probes])
+            self._checkpoints.keep(self._unfinished)
 
     @property
     def top(self) -> int:
@@ -81,9 +79,6 @@ class Study:
         """
         if self._unfinished:
             return self._job(self._unfinished.popleft())
-        self._plan_probes()
-        if self.state.unfinished_probes:
-            return self._probe(self._probes.popleft()) if self._probes else None
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._exhausted:  # which may have made promotions certain
             job = self._promotion(n_trials)
@@ -122,7 +117,6 @@ class Study:
             reason=outcome.reason,
             traceback=outcome.traceback,
             correction=outcome.correction,
-            kind=job.id.kind,
             width_ratio=outcome.width_ratio,
         )
         self._add(record, outcome)
@@ -156,7 +150,7 @@ class Study:
     def retry(self, job: Job, reason: str, seconds: float) -> None:
         """Writes down that a job is tried again, and what was lost."""
         run = job.id
-        death = Death(run.trial, run.rung, run.replicate, reason, seconds, kind=run.kind)
+        death = Death(run.trial, run.rung, run.replicate, reason, seconds)
         self._write("death", death.to_json())
 
     def prepare(self, spent: float = 0.0) -> None:
@@ -167,18 +161,7 @@ class Study:
         """
         self._rungs.prepare(spent)
         self._rungs.ensure_open(self.top)
-        self._plan_probes()
-        if not self.state.unfinished_probes:
-            self._rungs.ensure_open(0)
-
-    def _plan_probes(self) -> None:
-        """Commits the probes that the transfer wants, all at once; rung 0 opens when they ended."""
-        if self._is_planned:
-            return
-        self._is_planned = True
-        if self.top and (probes := self._rungs.planned_probes()):
-            self._write("probes", {"probes": [probe.to_json() for probe in probes]})
-            self._probes.extend(self.state.unfinished_probes)
+        self._rungs.ensure_open(0)
 
     def predicted_seconds(self, workers: int) -> float:
         """What one more trial and the climb would take; see :func:`climb_seconds`."""
@@ -214,7 +197,7 @@ class Study:
         if len(self.history.trials) >= n_trials:
             return None
         trial = self._propose()
-        return None if trial is None else self._job(RunId("trial", trial, 0))
+        return None if trial is None else self._job(RunId(trial, 0))
 
     def _propose(self) -> int | None:
         """Commits a new trial and returns its number, or None if there is nothing more to try."""
@@ -244,22 +227,14 @@ class Study:
         config = self.history.trials[run.trial].config
         exponents = self._rungs.ensure_open(run.rung).exponents
         ratio = self._rungs.own_width_ratio(run.rung, config) if exponents else 1.0
-        return self._at_rung(run, config, transferred(config, exponents, ratio))
-
-    def _probe(self, run: RunId) -> Job:
-        probe = self.history.probes[run.trial]
-        trained_config = transferred(probe.config, probe.exponents, probe.width_ratio or 1.0)
-        return self._at_rung(run, probe.config, trained_config)
-
-    def _at_rung(self, run: RunId, config: Config, trained_config: Config) -> Job:
         return Job(
             id=run,
             config=config,
-            trained_config=trained_config,
+            trained_config=transferred(config, exponents, ratio),
             density=self._rungs.ensure_measured(run.rung).density,
             budget=self.parts.ladder[run.rung].budget,
             seed=self.parts.seed,
-            keep_weights=run.kind == "trial" and run.rung == self.top,
+            keep_weights=run.rung == self.top,
             checkpoint_dir=None if self._checkpoints is None else self._checkpoints.make(run),
         )
 

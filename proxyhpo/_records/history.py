@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Config, Death, Probe, Record, RecordState, config_key
+from proxyhpo._records.records import Config, Death, Record, RecordState, config_key
 
 __all__ = ["History", "Trial"]
 
@@ -51,8 +51,6 @@ class History:
         self._openings: dict[int, Opening] = {}
         self._deaths: list[Death] = []
         self._measured: dict[int, Measurement] = {}
-        self._probes: list[Probe] = []
-        self._probe_records: dict[int, Record] = {}
 
     def snapshot(self) -> History:
         """A copy that does not grow with this one."""
@@ -63,8 +61,6 @@ class History:
         copied._openings = dict(self._openings)
         copied._deaths = list(self._deaths)
         copied._measured = dict(self._measured)
-        copied._probes = list(self._probes)
-        copied._probe_records = dict(self._probe_records)
         return copied
 
     @property
@@ -97,16 +93,6 @@ class History:
     def deaths(self) -> Sequence[Death]:
         """Every training that was begun anew because its worker died, in order."""
         return self._deaths
-
-    @property
-    def probes(self) -> Sequence[Probe]:
-        """The trainings that the transfer learns from, in the order planned; none is a trial."""
-        return self._probes
-
-    @property
-    def probe_records(self) -> Mapping[int, Record]:
-        """Index of a probe → its training run, of those that have ended."""
-        return self._probe_records
 
     @property
     def pending(self) -> list[Config]:
@@ -162,12 +148,3 @@ class History:
     def add_measurement(self, measurement: Measurement) -> None:
         """Notes what was measured of a rung."""
         self._measured[measurement.rung] = measurement
-
-    def add_probe(self, probe: Probe) -> int:
-        """Notes a probe and returns its number."""
-        self._probes.append(probe)
-        return len(self._probes) - 1
-
-    def add_probe_record(self, record: Record) -> None:
-        """Notes that the training run of a probe has ended."""
-        self._probe_records[record.trial] = record

@@ -70,7 +70,6 @@ class Opening(Stored):
     Args:
         rung: index in the ladder, 0 the cheapest.
         exponents: hyperparameter name → power of the width ratio that multiplies it.
-        basis: what the exponents rest on, in the transfer's words.
         seconds: spent on deciding.
     """
 
@@ -78,11 +77,9 @@ class Opening(Stored):
     KINDS: ClassVar[Mapping[str, Kind]] = {
         "rung": COUNT,
         "exponents": EXPONENTS,
-        "basis": optional(TEXT),
         "seconds": SECONDS,
     }
 
     rung: int
     exponents: Mapping[str, float]
-    basis: str | None = None
     seconds: float = 0.0

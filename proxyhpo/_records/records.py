@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
@@ -19,7 +19,6 @@ from proxyhpo._records.correction import Correction
 from proxyhpo._records.fields import (
     CONFIG,
     COUNT,
-    EXPONENTS,
     REAL,
     REPORTS,
     SECONDS,
@@ -32,13 +31,12 @@ from proxyhpo._records.fields import (
     optional,
 )
 from proxyhpo._records.report import Report
-from proxyhpo._records.run_id import RunId, RunKind
+from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import ArgumentError
 
 __all__ = [
     "Config",
     "Death",
-    "Probe",
     "Record",
     "RecordState",
     "config_key",
@@ -48,8 +46,6 @@ Config = dict[str, Any]
 """Hyperparameter name → plain Python value (a choice of objects appears by its label)."""
 
 RecordState = Literal["pending", "finished", "stopped", "failed"]
-
-_KIND = one_of("trial", "probe")
 
 
 def _reports(data: Sequence[Mapping[str, Any]]) -> tuple[Report, ...]:
@@ -66,37 +62,11 @@ def config_key(config: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Probe(Stored):
-    """A training from which a transfer learns how hyperparameters follow the width; no trial.
-
-    Args:
-        config: in terms of the full network.
-        rung: index of the rung at which it is trained.
-        exponents: hyperparameter name → power of the width ratio that multiplies it in this
-            training, whatever the rung's own exponents will be.
-        width_ratio: of the network that is trained; a transfer that plans a probe leaves it out.
-    """
-
-    WHAT: ClassVar[str] = "a probe"
-    KINDS: ClassVar[Mapping[str, Kind]] = {
-        "config": CONFIG,
-        "rung": COUNT,
-        "exponents": EXPONENTS,
-        "width_ratio": optional(WIDTH_RATIO),
-    }
-
-    config: Config
-    rung: int
-    exponents: Mapping[str, float] = field(default_factory=dict)
-    width_ratio: float | None = None
-
-
-@dataclass(frozen=True)
 class Record(Stored):
-    """One training run of a trial, or of a probe.
+    """One training run of a trial.
 
     Args:
-        trial: number of the trial (or of the probe), from 0.
+        trial: number of the trial, from 0.
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
         config: in terms of the full network.
@@ -111,7 +81,6 @@ class Record(Stored):
         traceback: of the failure, if there was an exception.
         correction: how the updates were scaled; None on the full network, and under a transfer
             that scales none.
-        kind: ``"trial"``, or ``"probe"``.
         width_ratio: of the network that was trained; None if it was never made, or made elsewhere.
     """
 
@@ -131,7 +100,6 @@ class Record(Stored):
         "reason": optional(TEXT),
         "traceback": optional(TEXT),
         "correction": optional(nested(Correction)),
-        "kind": _KIND,
         "width_ratio": optional(WIDTH_RATIO),
     }
 
@@ -149,13 +117,12 @@ class Record(Stored):
     reason: str | None = None
     traceback: str | None = None
     correction: Correction | None = None
-    kind: RunKind = "trial"
     width_ratio: float | None = None
 
     @property
     def id(self) -> RunId:
         """What identifies the training run."""
-        return RunId(self.kind, self.trial, self.rung, self.replicate)
+        return RunId(self.trial, self.rung, self.replicate)
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -189,12 +156,11 @@ class Death(Stored):
     """A training whose worker died, and which is tried again.
 
     Args:
-        trial: number of the trial (or of the probe).
+        trial: number of the trial.
         rung: index of the rung.
         replicate: as in a record.
         reason: what killed the worker.
         seconds: of training that were lost with it.
-        kind: ``"trial"``, or ``"probe"``.
     """
 
     WHAT: ClassVar[str] = "a death"
@@ -204,7 +170,6 @@ class Death(Stored):
         "replicate": COUNT,
         "reason": TEXT,
         "seconds": SECONDS,
-        "kind": _KIND,
     }
 
     trial: int
@@ -212,9 +177,8 @@ class Death(Stored):
     replicate: int
     reason: str
     seconds: float
-    kind: RunKind = "trial"
 
     @property
     def id(self) -> RunId:
         """What identifies the training run."""
-        return RunId(self.kind, self.trial, self.rung, self.replicate)
+        return RunId(self.trial, self.rung, self.replicate)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["RunId", "RunKind"]
-
-RunKind = Literal["trial", "probe"]
+__all__ = ["RunId"]
 
 
 @dataclass(frozen=True, order=True)
@@ -15,18 +12,16 @@ class RunId:
     """Identifies one training run within its study.
 
     Args:
-        kind: ``"trial"``, or ``"probe"`` for a training from which the transfer learns.
-        trial: number of the trial (or of the probe), from 0.
+        trial: number of the trial, from 0.
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
 
-    >>> RunId("trial", 3, 1).name
+    >>> RunId(3, 1).name
     'trial-3-rung-1'
-    >>> RunId("trial", 3, 1, replicate=2).name
+    >>> RunId(3, 1, replicate=2).name
     'trial-3-rung-1-replicate-2'
     """
 
-    kind: RunKind
     trial: int
     rung: int
     replicate: int = 0
@@ -39,4 +34,4 @@ class RunId:
             ValueError: if a number is not a whole number, since the name becomes a path.
         """
         suffix = f"-replicate-{self.replicate:d}" if self.replicate else ""
-        return f"{self.kind}-{self.trial:d}-rung-{self.rung:d}{suffix}"
+        return f"trial-{self.trial:d}-rung-{self.rung:d}{suffix}"

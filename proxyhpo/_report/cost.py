@@ -58,9 +58,6 @@ class Cost:
             are none, the ratio of step times; None while unknown.
         predicted_full_search_seconds: the same by the ratio of step times, as a check.
         n_trials: trials that ended at rung 0.
-        probe_runs: trainings from which the transfer learned, failed ones included; no trials.
-        probe_failed: how many of these failed.
-        probe_seconds: of these in all, those that died with their worker included.
     """
 
     rungs: Sequence[RungCost]
@@ -71,25 +68,17 @@ class Cost:
     full_search_seconds: float | None
     predicted_full_search_seconds: float | None
     n_trials: int
-    probe_runs: int = 0
-    probe_failed: int = 0
-    probe_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Everything."""
         trials = sum(rung.seconds for rung in self.rungs)
-        return trials + self.probe_seconds + self.overhead_seconds
+        return trials + self.overhead_seconds
 
     @property
     def overhead_seconds(self) -> float:
         """What was spent outside the training runs."""
         return self.search_seconds + self.measuring_seconds
-
-    @property
-    def probe_base_trainings(self) -> float | None:
-        """What the probes cost, in base trainings."""
-        return _ratio(self.probe_seconds, self.base_training_seconds)
 
     @property
     def base_trainings(self) -> float | None:
@@ -123,13 +112,6 @@ class Cost:
                 f"  a full search: {self.full_search_seconds:.1f} s by what the finalists took, "
                 f"{self.predicted_full_search_seconds:.1f} s by step times"
             )
-        if self.probe_runs:
-            probes = self.probe_base_trainings
-            base = "" if probes is None else f" = {probes:.1f} base"
-            failed = f", {self.probe_failed} failed" if self.probe_failed else ""
-            lines.append(
-                f"  probes: {self.probe_runs} runs{failed}, {self.probe_seconds:.1f} s{base}"
-            )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
             budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
@@ -162,7 +144,6 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
     predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
     unit = fmean(measured) if measured else predicted
-    probed = history.probe_records.values()
     return Cost(
         rungs=[
             _rung_cost(history, rung, records, ladder[rung], unit)
@@ -176,10 +157,6 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         full_search_seconds=full_search,
         predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
         n_trials=len(by_rung[0]),
-        probe_runs=len(probed),
-        probe_failed=sum(record.state == "failed" for record in probed),
-        probe_seconds=sum(record.seconds for record in probed)
-        + sum(death.seconds for death in history.deaths if death.kind == "probe"),
     )
 
 
@@ -230,9 +207,7 @@ def _rung_cost(
     measured = history.measured[rung]
     top = max(history.measured.values(), key=lambda other: other.density)
     share = _ratio(measured.flops, top.flops)
-    deaths = [
-        death.seconds for death in history.deaths if death.rung == rung and death.kind == "trial"
-    ]
+    deaths = [death.seconds for death in history.deaths if death.rung == rung]
     seconds = sum(record.seconds for record in records) + sum(deaths)
     n_reports = _n_reports(records)
     trainings = wanted.budget * sum(_share(record, n_reports) for record in records)

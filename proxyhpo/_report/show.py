@@ -61,8 +61,6 @@ def _lines(
 
 
 def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
-    if probes := result.history.probes:
-        yield f"{len(result.history.probe_records)} of {len(probes)} probes have ended"
     states = ("finished", "stopped", "failed")
     rows = []
     for rung, started in enumerate(entered):

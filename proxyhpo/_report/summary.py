@@ -159,5 +159,4 @@ class Findings:
         for rung, opening in sorted(self.history.openings.items()):
             if opening.exponents:
                 powers = (f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items())
-                basis = f" ({opening.basis})" if opening.basis else ""
-                yield f"rung {rung} trained with {', '.join(powers)}{basis}"
+                yield f"rung {rung} trained with {', '.join(powers)}"

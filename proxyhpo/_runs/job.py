@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Died", "Ended", "Finished", "Hear", "Job", "Outcome", "Reported", "unheard"]
 
-_PURPOSES = {"trial": "training", "probe": "probe"}
-
 
 @dataclass(frozen=True)
 class Job:
@@ -51,7 +49,7 @@ class Job:
     def seeds(self) -> np.random.SeedSequence:
         """The source of all randomness of this run, the same wherever and whenever it runs."""
         run = self.id
-        return seed_sequence(_PURPOSES[run.kind], self.seed, run.trial, run.rung, run.replicate)
+        return seed_sequence("training", self.seed, run.trial, run.rung, run.replicate)
 
     @property
     def network_seeds(self) -> np.random.SeedSequence:

@@ -106,7 +106,7 @@ def work(train: Any = train) -> Work:
 def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
     """A job with a trial number that no other job of this process has."""
     config = {"then": then, "file": str(file)}
-    run = RunId("trial", next(_numbers), 0)
+    run = RunId(next(_numbers), 0)
     one = Job(run, config, config, density=1.0, budget=1.0, seed=5)
     return replace(one, **changes)
 

@@ -6,19 +6,17 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Mapping
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
 
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Probe, Record
-from proxyhpo._records.rung import Rung
+from proxyhpo._records.records import Record
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.transfers import Transfer, check_exponents, check_probes, transferred
+from proxyhpo.transfers import Transfer, Update, check_exponents, transferred
 
 __all__ = ["TransferContract"]
 
@@ -44,14 +42,6 @@ SPACES = {
 }
 
 
-LADDERS = {
-    "one proxy": [Rung(0.25, keep=3), Rung(1)],
-    "two proxies": [Rung(0.125, keep=8), Rung(0.5, keep=2), Rung(1)],
-    "costs": [Rung(cost=0.05, keep=8), Rung(cost=0.3, by="flops", keep=2), Rung(1)],
-    "budgets": [Rung(0.25, budget=0.5, keep=8), Rung(0.25, keep=4), Rung(1)],
-}
-
-
 class TransferContract:
     """Subclass it as ``TestMyTransfer`` and give the fixture ``transfer``.
 
@@ -68,43 +58,6 @@ class TransferContract:
         """Each space that it is tried on."""
         assert isinstance(request.param, Space)
         return request.param
-
-    @pytest.fixture(params=LADDERS.values(), ids=list(LADDERS))
-    def ladder(self, request: pytest.FixtureRequest) -> list[Rung]:
-        """Each ladder that it plans probes for."""
-        assert isinstance(request.param, list)
-        return request.param
-
-    def test_probes_can_be_trained(
-        self, transfer: Transfer, space: Space, ladder: list[Rung]
-    ) -> None:
-        """Configs of the space, rungs of the ladder, and exponents of what can follow."""
-        check_probes(type(transfer).__name__, _probes(transfer, space, ladder), space, ladder)
-
-    def test_the_generator_is_the_only_source_of_probes(
-        self, transfer: Transfer, space: Space, ladder: list[Rung]
-    ) -> None:
-        """Equal arguments give equal probes."""
-        before = _global_random_states()
-        assert _probes(transfer, space, ladder) == _probes(transfer, space, ladder)
-        assert _global_random_states() == before
-
-    def test_one_width_alone_needs_no_probes(self, transfer: Transfer, space: Space) -> None:
-        """Nothing follows a width that does not change."""
-        for ladder in ([Rung(1)], [Rung(1, budget=0.25, keep=3), Rung(1)]):
-            assert list(_probes(transfer, space, ladder)) == []
-
-    def test_what_probes_say_gives_exponents(
-        self, transfer: Transfer, space: Space, ladder: list[Rung]
-    ) -> None:
-        """Also if some have failed, or all have; and a few words say what they rest on."""
-        probes, name = _probes(transfer, space, ladder), type(transfer).__name__
-        for share_that_failed in (0.0, 0.5, 1.0):
-            history = _history(space)
-            _train(probes, history, share_that_failed)
-            check_exponents(name, _exponents(transfer, space, history), space)
-            basis = transfer.basis(space, history)
-            assert basis is None or (isinstance(basis, str) and basis)
 
     def test_only_numbers_of_the_space_follow_the_width(
         self, transfer: Transfer, space: Space
@@ -129,8 +82,6 @@ class TransferContract:
     def test_the_history_is_only_read(self, transfer: Transfer, space: Space) -> None:
         """It belongs to the engine."""
         history, same = _history(space), _history(space)
-        for each in (history, same):
-            _train(_probes(transfer, space, LADDERS["one proxy"]), each)
         _exponents(transfer, space, history)
         assert vars(history) == vars(same)
 
@@ -143,29 +94,50 @@ class TransferContract:
             assert narrow.keys() == trial.config.keys()
             assert all(math.isfinite(narrow[name]) for name in exponents if name in narrow)
 
+    def test_a_rule_gives_positive_factors(self, transfer: Transfer) -> None:
+        """Of optimizers that it knows; and 1 where a parameter has kept all of its fans."""
+        rule = transfer.update_rule()
+        if rule is None:
+            return
+        for update in _updates():
+            factor = rule(update)
+            assert factor is None or (math.isfinite(factor) and factor > 0), update
+            if update.r_in == update.r_out == 1:
+                assert factor in (None, 1), update
+
+    def test_a_rule_travels_to_workers(self, transfer: Transfer) -> None:
+        """They give the same factors there."""
+        rule = transfer.update_rule()
+        if rule is not None:
+            copied = cloudpickle.loads(cloudpickle.dumps(rule))
+            assert [copied(update) for update in _updates()] == [rule(u) for u in _updates()]
+
+
+def _updates() -> list[Update]:
+    """Of weights and biases, in a few optimizers, in networks with and without normalisation."""
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.SGD([weight], lr=0.1, momentum=0.9),
+        torch.optim.AdamW([weight]),
+        torch.optim.LBFGS([weight]),
+    ]
+    return [
+        Update(name, r_in, r_out, optimizer, optimizer.param_groups[0], has_norms)
+        for optimizer in optimizers
+        for name, r_in, r_out in (
+            ("weight", 0.25, 0.25),
+            ("weight", 0.25, 1.0),
+            ("weight", 1.0, 1.0),
+            ("bias", 1.0, 0.25),
+        )
+        for has_norms in (True, False)
+    ]
+
 
 def _exponents(transfer: Transfer, space: Space, history: History) -> Mapping[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is nothing to transfer is worth a warning
         return transfer.exponents(space, history)
-
-
-def _probes(transfer: Transfer, space: Space, ladder: list[Rung]) -> Sequence[Probe]:
-    return transfer.probes(space, ladder, rng=np.random.default_rng(7))
-
-
-def _train(probes: Sequence[Probe], history: History, share_that_failed: float = 0.0) -> None:
-    """Notes that probes have ended, with losses drawn by lot."""
-    rng = np.random.default_rng(3)
-    for probe in probes:
-        ratio = (0.2, 0.6, 1.0)[probe.rung]
-        number = history.add_probe(replace(probe, width_ratio=ratio))
-        trained_config = transferred(probe.config, probe.exponents, ratio)
-        loss = None if rng.random() < share_that_failed else float(rng.normal())
-        state: Literal["finished", "failed"] = "failed" if loss is None else "finished"
-        history.add_probe_record(
-            Record(number, probe.rung, 0, probe.config, trained_config, state, loss, loss)
-        )
 
 
 def _history(space: Space, n: int = 5) -> History:

@@ -7,19 +7,13 @@ with ``value * r**exponent``. At density 1 nothing changes.
 
 Or it scales the updates of a proxy layer by layer, so that the config stays what it is: see
 :class:`LayerwiseTransfer`.
-
-A transfer may know its exponents beforehand, or learn them from *probes*: trainings that it plans,
-that are no trials, and that have all ended when the first rung opens.
 """
 
-from proxyhpo._records.records import Probe
-from proxyhpo.transfers._fitted_power_law import FittedPowerLawTransfer
 from proxyhpo.transfers._identity import IdentityTransfer
 from proxyhpo.transfers._interface import (
     Transfer,
     can_follow,
     check_exponents,
-    check_probes,
     transferred,
 )
 from proxyhpo.transfers._layerwise import LayerwiseTransfer
@@ -28,11 +22,9 @@ from proxyhpo.transfers._scaling import Scaling, scaled_updates
 from proxyhpo.transfers._updates import Update, UpdateKind, UpdateRule, update_kind
 
 __all__ = [
-    "FittedPowerLawTransfer",
     "IdentityTransfer",
     "LayerwiseTransfer",
     "PowerLawTransfer",
-    "Probe",
     "Scaling",
     "Transfer",
     "Update",
@@ -40,7 +32,6 @@ __all__ = [
     "UpdateRule",
     "can_follow",
     "check_exponents",
-    "check_probes",
     "scaled_updates",
     "transferred",
     "update_kind",

@@ -5,32 +5,29 @@ arXiv:2203.03466), so a proxy that is trained with the full network's learning r
 wrongly. A transfer gives an exponent a hyperparameter; a proxy of width ratio ``r`` is trained
 with ``value * r**exponent``. At density 1 nothing changes.
 
-A transfer may know its exponents beforehand, or learn them from *probes*: trainings that it plans,
-that are no trials, and that have all ended when the first rung opens.
+Or a transfer leaves the config as it is, and scales the updates of each layer by what that layer
+has lost: see :class:`~proxyhpo.transfers.LayerwiseTransfer`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._records.fields import LARGEST_EXPONENT
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Config, Probe
-from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_number, check_whole
+from proxyhpo._records.records import Config
+from proxyhpo._validation import check_number
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.space import Choice, Float
 from proxyhpo.space._values import is_number
 from proxyhpo.transfers._updates import UpdateRule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from proxyhpo.space import Space
 
-__all__ = ["Transfer", "can_follow", "check_exponents", "check_probes", "transferred"]
+__all__ = ["Transfer", "can_follow", "check_exponents", "transferred"]
 
 
 class Transfer(ABC):
@@ -46,34 +43,6 @@ class Transfer(ABC):
         Called once when a rung opens; the answer is frozen and stored. Only numbers can follow
         the width, see :func:`can_follow`.
         """
-
-    def probes(
-        self,
-        space: Space,  # noqa: ARG002 - for those that plan some
-        ladder: Sequence[Rung],  # noqa: ARG002
-        *,
-        rng: np.random.Generator,  # noqa: ARG002
-    ) -> Sequence[Probe]:
-        """The trainings from which it learns the exponents, by default none.
-
-        Called once, before the first rung opens; never for a ladder of one rung. The probes are
-        trained before any trial and charged to the study, but searchers, leaderboards, stoppers
-        and callbacks see none of them. :meth:`exponents` finds them in ``history.probes``, and
-        how each ended in ``history.probe_records``.
-
-        Args:
-            space: that the configs are from.
-            ladder: that the rungs are from; a rung may ask for a cost in the place of a density.
-            rng: the only source of randomness.
-        """
-        return ()
-
-    def basis(self, space: Space, history: History) -> str | None:  # noqa: ARG002 - as above
-        """What the exponents rest on, in a few words that results show behind them.
-
-        Called with the same arguments as :meth:`exponents`, after it.
-        """
-        return None
 
     def update_rule(self) -> UpdateRule | None:
         """What scales the updates of a proxy while it trains; None leaves them as they are.
@@ -136,34 +105,6 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
                 f"width, it is {space[name]!r}"
             )
     return {name: float(number) for name, number in exponents.items()}
-
-
-def check_probes(who: str, probes: object, space: Space, ladder: Sequence[Rung]) -> list[Probe]:
-    """The same probes, if they can be trained.
-
-    Args:
-        who: planned them; its class, for messages.
-        probes: a sequence of :class:`~proxyhpo._records.records.Probe`.
-        space: that their configs must lie in.
-        ladder: whose rungs they name.
-
-    Raises:
-        TypeError: for anything else than a sequence of probes, or exponents that are no numbers.
-        ArgumentError: for a config outside the space, a rung that is not there, or an exponent of
-            what cannot follow the width.
-    """
-    if not isinstance(probes, Sequence) or not all(isinstance(one, Probe) for one in probes):
-        raise TypeError(f"{who}: probes must be a sequence of Probe, got {probes!r:.200}")
-    checked = []
-    for number, probe in enumerate(probes):
-        rung = check_whole(f"{who}: the rung of probe {number}", probe.rung, 0)
-        if rung >= len(ladder):
-            raise ArgumentError(
-                f"{who}: the rung of probe {number} must be below {len(ladder)}, got {rung}"
-            )
-        config = space.validate(probe.config, argument=f"{who}: probe {number}")
-        checked.append(Probe(config, rung, check_exponents(who, probe.exponents, space)))
-    return checked
 
 
 def transferred(config: Config, exponents: Mapping[str, float], width_ratio: float) -> Config:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cifar, cifar_exponents, cifar_fidelity, cifar_report
-from benchmarks.cifar_exponents import decay, learned
+from benchmarks.cifar_exponents import decay
 from benchmarks.cifar_fidelity import agreements, best_rate, drift
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_ranks import differences, smoothed
@@ -236,13 +236,6 @@ def test_the_exponent_is_found_again(net):
     assert low <= EXPONENT <= high
     assert middle == pytest.approx(EXPONENT, abs=0.15)
     assert found.best[1.0][0] == pytest.approx(BEST[net], rel=0.25)
-
-
-def test_the_exponent_is_learned_from_a_few_probes():
-    found = learned("vgg", made(noise=0.002), COSTS, EXPONENT)
-    assert np.median(found.estimates) == pytest.approx(EXPONENT, abs=0.25)
-    assert found.covered > 0.5
-    assert found.base_trainings == pytest.approx(10 * (2 / 8 + 2 / 2), rel=0.2)
 
 
 def test_weight_decay_explains_nothing_where_it_does_nothing():

@@ -191,7 +191,7 @@ def test_a_worker_elsewhere_says_what_is_missing(tmp_path):
 
 
 def run_id(trial, rung=0, replicate=0):
-    return RunId("trial", trial, rung, replicate)
+    return RunId(trial, rung, replicate)
 
 
 class TestCheckpoints:

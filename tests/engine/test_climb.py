@@ -25,7 +25,7 @@ class Study:
         if len(self.history.trials) >= n_trials:
             return None
         trial = self.history.add_trial({"x": len(self.history.trials)})
-        return Job(RunId("trial", trial, 0), {}, {}, 0.5, 1, 0)
+        return Job(RunId(trial, 0), {}, {}, 0.5, 1, 0)
 
     def next_batch(self, n_trials, size):
         jobs = [self.next_job(n_trials) for _ in range(size)]

@@ -45,7 +45,7 @@ def study(path, deaths, **options):
 
 def test_deaths_are_in_the_ledger_also_after_a_resume(tmp_path):
     path = tmp_path / "study.db"
-    result = study(path, {RunId("trial", 0, 0): 2, RunId("trial", 2, 0): 1}, max_retries=2).run(4)
+    result = study(path, {RunId(0, 0): 2, RunId(2, 0): 1}, max_retries=2).run(4)
     assert not result.failures
     assert result.history.deaths == [
         Death(0, 0, 0, "the worker was killed", 50.0),
@@ -63,7 +63,7 @@ def test_deaths_are_in_the_ledger_also_after_a_resume(tmp_path):
 
 
 def test_the_one_that_is_not_forgiven_is_the_record_s(tmp_path):
-    result = study(None, {RunId("trial", 1, 0): 9}, max_retries=1).run(3)
+    result = study(None, {RunId(1, 0): 9}, max_retries=1).run(3)
     (failed,) = result.failures
     assert (failed.trial, failed.seconds, failed.reason) == (1, 50.0, "the worker was killed")
     below = result.cost.rungs[0]
@@ -74,13 +74,13 @@ def test_the_one_that_is_not_forgiven_is_the_record_s(tmp_path):
 
 
 def test_a_full_search_is_not_made_dearer_by_deaths(tmp_path):
-    dying = study(None, {RunId("trial", 1, 0): 1}, max_retries=1).run(3)
+    dying = study(None, {RunId(1, 0): 1}, max_retries=1).run(3)
     assert dying.cost.full_search_seconds < 50
 
 
 def test_how_often_it_died_is_known_after_a_resume(tmp_path):
     """Or a training that takes the machine down with it would do so for ever."""
-    path, deaths = tmp_path / "study.db", {RunId("trial", 1, 0): 2}
+    path, deaths = tmp_path / "study.db", {RunId(1, 0): 2}
 
     class Interrupted(Dying):
         def submit(self, job):
@@ -90,7 +90,7 @@ def test_how_often_it_died_is_known_after_a_resume(tmp_path):
 
     first = study(path, deaths, max_retries=1, executor=Interrupted(deaths))
     assert first.run(3).interrupted
-    result = study(path, {RunId("trial", 1, 0): 1}, max_retries=1).run(3)
+    result = study(path, {RunId(1, 0): 1}, max_retries=1).run(3)
     assert [record.trial for record in result.failures] == [1]
     assert len(result.history.deaths) == 1
 

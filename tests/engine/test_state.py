@@ -2,7 +2,7 @@ import pytest
 
 from proxyhpo._engine.state import State
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Death, Probe, Record
+from proxyhpo._records.records import Death, Record
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import StoreError
 
@@ -23,9 +23,9 @@ OPENING = ("opening", Opening(0, {"lr": -0.5}).to_json())
 
 
 def test_what_began_and_has_not_ended_is_unfinished():
-    assert State.replay(2, [TRIAL]).unfinished == [RunId("trial", 0, 0)]
+    assert State.replay(2, [TRIAL]).unfinished == [RunId(0, 0)]
     events = [TRIAL, record(0), UP]
-    assert State.replay(2, events).unfinished == [RunId("trial", 0, 1)]
+    assert State.replay(2, events).unfinished == [RunId(0, 1)]
     assert State.replay(2, [*events, record(1)]).unfinished == []
 
 
@@ -34,27 +34,6 @@ def test_the_best_is_of_the_full_network_and_finished():
     events = [TRIAL, SECOND, record(0, loss=-9.0), UP, ("promotion", {"trial": 1, "rung": 1})]
     assert State.replay(2, [*events, first, second]).best.trial == 1
     assert State.replay(2, [*events, record(1, state="stopped")]).best is None
-
-
-PROBE = Probe({"x": 5}, 1, {"lr": -1.0}, 0.3)
-PROBES = ("probes", {"probes": [PROBE.to_json(), Probe({"x": 6}, 0, {}, 0.2).to_json()]})
-PROBED = (
-    "record",
-    Record(0, 1, 0, {"x": 5}, {}, "finished", 1.0, 1.0, kind="probe").to_json(),
-)
-
-
-def test_probes_are_no_trials():
-    state = State.replay(2, [PROBES, PROBED])
-    assert state.history.probes[0] == PROBE
-    assert state.unfinished_probes == [RunId("probe", 1, 0)]
-    assert (state.history.trials, state.history.records, state.unfinished) == ([], [], [])
-    assert (state.best, state.batch_is_open) == (None, False)
-    state.apply(*TRIAL)
-    assert state.history.observed() == []
-    snapshot = state.history.snapshot()
-    state.apply("record", {**PROBED[1], "trial": 1, "rung": 0, "config": {"x": 6}})
-    assert (list(snapshot.probe_records), state.unfinished_probes) == ([0], [])
 
 
 def test_a_rung_may_be_measured_before_it_opens():
@@ -69,32 +48,13 @@ def test_a_rung_may_be_measured_before_it_opens():
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (("record", {**PROBED[1], "trial": 2}), "no probe 2"),
-        (("record", {**PROBED[1], "config": {"x": 9}}), "probe 0 has another config"),
-        (("record", {**PROBED[1], "rung": 0}), "probe 0 is not trained at rung 0"),
-        (("record", {**PROBED[1], "replicate": 1}), "no replicate 1"),
-        (PROBED, "probe 0 has ended already"),
-        (("probes", {"probes": [{**PROBE.to_json(), "rung": 2}]}), "no rung 2"),
-        (("probes", {"probes": [{**PROBE.to_json(), "width_ratio": 0}]}), "width_ratio"),
-        (("probes", {"probes": [{**PROBE.to_json(), "exponents": {"lr": "x"}}]}), "exponents"),
-        (("probes", {"probes": [{**PROBE.to_json(), "more": 1}]}), "unknown fields"),
-        (("probes", {"probes": [{"rung": 0}]}), "lacks the fields.*config"),
-        (("probes", {"probes": [3]}), "no events of a study"),
-        (("probes", {}), "no events of a study"),
         (("measured", {**MEASURED[1], "rung": 2}), "no rung 2"),
         (("measured", {**MEASURED[1], "density": 7}), "density"),
-        (("death", Death(2, 0, 0, "killed", 1.0, kind="probe").to_json()), "no probe 2"),
-        (
-            ("death", Death(0, 1, 0, "killed", 1.0, kind="probe").to_json()),
-            "probe 0 has ended already",
-        ),
-        (("death", Death(1, 1, 0, "killed", 1.0, kind="probe").to_json()), "not trained at rung 1"),
-        (("death", {**Death(0, 0, 0, "killed", 1.0).to_json(), "kind": 1}), "kind must be one of"),
     ],
 )
-def test_of_probes_too_what_cannot_be_is_refused(event, words):
+def test_measurements_that_cannot_be_are_refused(event, words):
     with pytest.raises(StoreError, match=words):
-        State.replay(2, [TRIAL, PROBES, *([PROBED] if "ended" in words else []), event])
+        State.replay(2, [TRIAL, event])
 
 
 def test_kinds_of_others_are_passed_over():

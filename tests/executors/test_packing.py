@@ -41,7 +41,7 @@ class Device:
         for trial in range(reports):
             capacity = self.packing.capacity
             self.workers = max(self.workers, capacity // len(self.devices))
-            runs = [RunId("trial", trial, 0) for _ in range(capacity)]
+            runs = [RunId(trial, 0) for _ in range(capacity)]
             for place, run in enumerate(runs):
                 self.now += 1 / self.speed(capacity)
                 self.packing.report(place, run, runs)
@@ -79,7 +79,7 @@ def test_the_start_of_a_worker_is_not_measured():
     device = Device(lambda n: n)
     while device.packing.capacity == 1:
         device.train(1)
-    runs = [RunId("trial", n, 0) for n in range(2)]
+    runs = [RunId(n, 0) for n in range(2)]
     device.packing.report(0, runs[0], runs)
     device.now += 1000  # the second worker imports torch
     assert device.train(50) == 8
@@ -92,7 +92,7 @@ def test_the_number_is_measured_anew_for_another_study():
     assert device.packing.capacity == 1
 
 
-PROXY, FULL = RunId("trial", 0, 0), RunId("trial", 1, 1)
+PROXY, FULL = RunId(0, 0), RunId(1, 1)
 
 
 def test_a_training_of_a_new_rung_has_its_device_to_itself_until_it_reports():

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Death, Probe, Record, config_key
+from proxyhpo._records.records import Record, config_key
 from proxyhpo._records.report import Report
-from proxyhpo._records.run_id import RunId
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError
 
@@ -62,20 +61,8 @@ def test_records_survive_json(config, value, reports):
 def test_measurements_and_openings_survive_json():
     measured = Measurement(0, 0.25, 0.3, 100, None, 0.01, 0.1, (("fc", "the head"),), "slow")
     assert Measurement.from_json(json.loads(json.dumps(measured.to_json()))) == measured
-    opening = Opening(0, {"lr": -0.5}, "9 probes", 0.1)
+    opening = Opening(0, {"lr": -0.5}, 0.1)
     assert Opening.from_json(json.loads(json.dumps(opening.to_json()))) == opening
-
-
-@given(CONFIGS)
-def test_probes_survive_json(config):
-    probe = Probe(config, 1, {"lr": -1.0}, 0.3)
-    assert Probe.from_json(json.loads(json.dumps(probe.to_json()))) == probe
-
-
-def test_the_deaths_of_old_stores_are_of_trials():
-    data = Death(3, 0, 0, "killed", 1.0).to_json()
-    del data["kind"]
-    assert Death.from_json(data).id == RunId("trial", 3, 0)
 
 
 def test_unknown_fields_of_a_record_are_refused():

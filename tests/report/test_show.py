@@ -1,7 +1,7 @@
 import pytest
 
 from proxyhpo._records.opening import Measurement, Opening
-from proxyhpo._records.records import Probe, Record
+from proxyhpo._records.records import Record
 from proxyhpo._report.show import show_events as show
 from proxyhpo.errors import StoreError
 
@@ -168,17 +168,3 @@ def test_terminals_get_no_control_characters():
     text = show(IDENTITY | {"seed": "\x9b31m"}, events)
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\N{REPLACEMENT CHARACTER}[2J" in text
-
-
-def test_probes_are_told_apart_from_trials():
-    planned = [Probe({"lr": 0.1 * number, "act": "relu"}, 0, {}, 0.25) for number in range(3)]
-    events = [
-        measured(0, 0.25),
-        ("probes", {"probes": [probe.to_json() for probe in planned]}),
-        ("record", {**record(1, 0, 0.5)[1], "kind": "probe"}),
-    ]
-    text = show(IDENTITY, events)
-    assert "1 of 3 probes have ended" in text
-    assert "probes: 1 runs, 2.0 s" in text
-    assert "Best at" not in text
-    assert "probes" not in show(IDENTITY, EVENTS)

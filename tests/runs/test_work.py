@@ -47,7 +47,7 @@ class Evaluator(ProxyEvaluator):
                     break
 
 
-RUN = RunId("trial", 4, 1)
+RUN = RunId(4, 1)
 
 
 def job(*, run=RUN, **changes):
@@ -69,7 +69,7 @@ def test_reports_are_heard_as_they_are_made_and_the_last_is_the_value():
     heard = []
     outcome = run(train, hear=lambda *each: bool(heard.append(each)))
     assert [each.report for _, each in heard] == [Report(1.0), Report(2.0, {"loss": 0.5})]
-    assert {job.id for job, _ in heard} == {RunId("trial", 4, 1)}
+    assert {job.id for job, _ in heard} == {RunId(4, 1)}
     assert outcome.reports == tuple(each.report for _, each in heard)
     assert (outcome.value, outcome.reason, outcome.stopped) == (2.0, None, False)
     assert outcome.width_ratio == heard[0][1].width_ratio == 0.3
@@ -100,8 +100,7 @@ def test_a_job_draws_the_same_randomness_wherever_it_runs_and_others_draw_other(
     first = value()
     torch.manual_seed(2)
     assert value() == first
-    others = [RunId("trial", 5, 1), RunId("trial", 4, 0), RunId("trial", 4, 1, 1)]
-    others.append(RunId("probe", 4, 1))
+    others = [RunId(5, 1), RunId(4, 0), RunId(4, 1, 1)]
     assert first not in {value(run=other) for other in others}
     assert value(seed=8) != first
 

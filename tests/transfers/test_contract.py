@@ -1,13 +1,10 @@
 from inspect import signature
 
-import numpy as np
 import pytest
 
-from proxyhpo._records.records import Probe
-from proxyhpo._records.rung import Rung
 from proxyhpo.space import Float, Space
 from proxyhpo.testing.transfers import TransferContract
-from proxyhpo.transfers import FittedPowerLawTransfer, IdentityTransfer, PowerLawTransfer, Transfer
+from proxyhpo.transfers import IdentityTransfer, LayerwiseTransfer, PowerLawTransfer, Transfer
 
 
 class TestIdentity(TransferContract):
@@ -32,20 +29,10 @@ class TestPowerLawByName(TransferContract):
         return Space({"rate": Float(1, 2), "lr": Float(1, 2), "other_lr": Float(1, 2)})
 
 
-class TestFittedPowerLaw(TransferContract):
+class TestLayerwise(TransferContract):
     @pytest.fixture
     def transfer(self):
-        return FittedPowerLawTransfer(n_configs=6)
-
-
-class TestFittedPowerLawByName(TransferContract):
-    @pytest.fixture
-    def transfer(self):
-        return FittedPowerLawTransfer({"rate": -1, "lr": 0}, tried=[0, -0.5, -1])
-
-    @pytest.fixture
-    def space(self):
-        return Space({"rate": Float(1, 2), "lr": Float(1, 2), "other_lr": Float(1, 2)})
+        return LayerwiseTransfer()
 
 
 class Stateful(Transfer):
@@ -72,27 +59,35 @@ class Meddling(Transfer):
         return {}
 
 
-class Drawing(Transfer):
-    def probes(self, space, ladder, *, rng):
-        return [Probe(space.sample(np.random.default_rng()), 0)]
-
+class Vanishing(Transfer):
     def exponents(self, space, history):
         return {}
 
-
-class Misplacing(Drawing):
-    def probes(self, space, ladder, *, rng):
-        return [Probe(space.sample(rng), len(ladder))]
+    def update_rule(self):
+        return lambda update: 0.0
 
 
-class Insatiable(Drawing):
-    def probes(self, space, ladder, *, rng):
-        return [Probe(space.sample(rng), 0)]
+class Restless(Vanishing):
+    def update_rule(self):
+        return lambda update: 2.0
 
 
-class Brittle(Insatiable):
-    def exponents(self, space, history):
-        return {"lr": sum(record.loss for record in history.probe_records.values())}
+class Forgetful(Vanishing):
+    def update_rule(self):
+        return ForgetfulRule()
+
+
+class ForgetfulRule:
+    factor = 2.0
+
+    def __init__(self):
+        self.factor = 3.0
+
+    def __call__(self, update):
+        return self.factor
+
+    def __reduce__(self):
+        return object.__new__, (type(self),)
 
 
 @pytest.mark.parametrize(
@@ -102,15 +97,14 @@ class Brittle(Insatiable):
         (Rigid(), "test_only_numbers_of_the_space_follow_the_width"),
         (Infinite(), "test_only_numbers_of_the_space_follow_the_width"),
         (Meddling(), "test_the_history_is_only_read"),
-        (Drawing(), "test_the_generator_is_the_only_source_of_probes"),
-        (Misplacing(), "test_probes_can_be_trained"),
-        (Insatiable(), "test_one_width_alone_needs_no_probes"),
-        (Brittle(), "test_what_probes_say_gives_exponents"),
+        (Vanishing(), "test_a_rule_gives_positive_factors"),
+        (Restless(), "test_a_rule_gives_positive_factors"),
+        (Forgetful(), "test_a_rule_travels_to_workers"),
     ],
 )
 def test_the_contract_catches_what_breaks_it(transfer, case):
     space = Space({"lr": Float(1e-4, 1, log=True), "nesterov": True})
     law = getattr(TransferContract(), case)
-    given = {"transfer": transfer, "space": space, "ladder": [Rung(0.5, keep=1), Rung(1)]}
+    given = {"transfer": transfer, "space": space}
     with pytest.raises((AssertionError, TypeError, ValueError)):
         law(**{name: given[name] for name in signature(law).parameters})
