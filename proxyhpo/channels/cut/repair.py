@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from proxyhpo._inputs import Inputs
+from proxyhpo.channels.cut.arithmetic import in_arithmetic
 from proxyhpo.channels.cut.mending import (
     Candidate,
     Edit,
@@ -83,6 +84,16 @@ class Repair:
         mended = self._mend(selection)
         while mended.outcome.failure is not None and mended.selection:
             mended = self._leave_whole(mended)
+        return self._calculating(mended) if mended.selection else mended
+
+    def _calculating(self, mended: Mended) -> Mended:
+        """Also with the integers that arithmetic uses, as far as everything runs as before."""
+        attempt = _Attempt(self, mended.selection)
+        pool = candidates(self.working, _changes(self.found, attempt.forecast))
+        for candidate in in_arithmetic(self.working, pool, mended.taken, self.found):
+            tried = attempt.run([*mended.taken, candidate])
+            if tried.outcome.failure is None:
+                mended = tried
         return mended
 
     def _leave_whole(self, failed: Mended) -> Mended:

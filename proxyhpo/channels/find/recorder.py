@@ -29,6 +29,8 @@ class Step:
     modules: tuple[str, ...]
     operands: Sequence[Sequence[Dim]]
     results: Sequence[Sequence[Dim]]
+    scalars: tuple[float, ...] = ()
+    """The numbers that it calculates with, such as a factor."""
 
 
 @dataclass
@@ -90,7 +92,8 @@ class Recorder:
         self.summed.extend(call.summed)
         self.flops += flops_of(function, args, kwargs, result)
         after = [self.dims(out) for out in outs]
-        self.steps.append(Step(call.operator, modules, before, after))
+        scalars = _scalars(call.operator, args)
+        self.steps.append(Step(call.operator, modules, before, after, scalars))
 
     def finish(self, outputs: Sequence[Tensor]) -> None:
         """Protects what reaches an output."""
@@ -144,6 +147,15 @@ class Recorder:
                 self.labels.join(one, other)
         else:
             self._known[id(out)] = (out, dims)
+
+
+_ARITHMETIC = {"aten::" + name for name in ("mul", "div", "add", "sub", "rsub", "pow")}
+
+
+def _scalars(operator: str, args: Sequence[Any]) -> tuple[float, ...]:
+    if operator not in _ARITHMETIC:
+        return ()
+    return tuple(float(a) for a in args if isinstance(a, (int, float)) and not isinstance(a, bool))
 
 
 def operator_name(function: torch._ops.OpOverload) -> str:

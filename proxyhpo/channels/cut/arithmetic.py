@@ -1,0 +1,63 @@
+"""Integers that arithmetic alone uses, such as ``self.d`` in ``scores / self.d ** 0.5``.
+
+No shape contradicts their old values, so that a run does not fail on them; but the narrower network
+would compute with the width of the full one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+
+from torch import nn
+
+from proxyhpo.channels.cut.mending import Candidate, integers
+from proxyhpo.channels.find.trace import Trace
+
+__all__ = ["in_arithmetic"]
+
+
+def in_arithmetic(
+    network: nn.Module, pool: Sequence[Candidate], taken: Collection[Candidate], found: Trace
+) -> Iterator[Candidate]:
+    """The candidates whose old value, or a usual function of it, their modules calculate with.
+
+    Args:
+        network: the full one, or a copy with its integers.
+        pool: every integer that equals a size which changed.
+        taken: those that are changed already.
+        found: the trace of the full network.
+    """
+    numbers: dict[str, set[float]] = {}
+    for steps in found.steps.values():
+        for step in steps:
+            for name in step.modules if step.scalars else ():
+                numbers.setdefault(name, set()).update(step.scalars)
+    settled = {(name, path) for candidate in taken for name, path, _ in candidate.edits}
+    for candidate in pool:
+        new = [
+            (name, path)
+            for name, path, _ in candidate.edits
+            if (name, path) not in settled and not _is_torchs(network.get_submodule(name))
+        ]
+        if any(
+            math.isclose(function, number, rel_tol=1e-6)
+            for name, path in new
+            for function in _functions(dict(integers(network.get_submodule(name)))[path])
+            for number in numbers.get(name, ())
+        ):
+            settled.update(new)
+            yield candidate
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    """Whether it is one of torch's own types, whose attributes follow from its tensors."""
+    return type(module).__module__.startswith("torch.")
+
+
+def _functions(size: int) -> tuple[float, ...]:
+    """What code makes of a width before it multiplies, divides or adds."""
+    if size < 2:
+        return (float(size),)
+    roots = (size, size**0.5, size**0.25, math.log(size))
+    return (*roots, *(1 / root for root in roots), 2 / size)
