@@ -144,7 +144,7 @@ def test_progress_counts_operators_and_names_where_it_stopped():
     forecast = Forecast(found, selection)
     shapes = {name: tensor.shape for name, tensor in owned_tensors(network).items()}
     smaller = sliced(network, owned_tensors(network), kept_indices(selection, shapes))
-    outcome = follow(smaller, INPUTS, found, forecast, Clock(30))
+    outcome = follow(lambda: smaller, INPUTS, found, forecast, Clock(30))
     assert outcome.failure is not None
     assert "split" in outcome.step.operator
     assert outcome.step is found.steps[True][outcome.progress]
