@@ -149,7 +149,7 @@ def test_progress_counts_operators_and_names_where_it_stopped():
     assert "split" in outcome.step.operator
     assert outcome.step is found.steps[True][outcome.progress]
     whole = copy_with(network, lambda _, tensor: tensor, owned_tensors(network))
-    everything = follow(whole, INPUTS, found, Forecast(found, []), Clock(30))
+    everything = follow(lambda: whole, INPUTS, found, Forecast(found, []), Clock(30))
     assert everything.failure is None
     assert everything.progress == sum(map(len, found.steps.values()))
     assert everything.flops == found.flops > 0
