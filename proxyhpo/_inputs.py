@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from proxyhpo.errors import ArgumentError
 
@@ -27,6 +28,7 @@ def check_inputs(inputs: object) -> Inputs:
             "example_inputs must be a tensor, a tuple of positional inputs or a mapping of "
             f"keyword inputs, got {type(inputs).__name__}"
         )
+    _refuse_packed(inputs)
     found: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -39,6 +41,20 @@ def check_inputs(inputs: object) -> Inputs:
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
         raise ArgumentError("example_inputs must be a batch: dimension 0 of each tensor, >= 1")
     return inputs
+
+
+def _refuse_packed(structure: object) -> None:
+    if isinstance(structure, PackedSequence):
+        raise ArgumentError(
+            "example_inputs holds a PackedSequence, which has no dimension of examples: hand in "
+            "padded sequences and their lengths, and call pack_padded_sequence in forward"
+        )
+    if isinstance(structure, (tuple, list)):
+        for part in structure:
+            _refuse_packed(part)
+    elif isinstance(structure, Mapping):
+        for part in structure.values():
+            _refuse_packed(part)
 
 
 def call(network: nn.Module, inputs: Inputs) -> Any:

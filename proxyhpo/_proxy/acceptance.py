@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,18 +42,31 @@ def check_runs(network: nn.Module, inputs: Inputs) -> None:
             ) from cut
 
 
-def check_outputs(before: Forward, after: Forward) -> None:
+def check_outputs(before: Forward, after: Forward, narrower: Mapping[int, str]) -> None:
     """Refuses a pruned network whose outputs have other shapes, or that does not run.
+
+    Args:
+        before: a forward of the full network.
+        after: a forward of the proxy.
+        narrower: places of the outputs that may have other shapes, see
+            :class:`~proxyhpo.pruners.Pruned`.
 
     Raises:
         UnsupportedNetworkError: saying which shapes, or why.
     """
-    if before.shapes is None or before.shapes == after.shapes:
+    if before.shapes is None or _given(before, narrower) == _given(after, narrower):
         return
     raise UnsupportedNetworkError(
         f"the pruned network's outputs have the shapes {after.shapes}, the full one's "
         f"{before.shapes}; {after.reason or 'a pruner must leave the head whole'}"
     )
+
+
+def _given(seen: Forward, narrower: Mapping[int, str]) -> Sequence[tuple[int, ...] | None] | None:
+    """The shapes of the outputs, None for those that may have others."""
+    if seen.shapes is None:
+        return None
+    return [None if place in narrower else shape for place, shape in enumerate(seen.shapes)]
 
 
 def check_smaller(

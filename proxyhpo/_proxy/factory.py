@@ -219,7 +219,7 @@ class NetworkFactory(FullNetworks):
         """Refuses a proxy that cannot stand in for the full network; returns its forward."""
         full = unwrap(full)
         before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
-        check_outputs(before, after)
+        check_outputs(before, after, pruned.narrower)
         check_smaller(pruned, full, density, before, after)
         self._checked.add((self._key(full), density))
         return after
@@ -233,6 +233,7 @@ class NetworkFactory(FullNetworks):
             step_seconds=step_seconds(pruned.network, self._inputs, device=self._device),
             width_ratio=1.0,
             skipped=tuple(pruned.skipped),
+            narrower=tuple(pruned.narrower.values()),
             uncounted=cost.reason,
             contracted=pruned.contracted,
         )

@@ -127,6 +127,10 @@ class Inspection:
         return [
             *self.notes,
             *(f"left whole:  {name}: {reason}" for name, reason in self.proxy.skipped),
+            *(
+                f"narrower:    output {name!r}; name it in the pruner's outputs if training uses it"
+                for name in self.proxy.narrower
+            ),
             *(f"warning:     {warning}" for warning in self.warnings),
         ]
 
@@ -218,6 +222,8 @@ def _channels(module: nn.Module) -> int:
     if isinstance(module, nn.modules.conv._ConvTransposeNd):  # noqa: SLF001 - the one base of all three
         return weights["weight"].shape[1] * module.groups
     weight = max(weights.values(), key=lambda parameter: parameter.ndim)
+    if weight.ndim == 0:  # a temperature, or the one scale of a residual branch
+        return 1
     return weight.shape[1 if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) else 0]
 
 

@@ -43,6 +43,7 @@ class Proxy:
         uncounted: why the FLOPs could not be counted.
         unreached: names of parameters that no output depends on; they take no part in training.
         contracted: parameter name → the dimensions that its products sum over, where known.
+        narrower: names of outputs that are smaller than the full network's.
     """
 
     network: nn.Module
@@ -55,3 +56,4 @@ class Proxy:
     uncounted: str | None = None
     unreached: Sequence[str] = ()
     contracted: Mapping[str, tuple[int, ...]] | None = None
+    narrower: Sequence[str] = ()

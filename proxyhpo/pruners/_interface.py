@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -27,12 +27,15 @@ class Pruned:
             the module's type decides.
         from_scratch: whether the weights were newly initialised at this width instead of copied
             from the given network.
+        narrower: place among the network's outputs in train mode → name of one that is smaller
+            than in the given network, such as a hidden state that is returned beside the logits.
     """
 
     network: nn.Module
     skipped: Sequence[tuple[str, str]] = ()
     contracted: Mapping[str, tuple[int, ...]] | None = None
     from_scratch: bool = False
+    narrower: Mapping[int, str] = field(default_factory=dict)
 
 
 class Pruner(ABC):

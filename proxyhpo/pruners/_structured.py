@@ -28,13 +28,23 @@ class StructuredPruner(Pruner):
         ignore: names of modules or parameters that keep all their channels.
         round_to: numbers of channels are rounded down to a multiple of this where layers are wide
             enough; multiples of 8 are faster on most hardware.
+        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+            ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
+            the first output, and every output that leads to no other one.
 
     Raises:
         ArgumentError: if a setting has the wrong type or is out of range.
     """
 
-    def __init__(self, *, ignore: Sequence[str] = (), round_to: int = 8) -> None:
+    def __init__(
+        self,
+        *,
+        ignore: Sequence[str] = (),
+        round_to: int = 8,
+        outputs: Sequence[str] | None = None,
+    ) -> None:
         self.ignore = check_names("ignore", ignore)
+        self.outputs = None if outputs is None else check_names("outputs", outputs)
         self.round_to = check_whole("round_to", round_to, 1)
         self._planner = Planner()
 
@@ -70,8 +80,9 @@ class StructuredPruner(Pruner):
             score=lambda slices: self.score(slices, generator=generator),
             ignore=self.ignore,
             round_to=self.round_to,
+            outputs=self.outputs,
         )
-        return Pruned(made.network, made.skipped, made.contracted)
+        return Pruned(made.network, made.skipped, made.contracted, narrower=made.narrower)
 
 
 @final
@@ -85,6 +96,9 @@ class L1StructuredPruner(StructuredPruner):
         ignore: names of modules or parameters that keep all their channels.
         round_to: numbers of channels are rounded down to a multiple of this where layers are wide
             enough; multiples of 8 are faster on most hardware.
+        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+            ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
+            the first output, and every output that leads to no other one.
 
     Raises:
         ArgumentError: if a setting has the wrong type or is out of range.
@@ -106,6 +120,9 @@ class RandomPruner(StructuredPruner):
         ignore: names of modules or parameters that keep all their channels.
         round_to: numbers of channels are rounded down to a multiple of this where layers are wide
             enough; multiples of 8 are faster on most hardware.
+        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+            ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
+            the first output, and every output that leads to no other one.
 
     Raises:
         ArgumentError: if a setting has the wrong type or is out of range.

@@ -6,6 +6,7 @@ equals a size that changed may be that size: such integers are candidates, and a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,16 @@ def known_edits(network: nn.Module, sizes: Sizes) -> list[Edit]:
 def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
     """Sets attributes, also inside of tuples, lists, mappings and plain objects."""
     for name, path, value in edits:
-        _set(network.get_submodule(name), path, value)
+        module: Any = network.get_submodule(name)
+        state = _state(module)
+        if state is None:
+            _set(module, path, value)
+        else:
+            state = copy.deepcopy(state)
+            _set(state, path, value)
+            mode = module.training
+            module.__setstate__(state)
+            module.train(mode)
 
 
 Kind = tuple[str, Path, int, str | None]
@@ -108,9 +118,21 @@ def _sizes_in(
 def integers(module: nn.Module) -> Iterator[tuple[Path, int]]:
     """Path and value of every integer that a module remembers, also inside what it holds."""
     private = vars(nn.Module()).keys()
-    for attribute, value in vars(module).items():
+    for attribute, value in (_state(module) or vars(module)).items():
         if attribute not in private:
             yield from _inside(value, (attribute,), depth=2)
+
+
+def _state(module: nn.Module) -> dict[str, Any] | None:
+    """What a module is copied and pickled by, where it derives its attributes from that again.
+
+    An attribute of such a module would be lost with the next copy (einops' layers, for example).
+    """
+    own = getattr(type(module), "__getstate__", None)
+    if own is None or own is getattr(object, "__getstate__", None):
+        return None
+    state = own(module)
+    return state if isinstance(state, dict) and "_modules" not in state else None
 
 
 def _inside(value: Any, path: Path, depth: int) -> Iterator[tuple[Path, int]]:

@@ -10,7 +10,7 @@ from torch import nn
 from proxyhpo._inputs import Inputs
 from proxyhpo.channels.cut.mending import Edit
 from proxyhpo.channels.cut.repair import Mended, Repair, Selection
-from proxyhpo.channels.find.forward import Clock, TimeLimitError
+from proxyhpo.channels.find.clock import Clock, TimeLimitError
 from proxyhpo.channels.find.groups import protected_of
 from proxyhpo.channels.find.labels import NATURAL
 from proxyhpo.channels.find.trace import Setting, Trace, trace
@@ -33,6 +33,9 @@ class Plan:
         contracted: parameter → the dimensions that its products sum over, none for a bias.
         setting: how the network can be run.
         flops: of the smaller network and of the full one, in train mode.
+        narrower: place among the outputs in train mode → name of one that becomes smaller.
+        given: what nothing could make smaller, as (name, reason): inputs, outputs, tables.
+        varies: whether its operators count on values, as ``nonzero`` does.
     """
 
     selection: Selection
@@ -41,12 +44,21 @@ class Plan:
     contracted: Mapping[str, tuple[int, ...]]
     setting: Setting
     flops: tuple[int, int]
+    narrower: Mapping[int, str]
+    given: Sequence[tuple[str, str]]
+    varies: bool
 
 
-def traced(network: nn.Module, inputs: Inputs, ignore: Sequence[str], clock: Clock) -> Trace:
+def traced(
+    network: nn.Module,
+    inputs: Inputs,
+    ignore: Sequence[str],
+    clock: Clock,
+    outputs: Sequence[str] | None = None,
+) -> Trace:
     """A trace, or a refusal that says that it took too long."""
     try:
-        return trace(network, inputs, ignore=ignore, clock=clock)
+        return trace(network, inputs, ignore=ignore, clock=clock, outputs=outputs)
     except TimeLimitError as error:
         raise _too_long(network, error) from error
 
@@ -56,6 +68,7 @@ def plan(
     inputs: Inputs,
     ignore: Sequence[str],
     select: Callable[[Trace], Selection],
+    outputs: Sequence[str] | None = None,
 ) -> Plan:
     """Traces a network, and finds out how a selection of its classes can be made to work.
 
@@ -64,12 +77,13 @@ def plan(
         inputs: a typical batch.
         ignore: names of modules or parameters to leave whole.
         select: from the trace to what is to stay.
+        outputs: names of the outputs that keep their sizes.
 
     Raises:
         UnsupportedNetworkError: if the network cannot be looked into.
     """
     clock = Clock(SECONDS)
-    found = traced(network, inputs, ignore, clock)
+    found = traced(network, inputs, ignore, clock, outputs)
     repair = Repair(network, inputs, found, clock)
     try:
         mended = repair.run(select(found))
@@ -83,7 +97,8 @@ def plan(
 
 
 def _plan(network: nn.Module, found: Trace, repair: Repair, mended: Mended) -> Plan:
-    unexpected = [pair for pair in protected_of(found) if pair[1] not in NATURAL]
+    protected = protected_of(found)
+    unexpected = [pair for pair in protected if pair[1] not in NATURAL]
     left = [(group.names[0], reason) for group, reason in repair.left_whole]
     parameters = dict(network.named_parameters())
     return Plan(
@@ -93,6 +108,13 @@ def _plan(network: nn.Module, found: Trace, repair: Repair, mended: Mended) -> P
         {name: axes for name, axes in found.contracted.items() if name in parameters},
         found.setting,
         (mended.outcome.flops, found.flops),
+        {
+            place: output.name
+            for place, output in enumerate(found.outputs[True])
+            if any(mended.forecast.size(dim) != dim.size for dim in output.dims)
+        },
+        [pair for pair in protected if pair[1] in NATURAL],
+        any(step.varies for steps in found.steps.values() for step in steps),
     )
 
 

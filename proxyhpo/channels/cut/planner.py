@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from proxyhpo.channels.cut.plan import SECONDS, Plan, plan, traced
 from proxyhpo.channels.cut.refusal import is_smaller, no_smaller
 from proxyhpo.channels.cut.slicing import Score, Slices, chosen, kept_indices, sliced
 from proxyhpo.channels.cut.verify import unreached
-from proxyhpo.channels.find.forward import Clock
+from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.groups import Group, groups_of, protected_of
 from proxyhpo.channels.find.skeleton import owned_tensors, refuse, unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
@@ -38,6 +38,8 @@ class Shrunk:
     network: nn.Module
     skipped: Sequence[tuple[str, str]]
     contracted: Mapping[str, tuple[int, ...]]
+    narrower: Mapping[int, str] = field(default_factory=dict)
+    """Place among the outputs in train mode → name of one that is smaller than before."""
 
 
 class Planner:
@@ -58,23 +60,39 @@ class Planner:
         score: Score,
         ignore: Sequence[str] = (),
         round_to: int = 8,
+        outputs: Sequence[str] | None = None,
     ) -> Shrunk:
         """See :func:`shrink`."""
         check_fraction("density", density)
         check_names("ignore", ignore)
         check_whole("round_to", round_to, 1)
+        if outputs is not None:
+            check_names("outputs", outputs)
         network, inputs = unwrap(network), check_inputs(example_inputs)
         refuse(network)
         if density == 1:
             return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
-        key = _fingerprint(network, inputs, density, ignore, round_to)
+        asked = _Asked(
+            density, tuple(ignore), round_to, None if outputs is None else tuple(outputs)
+        )
+        key = _fingerprint(network, inputs, asked)
         known = self._plans.get(key)
-        made = known or _planned(network, inputs, density, ignore, round_to)
+        made = known or _planned(network, inputs, asked)
         smaller = _carried_out(network, made, score)
         if known is None:
             _check_training(network, smaller, inputs, made)
             self._plans[key] = made
-        return Shrunk(smaller, made.skipped, made.contracted)
+        return Shrunk(smaller, made.skipped, made.contracted, made.narrower)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a plan is made for, see :func:`shrink`."""
+
+    density: float
+    ignore: tuple[str, ...]
+    round_to: int
+    outputs: tuple[str, ...] | None
 
 
 def shrink(
@@ -85,6 +103,7 @@ def shrink(
     score: Score,
     ignore: Sequence[str] = (),
     round_to: int = 8,
+    outputs: Sequence[str] | None = None,
 ) -> Shrunk:
     """A smaller copy of a network, in which each group of channels keeps a share of its classes.
 
@@ -97,6 +116,10 @@ def shrink(
         ignore: names of modules or parameters to leave whole.
         round_to: what the number of classes is rounded down to a multiple of, where that is not
             below half of what was asked.
+        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+            ``"0"``): these keep their sizes. By default they are ``loss`` and ``logits``, or else
+            the first output, and every output that leads to no other one. Others, such as hidden
+            states, may become narrower.
 
     Raises:
         ArgumentError: for arguments outside their range, or unknown names in ``ignore``.
@@ -104,7 +127,13 @@ def shrink(
             out.
     """
     return Planner().shrink(
-        network, example_inputs, density=density, score=score, ignore=ignore, round_to=round_to
+        network,
+        example_inputs,
+        density=density,
+        score=score,
+        ignore=ignore,
+        round_to=round_to,
+        outputs=outputs,
     )
 
 
@@ -149,17 +178,18 @@ def remove(
     made = plan(network, inputs, (), lambda _: groups_and_kept)
     smaller = _carried_out(network, made, None)
     _check_training(network, smaller, inputs, made)
-    return Shrunk(smaller, made.skipped, made.contracted)
+    return Shrunk(smaller, made.skipped, made.contracted, made.narrower)
 
 
-def _planned(
-    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
-) -> Plan:
-    made = plan(network, inputs, ignore, lambda found: counts(found, density, round_to))
+def _planned(network: nn.Module, inputs: Inputs, asked: _Asked) -> Plan:
+    density, round_to = asked.density, asked.round_to
+    made = plan(
+        network, inputs, asked.ignore, lambda f: counts(f, density, round_to), asked.outputs
+    )
     small, full = made.flops
     left = small / full if full and made.selection else float(not made.selection)
     if not is_smaller(left, density):
-        raise no_smaller(network, left, density, made.skipped)
+        raise no_smaller(network, left, density, made.skipped or made.given)
     return made
 
 
@@ -191,14 +221,14 @@ def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score)
 
 
 def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made: Plan) -> None:
-    """Trains a step, so to speak, with real numbers; done once for a plan."""
+    """Runs a forward and a backward on real numbers; done once for a plan."""
     try:
-        missed = unreached(smaller, inputs, made.setting)
+        missed = unreached(smaller, inputs, made.setting, varies=made.varies)
     except Exception as error:
         raise UnsupportedNetworkError(
             f"the smaller {type(network).__name__} does not train: {type(error).__name__}: {error}"
         ) from error
-    missed = missed and missed - unreached(network, inputs, made.setting)
+    missed = missed and missed - unreached(network, inputs, made.setting, varies=False)
     if missed:
         raise UnsupportedNetworkError(
             f"in the smaller {type(network).__name__} a backward no longer reaches "
@@ -206,11 +236,9 @@ def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made
         )
 
 
-def _fingerprint(
-    network: nn.Module, inputs: Inputs, density: float, ignore: Sequence[str], round_to: int
-) -> str:
+def _fingerprint(network: nn.Module, inputs: Inputs, asked: _Asked) -> str:
     """What a plan depends on: shapes, types of modules, and the integers that they remember."""
-    said: list[object] = [density, tuple(ignore), round_to]
+    said: list[object] = [asked]
     said += [(name, tuple(t.shape), t.dtype) for name, t in owned_tensors(network).items()]
     for name, module in network.named_modules():
         said.append((name, type(module).__module__, type(module).__qualname__))

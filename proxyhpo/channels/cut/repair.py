@@ -25,7 +25,7 @@ from proxyhpo.channels.cut.mending import (
 )
 from proxyhpo.channels.cut.slicing import kept_indices, sliced
 from proxyhpo.channels.cut.verify import Forecast, Outcome, follow
-from proxyhpo.channels.find.forward import Clock
+from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.labels import Dim
 from proxyhpo.channels.find.recorder import Step

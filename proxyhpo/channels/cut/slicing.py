@@ -88,6 +88,8 @@ def sliced(network: nn.Module, tensors: Mapping[str, Tensor], kept: Kept) -> nn.
 
     def cut(name: str, tensor: Tensor) -> Tensor:
         smaller = tensor.detach()
+        if smaller.layout != torch.strided:
+            return smaller.clone()
         for axis in axes.get(name, ()):
             indices = torch.from_numpy(kept[name, axis]).to(tensor.device)
             smaller = smaller.index_select(axis, indices)

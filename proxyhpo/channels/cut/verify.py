@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call
-from proxyhpo.channels.find.forward import (
-    Clock,
-    TimeLimitError,
-    forward,
-    outputs_of,
-    undisturbed,
-)
+from proxyhpo.channels.find.clock import Clock, TimeLimitError
+from proxyhpo.channels.find.forward import DrawsAlike, forward, outputs_of, undisturbed
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.labels import Dim
 from proxyhpo.channels.find.recorder import Step, flops_of, operator_name
@@ -57,6 +53,7 @@ class Forecast:
         self._roots = found.labels.find(found.labels.all())
         self._stays = np.ones(len(self._roots))
         self._loose = ~found.labels.solid()
+        self._given = found.labels.protected(found.labels.all())
         for group, kept in groups_and_kept:
             share = len(kept) / group.n if group.rewired else np.isin(np.arange(group.n), kept)
             self._stays[self.roots_of(group, found)] = share
@@ -78,10 +75,16 @@ class Forecast:
         """The shape that a tensor of these dimensions will have."""
         return tuple(self.size(dim) for dim in dims)
 
-    def agrees(self, dims: Sequence[Dim], shape: Sequence[int]) -> bool:
-        """Whether a tensor has that shape; sizes that only Python knows may be any."""
+    def agrees(self, dims: Sequence[Dim], shape: Sequence[int], *, varies: bool = False) -> bool:
+        """Whether a tensor has that shape.
+
+        Sizes that only Python knows may be any; so may those that the inputs decide, where they
+        vary.
+        """
         return len(dims) == len(shape) and all(
-            size == self.size(dim) or bool(self._loose[dim].any())
+            size == self.size(dim)
+            or bool(self._loose[dim].any())
+            or (varies and bool(self._given[dim].all()))
             for dim, size in zip(dims, shape, strict=True)
         )
 
@@ -133,7 +136,7 @@ class _Follower:
         outs = [result] if isinstance(result, Tensor) else result
         shapes = [out.shape for out in outs if isinstance(out, Tensor)]
         for dims, shape in zip(self.step.results, shapes, strict=True):
-            if not self._forecast.agrees(dims, shape):
+            if not self._forecast.agrees(dims, shape, varies=self.step.varies):
                 expected = self._forecast.shape(dims)
                 raise _DeviationError(f"{name} gives shape {tuple(shape)} instead of {expected}")
         self.progress += 1
@@ -192,14 +195,21 @@ def follow(
         progress += follower.progress
         flops = max(flops, follower.flops if training else 0)
         shapes = [tuple(output.shape) for output in outputs_of(outputs)]
-        if shapes != found.outputs[training]:
-            said = f"its outputs have shapes {shapes} instead of {found.outputs[training]}"
-            return Outcome(progress, flops, said)
+        expected = found.outputs[training]
+        if len(shapes) != len(expected) or not all(
+            forecast.agrees(out.dims, shape, varies=out.varies)
+            for out, shape in zip(expected, shapes, strict=True)
+        ):
+            instead = [forecast.shape(out.dims) for out in expected]
+            return Outcome(progress, flops, f"its outputs have shapes {shapes}, not {instead}")
     return Outcome(progress, flops)
 
 
-def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
+def unreached(network: nn.Module, inputs: Inputs, setting: Setting, *, varies: bool) -> set[str]:
     """The trainable parameters that a backward does not reach.
+
+    Where operators count on values (``varies``), examples may take other ways through a smaller
+    network: then only parameters of modules that ran can be missed.
 
     Runs as training will, forward and backward, and then in eval mode; whatever that raises is
     raised. The network is untouched: each run is on a copy of its own.
@@ -208,7 +218,10 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
     learned = {name: p for name, p in trained.named_parameters() if p.requires_grad}
     real = Setting(meta=False, batch=setting.batch)
     device = next((p.device for p in trained.parameters()), torch.device("cpu"))
-    with undisturbed(), torch.enable_grad():
+    ran: set[str] = set()
+    for name, module in trained.named_modules() if varies else ():
+        module.register_forward_pre_hook(partial(_note, ran, name))
+    with undisturbed(), DrawsAlike(), torch.enable_grad():
         outputs = outputs_of(call(trained.train(), real.inputs(inputs, device)))
         losses = [out.abs().sum() for out in outputs if out.requires_grad]
         found = (
@@ -220,4 +233,9 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
         )
         with torch.no_grad():
             call(copied(network).eval(), real.inputs(inputs, device))
-    return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
+    missed = {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
+    return {name for name in missed if not varies or name.rpartition(".")[0] in ran}
+
+
+def _note(ran: set[str], name: str, *_: Any) -> None:
+    ran.add(name)

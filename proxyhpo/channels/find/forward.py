@@ -6,11 +6,8 @@ changed: random states, settings and warnings are as before.
 
 from __future__ import annotations
 
-import ctypes
 import random
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,8 +20,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from proxyhpo._inputs import Inputs, call, map_tensors
+from proxyhpo.channels.find.clock import Clock
 
-__all__ = ["Clock", "Observe", "TimeLimitError", "forward", "outputs_of", "undisturbed"]
+__all__ = [
+    "DrawsAlike",
+    "Observe",
+    "forward",
+    "named_outputs",
+    "outputs_of",
+    "undisturbed",
+]
 
 OpOverload = torch._ops.OpOverload  # noqa: SLF001 - torch has no other name for the type
 
@@ -32,82 +37,47 @@ Observe = Callable[[OpOverload, Sequence[Any], dict[str, Any], Any, tuple[str, .
 """Called with an operator, its arguments, its result and the names of the modules around it."""
 
 
-class TimeLimitError(Exception):
-    """Looking at a network took too long."""
+class _Draws:
+    """Gives each random operator of a forward a seed of its own.
 
-
-class Clock:
-    """Raises once this thread has worked for a number of seconds.
-
-    Time in which other processes had the processor does not count: whether a network is refused
-    must not depend on how busy the machine is. What never comes to an operator, or waits without
-    working, is ended by the wall's clock: a forward has four times as long by that. (A single call
-    outside of Python that does not return cannot be ended.)
+    A smaller network draws fewer numbers in a dropout. Without this a decision that comes later,
+    such as whether a layer is skipped, would differ from the full network's.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.thread_time() + seconds
+    def __init__(self) -> None:
+        self._count = 0
 
-    def check(self) -> None:
-        """Raises TimeLimitError if the time is over."""
-        if time.thread_time() > self._end:
-            raise TimeLimitError(f"it took longer than {self._seconds:g} s")
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Ends what runs inside, whatever it does, if it takes too long by the wall's clock."""
-        wall = _WALL * self._seconds
-        alarm = _Alarm(wall)
-        alarm.start()
-        try:
-            yield
-        except Exception as error:
-            if alarm.rang:  # user code may have caught that, and raised something else
-                raise TimeLimitError(f"a forward took longer than {wall:g} s") from error
-            raise
-        finally:
-            alarm.stop()
+    def prepare(self, function: OpOverload) -> None:
+        """Sets the seed of the operator that runs next, if it is a random one."""
+        if torch.Tag.nondeterministic_seeded in function.tags:
+            self._count += 1
+            torch.manual_seed(self._count)
 
 
-_WALL = 4
-"""How many times as long a forward may take by the wall's clock: others may be busy, too."""
+class DrawsAlike(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
+    """Inside it the k-th random operator draws the same, whatever sizes came before."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
+        self._draws = _Draws()
 
-class _Alarm(threading.Thread):
-    """Raises TimeLimitError in the thread that made it, again and again until it is stopped."""
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see _Watch
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(daemon=True, name="proxyhpo-alarm")
-        self._target_thread = ctypes.c_ulong(threading.get_ident())
-        self._seconds = seconds
-        self._stopped, self._lock = threading.Event(), threading.Lock()
-        self.rang = False
-
-    def run(self) -> None:
-        """Waits, and rings."""
-        pause = self._seconds
-        while not self._stopped.wait(pause):
-            with self._lock:
-                if not self._stopped.is_set():
-                    self.rang = True
-                    self._set(ctypes.py_object(TimeLimitError))
-            pause = 1.0  # for code that catches every exception and goes on
-
-    def stop(self) -> None:
-        """Nothing is raised after this."""
-        with self._lock:
-            self._stopped.set()
-            self._set(None)  # takes back what has not been raised yet
-
-    def _set(self, exception: ctypes.py_object[type[Exception]] | None) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target_thread, exception)
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # the signature that torch calls
+        del types
+        self._draws.prepare(func)
+        return func(*args, **(kwargs or {}))
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
     def __init__(self, observe: Observe, clock: Clock, stack: list[str], *, meta: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
         self._observe, self._clock, self._stack, self._meta = observe, clock, stack, meta
+        self._draws = _Draws()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -121,6 +91,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyp
         kwargs = dict(kwargs or {})
         if self._meta:
             args, kwargs = _to_meta(func, args, kwargs)
+        self._draws.prepare(func)
         result = func(*args, **kwargs)
         if any(isinstance(part, Tensor) for part in _parts(result)):
             self._observe(func, args, kwargs, result, tuple(self._stack))
@@ -162,8 +133,17 @@ def forward(
 
 def outputs_of(structure: Any) -> list[Tensor]:
     """Every tensor in a network's outputs, those in attributes of objects too, in order."""
-    found: list[Tensor] = []
-    _collect(structure, found, depth=6)
+    return [tensor for _, tensor in named_outputs(structure)]
+
+
+def named_outputs(structure: Any) -> list[tuple[str, Tensor]]:
+    """The same tensors with their names: keys, fields and places, joined by dots.
+
+    >>> [name for name, _ in named_outputs({"logits": torch.zeros(2), "states": [torch.ones(1)]})]
+    ['logits', 'states.0']
+    """
+    found: list[tuple[str, Tensor]] = []
+    _collect(structure, found, ())
     return found
 
 
@@ -250,15 +230,23 @@ def _to_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[st
     return map_tensors(move, args), map_tensors(move, kwargs)
 
 
-def _collect(structure: Any, found: list[Tensor], depth: int) -> None:
+def _collect(structure: Any, found: list[tuple[str, Tensor]], path: tuple[str, ...]) -> None:
     if isinstance(structure, Tensor):
-        found.append(structure)
-    elif depth and isinstance(structure, (list, tuple, set, frozenset)):
-        for part in structure:
-            _collect(part, found, depth - 1)
-    elif depth and hasattr(structure, "items"):
-        for part in structure.values():
-            _collect(part, found, depth - 1)
-    elif depth and hasattr(structure, "__dict__") and not isinstance(structure, (type, nn.Module)):
-        for part in vars(structure).values():
-            _collect(part, found, depth - 1)
+        found.append((".".join(path), structure))
+    elif len(path) < _DEPTH:
+        for name, part in _named_parts(structure):
+            _collect(part, found, (*path, name))
+
+
+_DEPTH = 6
+"""How deep tensors are looked for in what a network returns."""
+
+
+def _named_parts(structure: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(structure, (list, tuple, set, frozenset)):
+        places = map(str, range(len(structure)))
+        yield from zip(getattr(structure, "_fields", places), structure, strict=True)
+    elif hasattr(structure, "items"):
+        yield from ((str(key), part) for key, part in structure.items())
+    elif hasattr(structure, "__dict__") and not isinstance(structure, (type, nn.Module)):
+        yield from vars(structure).items()

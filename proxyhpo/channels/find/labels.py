@@ -170,10 +170,12 @@ class Labels:
             return np.zeros(math.prod(sizes), np.int64)
         if len(free) == 1:
             return np.ascontiguousarray(_along(parts[free[0]], free[0], sizes)).ravel()
-        whole = self.new(math.prod(sizes), solid=any(self._is_solid(part) for part in parts))
-        self._products.append(_Product(whole.reshape(sizes), parts))
-        self.sources.append((whole, parts))
-        return whole
+        kept, inner = [parts[axis] for axis in free], [sizes[axis] for axis in free]
+        made = self.new(math.prod(inner), solid=any(self._is_solid(part) for part in kept))
+        self._products.append(_Product(made.reshape(inner), kept))
+        self.sources.append((made, kept))
+        shape = [size if axis in free else 1 for axis, size in enumerate(sizes)]
+        return np.broadcast_to(made.reshape(shape), sizes).ravel()
 
     def divide(self, whole: Dim, sizes: Sequence[int]) -> list[Dim]:
         """The labels of the dimensions that this one was unflattened into."""
@@ -184,18 +186,20 @@ class Labels:
             return parts
         shaped = whole.reshape(sizes)
         roots = self.find(whole).reshape(sizes)
-        for axis in reversed(range(len(sizes))):
-            line = tuple(slice(None) if a == axis else 0 for a in range(len(sizes)))
-            if sizes[axis] > 1 and np.array_equal(roots, _along(roots[line], axis, sizes)):
-                parts[axis] = np.ascontiguousarray(shaped[line])
-                return parts
+        wide = [axis for axis, size in enumerate(sizes) if size > 1]
+        varied = [axis for axis in wide if _varies(roots, axis)] or wide[-1:]
+        inside = np.ascontiguousarray(
+            shaped[tuple(slice(None) if axis in varied else 0 for axis in range(len(sizes)))]
+        )
+        if len(varied) == 1:
+            parts[varied[0]] = inside
+            return parts
         solid = self._is_solid(whole)
-        parts = [
-            self.new(size, solid=solid) if size > 1 else part
-            for size, part in zip(sizes, parts, strict=True)
-        ]
-        self._products.append(_Product(shaped, parts))
-        self.sources.extend((part, [whole]) for part in parts if part.size > 1)
+        for axis in varied:
+            parts[axis] = self.new(sizes[axis], solid=solid)
+        made = [parts[axis] for axis in varied]
+        self._products.append(_Product(inside, made))
+        self.sources.extend((part, [whole]) for part in made)
         return parts
 
     def settle(self) -> None:
@@ -237,12 +241,19 @@ class Labels:
             self.protect(product.parts[axis], DIVIDES)
 
     def _free(self, product: _Product) -> list[int]:
-        return [axis for axis, part in enumerate(product.parts) if self._is_solid(part)]
+        """The parts that may be pruned; none along which the whole has the same classes again."""
+        roots = self.find(product.whole)
+        free = [axis for axis, part in enumerate(product.parts) if self._is_solid(part)]
+        return [axis for axis in free if _varies(roots, axis)] or free
 
     def _is_solid(self, part: Dim) -> bool:
         """Whether any of these may be removed, and is more than a size that Python gave."""
         roots = self.find(part)
         return bool((self._solid[roots] & (self._why[roots] == 0)).any())
+
+
+def _varies(roots: npt.NDArray[np.int64], axis: int) -> bool:
+    return bool((roots != roots.take([0], axis)).any())
 
 
 def _along(part: npt.NDArray[np.int64], axis: int, sizes: Sequence[int]) -> npt.NDArray[np.int64]:

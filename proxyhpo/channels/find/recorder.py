@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proxyhpo._inputs import map_tensors
 from proxyhpo.channels.find.labels import OUTPUT, Dim, Labels
+from proxyhpo.channels.find.outputs import Origins
 from proxyhpo.channels.find.rules import Call, find_rule, fixed
 from proxyhpo.channels.find.rules.factories import unmet
 
@@ -19,6 +20,8 @@ __all__ = ["Recorder", "Step", "flops_of", "operator_name"]
 
 _TURNED = {"aten::" + name for name in ("transpose", "t", "squeeze", "unsqueeze", "as_strided")}
 """Operators that, in place, give a tensor another shape."""
+
+_COUNTING = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Step:
     results: Sequence[Sequence[Dim]]
     scalars: tuple[float, ...] = ()
     """The numbers that it calculates with, such as a factor."""
+    varies: bool = False
+    """Whether sizes that the inputs decide may be others in a smaller network: it counts on values,
+    as ``nonzero`` does, or is given what such an operator gave."""
 
 
 @dataclass
@@ -55,6 +61,9 @@ class Recorder:
         self._known: dict[int, tuple[Tensor, list[Dim]]] = {}  # holds the tensor: ids stay unique
         self._data: set[int] = set()
         self._names: dict[int, str] = {}
+        self._varying: set[int] = set()
+        self._unread: dict[int, list[tuple[Dim, str]]] = {}
+        self.origins = Origins()
 
     def start(
         self, tensors: Mapping[str, Tensor], owned: Mapping[str, list[Dim]], inputs: Any
@@ -82,10 +91,17 @@ class Recorder:
         """Applies the rule of an operator that has just run."""
         call = Call(operator_name(function), bound(function, args, kwargs), result, self)
         operands = call.tensors()
+        self._read(call.operator, operands)
         before = [self.dims(operand) for operand in operands]
         outs = [part for part in _listed(result) if isinstance(part, Tensor)]
         for out, dims in zip(outs, self._ruled(function, call, outs), strict=True):
             self._know(out, dims, turned=call.operator in _TURNED)
+            self.origins.note(out, call.operator, operands)
+            if call.when_read:
+                self._unread[id(out)] = call.when_read
+        varies = bool(_COUNTING & set(function.tags)) or any(map(self.varies, operands))
+        if varies:
+            self._varying.update(map(id, outs))
         if any(map(self.is_data, operands)):
             self._data.update(map(id, outs))
         self.used.update(self._names[id(one)] for one in operands if id(one) in self._names)
@@ -93,13 +109,25 @@ class Recorder:
         self.flops += flops_of(function, args, kwargs, result)
         after = [self.dims(out) for out in outs]
         scalars = _scalars(call.operator, args)
-        self.steps.append(Step(call.operator, modules, before, after, scalars))
+        self.steps.append(Step(call.operator, modules, before, after, scalars, varies))
 
     def finish(self, outputs: Sequence[Tensor]) -> None:
-        """Protects what reaches an output."""
+        """Protects the sizes of these outputs."""
+        self._read("", outputs)
         for output in outputs:
             for dim in self.dims(output):
                 self.labels.protect(dim[dim > 0], OUTPUT)
+
+    def varies(self, tensor: Tensor) -> bool:
+        """Whether sizes of it that the inputs decide depend on values, see :class:`Step`."""
+        return id(tensor) in self._varying
+
+    def _read(self, operator: str, operands: Sequence[Tensor]) -> None:
+        """Protects what had to stay if the values of these tensors were ever used."""
+        if not operator.endswith("_like") and not operator.startswith("aten::new_"):
+            for operand in operands:
+                for dim, reason in self._unread.pop(id(operand), ()):
+                    self.labels.protect(dim[dim > 0], reason)
 
     def dims(self, tensor: Tensor) -> list[Dim]:
         """The labels of a tensor; what nobody knows is fixed."""

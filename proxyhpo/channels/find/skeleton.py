@@ -41,6 +41,12 @@ def refuse(network: nn.Module) -> None:
                 f"module {name!r} ({type(module).__name__}) is compiled by TorchScript, which "
                 "fixes its sizes: hand in the module that was scripted or traced"
             )
+        for part in (*module._parameters, *module._buffers, *module._modules):  # noqa: SLF001 - named_parameters may be what is hidden
+            if part in _METHODS:
+                raise UnsupportedNetworkError(
+                    f"module {name!r} ({type(module).__name__}) has a part named {part!r}, which "
+                    f"hides the method {part} of nn.Module: give it another name"
+                )
     for name, tensor in owned_tensors(network).items():
         if is_lazy(tensor):
             module = network.get_submodule(name.rpartition(".")[0])
@@ -48,6 +54,9 @@ def refuse(network: nn.Module) -> None:
                 f"parameter {name!r} of a {type(module).__name__} has no shape yet: run the "
                 "network once on a batch before handing it in"
             )
+
+
+_METHODS = frozenset(name for name in dir(nn.Module) if callable(getattr(nn.Module, name)))
 
 
 def owned_tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from proxyhpo._inputs import Inputs, map_tensors, with_batch
-from proxyhpo.channels.find.forward import Clock, TimeLimitError, forward, outputs_of
-from proxyhpo.channels.find.labels import FIXED, INSIDE, Dim, Labels
+from proxyhpo.channels.find.clock import Clock, TimeLimitError
+from proxyhpo.channels.find.forward import forward, named_outputs
+from proxyhpo.channels.find.labels import Dim, Labels
+from proxyhpo.channels.find.outputs import kept_outputs
+from proxyhpo.channels.find.owned import (
+    contracted,
+    join_siblings,
+    labelled,
+    protect_insides,
+    protect_rest,
+    still_owned,
+)
 from proxyhpo.channels.find.recorder import Recorder, Step
-from proxyhpo.channels.find.rules import fixed
 from proxyhpo.channels.find.skeleton import copy_with, owned_tensors, spare
-from proxyhpo.errors import UnsupportedNetworkError, unknown_name
+from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError, unknown_name
 
-__all__ = ["Setting", "Trace", "trace"]
-
-IGNORED = "it is to be left alone (ignore)"
-UNUSED = "no operator uses it on example_inputs"
+__all__ = ["Output", "Setting", "Trace", "trace"]
 
 LARGE = 20_000_000
 """Networks of more parameters are first run without values: that takes no memory, and no time for
@@ -59,6 +64,21 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Output:
+    """A tensor that a network returns.
+
+    Args:
+        name: keys, fields and places that lead to it.
+        dims: its labels.
+        varies: see :class:`~proxyhpo.channels.find.recorder.Step`.
+    """
+
+    name: str
+    dims: Sequence[Dim]
+    varies: bool
+
+
+@dataclass(frozen=True)
 class Trace:
     """All that was seen.
 
@@ -67,21 +87,30 @@ class Trace:
         owned: name of a parameter, buffer or plain tensor → the labels of its dimensions.
         setting: in which it could be run.
         steps: whether in train mode → every operator, in order.
-        outputs: whether in train mode → the shape of each output.
+        outputs: whether in train mode → each output, in order.
         contracted: parameter → the dimensions that its products sum over, none for a bias.
         flops: of the forward in train mode.
+        unused: names of the tensors that no operator saw.
     """
 
     labels: Labels
     owned: Mapping[str, list[Dim]]
     setting: Setting
     steps: Mapping[bool, Sequence[Step]]
-    outputs: Mapping[bool, Sequence[tuple[int, ...]]]
+    outputs: Mapping[bool, Sequence[Output]]
     contracted: Mapping[str, tuple[int, ...]]
     flops: int
+    unused: AbstractSet[str]
 
 
-def trace(network: nn.Module, inputs: Inputs, *, ignore: Sequence[str], clock: Clock) -> Trace:
+def trace(
+    network: nn.Module,
+    inputs: Inputs,
+    *,
+    ignore: Sequence[str],
+    clock: Clock,
+    outputs: Sequence[str] | None = None,
+) -> Trace:
     """Labels every index of a network's tensors, and follows them through its forward.
 
     A copy is run, in train and in eval mode, on two examples; the network is left untouched.
@@ -91,17 +120,20 @@ def trace(network: nn.Module, inputs: Inputs, *, ignore: Sequence[str], clock: C
         inputs: a typical batch.
         ignore: names of modules or parameters to leave alone.
         clock: ends it.
+        outputs: names of the outputs that keep their sizes, see
+            :func:`~proxyhpo.channels.find.outputs.kept_outputs`.
 
     Raises:
-        UnknownNameError: for a name in ``ignore`` that the network does not have.
+        UnknownNameError: for a name in ``ignore`` or ``outputs`` that the network does not have.
         UnsupportedNetworkError: if the network does not run on the inputs.
     """
     _check_names(network, ignore)
+    asked = _Asked(ignore, clock, outputs)
     failures: list[tuple[Setting, Exception]] = []
     for setting in _settings(network):
         try:
-            return _traced(network, inputs, setting, ignore, clock)
-        except (TimeLimitError, UnsupportedNetworkError):  # noqa: PERF203 - four times at most
+            return _traced_whole(network, inputs, setting, asked)
+        except (TimeLimitError, UnsupportedNetworkError, UnknownNameError):  # noqa: PERF203 - four times at most
             raise
         except Exception as error:  # noqa: BLE001 - whatever a user's forward raises: another setting is tried
             failures.append((setting, error))
@@ -112,6 +144,15 @@ def trace(network: nn.Module, inputs: Inputs, *, ignore: Sequence[str], clock: C
     ) from told
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What does not depend on how the network is run, see :func:`trace`."""
+
+    ignore: Sequence[str]
+    clock: Clock
+    outputs: Sequence[str] | None
+
+
 def _settings(network: nn.Module) -> list[Setting]:
     parameters = list(network.parameters())
     large = sum(parameter.numel() for parameter in parameters) > LARGE
@@ -120,89 +161,64 @@ def _settings(network: nn.Module) -> list[Setting]:
     return [Setting(meta=meta, batch=batch) for meta in order for batch in (2, None)]
 
 
-def _traced(
-    network: nn.Module, inputs: Inputs, setting: Setting, ignore: Sequence[str], clock: Clock
-) -> Trace:
+def _traced_whole(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked) -> Trace:
+    """On all examples if the few do not reach every tensor: experts are chosen by values."""
+    found = _traced(network, inputs, setting, asked)
+    if setting.batch is None or not found.unused:
+        return found
+    whole = Setting(meta=setting.meta, batch=None)
+    try:
+        more = _traced(network, inputs, whole, asked)
+    except TimeLimitError:
+        raise
+    except Exception:  # noqa: BLE001 - code may be written for batches of one size: the few will do
+        return found
+    return more if len(more.unused) < len(found.unused) else found
+
+
+def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked) -> Trace:
     labels = Labels()
-    owned = {n: _labelled(labels, tensor) for n, tensor in owned_tensors(network).items()}
-    _protect_insides(network, labels, owned)
-    runs: dict[bool, tuple[Recorder, list[Tensor]]] = {}
+    owned = {name: labelled(labels, tensor) for name, tensor in owned_tensors(network).items()}
+    protect_insides(network, labels, owned)
+    runs: dict[bool, tuple[Recorder, list[tuple[str, Tensor]]]] = {}
     for training in (True, False):  # on a copy each: what a forward remembers is no tensor of ours
         copied = setting.network(network)
         recorder, working = Recorder(labels), setting.inputs(inputs)
-        recorder.start(_still_owned(copied, owned), owned, working)
+        recorder.start(still_owned(copied, owned), owned, working)
         watch = recorder.observe
         try:
-            outputs = forward(copied, working, watch, clock, meta=setting.meta, training=training)
+            outputs = forward(
+                copied, working, watch, asked.clock, meta=setting.meta, training=training
+            )
         except Exception as error:
             if training or isinstance(error, TimeLimitError):
                 raise
             continue  # a network that only trains: there is no eval mode to look after
-        runs[training] = recorder, outputs_of(outputs)
-        recorder.finish(runs[training][1])
-    if not runs[True][1]:
-        raise UnsupportedNetworkError(f"no tensor is in what {type(network).__name__} returns")
+        named = named_outputs(outputs)
+        if not named:
+            raise UnsupportedNetworkError(f"no tensor is in what {type(network).__name__} returns")
+        runs[training] = recorder, named
+        recorder.finish(kept_outputs(named, recorder.origins, asked.outputs))
+    used = {name for recorder, _ in runs.values() for name in recorder.used}
+    unused = owned.keys() - used
+    join_siblings(network, labels, owned, unused)
     labels.settle()
-    _protect_rest(labels, owned, ignore, {name for r, _ in runs.values() for name in r.used})
+    protect_rest(labels, owned, asked.ignore, unused)
     return Trace(
         labels,
         owned,
         setting,
         {training: recorder.steps for training, (recorder, _) in runs.items()},
-        {training: [tuple(out.shape) for out in outs] for training, (_, outs) in runs.items()},
-        _contracted(labels, owned, [dim for r, _ in runs.values() for dim in r.summed]),
+        {
+            training: [
+                Output(name, recorder.dims(out), recorder.varies(out)) for name, out in named
+            ]
+            for training, (recorder, named) in runs.items()
+        },
+        contracted(labels, owned, [dim for r, _ in runs.values() for dim in r.summed]),
         runs[True][0].flops,
+        unused,
     )
-
-
-def _labelled(labels: Labels, tensor: Tensor) -> list[Dim]:
-    return [labels.new(size) if size > 1 else fixed([size])[0] for size in tensor.shape]
-
-
-def _still_owned(network: nn.Module, owned: Mapping[str, list[Dim]]) -> dict[str, Tensor]:
-    """The tensors that are known by name, unless a forward has put others in their place."""
-    return {
-        name: tensor
-        for name, tensor in owned_tensors(network).items()
-        if name in owned and [dim.size for dim in owned[name]] == list(tensor.shape)
-    }
-
-
-def _protect_insides(network: nn.Module, labels: Labels, owned: Mapping[str, list[Dim]]) -> None:
-    """Kernels of convolutions are known before a parametrization reshapes them."""
-    insides = [name for name, module in network.named_modules() if isinstance(module, _ConvNd)]
-    for name, dims in owned.items():
-        if name.startswith(tuple(f"{inside}." for inside in insides) or ("\0",)):
-            for dim in dims[2:]:
-                labels.protect(dim[dim > 0], INSIDE)
-
-
-def _protect_rest(
-    labels: Labels, owned: Mapping[str, list[Dim]], ignore: Sequence[str], used: set[str]
-) -> None:
-    for name, dims in owned.items():
-        ignored = any(name == other or name.startswith(f"{other}.") for other in ignore)
-        if ignored or name not in used:
-            for dim in dims:
-                labels.protect(dim[dim > 0], IGNORED if ignored else UNUSED)
-
-
-def _contracted(
-    labels: Labels, owned: Mapping[str, list[Dim]], summed: Sequence[Dim]
-) -> dict[str, tuple[int, ...]]:
-    """Which dimensions of which parameters the labels belong to, through all reshapes."""
-    hit = np.zeros(len(labels.all()), np.bool_)
-    for dim in summed:
-        hit[dim] = True
-    for made, sources in reversed(labels.sources):
-        if hit[made].any():
-            for source in sources:
-                hit[source] = True
-    hit[FIXED] = False
-    return {
-        name: tuple(axis for axis, dim in enumerate(dims) if hit[dim].any())
-        for name, dims in owned.items()
-    }
 
 
 def _check_names(network: nn.Module, ignore: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo.channels import shrink
 from proxyhpo.channels.cut.counting import counts, shares
-from proxyhpo.channels.find.forward import Clock
+from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.trace import trace
 from proxyhpo.errors import UnsupportedNetworkError
 from tests.channels.cut.test_plan import TOKENS, l1, transformer

@@ -8,7 +8,7 @@ from proxyhpo.channels.cut.plan import plan
 from proxyhpo.channels.cut.repair import Repair
 from proxyhpo.channels.cut.slicing import kept_indices, sliced
 from proxyhpo.channels.cut.verify import Forecast, follow, unreached
-from proxyhpo.channels.find.forward import Clock, TimeLimitError
+from proxyhpo.channels.find.clock import Clock, TimeLimitError
 from proxyhpo.channels.find.groups import groups_of
 from proxyhpo.channels.find.skeleton import copy_with, owned_tensors
 from proxyhpo.channels.find.trace import Setting, trace

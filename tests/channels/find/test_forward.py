@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from proxyhpo.channels import shrink
-from proxyhpo.channels.find import forward as module
-from proxyhpo.channels.find.forward import Clock, TimeLimitError, forward
+from proxyhpo.channels.find import clock as module
+from proxyhpo.channels.find.clock import Clock, TimeLimitError
+from proxyhpo.channels.find.forward import forward
 from proxyhpo.errors import UnsupportedNetworkError
 from tests.channels.zoo import l1
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from proxyhpo.channels.find.forward import Clock, forward
+from proxyhpo.channels.find.clock import Clock
+from proxyhpo.channels.find.forward import forward
 from proxyhpo.channels.find.labels import ROWS, Labels
 from proxyhpo.channels.find.recorder import Recorder
 from proxyhpo.channels.find.rules import _RULES, find_rule, rule
@@ -230,10 +231,12 @@ def test_transposed_depthwise_convolution():
     assert seen.count(seen.dims()[1]) == 4
 
 
-def test_a_kernel_of_one_pixel_lets_what_it_is_moved_along_pass():
+def test_a_kernel_that_gives_as_many_positions_lets_what_it_slides_along_pass():
     seen = Seen(lambda x, a, w: F.conv1d(a, w), a=(2, 3, 8), w=(5, 3, 1))
     assert seen.same(seen.dims()[2], seen.owned["a"][2])
     seen = Seen(lambda x, a, w: F.conv1d(a, w, padding=1), a=(2, 3, 8), w=(5, 3, 3))
+    assert seen.same(seen.dims()[2], seen.owned["a"][2])
+    seen = Seen(lambda x, a, w: F.conv1d(a, w), a=(2, 3, 8), w=(5, 3, 3))
     assert seen.kept(seen.owned["a"][2])
 
 
@@ -399,7 +402,7 @@ def test_a_slice_is_counted_apart():
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x, a: (x[:1, :1] * a)[:, 2],
+        lambda x, a: (x[:1, :1] * a)[:, 2] + 1,
         lambda x, a: (x[:1, :1] * a).unbind(1)[0],
         lambda x, a: (x[:1, :1] * a).sort(1).values,
         lambda x, a: (x[:1, :1] * a).topk(2, 1).values,

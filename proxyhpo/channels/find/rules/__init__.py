@@ -77,6 +77,9 @@ class Call:
     tensors_known: Known
     summed: list[Dim] = field(default_factory=list)
     """Labels of weights' dimensions that products with data sum over."""
+    when_read: list[tuple[Dim, str]] = field(default_factory=list)
+    """Labels to protect once the values of the result are used, and why: its shape may be all that
+    is asked for."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -8,13 +8,14 @@ from proxyhpo.channels.find.labels import INSIDE
 from proxyhpo.channels.find.rules import Call, Dim, Labels, fixed, rule
 
 
-@rule("mm", "bmm")
+@rule("mm", "bmm", "_sparse_mm")
 def matrix_product(labels: Labels, call: Call) -> list[Dim]:
     """(n, k) @ (k, m), with a batch in front or not."""
-    return _product(labels, call, "self", "mat2")
+    left, right = ("sparse", "dense") if "sparse" in call.arguments else ("self", "mat2")
+    return _product(labels, call, left, right)
 
 
-@rule("addmm", "_addmm_activation", "addbmm", "baddbmm")
+@rule("addmm", "_addmm_activation", "addbmm", "baddbmm", "_sparse_addmm")
 def product_and_sum(labels: Labels, call: Call) -> list[Dim]:
     """The same, and a bias that is added."""
     batched = "batch1" in call.arguments
@@ -115,12 +116,16 @@ def convolution(labels: Labels, call: Call) -> list[Dim]:
 
 
 def _passed(labels: Labels, call: Call, axis: int, pixels: Dim) -> Dim:
-    """Pixels stay, unless the kernel sees one at a time."""
+    """As many positions come out as went in, or else their number has to stay.
+
+    In the first case the kernel may slide along channels: with fewer of them it meets other
+    neighbours, as in a network that was built narrow.
+    """
     size = call.result.shape[2 + axis]
-    alone = call["weight"].shape[2 + axis] == 1 and size == pixels.size
-    if not alone:
-        labels.protect(pixels[pixels > 0], f"{call.operator} slides along it")
-    return pixels if alone else fixed([size])[0]
+    if size == pixels.size:
+        return pixels
+    labels.protect(pixels[pixels > 0], f"{call.operator} slides along it")
+    return fixed([size])[0]
 
 
 def _grouped(labels: Labels, channels: Dim, out: Dim, inner: Dim, groups: int) -> Dim:

@@ -57,9 +57,11 @@ def cut(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("select")
 def select(labels: Labels, call: Call) -> list[Dim]:
-    """A single index, which must be there."""
+    """A single index, which must be there if the result is used for more than its shape."""
+    del labels
     dims = list(call.dims("self"))
-    _pick(labels, call, dims.pop(call.axis(call["dim"], len(dims))))
+    dim = dims.pop(call.axis(call["dim"], len(dims)))
+    call.when_read.append((dim, _why_picked(call)))
     return dims
 
 
@@ -167,9 +169,12 @@ def _count_apart(labels: Labels, piece: Dim) -> None:
 
 def _pick(labels: Labels, call: Call, dim: Dim) -> None:
     """Protects a dimension whose single indices matter: rows of a table, or channels."""
+    labels.protect(dim[dim > 0], _why_picked(call))
+
+
+def _why_picked(call: Call) -> str:
     of_data = call.is_data(call["self"])
-    reason = f"{call.operator} picks single indices of it" if of_data else ROWS
-    labels.protect(dim[dim > 0], reason)
+    return f"{call.operator} picks single indices of it" if of_data else ROWS
 
 
 def _pass(dim: Dim, size: int) -> Dim:

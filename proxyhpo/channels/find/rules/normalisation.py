@@ -41,11 +41,13 @@ def group_norm(labels: Labels, call: Call) -> Result:
     """Groups stay and lose the same offsets; a group of one channel goes with it."""
     source, *channelwise = call.tensors()
     dims = call.dims(source)
-    if call["group"] != dims[1].size:
+    alone = call["group"] == dims[1].size
+    if not alone:
         labels.tie(dims[1].reshape(call["group"], -1))
     for tensor in channelwise:
         labels.join(dims[1], call.dims(tensor)[0])
-    return dims, *(fixed(out.shape) for out in call.result[1:])
+    groups = dims[1] if alone else fixed([call["group"]])[0]
+    return dims, *([dims[0], groups] for _ in call.result[1:])
 
 
 @rule("_weight_norm_interface")

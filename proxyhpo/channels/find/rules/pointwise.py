@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from proxyhpo.channels.find.rules import Call, Dim, Labels, fixed, rule
+from proxyhpo.channels.find.labels import OUTPUT
+from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
 
 
 @rule(
@@ -34,6 +35,20 @@ def pointwise(labels: Labels, call: Call) -> list[Dim] | tuple[list[Dim], ...]:
 def loss(labels: Labels, call: Call) -> list[Dim]:
     """Compares position by position, and may then sum all up."""
     return _broadcast(labels, call, call.tensors()[0].shape)[: call.result.ndim]
+
+
+@rule(
+    "nll_loss_forward", "nll_loss2d_forward", "multi_margin_loss", "multilabel_margin_loss_forward",
+    "_ctc_loss", "nll_loss_nd", "cross_entropy_loss",
+)  # fmt: skip
+def class_loss(labels: Labels, call: Call) -> Result:
+    """Picks the score of one class: their number is that of the network's outputs."""
+    dims = call.dims(call.tensors()[0])
+    classes = dims[2 if call.operator == "aten::_ctc_loss" else min(1, len(dims) - 1)]
+    labels.protect(classes[classes > 0], OUTPUT)
+    outs = [call.result] if isinstance(call.result, Tensor) else call.result
+    made = tuple(fixed(out.shape) for out in outs)
+    return made[0] if isinstance(call.result, Tensor) else made
 
 
 @rule("softmax", "_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "logcumsumexp")

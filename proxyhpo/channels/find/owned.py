@@ -1,0 +1,111 @@
+"""Labels of a network's own tensors: its parameters, buffers and plain tensor attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from proxyhpo.channels.find.labels import FIXED, INSIDE, Dim, Labels
+from proxyhpo.channels.find.rules import fixed
+from proxyhpo.channels.find.skeleton import owned_tensors
+
+__all__ = [
+    "contracted",
+    "join_siblings",
+    "labelled",
+    "protect_insides",
+    "protect_rest",
+    "still_owned",
+]
+
+IGNORED = "it is to be left alone (ignore)"
+UNUSED = "no operator uses it on example_inputs"
+
+
+def labelled(labels: Labels, tensor: Tensor) -> list[Dim]:
+    """New labels for the dimensions of a tensor."""
+    if tensor.layout != torch.strided:  # such as the adjacency of a graph
+        return fixed(tensor.shape)
+    return [labels.new(size) if size > 1 else fixed([size])[0] for size in tensor.shape]
+
+
+def still_owned(network: nn.Module, owned: Mapping[str, list[Dim]]) -> dict[str, Tensor]:
+    """The tensors that are known by name, unless a forward has put others in their place."""
+    return {
+        name: tensor
+        for name, tensor in owned_tensors(network).items()
+        if name in owned and [dim.size for dim in owned[name]] == list(tensor.shape)
+    }
+
+
+def protect_insides(network: nn.Module, labels: Labels, owned: Mapping[str, list[Dim]]) -> None:
+    """Kernels of convolutions are known before a parametrization reshapes them."""
+    insides = [name for name, module in network.named_modules() if isinstance(module, _ConvNd)]
+    for name, dims in owned.items():
+        if name.startswith(tuple(f"{inside}." for inside in insides) or ("\0",)):
+            for dim in dims[2:]:
+                labels.protect(dim[dim > 0], INSIDE)
+
+
+def join_siblings(
+    network: nn.Module, labels: Labels, owned: Mapping[str, list[Dim]], unused: set[str]
+) -> None:
+    """Takes what no example reached in one part of a list to be as in a part that was reached.
+
+    An expert that no example was sent to has the same structure as the others, and will be used
+    in their place.
+    """
+    for prefix, module in network.named_modules():
+        if not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            continue
+        reached: dict[object, str] = {}
+        for name, part in module.named_children():
+            inner = [(key, tuple(tensor.shape)) for key, tensor in part.state_dict().items()]
+            path = f"{prefix}.{name}" if prefix else name
+            if not inner or any(f"{path}.{key}" not in owned for key, _ in inner):
+                continue
+            kind = type(part), tuple(inner)
+            if not any(f"{path}.{key}" in unused for key, _ in inner):
+                reached.setdefault(kind, path)
+            elif kind in reached and all(f"{path}.{key}" in unused for key, _ in inner):
+                for key, _ in inner:
+                    pairs = zip(
+                        owned[f"{reached[kind]}.{key}"], owned[f"{path}.{key}"], strict=True
+                    )
+                    for dim, twin in pairs:
+                        labels.join(dim, twin)
+                    unused.discard(f"{path}.{key}")
+
+
+def protect_rest(
+    labels: Labels, owned: Mapping[str, list[Dim]], ignore: Sequence[str], unused: AbstractSet[str]
+) -> None:
+    """Protects tensors that are to be left alone, and those that no operator saw."""
+    for name, dims in owned.items():
+        ignored = any(name == other or name.startswith(f"{other}.") for other in ignore)
+        if ignored or name in unused:
+            for dim in dims:
+                labels.protect(dim[dim > 0], IGNORED if ignored else UNUSED)
+
+
+def contracted(
+    labels: Labels, owned: Mapping[str, list[Dim]], summed: Sequence[Dim]
+) -> dict[str, tuple[int, ...]]:
+    """Which dimensions of which parameters the labels belong to, through all reshapes."""
+    hit = np.zeros(len(labels.all()), np.bool_)
+    for dim in summed:
+        hit[dim] = True
+    for made, sources in reversed(labels.sources):
+        if hit[made].any():
+            for source in sources:
+                hit[source] = True
+    hit[FIXED] = False
+    return {
+        name: tuple(axis for axis, dim in enumerate(dims) if hit[dim].any())
+        for name, dims in owned.items()
+    }
