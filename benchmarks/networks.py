@@ -8,6 +8,7 @@ whole and why. Seconds are those of the processor, so that other processes do no
     python -m benchmarks.networks                      # all of them, about half an hour
     python -m benchmarks.networks --only resnet --quick
     python -m benchmarks.networks --peer               # with a column for Torch-Pruning
+    python -m benchmarks.networks --strangers --peer   # networks from other people's libraries
 
 A row that has been measured stands in the file of results and is not measured again. Each is
 measured in a process of its own, under a time limit.
@@ -17,8 +18,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,40 +32,52 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.network_catalogue import CATALOGUE, Entry
+from benchmarks.pruning_peer import peer_row
+from benchmarks.strangers import strangers
 from proxyhpo._inputs import Inputs, call
 from proxyhpo._networks.counting import forward
 from proxyhpo._networks.fans import parameter_count
 from proxyhpo.channels.find.forward import outputs_of
+from proxyhpo.errors import UnsupportedNetworkError
 from proxyhpo.pruners import L1StructuredPruner
 
 Row = dict[str, Any]
+_RESULTS = {
+    False: Path("benchmarks/results/networks.jsonl"),
+    True: Path("benchmarks/results/strangers.jsonl"),
+}
 _LEARNING_RATE = 3e-4
 _PEER_SECONDS = 300.0
-_PEER_MEMORY = 12 * 2**30
-"""Bytes; on some networks the peer takes all there is."""
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.row:
-        entry = next(entry for entry in CATALOGUE if entry.name == arguments.row)
-        measured = _peer if arguments.peer else _measured
+        entry = next(entry for entry in _catalogue(arguments) if entry.name == arguments.row)
+        measured = peer_row if arguments.peer else _measured
         print(json.dumps(measured(entry, arguments.density, quick=arguments.quick)))
         return
-    rows = _read(arguments.results)
-    chosen = [e for e in CATALOGUE if not arguments.only or arguments.only in e.name]
+    rows = _read(arguments.results or _RESULTS[arguments.strangers])
+    chosen = [e for e in _catalogue(arguments) if not arguments.only or arguments.only in e.name]
     for entry in chosen:
         row = rows.setdefault(entry.name, {"name": entry.name, "density": arguments.density})
         before = dict(row)
-        if "parameters" not in row and "error" not in row:
+        if not row.keys() & {"parameters", "error", "refused"}:
             row.update(_in_a_process(entry, arguments, peer=False))
         if arguments.peer and "peer" not in row:
             row.update(_in_a_process(entry, arguments, peer=True))
         if row != before:
-            with arguments.results.open("a") as file:
+            with (arguments.results or _RESULTS[arguments.strangers]).open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(entry.name, row.get("error", "measured"), file=sys.stderr)
-    print(table([(entry, rows[entry.name]) for entry in chosen], peer=arguments.peer))
+    measured_rows = [(entry, rows[entry.name]) for entry in chosen]
+    if arguments.strangers:
+        print(counted(measured_rows), end="\n\n")
+    print(table(measured_rows, peer=arguments.peer))
+
+
+def _catalogue(arguments: argparse.Namespace) -> Sequence[Entry]:
+    return strangers() if arguments.strangers else CATALOGUE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,10 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", help="networks whose name holds this")
     parser.add_argument("--quick", action="store_true", help="batches of 8, one step timed")
     parser.add_argument("--peer", action="store_true", help="Torch-Pruning as well, if installed")
+    parser.add_argument("--strangers", action="store_true", help="other people's networks instead")
     parser.add_argument("--density", type=float, default=0.5)
     parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
     parser.add_argument(
-        "--results", type=Path, default=Path("benchmarks/results/networks.jsonl"), help="kept rows"
+        "--results",
+        type=Path,
+        help="kept rows; benchmarks/results/networks.jsonl or strangers.jsonl",
     )
     parser.add_argument("--row", help=argparse.SUPPRESS)
     return parser
@@ -93,6 +109,7 @@ def _in_a_process(entry: Entry, arguments: argparse.Namespace, *, peer: bool) ->
     command = [sys.executable, "-m", "benchmarks.networks", "--row", entry.name]
     command += ["--density", str(arguments.density)]
     command += ["--quick"] * arguments.quick + ["--peer"] * peer
+    command += ["--strangers"] * arguments.strangers
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     failed, limit = ("peer", _PEER_SECONDS) if peer else ("error", arguments.limit)
     try:
@@ -119,9 +136,12 @@ def _measured(entry: Entry, density: float, *, quick: bool) -> Row:
     inputs = entry.inputs(min(8, entry.batch) if quick else entry.batch)
     network = entry.build().train()
     began = time.process_time()
-    pruned = L1StructuredPruner().prune(
-        network, inputs, density=density, generator=torch.Generator().manual_seed(0)
-    )
+    try:
+        pruned = L1StructuredPruner().prune(
+            network, inputs, density=density, generator=torch.Generator().manual_seed(0)
+        )
+    except UnsupportedNetworkError as refusal:
+        return {"refused": str(refusal), "prune_seconds": time.process_time() - began}
     seconds = time.process_time() - began
     pair = (network, pruned.network)
     return {
@@ -131,6 +151,7 @@ def _measured(entry: Entry, density: float, *, quick: bool) -> Row:
         "prune_seconds": seconds,
         "losses": _losses(pruned.network, inputs),
         "skipped": list(pruned.skipped),
+        "narrower": list(pruned.narrower.values()),
     }
 
 
@@ -170,47 +191,36 @@ def _loss(network: nn.Module, inputs: Inputs) -> Tensor:
     return torch.stack([(y - torch.randn_like(y)).square().mean() for y in outputs]).sum()
 
 
-def _peer(entry: Entry, density: float, *, quick: bool) -> Row:
-    """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand."""
-    import torch_pruning  # noqa: PLC0415 - the peer is optional
+def counted(rows: Sequence[tuple[Entry, Row]]) -> str:
+    """How many became smaller, were refused or failed, for each family, as markdown.
 
-    resource.setrlimit(resource.RLIMIT_AS, (_PEER_MEMORY, _PEER_MEMORY))
-    torch.manual_seed(0)
-    network, inputs = entry.build().train(), entry.inputs(2)
-    before = forward(network, inputs).flops
-    shapes = [y.shape for y in outputs_of(call(network, inputs))]
-    pruner = torch_pruning.pruner.MagnitudePruner(
-        network,
-        inputs if not isinstance(inputs, dict) else dict(inputs),
-        torch_pruning.importance.MagnitudeImportance(p=1),
-        pruning_ratio=1 - density,
-        ignored_layers=_heads(network, inputs),
-        round_to=None if quick else 8,
-    )
-    pruner.step()
-    network.train()
-    outputs = outputs_of(call(network, inputs))
-    if [y.shape for y in outputs] != shapes:
-        return {"peer": "the shapes of the outputs changed"}
-    torch.stack([y.sum() for y in outputs]).sum().backward()
-    after = forward(network, inputs).flops
-    return {"peer": after / before if before and after else "FLOPs cannot be counted"}
+    A proxy is real if it keeps less than .9 of the parameters and its loss is a number after five
+    steps. The peer's proxies count if a forward and a backward ran with the outputs' shapes kept.
+    """
+    verdicts = ("real proxies", "no smaller", "refused", "failed")
+    lines = [_line(["family", "networks", *verdicts, "longest", "Torch-Pruning"]), "|---" * 8 + "|"]
+    families = [*dict.fromkeys(entry.family for entry, _ in rows), "all"]
+    for family in families:
+        own = [row for entry, row in rows if family in (entry.family, "all")]
+        found = [_verdict(row) for row in own]
+        seconds = max((row.get("prune_seconds", 0.0) for row in own), default=0.0)
+        peers = [row["peer"] for row in own if "peer" in row]
+        smaller = sum(isinstance(peer, float) and peer < _SMALLER for peer in peers)
+        cells = [family, str(len(own)), *(str(found.count(verdict)) for verdict in verdicts)]
+        lines.append(_line([*cells, f"{seconds:.1f} s", f"{smaller} of {len(peers)}"]))
+    return "\n".join(lines)
 
 
-def _heads(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
-    """The layers whose output is an output of the network, or else the last that ran."""
-    ran: list[tuple[nn.Module, Any]] = []
+_SMALLER = 0.9
 
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        ran.append((module, output))
 
-    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]  # noqa: SLF001 - the common base of convolutions
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    outputs = {id(y) for y in outputs_of(call(network, inputs))}
-    for hook in hooks:
-        hook.remove()
-    heads = [module for module, output in ran if id(output) in outputs]
-    return heads or [module for module, _ in ran[-1:]]
+def _verdict(row: Row) -> str:
+    if "refused" in row:
+        return "refused"
+    if "error" in row or not all(map(math.isfinite, row["losses"])):
+        return "failed"
+    full, proxy = row["parameters"]
+    return "real proxies" if proxy < _SMALLER * full else "no smaller"
 
 
 def table(rows: Iterable[tuple[Entry, Row]], *, peer: bool = False) -> str:
@@ -238,6 +248,9 @@ def table(rows: Iterable[tuple[Entry, Row]], *, peer: bool = False) -> str:
 def _cells(columns: Mapping[str, Callable[[Entry, Row], str]], entry: Entry, row: Row) -> list[str]:
     if "error" in row:
         return [entry.name, f"failed: {row['error']}"] + [""] * (len(columns) - 2)
+    if "refused" in row:
+        said = " ".join(row["refused"].split())[:200]
+        return [entry.name, f"refused: {said}"] + [""] * (len(columns) - 2)
     return [column(entry, row) for column in columns.values()]
 
 

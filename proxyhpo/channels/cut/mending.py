@@ -128,10 +128,11 @@ def _state(module: nn.Module) -> dict[str, Any] | None:
 
     An attribute of such a module would be lost with the next copy (einops' layers, for example).
     """
-    own = getattr(type(module), "__getstate__", None)
-    if own is None or own is getattr(object, "__getstate__", None):
+    kinds = (kind for kind in type(module).__mro__ if "__getstate__" in vars(kind))
+    kind: Any = next(kinds, nn.Module)  # objects have had the method since Python 3.11
+    if kind is nn.Module or "__setstate__" not in vars(kind):
         return None
-    state = own(module)
+    state = kind.__getstate__(module)
     return state if isinstance(state, dict) and "_modules" not in state else None
 
 
