@@ -11,6 +11,7 @@ from torch import nn
 
 from proxyhpo._inputs import Inputs
 from proxyhpo.channels.find import forward as watched
+from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.recorder import flops_of
 from proxyhpo.channels.find.trace import Setting
 from proxyhpo.errors import one_line
@@ -72,7 +73,7 @@ def _counted(network: nn.Module, inputs: Inputs, setting: Setting) -> Forward:
         setting.network(network),
         setting.inputs(inputs),
         observe,
-        watched.Clock(_SECONDS),
+        Clock(_SECONDS),
         meta=setting.meta,
         training=True,
     )

@@ -61,25 +61,38 @@ def join_siblings(
     in their place.
     """
     for prefix, module in network.named_modules():
-        if not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+        if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            reached, waiting = _siblings(prefix, module, owned, unused)
+            for kind, path in waiting:
+                for key in network.get_submodule(path).state_dict():
+                    for twin in reached.get(kind, ()):
+                        pairs = zip(owned[f"{twin}.{key}"], owned[f"{path}.{key}"], strict=True)
+                        for dim, other in pairs:
+                            labels.join(dim, other)
+                        unused.discard(f"{path}.{key}")
+
+
+def _siblings(
+    prefix: str,
+    container: nn.Module,
+    owned: Mapping[str, list[Dim]],
+    unused: AbstractSet[str],
+) -> tuple[dict[object, list[str]], list[tuple[object, str]]]:
+    """The first part of each kind that was reached; and (kind, name) of those that were not."""
+    reached: dict[object, list[str]] = {}
+    waiting: list[tuple[object, str]] = []
+    for name, part in container.named_children():
+        path = f"{prefix}.{name}" if prefix else name
+        inner = {key: tuple(tensor.shape) for key, tensor in part.state_dict().items()}
+        known = {f"{path}.{key}" for key in inner}
+        kind = type(part), tuple(inner.items())
+        if not known or not known <= owned.keys():
             continue
-        reached: dict[object, str] = {}
-        for name, part in module.named_children():
-            inner = [(key, tuple(tensor.shape)) for key, tensor in part.state_dict().items()]
-            path = f"{prefix}.{name}" if prefix else name
-            if not inner or any(f"{path}.{key}" not in owned for key, _ in inner):
-                continue
-            kind = type(part), tuple(inner)
-            if not any(f"{path}.{key}" in unused for key, _ in inner):
-                reached.setdefault(kind, path)
-            elif kind in reached and all(f"{path}.{key}" in unused for key, _ in inner):
-                for key, _ in inner:
-                    pairs = zip(
-                        owned[f"{reached[kind]}.{key}"], owned[f"{path}.{key}"], strict=True
-                    )
-                    for dim, twin in pairs:
-                        labels.join(dim, twin)
-                    unused.discard(f"{path}.{key}")
+        if known <= unused:
+            waiting.append((kind, path))
+        elif not known & unused:
+            reached.setdefault(kind, [path])
+    return reached, waiting
 
 
 def protect_rest(
