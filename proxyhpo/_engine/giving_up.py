@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
-from proxyhpo.channels.find.trace import UNUSED
+from proxyhpo.channels.find.owned import UNUSED
 from proxyhpo.errors import TrainingFailedError
 
 __all__ = ["EXCEPTIONS_TO_GIVE_UP", "Judge"]

@@ -15,6 +15,7 @@ from proxyhpo.channels.find.rules import fixed
 from proxyhpo.channels.find.skeleton import owned_tensors
 
 __all__ = [
+    "UNUSED",
     "contracted",
     "join_siblings",
     "labelled",
