@@ -1,34 +1,38 @@
-"""What a proxy's ranking is worth, and how the best learning rate follows the width."""
+"""How well a proxy ranks the configs, and how the best learning rate follows the width."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cifar_table import (
-    CONTROL,
-    DENSITIES,
-    EXPONENT,
-    N_TWICE,
-    PRUNER,
-    Run,
-    Table,
-    exponents,
-)
-from benchmarks.cifar_training import EPOCHS
+from benchmarks.cifar_rules import BY_NORMS, rule_of
+from benchmarks.cifar_table import N_TWICE, SECOND_LOOK, Row, Run, Table
 from proxyhpo._report.ranking import interval, kendall, overlap, regret, spearman
 
-__all__ = ["Agreement", "Drift", "agreements", "best_rate", "drift", "rates_and_values"]
+__all__ = [
+    "CEILING",
+    "MEASURES",
+    "Agreement",
+    "Triple",
+    "agreement",
+    "best_rate",
+    "best_rates",
+    "ceiling",
+    "learning_rate",
+    "net_of",
+    "truth",
+]
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[Floats, Floats], Floats]
 TOP = 0.4  # of the configs, by the full network's accuracy
-RESAMPLES = 1000
-
+RESAMPLES = 500
+CEILING = "the full network under another seed"
 
 Triple = tuple[float, float, float]
 """A figure and its 95 % interval."""
@@ -39,54 +43,68 @@ class Agreement:
     """How far a cheap training's validation accuracy agrees with the full network's.
 
     Args:
-        name: of what is cheap.
         n: configs.
         measures: name → figure.
     """
 
-    name: str
     n: int
     measures: Mapping[str, Triple]
 
 
 MEASURES: dict[str, Measure] = {
     "Spearman": spearman,
-    "Spearman, top 40 %": lambda x, y: _among_top(spearman, x, y),
+    "Spearman, best 40 %": lambda x, y: _among_top(spearman, x, y),
     "Kendall": kendall,
     "best 20 % in common": lambda x, y: overlap(x, y, math.ceil(0.2 * x.shape[-1])),
-    "regret of the best 3, points": lambda x, y: 100 * regret(x, y, 3),
+    "regret of the best 4, points": lambda x, y: 100 * regret(x, y, 4),
 }
 
 
-def agreements(table: Table) -> list[Agreement]:
-    """Of each proxy, of short trainings, and of the full network under another seed.
+def net_of(table: Table) -> str:
+    """The name of the network that a table is of."""
+    return next(row.net for runs in table.values() for row in runs.values())
 
-    What is compared with is the full network's first training. Only those configs count for
-    another seed, and for its first epochs, that had one whatever they were worth.
+
+def truth(runs: Mapping[Run, Row]) -> float:
+    """The full network's validation accuracy: the mean over its seeds."""
+    return float(np.mean([row.value for run, row in runs.items() if run.density == 1]))
+
+
+def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> Agreement | None:
+    """Of proxies with the full network; None where no config has such a proxy.
+
+    Args:
+        table: of a network.
+        like: the training of the proxy; its number does not count, and its rule may be by norms.
+        numbers: of configs to compare; by default all that have such a proxy.
     """
-    found = []
-    for density in DENSITIES:
-        for exponent in exponents(density):
-            how = f"exponent {exponent:g}" if exponent else "lr as is"
-            found.append(_agreement(f"{density:g}, {how}", table, Run(0, density, exponent)))
-    control = Run(0, min(DENSITIES), EXPONENT, pruner=CONTROL)
-    found.append(_agreement(f"{control.density:g}, channels at random", table, control))
-    twice = {number: runs for number, runs in table.items() if number < N_TWICE}
-    for epoch in range(1, EPOCHS + 1):
-        name = f"1, another seed, {epoch} of {EPOCHS} epochs"
-        found.append(_agreement(name, twice, Run(0, seed=1), epoch))
-    return found
-
-
-def _agreement(name: str, table: Table, like: Run, epoch: int = EPOCHS) -> Agreement:
     cheap, dear = [], []
-    for number, runs in table.items():
-        row = runs[replace(like, number=number)]
-        cheap.append(-row.validation[min(epoch, len(row.validation)) - 1])
-        dear.append(-runs[Run(number)].value)
+    like = replace(like, rule=rule_of(net_of(table), like.rule))
+    for number in table if numbers is None else numbers:
+        row = table[number].get(replace(like, number=number))
+        if row is not None and Run(number) in table[number]:
+            cheap.append(-row.value)
+            dear.append(-truth(table[number]))
+    return _agreement(cheap, dear) if cheap else None
+
+
+def ceiling(table: Table) -> Agreement | None:
+    """Of one training of the full network with another: what no proxy can be asked to exceed.
+
+    Only those configs count that have a second training whatever the first one came to.
+    """
+    pairs = [
+        (-runs[Run(number)].value, -runs[Run(number, seed=SECOND_LOOK)].value)
+        for number, runs in table.items()
+        if number < N_TWICE and Run(number, seed=SECOND_LOOK) in runs
+    ]
+    return _agreement(*zip(*pairs, strict=True)) if pairs else None
+
+
+def _agreement(cheap: Sequence[float], dear: Sequence[float]) -> Agreement:
     x, y = np.array(cheap), np.array(dear)
     measures = {name: (float(m(x, y)), *interval(m, x, y)) for name, m in MEASURES.items()}
-    return Agreement(name, len(x), measures)
+    return Agreement(len(x), measures)
 
 
 def _among_top(measure: Measure, x: Floats, y: Floats) -> Floats:
@@ -96,55 +114,52 @@ def _among_top(measure: Measure, x: Floats, y: Floats) -> Floats:
     return measure(np.take_along_axis(x, best, -1), np.take_along_axis(y, best, -1))
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How the best learning rate follows the width.
+def learning_rate(config: Mapping[str, Any]) -> float:
+    """Of SGD the effective one, lr / (1 - momentum): it says better how far a step goes."""
+    rate = next(config[name] for name in ("lr", "sgd_lr", "adamw_lr") if name in config)
+    return float(rate / (1 - config.get("momentum", 0.0)))
+
+
+def best_rates(table: Table, *, corrected: bool) -> dict[float, Triple]:
+    """Density → the learning rate in the user's config that is best there, with an interval.
+
+    The interval is a bootstrap over configs.
 
     Args:
-        best: density → the best learning rate, and its 95 % interval.
-        exponent: of the width ratio, that fits them best, and its 95 % interval.
+        table: of a network and one optimizer.
+        corrected: whether the updates were scaled layer by layer; otherwise the learning rates
+            are those that proxies really trained with, as they are or times a power of the width.
     """
-
-    best: Mapping[float, Triple]
-    exponent: Triple
-
-
-def drift(table: Table) -> Drift:
-    """Fits the best learning rate at each density, and a power law through them.
-
-    The interval is a bootstrap over configs, each with all of its trainings.
-    """
-    numbers = list(table)
-    densities = sorted({run.density for runs in table.values() for run in runs})
-    width = {density: _width_ratio(table, density) for density in densities}
-
-    def fitted(drawn: Sequence[int]) -> Floats:
-        rates = [best_rate(*rates_and_values(table, density, drawn)) for density in width]
-        slope = np.polyfit(np.log(list(width.values())), np.log(rates), 1)[0]
-        return np.array([*rates, slope])
-
+    rule = rule_of(net_of(table), BY_NORMS) if corrected else ""
+    densities = sorted(
+        {run.density for runs in table.values() for run in runs if _counts(run, rule)}
+    )
     rng = np.random.default_rng(0)
-    resampled = [fitted(rng.choice(numbers, len(numbers)).tolist()) for _ in range(RESAMPLES)]
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    each = zip(fitted(numbers), low, high, strict=True)
-    triples = [(float(middle), float(least), float(most)) for middle, least, most in each]
-    return Drift(dict(zip(width, triples[:-1], strict=True)), triples[-1])
+    found = {}
+    for density in densities:
+        points = [
+            [
+                (learning_rate(row.config) * row.width_ratio**run.exponent, row.value)
+                for run, row in runs.items()
+                if run.density == density and _counts(run, rule)
+            ]
+            for runs in table.values()
+        ]
+        points = [each for each in points if each]
+        drawn = (rng.choice(len(points), len(points)) for _ in range(RESAMPLES))
+        resampled = [_best([points[i] for i in numbers]) for numbers in drawn]
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        found[density] = _best(points), float(low), float(high)
+    return found
 
 
-def rates_and_values(table: Table, density: float, numbers: Sequence[int]) -> tuple[Floats, Floats]:
-    """The learning rates that were really trained with at a density, and what came of them.
+def _counts(run: Run, rule: str) -> bool:
+    return run.density == 1 or run.rule == rule
 
-    Of SGD, the effective ones, lr / (1 - momentum): they say better how far a step goes.
-    """
-    found = []
-    for number in numbers:
-        for run, row in table[number].items():
-            if run.density == density and run.pruner == PRUNER:
-                rate = row.config["lr"] * row.width_ratio**run.exponent
-                rate /= 1 - row.config.get("momentum", 0.0)
-                found.append((rate, row.value))
-    rates, values = np.array(found).T
-    return rates, values
+
+def _best(points: Iterable[Iterable[tuple[float, float]]]) -> float:
+    rates, values = np.array([pair for each in points for pair in each]).T
+    return best_rate(rates, values)
 
 
 def best_rate(rates: Floats, values: Floats) -> float:
@@ -157,8 +172,3 @@ def best_rate(rates: Floats, values: Floats) -> float:
     curve = np.polynomial.Polynomial.fit(x, values[better], degree)
     grid = np.linspace(x.min(), x.max(), 200)
     return float(np.exp(grid[np.argmax(curve(grid))]))
-
-
-def _width_ratio(table: Table, density: float) -> float:
-    rows = next(iter(table.values())).values()
-    return next(row.width_ratio for row in rows if row.density == density)

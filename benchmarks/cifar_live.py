@@ -1,9 +1,9 @@
-"""A search on CIFAR-10 that really trains: what it costs, and what it finds."""
+"""A search that really trains: what it costs, and what it finds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +12,47 @@ import torch
 from torch import nn
 
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_searches import quality
-from benchmarks.cifar_table import Run, Table
-from benchmarks.cifar_training import train
-from benchmarks.images import Images, accuracy
+from benchmarks.cifar_steps import batches
+from benchmarks.cifar_training import Examples, train
+from benchmarks.images import accuracy
 from proxyhpo import Config, ProxyHPO, Result
 
 __all__ = ["live", "live_lines"]
 
-BATCH_SIZE = 128
-"""Where a step of the smallest proxy is fastest beside one of the full network."""
 
 FRESH = 3
 """Trainings that decide what the config that was found is worth."""
 
 
-def live(net: str, images: Images, n_trials: int, folder: Path) -> dict[str, Any]:
-    """Searches with all defaults but the batch size, which is fixed.
+def live(net: str, examples: Examples, n_trials: int, folder: Path) -> dict[str, Any]:
+    """Searches with all defaults but the batch size, which is the largest.
 
-    Goes on where it was, if it was ended: the study is kept in ``folder``.
+    With it a step of the smallest proxy is fastest in relation to the full network's. The study is
+    kept in ``folder``, and resumed if it was interrupted.
 
     Args:
         net: name of the network.
-        images: to train on.
+        examples: to train on.
         n_trials: of the search.
         folder: for the study.
     """
     task = TASKS[net]
+    batch_size = max(batches(net))
 
     def training(network: nn.Module, config: Config, seed: int) -> Iterator[float]:
-        return train(network, task, config, images, seed=seed)
+        return train(network, task, config, examples, seed=seed)
 
     result = ProxyHPO(
         task.build,
         training,
-        {**task.space, "batch_size": BATCH_SIZE},
-        example_inputs=images.train[0][:BATCH_SIZE],
+        {**task.space, "batch_size": batch_size},
+        example_inputs=examples.train[0][:batch_size],
         direction="maximize",
         progress=False,
         callbacks=[lambda record: print(net, record.rung, record.value, flush=True)],
         store=folder / f"cifar_live_{net}_{n_trials}.db",
     ).run(n_trials)
-    return {"net": net, "n_trials": n_trials, **_findings(result), **_worth(result, images, net)}
+    return {"net": net, "n_trials": n_trials, **_findings(result), **_worth(result, examples, net)}
 
 
 def _findings(result: Result) -> dict[str, Any]:
@@ -77,26 +76,26 @@ def _rungs(result: Result) -> Iterable[tuple[Any, Any]]:
     return [(result.measured[number], rung) for number, rung in enumerate(result.ladder)]
 
 
-def _worth(result: Result, images: Images, net: str) -> dict[str, Any]:
+def _worth(result: Result, examples: Examples, net: str) -> dict[str, Any]:
     """Test accuracies of the full network with the config that was found, under new seeds."""
     tests = []
     for number in range(FRESH):
         seed = int(np.random.SeedSequence([7, number]).generate_state(1)[0])
         torch.manual_seed(seed)
         network = TASKS[net].build()
-        for _ in train(network, TASKS[net], result.best_config, images, seed=seed):
+        for _ in train(network, TASKS[net], result.best_config, examples, seed=seed):
             pass
-        tests.append(accuracy(network, images.test))
+        tests.append(accuracy(network, examples.test))
     return {"test": tests}
 
 
-def live_lines(path: Path, tables: Mapping[str, Table]) -> Iterator[str]:
-    """What live searches came to, beside full searches among the configs of the tables."""
+def live_lines(path: Path) -> Iterator[str]:
+    """What the live searches in a file came to."""
     lines = path.read_text().splitlines() if path.exists() else []
     if not lines:
         return
     titles = ["network", "trials", "stopped early", "ladder", "times faster a step", "cost"]
-    titles += ["outside training", "test accuracy", "of a full search", "verdicts"]
+    titles += ["outside training", "test accuracy", "verdicts"]
     yield f"| {' | '.join(titles)} |"
     yield "|---" * len(titles) + "|"
     for line in lines:
@@ -112,18 +111,6 @@ def live_lines(path: Path, tables: Mapping[str, Table]) -> Iterator[str]:
             f"{row['seconds'] / row['full_search_seconds']:.3f}",
             f"{row['outside'] / row['seconds']:.1%}",
             f"{100 * np.mean(row['test']):.2f} +- {100 * np.std(row['test'], ddof=1):.2f}",
-            _full_search(tables[row["net"]]),
             "; ".join(row["verdicts"]),
         ]
         yield "| " + " | ".join(map(str, cells)) + " |"
-
-
-def _full_search(table: Table) -> str:
-    """Test accuracy of what a full search finds among a table's configs of the same batch size."""
-    same = [n for n, runs in table.items() if runs[Run(n)].config["batch_size"] == BATCH_SIZE]
-    first = sorted(same, key=lambda number: -table[number][Run(number)].value)[:3]
-    again = [number for number in first if Run(number, seed=1) in table[number]]
-    if not again:
-        return "unknown"
-    best = max(again, key=lambda number: table[number][Run(number, seed=1)].value)
-    return f"{100 * quality(table[best], (0, 1)):.2f} (of {len(same)} random configs)"

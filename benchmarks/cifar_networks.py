@@ -1,8 +1,9 @@
-"""Three networks of different kinds for images of 16x16, and how each is trained.
+"""Five networks of different kinds, and how each is trained.
 
-A residual network with batch normalisation under SGD, a VGG without normalisation under AdamW, and
-a vision transformer under AdamW: what is known of the width and the best learning rate differs
-between them, so that one rule for all three is not a matter of course.
+Four classify images of 16x16: a residual network with batch normalisation under SGD, a VGG without
+normalisation under AdamW, a vision transformer under AdamW, and a perceptron under SGD or AdamW.
+The fifth is a transformer that predicts the next character of a text under AdamW. How the best
+learning rate follows the width differs between them, so one rule for all is not a matter of course.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.text import VOCABULARY
 from proxyhpo import Choice, Float, Space
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["CONTEXT", "TASKS", "Task"]
 
 CLASSES = 10
+CONTEXT = 64  # characters
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Task:
 
     Args:
         build: makes it.
-        optimizer: makes its optimiser, from its parameters and a config.
+        optimizer: makes its optimizer, from its parameters and a config.
         space: of the hyperparameters.
+        is_text: whether it reads sequences of characters; otherwise images.
     """
 
     build: Callable[[], nn.Module]
     optimizer: Callable[[nn.Module, Mapping[str, Any]], torch.optim.Optimizer]
     space: Space
+    is_text: bool = False
 
 
 class Residual(nn.Module):
@@ -60,12 +65,13 @@ class Residual(nn.Module):
 class Attention(nn.Module):
     """Self-attention and a perceptron, each normalised before (arXiv:2010.11929)."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.before_attention, self.before_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.dropout = nn.Dropout(0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps (N, tokens, dim) to the same shape."""
@@ -74,9 +80,9 @@ class Attention(nn.Module):
             each(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for each in (self.query, self.key, self.value)
         )
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        tokens = tokens + self.out(mixed.transpose(1, 2).flatten(2))
-        out: Tensor = tokens + self.mlp(self.before_mlp(tokens))
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        tokens = tokens + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
+        out: Tensor = tokens + self.dropout(self.mlp(self.before_mlp(tokens)))
         return out
 
 
@@ -94,6 +100,23 @@ class VisionTransformer(nn.Module):
         """Maps images (N, 3, 16, 16) to logits (N, classes)."""
         tokens = self.patches(images).flatten(2).transpose(1, 2) + self.positions
         out: Tensor = self.head(self.norm(self.blocks(tokens)).mean(1))
+        return out
+
+
+class LanguageModel(nn.Module):
+    """A transformer that sees the characters so far and predicts the next one."""
+
+    def __init__(self, dim: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, CONTEXT, dim))
+        self.blocks = nn.Sequential(*(Attention(dim, heads, causal=True) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, VOCABULARY)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """Maps characters (N, context) to logits (N, context, vocabulary)."""
+        tokens = self.embedding(characters) + self.positions
+        out: Tensor = self.head(self.norm(self.blocks(tokens)))
         return out
 
 
@@ -128,6 +151,19 @@ def vit() -> nn.Module:
     return VisionTransformer(dim=192, depth=2, heads=3)
 
 
+def perceptron() -> nn.Module:
+    layers: list[nn.Module] = [nn.Flatten()]
+    before = 3 * 16 * 16
+    for _ in range(3):
+        layers += [nn.Linear(before, 1024), nn.ReLU(), nn.Dropout(0.0)]
+        before = 1024
+    return nn.Sequential(*layers, nn.Linear(before, CLASSES))
+
+
+def language() -> nn.Module:
+    return LanguageModel(dim=256, depth=4, heads=4)
+
+
 def sgd(network: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         network.parameters(),
@@ -142,10 +178,16 @@ def adamw(network: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimize
     return torch.optim.AdamW(
         network.parameters(),
         lr=config["lr"],
-        betas=(config["beta1"], 0.999),
+        betas=(config["beta1"], config.get("beta2", 0.999)),
         weight_decay=config["weight_decay"],
         fused=True,
     )
+
+
+def either(network: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
+    if config["optimizer"] == "sgd":
+        return sgd(network, {**config, "lr": config["sgd_lr"]})
+    return adamw(network, {**config, "lr": config["adamw_lr"]})
 
 
 COMMON = {"batch_size": Choice([32, 64, 128]), "label_smoothing": Float(0.0, 0.3)}
@@ -166,5 +208,38 @@ TASKS = {
     ),
     "vgg": Task(vgg, adamw, Space({"lr": Float(3e-5, 3e-2, log=True), **ADAMW})),
     "vit": Task(vit, adamw, Space({"lr": Float(3e-5, 3e-2, log=True), **ADAMW})),
+    "perceptron": Task(
+        perceptron,
+        either,
+        Space(
+            {
+                "optimizer": Choice(["sgd", "adamw"]),
+                "sgd_lr": Float(1e-3, 1.0, log=True, when=("optimizer", "sgd")),
+                "momentum": Float(0.0, 0.98, when=("optimizer", "sgd")),
+                "adamw_lr": Float(1e-5, 1e-2, log=True, when=("optimizer", "adamw")),
+                "beta1": Float(0.5, 0.98, when=("optimizer", "adamw")),
+                "weight_decay": Float(1e-5, 1e-1, log=True),
+                "dropout": Float(0.0, 0.5),
+                **COMMON,
+            }
+        ),
+    ),
+    "language": Task(
+        language,
+        adamw,
+        Space(
+            {
+                "lr": Float(3e-5, 3e-2, log=True),
+                "warm_up": Float(0.0, 0.5),
+                "beta1": Float(0.5, 0.98),
+                "beta2": Float(0.9, 0.999),
+                "weight_decay": Float(1e-4, 1.0, log=True),
+                "batch_size": Choice([4, 8, 16]),
+                "clipping": Float(0.1, 10.0, log=True),
+                "dropout": Float(0.0, 0.3),
+            }
+        ),
+        is_text=True,
+    ),
 }
 """Name → what is trained."""

@@ -1,189 +1,288 @@
-"""Searches on the tables of CIFAR-10, through the engine, in random samples of the configs."""
+"""Searches on the tables: what each finds in random samples of the configs, and what it costs.
+
+A search is replayed by its rules alone: nothing is trained, and the engine is not run. The tests
+hold that the engine climbs to the same config at the same cost.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_fidelity import net_of
+from benchmarks.cifar_rules import BY_NORMS, rule_of
 from benchmarks.cifar_steps import Costs
-from benchmarks.cifar_table import (
-    CONTROL,
-    DENSITIES,
-    JUDGE,
-    PRUNER,
-    STRONGER,
-    Row,
-    Run,
-    Table,
-    exponents,
-)
+from benchmarks.cifar_table import EXPONENT, JUDGE, SECOND_LOOK, Row, Run, Table
 from benchmarks.cifar_training import EPOCHS
-from benchmarks.replay import FULL, TOP, Strategy, decisions, replay, three, two
-from benchmarks.tables import Narrow
-from benchmarks.tabular_report import Outcome
-from proxyhpo import Rung
-from proxyhpo._records.records import Config, config_key
-from proxyhpo.stoppers import ASHAStopper, MedianStopper
-from proxyhpo.transfers import PowerLawTransfer
+from benchmarks.tabular_report import REFERENCE, UNIT, Outcome
+from proxyhpo.stoppers import ASHAStopper, MedianStopper, Stopper
+from proxyhpo.stoppers._interface import Curve
 
-__all__ = ["DEFAULT", "Trained", "outcomes", "sample_size", "strategies"]
+__all__ = [
+    "DEFAULT",
+    "LADDERS",
+    "N_TRIALS",
+    "POWER_LAW",
+    "Found",
+    "Level",
+    "Search",
+    "outcomes",
+    "replayed",
+    "sample_size",
+    "samples",
+    "searches",
+]
 
-DEFAULT = "1/8 (6), 1/2 (2), median"
-"""What the library does with networks as wide as these."""
-WIDTH = 1000  # of the stand-in for the full network
 N_TRIALS = 60
+POWER_LAW = "1/8 (6), 1/2 (2), median, power law"
+"""The default of version 0.1."""
+DEFAULT = "1/8 (3), median"
+"""The ladder that the tables speak for."""
+
+Trainings = Mapping[Run, Row]
+"""Of one config."""
 
 
-def strategies(n: int) -> dict[str, Strategy]:
+@dataclass(frozen=True)
+class Level:
+    """A rung below the full trainings.
+
+    Args:
+        density: of the networks.
+        keep: how many trials climb.
+        epochs: of each training.
+    """
+
+    density: float
+    keep: int
+    epochs: int = EPOCHS
+
+
+@dataclass(frozen=True)
+class Search:
+    """A way to search.
+
+    Args:
+        levels: the rungs, cheapest first; above the last one the full network is trained.
+        rule: by which the updates of proxies were scaled.
+        exponent: power of the width ratio by which their learning rates were multiplied.
+        stopper: of trainings on the first rung.
+        share: of the configs, the first ones, among which it searches.
+        looks_again: how close the best two full trainings must be, in accuracy, to be trained once
+            more under another seed; the mean of both then decides.
+        early: after so many trials of the first rung the best one so far climbs; the other places
+            are taken when all have been trained.
+    """
+
+    levels: Sequence[Level]
+    rule: str = BY_NORMS
+    exponent: float = 0.0
+    stopper: Stopper | None = None
+    share: float = 1.0
+    looks_again: float = 0.0
+    early: Sequence[int] = ()
+
+    def run(self, net: str, number: int, density: float) -> Run:
+        """The training of a config at a density."""
+        if density == 1:
+            return Run(number)
+        return Run(number, density, self.exponent, rule=rule_of(net, self.rule))
+
+    def is_known(self, table: Table) -> bool:
+        """Whether a table has all proxies that it may need."""
+        net = net_of(table)
+        return all(
+            self.run(net, number, level.density) in runs
+            for number, runs in table.items()
+            for level in self.levels
+        )
+
+
+@dataclass
+class Found:
+    """What a search comes to.
+
+    Args:
+        number: of the config; its place in the sample.
+        seconds: charged.
+    """
+
+    number: int
+    seconds: float
+
+
+@dataclass
+class _Replay:
+    """A search among some configs, and what it has been charged."""
+
+    search: Search
+    sample: Sequence[Trainings]
+    costs: Costs
+    charged: dict[tuple[int, float], float] = field(default_factory=dict)
+
+    def found(self) -> Found:
+        chosen: Sequence[int] = range(max(1, round(self.search.share * len(self.sample))))
+        for level in self.search.levels:
+            chosen = self.climbing(level, chosen)
+        values = [self.trained(i, Level(1, 1)) for i in chosen]
+        order = sorted(range(len(chosen)), key=lambda place: -values[place])
+        best = chosen[order[0]]
+        if len(order) > 1 and values[order[0]] - values[order[1]] < self.search.looks_again:
+            again = {chosen[place]: values[place] + self.once_more(chosen[place])
+                     for place in order[:2]}  # fmt: skip
+            best = max(again, key=lambda i: again[i])
+        return Found(best, sum(self.charged.values()))
+
+    def climbing(self, level: Level, chosen: Sequence[int]) -> list[int]:
+        """The trials that climb from a rung, the best first."""
+        peers: list[Curve] = []
+        losses: dict[int, float] = {}
+        # Those of a higher rung enter together, so that they have no peers and are never stopped.
+        stopper = self.search.stopper if level is self.search.levels[0] else None
+        for i in chosen:
+            row = self.row(i, level.density)
+            curve = Curve()
+            stopped = False
+            for value in row.validation[: level.epochs]:
+                curve.append(-value)
+                is_last = len(curve) == min(level.epochs, len(row.validation))
+                if stopper and not is_last and stopper.should_stop(curve, peers):
+                    stopped = True
+                    break
+            peers.append(curve)
+            self.charge(i, level.density, len(curve))
+            if not stopped:
+                losses[i] = curve[-1]
+        return _climbers(losses, level.keep, self.search.early)
+
+    def trained(self, i: int, level: Level) -> float:
+        row = self.row(i, level.density)
+        self.charge(i, level.density, len(row.validation))
+        return row.value
+
+    def once_more(self, i: int) -> float:
+        """The value of a full training under the second seed."""
+        runs = self.sample[i]
+        # Configs that are far from the best ones have been trained once only.
+        row = runs.get(Run(_number(runs), seed=SECOND_LOOK)) or runs[Run(_number(runs))]
+        self.charged[i, 2.0] = self.seconds(i, 1.0, len(row.validation))
+        return row.value
+
+    def row(self, i: int, density: float) -> Row:
+        runs = self.sample[i]
+        net = next(iter(runs.values())).net
+        return runs[self.search.run(net, _number(runs), density)]
+
+    def charge(self, i: int, density: float, epochs: int) -> None:
+        """A training that starts from the checkpoint of a shorter one is charged once."""
+        before = self.charged.get((i, density), 0.0)
+        self.charged[i, density] = max(before, self.seconds(i, density, epochs))
+
+    def seconds(self, i: int, density: float, epochs: int) -> float:
+        row = next(iter(self.sample[i].values()))
+        return self.costs.seconds(row.net, density, row.config["batch_size"], epochs)
+
+
+def _climbers(losses: Mapping[int, float], keep: int, early: Sequence[int]) -> list[int]:
+    """Those who climb, by their losses; some before all of them are known."""
+    chosen: list[int] = []
+    for n in early[: keep - 1]:
+        known = [i for i in losses if i < n and i not in chosen]
+        chosen += sorted(known, key=lambda i: losses[i])[:1]
+    others = [i for i in losses if i not in chosen]
+    return chosen + sorted(others, key=lambda i: losses[i])[: keep - len(chosen)]
+
+
+def _number(runs: Trainings) -> int:
+    return next(iter(runs)).number
+
+
+def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
+    """A search on the full network, as it is and if it ends earlier.
+
+    The best three are trained once more under the second seed, which then decides alone; without
+    that it is the unit of cost.
+    """
+    replay = _Replay(Search([]), sample, costs)
+    values = [replay.trained(i, Level(1, 1)) for i in range(len(sample))]
+    order = sorted(range(len(sample)), key=lambda i: -values[i])
+    each = [replay.charged[i, 1.0] for i in range(len(sample))]
+    found = {UNIT: Found(order[0], sum(each))}
+    for share in (0.25, 0.15):
+        last = max(1, int(np.sum(np.cumsum(each) <= share * sum(each))))
+        best = max(range(last), key=lambda i: values[i])
+        found[f"full: first {share:.0%} of the time"] = Found(best, sum(each[:last]))
+    again = {i: replay.once_more(i) for i in order[:3]}
+    best = max(again, key=lambda i: again[i])
+    found[REFERENCE] = Found(best, sum(replay.charged.values()))
+    return found
+
+
+def ladder(*levels: tuple[float, int], **options: Any) -> Search:
+    """A search on rungs of (1 / density, trials that climb)."""
+    return replace(Search([Level(1 / part, keep) for part, keep in levels]), **options)
+
+
+MEDIAN = MedianStopper()
+LADDERS: dict[str, Search] = {
+    **{f"1/{part} ({keep})": ladder((part, keep))
+       for part in (16, 12, 8, 4) for keep in (1, 2, 3, 4, 6, 8)},
+    **{f"1/{part} (8), 1/4 (4)": ladder((part, 8), (4, 4)) for part in (16, 8)},
+    **{f"1/{part} (8), 1/2 (4)": ladder((part, 8), (2, 4)) for part in (16, 8)},
+    "1/8 (6), 1/2 (2)": ladder((8, 6), (2, 2)),
+    **{f"1/{part} (4), median": ladder((part, 4), stopper=MEDIAN) for part in (16, 8, 4)},
+    "1/8 (3), median": ladder((8, 3), stopper=MEDIAN),
+    "1/8 (4), asha": ladder((8, 4), stopper=ASHAStopper()),
+    "1/8 (4), interleaved": ladder((8, 4), early=(8, 16)),
+    "1/8 (4), interleaved, median, second seed": ladder(
+        (8, 4), early=(8, 16), stopper=MEDIAN, looks_again=0.02
+    ),
+    "1/8 (3), second seed": ladder((8, 3), looks_again=0.02),
+    "1/8 (4), second seed": ladder((8, 4), looks_again=0.02),
+    "1/8 (3), median, second seed": ladder((8, 3), stopper=MEDIAN, looks_again=0.02),
+    "1/8 (4), median, second seed": ladder((8, 4), stopper=MEDIAN, looks_again=0.02),
+}  # fmt: skip
+"""Ladders among which one is chosen. In brackets: how many trials climb from a rung."""
+
+
+def searches(n: int) -> dict[str, Search]:
     """Name → a way to search among n configs.
 
-    A ladder of two rungs lets three trials up; of three, as many as stand behind each density.
     Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
     with one worker); the best three after one epoch are those of arXiv:2307.15422. Both also search
-    among fewer configs, so many that it costs about as much as the default ladder.
+    among fewer configs, so that they cost about as much as the default.
     """
     return {
-        "full": FULL,
-        "full, median": replace(FULL, stopper=MedianStopper()),
-        "full, seeds swapped": Strategy(FULL.ladder, "identity", swapped=True),
-        "1 epoch": one_epoch(),
-        "1 epoch, of half the configs": one_epoch(share=0.5),
+        "full, median": Search([Level(1, 3)], stopper=MEDIAN, looks_again=1),
+        "1 epoch": Search([Level(1, 3, epochs=1)]),
+        "1 epoch, of 2 in 5 configs": Search([Level(1, 3, epochs=1)], share=0.4),
         "successive halving of epochs": halving(n),
-        "successive halving of epochs, of 2 in 5 configs": halving(n, share=0.4),
-        "1/8, lr as is": two(1 / 8, transfer="identity"),
-        "1/4, lr as is": two(1 / 4, transfer="identity"),
-        "1/2, lr as is": two(1 / 2, transfer="identity"),
-        "1/8": two(1 / 8),
-        "1/8, channels at random": two(1 / 8, pruner=CONTROL),
-        "1/4": two(1 / 4),
-        "1/4, asha": two(1 / 4, stopper=ASHAStopper()),
-        "1/2": two(1 / 2),
-        "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
-        "1/8 (8), 1/4 (3)": three(1 / 8, 8, 1 / 4, 3),
-        "1/8 (6), 1/2 (2)": three(1 / 8, 6, 1 / 2, 2),
-        DEFAULT: three(1 / 8, 6, 1 / 2, 2, stopper=MedianStopper()),
-        "1/8 (6), 1/2 (2), asha": three(1 / 8, 6, 1 / 2, 2, stopper=ASHAStopper()),
-        "1/8 (8), 1/2 (3)": three(1 / 8, 8, 1 / 2, 3),
-        **{
-            f"{name}, exponent {exponent:g}": replace(
-                strategy, transfer=PowerLawTransfer(exponent=exponent)
-            )
-            for exponent in STRONGER
-            for name, strategy in {
-                "1/8": two(1 / 8),
-                "1/4": two(1 / 4),
-                "1/8 (6), 1/4 (2)": three(1 / 8, 6, 1 / 4, 2),
-            }.items()
-        },
+        "successive halving of epochs, of 1 in 3 configs": halving(n, share=1 / 3),
+        **LADDERS,
+        "1/8 (4), as it is": ladder((8, 4), rule=""),
+        "1/8 (4), power law": ladder((8, 4), rule="", exponent=EXPONENT),
+        POWER_LAW: ladder((8, 6), (2, 2), rule="", exponent=EXPONENT, stopper=MEDIAN),
     }
 
 
-def one_epoch(share: float = 1.0) -> Strategy:
-    ladder = [Rung(1, budget=1 / EPOCHS, keep=3), TOP]
-    return Strategy(ladder, "identity", checkpoints=True, share=share)
-
-
-def halving(n: int, share: float = 1.0) -> Strategy:
+def halving(n: int, share: float = 1.0) -> Search:
     third, ninth = (max(3, math.ceil(share * n / part)) for part in (3, 9))
-    thirds = [Rung(1, budget=1 / EPOCHS, keep=third), Rung(1, budget=2 / EPOCHS, keep=ninth)]
-    return Strategy([*thirds, TOP], "identity", checkpoints=True, share=share)
+    return Search([Level(1, third, epochs=1), Level(1, ninth, epochs=2)], share=share)
 
 
-class Trained:
-    """The training function of a search: looks up what the training came to.
+def quality(runs: Trainings, used: Sequence[int]) -> float:
+    """Test accuracy of the full network under seeds that have decided nothing in any search.
 
-    A config is told by all but its learning rate; by how much that one was multiplied tells which
-    of a proxy's trainings is meant. A full training of the full network that is asked for once more
-    gets the second seed, as it would in life.
-
-    Args:
-        table: of one network.
-        costs: of its steps.
-        seeds: of the full network's trainings, in the order in which they are used.
-        pruner: that made the proxies; where a proxy has not been made by it, the usual one.
-        curves: whether it reports after each epoch, instead of once.
+    Configs that are far from the best ones may lack them, and are judged by what they have.
     """
-
-    def __init__(
-        self,
-        table: Table,
-        costs: Costs,
-        seeds: Sequence[int] = (0, 1),
-        pruner: str = PRUNER,
-        *,
-        curves: bool = False,
-    ) -> None:
-        self._table = table
-        self._costs = costs
-        self._seeds = seeds
-        self._pruner = pruner
-        self._curves = curves
-        self._numbers = {
-            _key(next(iter(runs.values())).config): number for number, runs in table.items()
-        }
-        self._trained: Counter[int] = Counter()
-
-    def __call__(
-        self, network: Narrow, config: Config, budget: float = 1.0
-    ) -> Iterator[dict[str, float]]:
-        """The validation accuracy, and the seconds so far that override the real ones."""
-        number = self._numbers[_key(config)]
-        run = self._run(number, network.width / WIDTH, config["lr"])
-        if run.density == 1 and budget == 1:
-            run = Run(number, seed=self._seeds[min(self._trained[number], 1)])
-            self._trained[number] += 1
-        row = self._row(run)
-        epochs = min(round(budget * EPOCHS), len(row.validation))
-        for epoch in range(1 if self._curves else epochs, epochs + 1):
-            seconds = self._costs.seconds(row.net, run.density, config["batch_size"], epoch)
-            yield {"value": row.validation[epoch - 1], "seconds": seconds}
-
-    def build(self, width: float) -> nn.Module:
-        """A stand-in of this fraction of the full width."""
-        return Narrow(round(width * WIDTH))
-
-    @property
-    def inputs(self) -> Tensor:
-        """A batch for the stand-ins."""
-        return torch.zeros(2, WIDTH)
-
-    def _run(self, number: int, width: float, lr: float) -> Run:
-        base = next(iter(self._table[number].values())).config["lr"]
-        density = min((*DENSITIES, 1.0), key=lambda density: abs(density - width))
-        if density == 1:
-            return Run(number, seed=self._seeds[0])
-        power = math.log(lr / base) / math.log(density)
-        return Run(number, density, min(exponents(density), key=lambda e: abs(e - power)))
-
-    def _row(self, run: Run) -> Row:
-        """Configs that are far from the best ones have been trained once only."""
-        runs = self._table[run.number]
-        made = replace(run, pruner=self._pruner) if run.density < 1 else run
-        return runs.get(made) or runs.get(run) or runs[Run(run.number)]
-
-    def number(self, config: Config) -> int:
-        """Of a config."""
-        return self._numbers[_key(config)]
-
-
-def quality(runs: Mapping[Run, Row], used: Sequence[int]) -> float:
-    """Test accuracy of the full network under a seed that has decided nothing in any search.
-
-    Configs that are far from the best ones may lack it, and are judged by what they have.
-    """
-    full = {run.seed: row.test for run, row in runs.items() if run.density == 1}
-    if JUDGE in full:
-        return full[JUDGE]
-    fresh = [test for seed, test in full.items() if seed not in used]
-    return float(np.mean(fresh or list(full.values())))
+    of_seed = {run.seed: row.test for run, row in runs.items() if run.density == 1}
+    judges = [test for seed, test in of_seed.items() if seed >= JUDGE]
+    fresh = judges or [test for seed, test in of_seed.items() if seed not in used]
+    return float(np.mean(fresh or list(of_seed.values())))
 
 
 def sample_size(table: Table) -> int:
@@ -191,7 +290,7 @@ def sample_size(table: Table) -> int:
     return min(N_TRIALS, len(table) // 2)
 
 
-def samples(net: str, table: Table, n: int, repetitions: int) -> Iterator[list[Mapping[Run, Row]]]:
+def samples(net: str, table: Table, n: int, repetitions: int) -> Iterator[list[Trainings]]:
     """Random samples of the configs; each two in turn share none, where the table is that large."""
     for number in range(repetitions):
         split, half = divmod(number, 2) if 2 * n <= len(table) else (number, 0)
@@ -208,7 +307,7 @@ def outcomes(
     n: int,
     names: Collection[str] | None = None,
 ) -> list[Outcome]:
-    """What each strategy comes to in each of the random samples, which are the same for all.
+    """What each search comes to in each of the random samples, which are the same for all.
 
     Args:
         net: name of the network.
@@ -216,32 +315,26 @@ def outcomes(
         costs: of its steps.
         repetitions: samples.
         n: configs in each.
-        names: of strategies; by default all.
+        names: of searches; by default all whose trainings the table has.
     """
     found = []
-    searched = {k: v for k, v in strategies(n).items() if names is None or k in names}
-    for number, drawn in enumerate(samples(net, table, n, repetitions)):
-        configs = [dict(next(iter(runs.values())).config) for runs in drawn]
-        for title, strategy in searched.items():
-            seeds = (1, 0) if strategy.swapped else (0, 1)
-            curves = strategy.stopper is not None
-            training = Trained(table, costs, seeds, strategy.pruner, curves=curves)
-            result = replay(training, TASKS[net].space, "maximize", strategy, configs)
-            for decision, (config, seconds) in decisions(result, strategy).items():
-                runs = table[training.number(config)]
-                test = quality(runs, _used(strategy, decision))
-                name = title + (f": {decision}" if decision else "")
-                found.append(Outcome(net, net, number, n, name, 1 - test, seconds))
+    known = {
+        name: search
+        for name, search in searches(n).items()
+        if (names is None or name in names) and search.is_known(table)
+    }
+    for repetition, sample in enumerate(samples(net, table, n, repetitions)):
+        results = full(sample, costs)
+        for name, search in known.items():
+            results[name] = replayed(search, sample, costs)
+        for name, each in results.items():
+            again = name == REFERENCE or (name in known and known[name].looks_again > 0)
+            used = (0, SECOND_LOOK) if again else (0,)
+            loss = 1 - quality(sample[each.number], used)
+            found.append(Outcome(net, net, repetition, n, name, loss, each.seconds))
     return found
 
 
-def _used(strategy: Strategy, decision: str) -> Sequence[int]:
-    """The seeds of the full network's trainings that a decision rests on."""
-    first, second = (1, 0) if strategy.swapped else (0, 1)
-    looked_once = decision in ("no re-look", "single best") or decision.startswith("first")
-    re_looks = strategy.ladder[0] == Rung(1, keep=3)
-    return (first, second) if re_looks and not looked_once else (first,)
-
-
-def _key(config: Mapping[str, Any]) -> str:
-    return config_key({name: value for name, value in config.items() if name != "lr"})
+def replayed(search: Search, sample: Sequence[Trainings], costs: Costs) -> Found:
+    """One search among the configs of a sample, in this order."""
+    return _Replay(search, sample, costs).found()

@@ -6,8 +6,9 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ from torch.nn import functional as F
 
 from benchmarks.cifar_networks import TASKS
 from benchmarks.cifar_table import DENSITIES
-from benchmarks.cifar_training import SIZES
+from benchmarks.cifar_training import load, sizes
+from benchmarks.images import Part
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo.pruners import L1StructuredPruner
 
-__all__ = ["BATCHES", "Costs", "measure"]
+__all__ = ["Costs", "batches", "measure"]
 
-BATCHES = (32, 64, 128)
-EVALUATED = 500  # images at a time
+EVALUATED = 128  # examples at a time
 Times = dict[str, dict[str, dict[str, float]]]
-"""Network → density → what (a batch size, "image" for evaluating one, "making") → seconds."""
+"""Network → density → what (a batch size, "example" for evaluating one, "making") → seconds."""
+
+
+def batches(net: str) -> Sequence[int]:
+    """The batch sizes that are searched."""
+    choices = TASKS[net].space["batch_size"]
+    return tuple(choices.values)
 
 
 @dataclass(frozen=True)
@@ -51,42 +58,50 @@ class Costs:
             raise FileNotFoundError(f"no {path}: run `python -m benchmarks.cifar steps` first")
         return cls(json.loads(path.read_text())["seconds"])
 
+    def knows(self, net: str, density: float) -> bool:
+        """Whether the steps of a density have been measured."""
+        return f"{density:.4g}" in self.times[net]
+
     def seconds(self, net: str, density: float, batch_size: int, epochs: int) -> float:
         """Of making a network, and of this many epochs, each with a validation."""
-        parts = self.times[net][str(density)]
-        steps = SIZES["train"] // batch_size
-        epoch = steps * parts[str(batch_size)] + SIZES["validation"] * parts["image"]
+        parts, size = self.times[net][f"{density:.4g}"], sizes(net)
+        steps = size.epoch // batch_size
+        epoch = steps * parts[str(batch_size)] + size.validation * parts["example"]
         return parts["making"] + epochs * epoch
 
     def ratio(self, net: str, density: float, batch_size: int) -> float:
         """How many times faster a step is than the full network's."""
-        full, own = (self.times[net][str(each)][str(batch_size)] for each in (1.0, density))
+        full, own = (self.times[net][f"{each:.4g}"][str(batch_size)] for each in (1.0, density))
         return full / own
 
 
-def measure(repeats: int = 15) -> dict[str, Any]:
+def measure(images: Path, repeats: int = 15) -> dict[str, Any]:
     """Medians of interleaved repeats, in seconds of the processor; to be run on an idle core.
 
     Interleaved, so that whatever slows the machine for a while slows all densities alike.
+
+    Args:
+        images: path of CIFAR-10.
+        repeats: of each step.
     """
-    seconds: Times = {net: _measured(net, repeats) for net in TASKS}
+    seconds: Times = {net: _measured(net, load(net, images).train, repeats) for net in TASKS}
     return {"repeats": repeats, "seconds": seconds}
 
 
-def _measured(net: str, repeats: int) -> dict[str, dict[str, float]]:
+def _measured(net: str, part: Part, repeats: int) -> dict[str, dict[str, float]]:
     task = TASKS[net]
     config = task.space.center()
-    networks = NetworkFactory(task.build, L1StructuredPruner(), torch.randn(64, 3, 16, 16))
+    networks = NetworkFactory(task.build, L1StructuredPruner(), part[0][:64])
     seeds = np.random.SeedSequence(0)
     actions: dict[tuple[float, str], Callable[[], object]] = {}
     for density in (1.0, *DENSITIES):
-        make = _maker(networks, config, density, seeds)
+        make = partial(networks.network, config, density=density, seed=seeds)
         network = make()
         make()  # the first one is checked and traced
         optimizer = task.optimizer(network, config)
-        for size in BATCHES:
-            actions[density, str(size)] = _step(network, optimizer, size)
-        actions[density, "image"] = _evaluation(network)
+        for size in batches(net):
+            actions[density, str(size)] = _step(network, optimizer, part, size)
+        actions[density, "example"] = _evaluation(network, part)
         actions[density, "making"] = make
     times = defaultdict(list)
     for repeat in range(repeats + 2):
@@ -97,35 +112,31 @@ def _measured(net: str, repeats: int) -> dict[str, dict[str, float]]:
                 times[key].append(time.process_time() - began)
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for (density, what), taken in times.items():
-        each = statistics.median(taken) / (EVALUATED if what == "image" else 1)
-        found[str(density)][what] = float(f"{each:.4g}")
+        each = statistics.median(taken) / (EVALUATED if what == "example" else 1)
+        found[f"{density:.4g}"][what] = float(f"{each:.4g}")
     return found
 
 
-def _maker(
-    networks: NetworkFactory, config: dict[str, Any], density: float, seed: np.random.SeedSequence
-) -> Callable[[], nn.Module]:
-    return lambda: networks.network(config, density=density, seed=seed)
-
-
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, size: int) -> Callable[[], object]:
-    images, labels = torch.randn(size, 3, 16, 16), torch.randint(10, (size,))
+def _step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, part: Part, size: int
+) -> Callable[[], object]:
+    inputs, labels = (each[:size] for each in part)
 
     def step() -> None:
         network.train()
         optimizer.zero_grad()
-        F.cross_entropy(network(images), labels).backward()
+        F.cross_entropy(network(inputs).flatten(0, -2), labels.flatten()).backward()
         optimizer.step()
 
     return step
 
 
-def _evaluation(network: nn.Module) -> Callable[[], object]:
-    images = torch.randn(EVALUATED, 3, 16, 16)
+def _evaluation(network: nn.Module, part: Part) -> Callable[[], object]:
+    inputs = part[0][:EVALUATED]
 
     @torch.no_grad()
     def evaluate() -> object:
         network.eval()
-        return network(images)
+        return network(inputs)
 
     return evaluate

@@ -1,8 +1,8 @@
-"""A table of trainings on CIFAR-10: filled config by config, and read back.
+"""Tables of trainings, one a network: filled run by run, and read back.
 
-Of each config the table holds trainings of the full network and of proxies of three densities,
-each with the learning rate as it is and as a power law transfers it. Every training has a seed
-of its own: no proxy shares its weights, or the order of its images, with the full network.
+Of each config a table holds trainings of the full network and of proxies of several densities, with
+the updates scaled layer by layer, and with other corrections for comparison. Every training has a
+seed of its own: no proxy shares its weights, or the order of its examples, with the full network.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from benchmarks.cifar_networks import TASKS, Task
-from benchmarks.cifar_training import train
-from benchmarks.images import Images, accuracy
+from benchmarks.cifar_rules import BY_NORMS, RULES, rule_of, scaled
+from benchmarks.cifar_training import Examples, train
+from benchmarks.images import accuracy
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.history import History
 from proxyhpo.pruners import L1StructuredPruner, RandomPruner
@@ -33,30 +34,30 @@ __all__ = [
     "EXPONENT",
     "JUDGE",
     "PRUNER",
-    "STRONGER",
     "Row",
     "Run",
     "Table",
+    "complete",
     "configs",
-    "exponents",
     "fill",
-    "fill_longer",
-    "longer_pass",
+    "n_configs",
     "read",
+    "table_path",
+    "wanted",
 ]
 
-N_CONFIGS = 200
+N_CONFIGS = {"perceptron": 60, "language": 60}
+OTHERS = 110
 N_TWICE = 60
+N_VARIANTS = 40
 EVERY = 10  # configs
 BEST = 0.6  # of the configs
 SECOND_LOOK, JUDGE = 1, 2
 """Seeds of further trainings of the full network: that a search may see, and that it may not."""
 PRUNER, CONTROL = "l1-structured", "random"
-DENSITIES = (0.125, 0.25, 0.5)
+SMALLEST = 1 / 8
+DENSITIES = (1 / 16, 1 / 12, 1 / 8, 1 / 4, 1 / 2)
 EXPONENT = -0.5
-STRONGER = (-0.75, -1.0)
-LONGER = 3
-"""How many times as long the trainings of a second, small table are."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +70,7 @@ class Run:
         exponent: power of the width ratio by which the learning rate was multiplied.
         seed: 0, or more for further trainings.
         pruner: that made the network, where it is a proxy.
+        rule: by which each layer's update was scaled, where it was; a name in ``RULES``.
     """
 
     number: int
@@ -76,13 +78,13 @@ class Run:
     exponent: float = 0.0
     seed: int = 0
     pruner: str = PRUNER
+    rule: str = ""
 
     def seeds(self, net: str) -> np.random.SeedSequence:
         """Of this training alone."""
-        # The same for longer trainings: they share no table with the others.
         numbers = (self.number, round(1000 * self.density), round(-100 * self.exponent), self.seed)
         of_pruner = map(ord, "" if self.pruner == PRUNER else self.pruner)
-        return np.random.SeedSequence([*map(ord, net), *numbers, *of_pruner])
+        return np.random.SeedSequence([*map(ord, net), *numbers, *of_pruner, *map(ord, self.rule)])
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Row:
         test: accuracy after the last.
         seconds: of the processor for the training; rough, since caches were shared.
         pruner: that made the network, where it is a proxy.
+        rule: by which each layer's update was scaled, where it was.
     """
 
     net: str
@@ -114,11 +117,12 @@ class Row:
     test: float
     seconds: float
     pruner: str = PRUNER
+    rule: str = ""
 
     @property
     def run(self) -> Run:
         """Which training it was."""
-        return Run(self.number, self.density, self.exponent, self.seed, self.pruner)
+        return Run(self.number, self.density, self.exponent, self.seed, self.pruner, self.rule)
 
     @property
     def value(self) -> float:
@@ -128,6 +132,11 @@ class Row:
 
 Table = Mapping[int, Mapping[Run, Row]]
 """Config number → its trainings."""
+
+
+def n_configs(net: str) -> int:
+    """How many configs the table of a network has."""
+    return N_CONFIGS.get(net, OTHERS)
 
 
 def configs(task: Task, net: str, n: int) -> list[dict[str, Any]]:
@@ -142,104 +151,86 @@ def configs(task: Task, net: str, n: int) -> list[dict[str, Any]]:
     ]
 
 
-def first_pass(number: int) -> Iterator[Run]:
-    """Of a config: the full network, then its proxies."""
+def wanted(net: str, number: int) -> Iterator[Run]:
+    """The trainings of a config: the full network, then its proxies."""
+    rule = rule_of(net, BY_NORMS)
     yield Run(number)
-    if number < N_TWICE:  # so that a table that is partly filled tells what a seed makes
-        yield Run(number, seed=1)
+    if number < N_TWICE:  # whatever the first one came to, so that they show what a seed makes
+        yield Run(number, seed=SECOND_LOOK)
     for density in sorted(DENSITIES, reverse=True):
-        for exponent in exponents(density):
-            yield Run(number, density, exponent)
-    yield Run(number, min(DENSITIES), EXPONENT, pruner=CONTROL)
+        yield Run(number, density, rule=rule)
+    for density in (SMALLEST, max(DENSITIES)):
+        yield Run(number, density, EXPONENT)
+    if number < N_VARIANTS:
+        yield Run(number, SMALLEST)
+        yield from (Run(number, SMALLEST, rule=other) for other in RULES if other != rule)
+        yield Run(number, SMALLEST, rule=rule, pruner=CONTROL)
 
 
-def longer_pass(number: int) -> Iterator[Run]:
-    """Of a config that is trained for longer: what tells the best learning rates apart."""
-    yield Run(number)
-    for density in DENSITIES[:2]:
-        for exponent in exponents(density):
-            yield Run(number, density, exponent)
+def table_path(folder: Path, net: str) -> Path:
+    """Where the table of a network lies."""
+    return folder / f"{'text' if TASKS[net].is_text else 'cifar'}_{net}.jsonl"
 
 
-def exponents(density: float) -> tuple[float, ...]:
-    """With which a proxy is trained; the stronger ones where the network is narrow and cheap."""
-    return (0.0, EXPONENT) if density == max(DENSITIES) else (0.0, EXPONENT, *STRONGER)
-
-
-def complete(
-    rows: Iterable[Row], wanted: Callable[[int], Iterable[Run]] = first_pass
-) -> dict[int, dict[Run, Row]]:
-    """Config number → its trainings, for configs of which none is missing."""
+def read(path: Path) -> Table:
+    """The trainings in a file, without lines that were cut."""
     found: dict[int, dict[Run, Row]] = defaultdict(dict)
-    for row in rows:
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = Row(**json.loads(line))
+        except json.JSONDecodeError:  # cut when the command was killed
+            continue
         found[row.number][row.run] = row
-    return {n: runs for n, runs in sorted(found.items()) if all(r in runs for r in wanted(n))}
+    return dict(sorted(found.items()))
 
 
-def read(path: Path) -> list[Row]:
-    """The rows of a file, without lines that were cut."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [Row(**row) for line in lines if (row := _whole(line))]
+def complete(net: str, table: Table) -> Table:
+    """Those configs that have a full training and the proxy on which a default search begins."""
+    rule = rule_of(net, BY_NORMS)
+    return {
+        number: runs
+        for number, runs in table.items()
+        if Run(number) in runs and Run(number, SMALLEST, rule=rule) in runs
+    }
 
 
-def _whole(line: str) -> dict[str, Any] | None:
-    """What a line holds; None where it was cut, since the command was killed."""
-    try:
-        row: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return row
-
-
-def fill(nets: Sequence[str], images: Images, folder: Path, n_configs: int = N_CONFIGS) -> None:
+def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> None:
     """Trains what is missing, config by config, and the best ones so far under further seeds.
 
-    One further seed says how a second look would have decided; a third one decides nothing, so that
-    it can say what a config that was found is worth, whatever found it.
+    One further seed shows how a second look would have decided. A third one decides nothing, so
+    that it can judge any config that a search finds.
 
     Args:
-        nets: names of the networks.
-        images: to train on.
-        folder: of the tables, one ``cifar_<net>.jsonl`` each.
-        n_configs: how many there are to be.
+        net: name of the network.
+        examples: to train on.
+        folder: of the tables.
+        n: configs; by default as many as its table is to have.
     """
-    tables = {net: _Filler(net, images, folder, n_configs) for net in nets}
-    for number in range(n_configs):
-        for table in tables.values():
-            table.add(first_pass(number))
-        if (number + 1) % EVERY and number + 1 < n_configs:
-            continue
-        for table in tables.values():
+    n = n or n_configs(net)
+    table = Filler(net, examples, folder, n)
+    for number in range(n):
+        table.add(wanted(net, number))
+        if (number + 1) % EVERY == 0 or number + 1 == n:
             best = table.best(math.ceil(BEST * (number + 1)))
             table.add(Run(number, seed=seed) for number in best for seed in (SECOND_LOOK, JUDGE))
 
 
-def fill_longer(nets: Sequence[str], images: Images, folder: Path, n_configs: int) -> None:
-    """Trains some of the configs for longer, in tables of their own, ``cifar_<net>_longer.jsonl``.
+class Filler:
+    """One table, open for adding to it.
 
     Args:
-        nets: names of the networks.
-        images: to train on.
+        net: name of the network.
+        examples: to train on.
         folder: of the tables.
-        n_configs: how many.
+        n: configs.
     """
-    tables = [_Filler(net, images, folder, n_configs, times=LONGER) for net in nets]
-    for number in range(n_configs):
-        for table in tables:
-            table.add(longer_pass(number))
 
-
-class _Filler:
-    """One table, open for adding to it."""
-
-    def __init__(
-        self, net: str, images: Images, folder: Path, n_configs: int, *, times: int = 1
-    ) -> None:
-        self._net, self._images, self._times = net, images, times
-        self._path = folder / f"cifar_{net}{'_longer' if times > 1 else ''}.jsonl"
+    def __init__(self, net: str, examples: Examples, folder: Path, n: int) -> None:
+        self._net, self._examples = net, examples
+        self._path = table_path(folder, net)
         self._task = TASKS[net]
-        self._configs = configs(self._task, net, n_configs)
-        inputs = images.train[0][:64]
+        self._configs = configs(self._task, net, n)
+        inputs = examples.train[0][:64]
         pruners = {PRUNER: L1StructuredPruner(), CONTROL: RandomPruner()}
         self._networks = {
             name: NetworkFactory(self._task.build, pruner, inputs)
@@ -247,23 +238,23 @@ class _Filler:
         }
         self._ratios: dict[float, float] = {1.0: 1.0}
         folder.mkdir(parents=True, exist_ok=True)
-        self._done = {row.run for row in read(self._path)}
+        self.rows = {run: row for runs in read(self._path).values() for run, row in runs.items()}
         if self._path.exists() and not self._path.read_text().endswith("\n"):
             with self._path.open("a") as file:
                 file.write("\n")  # ends a line that was cut
 
     def add(self, runs: Iterable[Run]) -> None:
+        """Trains those of the runs that the table lacks."""
         for run in runs:
-            if run not in self._done:
-                row = self._train(run)
+            if run not in self.rows:
+                row = self.rows[run] = self._train(run)
                 with self._path.open("a") as file:
                     file.write(json.dumps(asdict(row), separators=(",", ":")) + "\n")
-                self._done.add(run)
                 print(f"{self._net} {run} {row.value:.3f} {row.seconds:.1f} s", flush=True)
 
     def best(self, n: int) -> list[int]:
         """Numbers of the configs with which the full network is best."""
-        values = {row.number: row.value for row in read(self._path) if row.run == Run(row.number)}
+        values = {run.number: row.value for run, row in self.rows.items() if run == Run(run.number)}
         return sorted(values, key=lambda number: -values[number])[:n]
 
     def _train(self, run: Run) -> Row:
@@ -271,15 +262,15 @@ class _Filler:
         ratio = self._width_ratio(run.density)
         transfer = PowerLawTransfer(exponent=run.exponent)
         seeds = run.seeds(self._net)
-        network = self._networks[run.pruner].network(
-            config, density=run.density, seed=seeds.spawn(1)[0]
-        )
+        made = self._networks[run.pruner].make(config, density=run.density, seed=seeds.spawn(1)[0])
+        network = made.network
         began = time.process_time()
         seed = int(seeds.generate_state(1)[0])
         torch.manual_seed(seed)
         lawful = transferred(config, transfer.exponents(self._task.space, History()), ratio)
-        reports = train(network, self._task, lawful, self._images, seed=seed, times=self._times)
-        validation = [round(value, 4) for value in reports]
+        with scaled(network, made.fans, run.rule):
+            reports = train(network, self._task, lawful, self._examples, seed=seed)
+            validation = [round(value, 4) for value in reports]
         seconds = time.process_time() - began
         return Row(
             net=self._net,
@@ -290,9 +281,10 @@ class _Filler:
             exponent=run.exponent,
             seed=run.seed,
             validation=validation,
-            test=round(accuracy(network, self._images.test), 4),
+            test=round(accuracy(network, self._examples.test), 4),
             seconds=round(seconds, 1),
             pruner=run.pruner,
+            rule=run.rule,
         )
 
     def _width_ratio(self, density: float) -> float:

@@ -105,11 +105,11 @@ def of_classes(part: Part, classes: Sequence[int], most: int | None = None) -> P
 
 @torch.no_grad()
 def accuracy(network: nn.Module, part: Part) -> float:
-    """The fraction of images of which the largest logit is right."""
+    """The fraction of labels for which the largest logit is right."""
     network.eval()
     images, labels = part
     right = [
-        (network(each).argmax(1) == truth).sum().item()
+        (network(each).argmax(-1) == truth).sum().item()
         for each, truth in zip(images.split(500), labels.split(500), strict=True)
     ]
-    return sum(right) / len(labels)
+    return sum(right) / labels.numel()
