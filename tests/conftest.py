@@ -1,4 +1,5 @@
 import signal
+import sys
 
 import pytest
 import torch
@@ -13,6 +14,50 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Timing is not what these tests are about, and a run that failed must fail again.
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
+
+# These modules test what only POSIX has (signals, worker processes), or read Linux's /proc.
+POSIX = ["engine/test_deaths.py", "engine/test_interruption.py", "store/test_kill.py"]
+LINUX = [
+    "executors/test_engine_processes.py",
+    "executors/test_processes.py",
+    "executors/test_ray.py",
+]
+collect_ignore = [
+    *(POSIX if sys.platform == "win32" else []),
+    *([] if sys.platform == "linux" else LINUX),
+]
+
+# Folders and modules that start processes, train studies or run scripts, a test in seconds.
+SLOW = [
+    "tests/benchmarks",
+    "tests/channels/cut/test_equivalence.py",
+    "tests/channels/test_memory.py",
+    "tests/channels/test_networks.py",
+    "tests/engine/test_checkpoints.py",
+    "tests/engine/test_deaths.py",
+    "tests/engine/test_interruption.py",
+    "tests/engine/test_probes.py",
+    "tests/engine/test_ordered.py",
+    "tests/engine/test_resume.py",
+    "tests/executors",
+    "tests/proxy/test_memory.py",
+    "tests/searchers/test_bayesian.py",
+    "tests/searchers/test_contract.py",
+    "tests/searchers/test_optuna_contract.py",
+    "tests/searchers/test_quality.py",
+    "tests/searchers/test_tpe.py",
+    "tests/store/test_kill.py",
+    "tests/test_docs.py",
+    "tests/test_examples.py",
+    "tests/test_import.py",
+]
+
+
+def pytest_collection_modifyitems(config, items):
+    slow = tuple(str(config.rootpath / path) for path in SLOW)
+    for item in items:
+        if str(item.path).startswith(slow):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
