@@ -148,10 +148,9 @@ class ProxyHPO(StudyHandle):
     def ladder(self) -> Sequence[Rung]:
         """The rungs, cheapest first. By default they depend on the network.
 
-        ``[Rung(1/8, keep=6), Rung(1/2, keep=4), Rung(1)]`` if every layer but the heads has 64
-        outputs or more (1/16 and 1/4 for a perceptron of 1024), ``[Rung(1/4, keep=4), Rung(1)]``
-        otherwise, and ``[Rung(1/2, keep=4), Rung(1)]`` for a pretrained network. In a search of
-        fewer than 20 trials, one in five climbs to the full network.
+        ``[Rung(1/8, keep=3), Rung(1)]`` if every layer but the heads has 64 outputs or more; a
+        quarter of the width otherwise, and half of it for a pretrained network. In a search of
+        fewer than 15 trials, one in five climbs to the full network.
         """
         return self._setup.parts.ladder
 

@@ -115,13 +115,8 @@ class Problem:
             density = 0.5
         if given is None:
             config = self.networks.config_to_measure(self.space)
-            free = density is None
-            given = default_ladder(
-                density,
-                finalists,
-                self.networks.layer_widths(config) if free else [],
-                is_perceptron=free and self.networks.is_perceptron(config),
-            )
+            widths = self.networks.layer_widths(config) if density is None else []
+            given = default_ladder(density, finalists, widths)
         takes_budget = self.evaluator.takes_budget or self.steps is not None
         return check_ladder(given, takes_budget=takes_budget)
 

@@ -520,7 +520,7 @@ def test_a_grid_ends_by_itself():
 
     result = study(searcher=GridSearcher(points=2)).run(100)
     assert sum(record.rung == 0 for record in result.records) == 4
-    assert len(result.leaderboard(1)) == 4
+    assert len(result.leaderboard(1)) == 3
 
 
 def test_a_pretrained_module_is_inherited_and_trained_as_it_is():

@@ -18,48 +18,37 @@ from proxyhpo.errors import ArgumentError
 __all__ = ["check_ladder", "default_ladder", "for_trials", "with_finalists"]
 
 
-FINALISTS = 4
-"""Trials that reach the full network in a search of 20 trials or more.
+FINALISTS = 3
+"""Trials that reach the full network in a search of 15 trials or more.
 
-In replays of three networks on CIFAR-10, four finalists chose better than two, and more chose no
-better: the best of many noisy values is partly the luckiest one.
+In replays of five networks on CIFAR-10 and text, three finalists chose as well as four, and cost
+less. More chose no better: the best of many noisy values is partly the luckiest one.
 """
 
-WIDE, VERY_WIDE = 64, 1024
-"""Outputs of a layer of which an eighth, or a sixteenth, still ranks the configs.
+WIDE = 64
+"""Outputs of a layer of which an eighth still ranks the configs.
 
-The narrowest of the networks on which that was measured; a sixteenth, on perceptrons alone: of 512
-outputs it was too little. Below 64 nobody knows of an eighth.
+The narrowest of the networks on which that was measured. Below it a quarter is the default.
 """
 
 
 def default_ladder(
-    density: float | None,
-    finalists: int | None,
-    widths: Sequence[int],
-    *,
-    is_perceptron: bool = False,
+    density: float | None, finalists: int | None, widths: Sequence[int]
 ) -> list[Rung]:
-    """A narrow proxy, a wide one for the better part, and the full network for the best few.
+    """A proxy of an eighth of the width, and the full network for the best few.
 
-    Two rungs where the network is not wide enough for the narrow one, or a density is given.
+    In replays of five networks, a rung of half the width in between found no better configs.
 
     Args:
-        density: of the one proxy, or None for what the network's width allows.
+        density: of the proxy, or None for what the network's width allows.
         finalists: how many trials reach the full network, or None for the usual number.
         widths: outputs of each layer of the full network, but for its heads, which are not pruned.
-        is_perceptron: whether it has weights in linear layers and batch norms alone.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)
-    if density is not None:
-        return [Rung(density, keep=finalists or FINALISTS), Rung(1)]
-    if min(widths, default=0) < WIDE:
-        return [Rung(1 / 4, keep=finalists or FINALISTS), Rung(1)]
-    few = finalists or FINALISTS
-    very_wide = is_perceptron and min(widths) >= VERY_WIDE
-    narrow, wide = (1 / 16, 1 / 4) if very_wide else (1 / 8, 1 / 2)
-    return [Rung(narrow, keep=max(6, few)), Rung(wide, keep=few), Rung(1)]
+    if density is None:
+        density = 1 / 8 if min(widths, default=0) >= WIDE else 1 / 4
+    return [Rung(density, keep=finalists or FINALISTS), Rung(1)]
 
 
 def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
@@ -111,18 +100,13 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
 def for_trials(ladder: Sequence[Rung], n_trials: int) -> tuple[Rung, ...]:
     """The default ladder for a search of so many trials: few trials have few finalists.
 
-    One in five reaches the full network, :data:`FINALISTS` at most; one in three leaves a rung
-    below that. So a short search costs less than training each of its configs in full.
+    One in five reaches the full network, :data:`FINALISTS` at most. So a short search costs less
+    than training each of its configs in full.
 
-    >>> [rung.keep for rung in for_trials([Rung(1 / 8, keep=6), Rung(1 / 2, keep=4), Rung(1)], 6)]
-    [2, 1, None]
+    >>> [rung.keep for rung in for_trials([Rung(1 / 8, keep=3), Rung(1)], 6)]
+    [1, None]
     """
-    finalists = max(1, min(FINALISTS, n_trials // 5))
-    lower = [
-        replace(rung, keep=max(finalists, min(rung.keep or 1, n_trials // 3)))
-        for rung in ladder[:-2]
-    ]
-    return (*lower, replace(ladder[-2], keep=finalists), ladder[-1])
+    return with_finalists(ladder, max(1, min(FINALISTS, n_trials // 5)))
 
 
 def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:

@@ -215,11 +215,6 @@ class Builder:
             origin=origin,
             seeds_itself=seeds_itself,
             widths=dict(_layer_widths(network)),
-            is_perceptron=all(
-                isinstance(module, (nn.Linear, nn.BatchNorm1d))
-                for module in network.modules()
-                if any(True for _ in module.parameters(recurse=False))
-            ),
         )
 
 
@@ -232,14 +227,12 @@ class Examined:
         origin: parameter name → where its values come from.
         seeds_itself: whether ``build`` seeds torch's random state.
         widths: module name → how many outputs each of its layers has.
-        is_perceptron: whether nothing but linear layers and batch norms has weights.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     origin: Mapping[str, Origin]
     seeds_itself: bool
     widths: Mapping[str, int]
-    is_perceptron: bool
 
 
 def _layer_widths(network: nn.Module) -> Iterator[tuple[str, int]]:

@@ -108,10 +108,6 @@ class FullNetworks:
         """
         return dict(self._builder.examined(config).shapes)
 
-    def is_perceptron(self, config: Mapping[str, Any]) -> bool:
-        """Whether nothing in the full network but linear layers and batch norms has weights."""
-        return self._builder.examined(config).is_perceptron
-
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
         """How many outputs each layer of the full network has, but for heads and unused layers.
 

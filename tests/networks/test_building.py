@@ -218,15 +218,6 @@ def test_constant():
     assert not is_constant(torch.tensor([1.0, 1.0, 1.1]))
 
 
-def test_a_perceptron_has_linear_layers_and_batch_norms_alone():
-    def is_perceptron(*layers):
-        return Builder(lambda: nn.Sequential(*deepcopy(layers))).examined({}).is_perceptron
-
-    assert is_perceptron(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
-    assert not is_perceptron(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
-    assert not is_perceptron(nn.Conv1d(4, 3, 1), nn.Linear(3, 2))
-
-
 def test_layer_widths_are_outputs_whatever_the_shape_of_the_weights():
     network = nn.Sequential(
         nn.Conv2d(3, 70, 3), nn.BatchNorm2d(70), nn.ConvTranspose2d(70, 8, 3), nn.LSTM(8, 16),
