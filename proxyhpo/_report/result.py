@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from proxyhpo._networks.loading import load
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config, Record
@@ -114,7 +115,7 @@ class Result:
                 )
             network = self.build(record.config)
         try:
-            network.load_state_dict(dict(self.best_weights()))
+            load(network, self.best_weights())
         except RuntimeError as error:
             raise StoreError(
                 f"the weights of trial {record.trial} do not fit the network ({error}); "

@@ -23,6 +23,7 @@ def error_of(build, train, **options):
         {"lr": Float(1e-3, 1, log=True)},
         example_inputs=X,
         direction="minimize",
+        transfer="identity",
         progress=False,
         **options,
     )

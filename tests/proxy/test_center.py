@@ -23,6 +23,7 @@ def test_another_config_is_measured_and_the_trials_that_make_no_network_fail():
         SPACE,
         example_inputs=torch.randn(16, 8),
         direction="minimize",
+        transfer="identity",
         searcher="random",
         density=0.25,
         progress=False,
@@ -59,6 +60,7 @@ def test_a_forward_that_fails_at_the_centre_is_no_hindrance():
         SPACE,
         example_inputs=torch.randn(16, 8),
         direction="minimize",
+        transfer="identity",
         ladder=None,
         density=0.5,
     )

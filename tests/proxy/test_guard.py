@@ -89,6 +89,7 @@ def test_a_search_with_proxies_of_other_widths_than_measured_does_not_begin():
         {"lr": Float(1e-3, 1, log=True)},
         example_inputs=X,
         direction="minimize",
+        transfer="identity",
         pruner=WidthByLuck(),
         density=0.25,
         progress=False,

@@ -1,0 +1,58 @@
+"""Loading what a training left into a network as ``build`` makes it, which may differ a little."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+__all__ = ["load"]
+
+logger = logging.getLogger("proxyhpo")
+
+_EXTRA = "_extra_state"  # what torch calls the state that a module's get_extra_state returns
+
+
+def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Loads the tensors in place.
+
+    A buffer that the first forward registers is not yet there, and is registered. The extra state
+    of a module may be any object; only tensors are kept, so other kinds stay as ``build`` made them
+    and a warning says so.
+
+    Args:
+        network: with the architecture that was trained.
+        state: a ``state_dict``, as far as it consists of tensors.
+
+    Raises:
+        RuntimeError: naming the tensors that are missing, unexpected, or have other shapes.
+    """
+    result = network.load_state_dict(dict(state), strict=False)
+    extra = [name for name in result.missing_keys if name.endswith(_EXTRA)]
+    missing = [name for name in result.missing_keys if name not in extra]
+    unexpected = [
+        name for name in result.unexpected_keys if not _registered(network, name, state[name])
+    ]
+    if missing or unexpected:
+        raise RuntimeError(f"missing: {missing}; unexpected: {unexpected}")
+    if extra:
+        logger.warning(
+            "the extra state of %s is not a tensor and was not kept: it is as build made it",
+            ", ".join(
+                name.removesuffix(_EXTRA).removesuffix(".") or "the network" for name in extra
+            ),
+        )
+
+
+def _registered(network: nn.Module, name: str, tensor: Tensor) -> bool:
+    """Registers a buffer in the module that lacks it; False if there is no place for it."""
+    path, _, leaf = name.rpartition(".")
+    try:
+        module = network.get_submodule(path)
+    except AttributeError:
+        return False
+    if hasattr(module, leaf) and getattr(module, leaf) is not None:
+        return False
+    module.register_buffer(leaf, tensor.clone())
+    return True
