@@ -154,7 +154,7 @@ def test_the_command_trains_and_reports(monkeypatch, capsys, tmp_path):
     text = (tmp_path / "p.md").read_text()
     assert text in capsys.readouterr().out
     assert "8 configs; the full network's accuracies" in text
-    assert text.count("\n| 0.") == 9
+    assert text.count("\n| 0.") == 12
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit):
         finetune.main()

@@ -72,7 +72,7 @@ def test_a_study_is_read_back(tmp_path):
             assert written == [(trial, pytest.approx(number)) for trial, number in expected]
     for record in result.records:
         run = logs / f"rung-{record.rung}" / f"trial-{record.trial}"
-        curve = list(enumerate(record.reports, start=1))
+        curve = [(step, report.value) for step, report in enumerate(record.reports, start=1)]
         assert scalars(run, "report") == [(step, pytest.approx(value)) for step, value in curve]
         assert hyperparameters(run) == record.config
         assert scalars(run, "last/seconds") == [(0, pytest.approx(record.seconds))]

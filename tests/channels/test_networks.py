@@ -12,6 +12,7 @@ from torch import nn
 
 from proxyhpo._inputs import call
 from proxyhpo.channels import Planner, Shrunk, shrink
+from proxyhpo.channels.find.forward import outputs_of
 from tests.channels.zoo import ZOO, Member, every_member, flops, l1, shapes, train
 
 # At one half every width is exactly half; at one quarter wide layers are rounded to eights.
@@ -48,9 +49,16 @@ def test_is_really_smaller(member: Member):
 def test_outputs_keep_structure_shape_and_type_in_both_modes(member: Member, density: float):
     inputs = member.inputs()
     base = copy.deepcopy(full(member.name))
-    small = copy.deepcopy(proxy(member.name, density).network)
+    made = proxy(member.name, density)
+    small = copy.deepcopy(made.network)
     for mode in (True, False):
-        assert shapes(call(small.train(mode), inputs)) == shapes(call(base.train(mode), inputs))
+        after, before = (call(each.train(mode), inputs) for each in (small, base))
+        if not made.narrower:
+            assert shapes(after) == shapes(before)
+            continue
+        pairs = enumerate(zip(outputs_of(after), outputs_of(before), strict=True))
+        differing = [index for index, (new, old) in pairs if new.shape != old.shape]
+        assert differing == sorted(made.narrower)  # outputs that others are made of
 
 
 @DENSITIES

@@ -182,13 +182,13 @@ class TiedAutoencoder(nn.Module):
 
 @member(vectors())
 class Variational(nn.Module):
-    """Latents are an output here, so their width stays."""
+    """Latents are outputs, but the decoding is made of them: they may become narrower."""
 
     def __init__(self, w):
         super().__init__()
         self.encode = nn.Sequential(nn.Linear(16, w), nn.ReLU(), nn.Linear(w, 2 * w), nn.ReLU())
-        self.latent = nn.Linear(2 * w, 6)
-        self.decode = nn.Sequential(nn.Linear(3, w), nn.ReLU(), nn.Linear(w, 16))
+        self.latent = nn.Linear(2 * w, w // 4)
+        self.decode = nn.Sequential(nn.Linear(w // 8, w), nn.ReLU(), nn.Linear(w, 16))
 
     def forward(self, x):
         mean, deviation = self.latent(self.encode(x)).chunk(2, dim=1)
