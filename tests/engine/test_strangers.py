@@ -77,6 +77,7 @@ def test_a_list_of_rates_is_trained_at_rates_outside_of_it():
         return config["momentum"]
 
     options = {"direction": "minimize", "searcher": "random", "progress": False}
+    options["transfer"] = "power-law"
     inputs = torch.zeros(4, 6)
     result = ProxyHPO(build, train, space, example_inputs=inputs, **options).run(3, finalists=1)
     assert result.openings[0].exponents == {"lr": -0.5}

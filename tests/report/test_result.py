@@ -40,7 +40,7 @@ def study(**options):
 def result():
     hpo = study()
     hpo.enqueue({"lr": 0.9, "kind": NASTY})
-    return hpo.run(10)
+    return hpo.run(10, finalists=3)
 
 
 def test_leaderboards_are_sorted_and_hold_no_failures(result):
