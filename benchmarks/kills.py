@@ -146,7 +146,7 @@ def killed(searcher: str, folder: Path, moment: float) -> bool:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     if status not in (0, signal.SIGKILL):
-        sys.exit(f"a study that was gone on with failed, status {status}")
+        sys.exit(f"a resumed study failed, status {status}")
     return status == signal.SIGKILL
 
 

@@ -1,7 +1,7 @@
 """A pretrained network: the weights are inherited, and only the new head starts afresh.
 
 A small convolutional network learns the digits 0 to 4, and is then fine-tuned on few images of the
-digits 5 to 9. Which weights are pretrained is found out by building twice. Pruned copies of
+digits 5 to 9. Building twice shows which weights are pretrained. Pruned copies of
 a pretrained network rank the hyperparameters of fine-tuning less surely than those of a new one, so
 the default is careful (half of the channels), and more finalists than usual are checked.
 """

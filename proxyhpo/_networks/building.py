@@ -96,7 +96,7 @@ class Builder:
         """A new network, drawn from the global random states.
 
         Args:
-            config: with objects in the place of their labels; in terms of the full network.
+            config: with objects instead of their labels; in terms of the full network.
             width: of a narrow network, below 1; only for a constructor that takes it.
 
         Raises:
@@ -139,7 +139,7 @@ class Builder:
         """What two builds of the full network show; they are made once for a structure.
 
         Args:
-            config: with objects in the place of their labels; in terms of the full network.
+            config: with objects instead of their labels; in terms of the full network.
             network: one built from it, if at hand: nothing is built where another one of the same
                 structure has been examined.
 

@@ -79,7 +79,7 @@ class NetworkFactory(FullNetworks):
         """A fresh network for one training run; equal arguments give equal networks.
 
         Args:
-            config: with objects in the place of their labels; in terms of the full network.
+            config: with objects instead of their labels; in terms of the full network.
             density: in (0, 1]; 1 is what ``build`` returns.
             seed: the only source of randomness. The caller's random states are put back.
 

@@ -156,7 +156,7 @@ def inspect(
         example_inputs: a typical batch.
         density: fraction of its channels (or weights) that each prunable layer keeps.
         pruner: name or instance.
-        config: that ``build`` gets, with objects in the place of their labels.
+        config: that ``build`` gets, with objects instead of their labels.
         pretrained: whether the weights are pretrained; found out by default.
         device: where step times are measured.
         seed: of the network.

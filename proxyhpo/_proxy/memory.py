@@ -44,8 +44,9 @@ def check_memory(
     while two buffers as large as the weights are held, as Adam's are, and an update of the weights
     with a third. All else stays at the centre of the space, hyperparameters of the architecture
     included. Not tried is what only ``train`` knows: its loss, data, precision and copies of the
-    weights, and whatever else uses the device. On the CPU it is found out what the system refuses
-    to give; one that promises more than it has ends the process instead.
+    weights, and whatever else uses the device. On the CPU this catches
+    allocations that the system refuses; with memory overcommit the OS may kill the process
+    instead.
 
     Raises:
         ArgumentError: if there is not enough memory, or no ``batch_size`` to tell by.

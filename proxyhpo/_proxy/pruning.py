@@ -49,7 +49,7 @@ def prune(
         pruner: makes it.
         builder: made ``full``, from ``config``.
         full: the full network; left untouched.
-        config: with objects in the place of their labels; in terms of the full network.
+        config: with objects instead of their labels; in terms of the full network.
         inputs: a typical batch.
         density: below 1.
         seeds: for the pruner's generator, and for what runs while it prunes (a forward with

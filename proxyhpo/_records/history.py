@@ -91,7 +91,7 @@ class History:
 
     @property
     def deaths(self) -> Sequence[Death]:
-        """Every training that was begun anew because its worker died, in order."""
+        """Every training that was started again because its worker died, in order."""
         return self._deaths
 
     @property
@@ -138,7 +138,7 @@ class History:
             )
 
     def add_death(self, death: Death) -> None:
-        """Notes that a training is begun anew."""
+        """Notes that a training is started again."""
         self._deaths.append(death)
 
     def add_opening(self, opening: Opening) -> None:

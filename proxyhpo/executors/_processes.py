@@ -116,7 +116,7 @@ class ProcessExecutor:
         if self._packing is not None:
             self._packing.start()
         self._hear = hear
-        # It has no name: it is gone with this process, and nobody else can write to it.
+        # It has no name: it ends with this process, and no other process can write to it.
         self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
         self._work_file.write(packed)
         self._work_file.flush()

@@ -178,7 +178,7 @@ class RayExecutor:
         if not is_local(self._ray):
             logger.warning(
                 "this version of Ray could not be kept from listening on the network, and whoever "
-                "reaches it can run code here: see that nobody does, or use another version"
+                "reaches it can run code here: block access to it, or use another version"
             )
 
     def _places(self, resources: dict[str, float]) -> int:

@@ -168,7 +168,7 @@ def test_a_failed_training_leaves_no_folder(tmp_path):
     assert not (tmp_path / "study.db-checkpoints").exists()
 
 
-def test_where_nobody_asks_for_it_there_is_no_folder(tmp_path):
+def test_a_training_that_takes_no_folder_gets_none(tmp_path):
     def train(network, config):
         assert not (tmp_path / "study.db-checkpoints").exists()
         return config["lr"]

@@ -79,7 +79,7 @@ class Executor:
         return event
 
     def drain(self):
-        raise AssertionError("nobody has interrupted")
+        raise AssertionError("there was no interrupt")
 
     def shutdown(self):
         self.stopped += 1

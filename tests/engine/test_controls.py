@@ -63,7 +63,7 @@ class TestControls:
             trials(result, 1) - trials(result, 2) if len(ladder) > 2 else set()
         )
 
-    def test_a_control_that_fails_gives_nobody_its_place(self, ladder):
+    def test_a_control_that_fails_is_not_replaced(self, ladder):
         def failing(network, config):
             if network[0].out_features == 32 and config["x"] < worst_finalist:
                 raise RuntimeError

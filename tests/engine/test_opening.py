@@ -1,4 +1,4 @@
-"""What is found out when a rung opens: the density for a cost, and whether it saves anything."""
+"""What is measured when a rung opens: the density for a cost, and whether it saves anything."""
 
 import logging
 

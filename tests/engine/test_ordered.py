@@ -34,7 +34,7 @@ class Shuffling:
         return Finished(job, self.work.run(job))
 
     def drain(self):
-        raise AssertionError("nobody has interrupted")
+        raise AssertionError("there was no interrupt")
 
     def shutdown(self):
         self.jobs.clear()

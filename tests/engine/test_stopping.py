@@ -168,7 +168,7 @@ def test_a_stopped_finalist_never_becomes_the_best():
     result = study(finalist_stopper=EndAllButTheFirst()).run(12)
     [finished] = at(result, 1, "finished")
     stopped = at(result, 1, "stopped")
-    assert len(stopped) == 3  # and nobody is let up in their place
+    assert len(stopped) == 3  # and no others are promoted instead
     assert result.best_record == finished
     assert result.leaderboard()[0] == finished
     assert not result.interrupted
@@ -208,7 +208,7 @@ def test_peers_are_those_that_had_ended_well_at_the_same_rung():
             if record.state == "finished":
                 ended.append([-value for value in record.values])
     assert asked == expected
-    # Nobody has got further than that.
+    # No peer has got further than that.
     assert max(step for step, _ in seen) == STEPS - 1
 
 
@@ -257,7 +257,7 @@ def test_in_order_it_does_not_matter_who_reports_first():
     assert outcomes(results[0]) == outcomes(results[1]) == outcomes(results[2])
 
 
-def test_nobody_is_stopped_whom_no_stopper_asks_for():
+def test_without_a_stopper_no_training_is_stopped():
     result = study(executor=Interleaving(0)).run(12)
     assert {record.state for record in result.records} == {"finished"}
 
@@ -270,7 +270,7 @@ def test_by_default_the_median_rule_holds_where_there_is_a_rung_for_it():
     assert not at(top, 0, "stopped")
     controlled = study(stopper="auto", controls=2).run(20)
     assert not at(controlled, 0, "stopped")
-    study(stopper="auto", executor=Deaf(0))  # hears of no report, so that nobody is stopped
+    study(stopper="auto", executor=Deaf(0))  # hears of no report, so that no training is stopped
 
 
 def test_controls_and_checks_are_trained_to_the_end():

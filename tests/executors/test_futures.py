@@ -145,7 +145,7 @@ class Pending(Future):
 
 @pytest.mark.parametrize("make", [SlurmJob, Pending])
 def test_drained_it_lets_those_end_of_which_it_is_not_known_whether_they_run(make, monkeypatch):
-    monkeypatch.setattr(module, "wait", lambda *_: None)  # nobody would wake it
+    monkeypatch.setattr(module, "wait", lambda *_: None)  # nothing would wake it
     cluster = Cluster(make)
     futures = started(cluster, workers=2)
     jobs = [job(), job()]

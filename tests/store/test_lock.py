@@ -70,7 +70,7 @@ def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path):
     assert precious.read_text() == "precious"
 
 
-def test_a_lock_that_nobody_refers_to_is_free(tmp_path):
+def test_a_lock_without_references_is_free(tmp_path):
     with pytest.warns(ResourceWarning):
         FileLock(tmp_path / "lock")
         gc.collect()

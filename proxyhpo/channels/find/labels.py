@@ -30,7 +30,7 @@ ROWS = "its rows are looked up by index"
 INSIDE = "it is the inside of a kernel"
 DIVIDES = "it divides a dimension that is pruned along another part"
 NATURAL = (INPUT, OUTPUT, ROWS, INSIDE, DIVIDES)
-"""Reasons that lie in the nature of a network: nobody would expect these to be pruned."""
+"""Reasons that lie in the nature of a network: these cannot be pruned in any network."""
 
 
 @dataclass(frozen=True)

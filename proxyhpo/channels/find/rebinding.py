@@ -75,7 +75,7 @@ class _Rebound:
         return value
 
     def _function(self, function: types.FunctionType) -> types.FunctionType:
-        """The function with the copy in the place of the original in its closure and defaults."""
+        """The function with the copy instead of the original in its closure and defaults."""
         if id(function) in self._done:
             return self._done[id(function)]
         self._check_globals(function)

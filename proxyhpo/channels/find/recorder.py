@@ -130,7 +130,7 @@ class Recorder:
                     self.labels.protect(dim[dim > 0], reason)
 
     def dims(self, tensor: Tensor) -> list[Dim]:
-        """The labels of a tensor; what nobody knows is fixed."""
+        """The labels of a tensor; an unknown tensor is fixed."""
         known = self._known.get(id(tensor))
         return fixed(tensor.shape) if known is None else known[1]
 

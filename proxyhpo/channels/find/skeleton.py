@@ -1,4 +1,4 @@
-"""Copies of a network with other tensors in the place of its own.
+"""Copies of a network with other tensors instead of its own.
 
 A copy shares nothing but what is handed in, needs no second set of weights, and keeps ties,
 hooks, parametrizations and modes, since :func:`copy.deepcopy` does all but the tensors.
