@@ -204,7 +204,8 @@ def begin(executor, heard, *jobs):
         executor.submit(each)
     end = time.monotonic() + 240
     while not all(each.id in heard.reports for each in jobs):
-        assert executor.wait_any(0.05) is None
+        ended = executor.wait_any(0.05)  # a short one may end before another has begun
+        assert ended is None or ended.outcome.reason is None
         assert time.monotonic() < end
     return [pid_of(heard, each) for each in jobs]
 
@@ -324,7 +325,8 @@ def test_a_training_that_does_not_stop_is_killed_in_silence(one, heard, ending):
     stopped, other = run(one, deaf, does("nothing"))
     assert (stopped.stopped, values(stopped), stopped.reason) == (True, (1.0,), None)
     assert other.value == 2.0
-    wait_until_gone(pid_of(heard, deaf))
+    if metrics(other)["pid"] != pid_of(heard, deaf):  # told to end before it went to sleep
+        wait_until_gone(pid_of(heard, deaf))
 
 
 def test_waiting_has_an_end(one, heard, ending):
