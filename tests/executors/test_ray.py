@@ -171,8 +171,11 @@ LOCAL = """
             found = {child for child, parent in parents.items() if parent in found} - family
         own = set()
         for process in family:
-            for file in Path(f"/proc/{process}/fd").iterdir():
-                with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            files = []
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                files = list(Path(f"/proc/{process}/fd").iterdir())
+            for file in files:
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is closed
                     if (link := os.readlink(file)).startswith("socket:"):
                         own.add(link.removeprefix("socket:[").removesuffix("]"))
         return own
