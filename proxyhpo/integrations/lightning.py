@@ -5,7 +5,7 @@ Needs ``pip install 'proxyhpo[lightning]'``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 import lightning
@@ -113,8 +113,6 @@ class LightningEvaluator(ProxyEvaluator):
         data = self._data(config) if callable(self._data) else self._data
         if isinstance(data, lightning.LightningDataModule):
             trainer.fit(network, datamodule=data)
-        elif isinstance(data, Mapping):
-            trainer.fit(network, **data)
         else:
             trainer.fit(network, *data)
 

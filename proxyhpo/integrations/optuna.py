@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OptunaSearcher", "to_optuna"]
 
-_ASKS = 3  # of the sampler, before a proposal that is not new is changed a little
-
 _ALLOWED = (TPESampler, GPSampler, RandomSampler)
 """Samplers that read trials alone. Others keep notes in the study, and would lose them."""
 
@@ -99,23 +97,13 @@ class OptunaSearcher(Searcher):
         unseen = Unseen(space, history, rng)
         study = _Study(space, self._sampler(int(rng.integers(2**31))))
         study.show(history)
-        while (config := _new(study, unseen)) is not None:
+        while (config := unseen.asked(study.ask)) is not None:
             unseen.take(config)
             yield config
 
     def __repr__(self) -> str:
         settings = "".join(f", {name}={value!r}" for name, value in self.settings.items())
         return f"OptunaSearcher({self.sampler}{settings})"
-
-
-def _new(study: _Study, unseen: Unseen) -> Config | None:
-    """A config that has not been proposed; the sampler hears at once of those it repeats."""
-    for _ in range(_ASKS):
-        point = study.ask()
-        config = study.space.decode(point)
-        if config in unseen:
-            return config
-    return unseen.near(point)
 
 
 class _Study:

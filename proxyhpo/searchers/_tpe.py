@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TPESearcher"]
 
-_ASKS = 3  # of hyperopt, before a proposal that is not new is changed a little
-
 
 @final
 class TPESearcher(Searcher):
@@ -83,24 +81,17 @@ class TPESearcher(Searcher):
     def _proposals(
         self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator
     ) -> Iterator[Config]:
-        while (config := self._new_config(parzen, unseen, rng)) is not None:
-            parzen.tell(unseen.take(config), None)
-            yield config
-
-    def _new_config(
-        self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator
-    ) -> Config | None:
-        for _ in range(_ASKS):
-            point = parzen.ask(
+        def ask() -> npt.NDArray[np.float64]:
+            return parzen.ask(
                 int(rng.integers(2**31)),
                 gamma=self.gamma,
                 n_EI_candidates=self.n_candidates,
                 prior_weight=self.prior_weight,
             )
-            config = parzen.space.decode(point)
-            if config in unseen:
-                return config
-        return unseen.near(point)
+
+        while (config := unseen.asked(ask)) is not None:
+            parzen.tell(unseen.take(config), None)
+            yield config
 
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["Unseen"]
 _DRAWS = 30  # without a new config, before a finite space is walked through
 _DRAWS_IF_INFINITE = 10_000  # before giving up: enough for a branch taken once in a thousand draws
 _DRAWS_NEARBY = 10  # for each number of coordinates changed
+_ASKS = 3  # of a model, before a proposal that is not new is changed a little
 
 
 @final
@@ -46,6 +47,19 @@ class Unseen:
         """The same config, which is no longer new."""
         self._taken.add(config_key(config))
         return config
+
+    def asked(self, ask: Callable[[], npt.NDArray[np.float64]]) -> Config | None:
+        """A new config at, or near, a point that a model proposes; None if the space is used up.
+
+        Args:
+            ask: gives the model's next proposal, a point of the unit cube; it is asked a few times.
+        """
+        for _ in range(_ASKS):
+            point = ask()
+            config = self._space.decode(point)
+            if config in self:
+                return config
+        return self.near(point)
 
     def near(self, point: npt.NDArray[np.float64]) -> Config | None:
         """A new config that differs from a point of the unit cube in as few axes as draws find.

@@ -41,6 +41,13 @@ def sleep(_):
     yield 0.0
 
 
+def sleep_when_closed(_):
+    with suppress(GeneratorExit):
+        yield 0.0
+    time.sleep(ENDLESS)  # whether it was told to end before this or is told now
+    yield 0.0
+
+
 def chatter(_):
     while True:
         yield 0.0
@@ -155,9 +162,9 @@ def nothing(_):
 ACTIONS = {
     function.__name__: function
     for function in (
-        sleep, chatter, hold_the_interpreter, hold_on, die, eat_memory, run_out_of_cuda_memory,
-        fork_and_come_back, leave_a_child, spoil, look_around, use_torch, load_data, ask,
-        see_devices, note_closing, nothing,
+        sleep, sleep_when_closed, chatter, hold_the_interpreter, hold_on, die, eat_memory,
+        run_out_of_cuda_memory, fork_and_come_back, leave_a_child, spoil, look_around, use_torch,
+        load_data, ask, see_devices, note_closing, nothing,
     )
 }  # fmt: skip
 
@@ -204,8 +211,7 @@ def begin(executor, heard, *jobs):
         executor.submit(each)
     end = time.monotonic() + 240
     while not all(each.id in heard.reports for each in jobs):
-        ended = executor.wait_any(0.05)  # a short one may end before another has begun
-        assert ended is None or ended.outcome.reason is None
+        assert executor.wait_any(0.05) is None
         assert time.monotonic() < end
     return [pid_of(heard, each) for each in jobs]
 
@@ -320,13 +326,12 @@ def test_a_training_that_yields_after_being_closed_costs_no_worker(one, heard, e
 
 
 def test_a_training_that_does_not_stop_is_killed_in_silence(one, heard, ending):
-    deaf = does("sleep")
-    ending(deaf)
+    deaf = does("sleep_when_closed")
+    heard.until = lambda job, reports: job == deaf and len(reports) == 2
     stopped, other = run(one, deaf, does("nothing"))
-    assert (stopped.stopped, values(stopped), stopped.reason) == (True, (1.0,), None)
+    assert (stopped.stopped, values(stopped), stopped.reason) == (True, (1.0, 0.0), None)
     assert other.value == 2.0
-    if metrics(other)["pid"] != pid_of(heard, deaf):  # told to end before it went to sleep
-        wait_until_gone(pid_of(heard, deaf))
+    wait_until_gone(pid_of(heard, deaf))
 
 
 def test_waiting_has_an_end(one, heard, ending):
@@ -365,9 +370,9 @@ def test_a_training_that_takes_too_long_is_killed():
 def test_shutdown_kills_what_does_not_listen_and_what_was_left_behind(tmp_path):
     heard = Heard()
     with started(ProcessExecutor(2, grace=1.0), heard=heard) as executor:
-        pids = begin(executor, heard, does("sleep"), does("leave_a_child", tmp_path / "child"))
-        while not (tmp_path / "child").exists():
-            time.sleep(0.05)
+        pids = begin(executor, heard, does("sleep"))
+        executor.submit(does("leave_a_child", tmp_path / "child"))
+        pids.append(metrics(executor.wait_any(240).outcome)["pid"])
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     wait_until_gone(*pids, child)
 

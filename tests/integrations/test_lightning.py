@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.evaluators import TrialRun
+from tests.integrations.reports import Reports, run
 
 lightning = pytest.importorskip("lightning")
 from proxyhpo.integrations.lightning import LightningEvaluator, ReportCallback  # noqa: E402
@@ -54,22 +54,6 @@ def make_trainer(config=None, **options):
         enable_model_summary=False,
         **options,
     )
-
-
-class Reports(list):
-    """Hears reports, and ends the training after so many."""
-
-    def __init__(self, most=100):
-        super().__init__()
-        self.most = most
-
-    def __call__(self, value, /, **metrics):
-        self.append((value, metrics))
-        return len(self) >= self.most
-
-
-def run(**options):
-    return TrialRun(number=0, rung=0, name="trial-0-rung-0", **options)
 
 
 def test_each_epoch_is_reported_with_all_metrics_but_not_the_sanity_check():

@@ -7,7 +7,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.evaluators import TrialRun
+from tests.integrations.reports import Reports, run
 
 skorch = pytest.importorskip("skorch")
 from proxyhpo.integrations.skorch import ReportCallback, SkorchEvaluator  # noqa: E402
@@ -29,20 +29,6 @@ def make_net(module, config):
         max_epochs=4,
         verbose=0,
     )
-
-
-class Reports(list):
-    def __init__(self, most=100):
-        super().__init__()
-        self.most = most
-
-    def __call__(self, value, /, **metrics):
-        self.append((value, metrics))
-        return len(self) >= self.most
-
-
-def run(**options):
-    return TrialRun(number=0, rung=0, name="trial-0-rung-0", **options)
 
 
 def test_each_epoch_is_reported_with_its_other_numbers():

@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.evaluators import TrialRun
+from tests.integrations.reports import Reports, run
 
 transformers = pytest.importorskip("transformers")
 from proxyhpo.integrations.transformers import ReportCallback, TrainerEvaluator  # noqa: E402
@@ -62,20 +62,6 @@ def make_trainer(folder, *, strategy="epoch", **options):
         )
 
     return make
-
-
-class Reports(list):
-    def __init__(self, most=100):
-        super().__init__()
-        self.most = most
-
-    def __call__(self, value, /, **metrics):
-        self.append((value, metrics))
-        return len(self) >= self.most
-
-
-def run(**options):
-    return TrialRun(number=0, rung=0, name="trial-0-rung-0", **options)
 
 
 def test_each_evaluation_is_reported_with_its_other_numbers(tmp_path):
