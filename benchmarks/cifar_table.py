@@ -26,7 +26,8 @@ from benchmarks.images import accuracy
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.history import History
 from proxyhpo.pruners import L1StructuredPruner, RandomPruner
-from proxyhpo.transfers import PowerLawTransfer, transferred
+from proxyhpo.transfers import PowerLawTransfer
+from proxyhpo.transfers._exponents import transferred
 
 __all__ = [
     "CONTROL",

@@ -38,7 +38,8 @@ from benchmarks.rows import Row, Rows
 from proxyhpo import Choice, Config, Float, Space
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo.pruners import L1StructuredPruner
-from proxyhpo.transfers import LayerwiseTransfer, scaled_updates, transferred
+from proxyhpo.transfers import LayerwiseTransfer, scaled_updates
+from proxyhpo.transfers._exponents import transferred
 
 SPACE = Space(
     {

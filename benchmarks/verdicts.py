@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.pages import write_page
 from benchmarks.tables import HPOBENCH, Table, hpobench
 from proxyhpo._report.fidelity import fidelity
-from proxyhpo.transfers import transferred
+from proxyhpo.transfers._exponents import transferred
 
 N_CONFIGS = (8, 10, 12, 16, 30)
 VERDICTS = ("trust", "trust with re-ranking", "do not use this proxy", "too little evidence")

@@ -22,7 +22,8 @@ from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
-from proxyhpo.transfers import Scaling, UpdateRule
+from proxyhpo.transfers import UpdateRule
+from proxyhpo.transfers._scaling import Scaling
 
 __all__ = ["Asked", "Session", "Told", "not_asked", "outcome_of"]
 

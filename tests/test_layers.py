@@ -14,7 +14,7 @@ import proxyhpo
 # From the top down. A module may import what stands below it, and from its own package.
 LAYERS = """
     __main__
-    integrations plots testing
+    integrations plots results testing
     _hpo
     _handle
     _session

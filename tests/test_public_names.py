@@ -17,6 +17,8 @@ NAMES = {
     "proxyhpo": "Choice Config Float History Int ProxyHPO ProxyHPOError Record Report Result Rung "
     "Space inspect load_study",
     "proxyhpo.callbacks": "TensorBoardCallback",
+    "proxyhpo.channels": "Group Plan Score Shrunk find_groups remove shrink",
+    "proxyhpo.channels.find.rules": "Call Dim Labels Result Rule find_rule fixed rule temporary",
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
     "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
     "UnknownNameError UnsupportedNetworkError",
@@ -31,12 +33,16 @@ NAMES = {
     "proxyhpo.plots": "plot_agreement plot_cost plot_hyperparameter",
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",
+    "proxyhpo.results": "Asked Check Correction Cost Death Estimate Fidelity Inspection Layer "
+    "Measurement Opening Proxy RungCost Trial Verdict",
     "proxyhpo.searchers": "BayesianSearcher GridSearcher RandomSearcher Searcher TPESearcher",
     "proxyhpo.space": "Choice Float Int Space Unseen",
     "proxyhpo.stoppers": "ASHAStopper Curve LaggingStopper MedianStopper Stopper",
     "proxyhpo.testing": "EvaluatorCase EvaluatorContract ExecutorContract OperatorRuleCase "
     "OperatorRuleContract PrunerCase PrunerContract SearcherContract StopperContract "
     "TransferContract",
+    "proxyhpo.transfers": "IdentityTransfer LayerwiseTransfer PowerLawTransfer Transfer Update "
+    "UpdateKind UpdateRule scaled_updates update_kind",
 }
 
 

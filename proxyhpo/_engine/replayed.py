@@ -9,7 +9,7 @@ from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError, ConfigError, StoreError
 from proxyhpo.space import Space
-from proxyhpo.transfers import check_exponents
+from proxyhpo.transfers._exponents import check_exponents
 
 __all__ = ["check_replayed"]
 

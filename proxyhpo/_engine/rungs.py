@@ -15,7 +15,7 @@ from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config
 from proxyhpo._seeding import seed_sequence
 from proxyhpo.errors import ArgumentError
-from proxyhpo.transfers import check_exponents
+from proxyhpo.transfers._exponents import check_exponents
 
 __all__ = ["Rungs"]
 
@@ -63,9 +63,9 @@ class Rungs:
 
         It must be the one that was measured, see :mod:`proxyhpo._proxy.guard`.
 
-        So what cannot be pruned fails before any training. A plan, which may take longer to find
-        than a small network to train, becomes a part of the network factory and travels to workers
-        with it; plans are not stored, so a resumed study plans again.
+        So what cannot be pruned fails before any training. A plan may take longer to find than a
+        small network to train: it is made here, once, and travels to workers as a part of the work
+        (:attr:`NetworkFactory.plans`). Plans are not stored, so a resumed study plans again.
 
         Args:
             spent: seconds that went into the full network before this; its measurement is charged.

@@ -28,7 +28,7 @@ from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import seed_sequence
 from proxyhpo._store import Store
 from proxyhpo.searchers._interface import check_proposals
-from proxyhpo.transfers import transferred
+from proxyhpo.transfers._exponents import transferred
 
 __all__ = ["Study"]
 

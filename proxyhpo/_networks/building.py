@@ -20,8 +20,7 @@ from torch.nn.parameter import is_lazy
 from proxyhpo._networks.constructor import Takes, told_by_signature
 from proxyhpo._networks.origins import Origin, Origins, compared, origins, sampled
 from proxyhpo._seeding import preserved_random_state, seed_everything
-from proxyhpo.channels import unwrap
-from proxyhpo.channels.find.skeleton import cloned
+from proxyhpo.channels.find.skeleton import cloned, unwrap
 from proxyhpo.errors import ArgumentError, ProxyHPOError, UnsupportedNetworkError, one_line
 
 __all__ = ["Build", "Builder", "Examined", "structure"]

@@ -27,7 +27,7 @@ from proxyhpo._proxy.guard import Guard
 from proxyhpo._proxy.proxy import Made, Proxy
 from proxyhpo._proxy.pruning import check_constructor, prune
 from proxyhpo._validation import check_device, check_fraction
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError
 from proxyhpo.pruners import Pruned, Pruner
 
@@ -114,13 +114,18 @@ class NetworkFactory(FullNetworks):
         fans = fan_ratios(pruned.network, unwrap(full), pruned.contracted)
         return Made(pruned.network, fans, self._width_ratio(full, pruned, density))
 
+    @property
+    def plans(self) -> Mapping[str, Any]:
+        """What the pruner knows of each structure; pickled with this factory, and so with the work.
+
+        A worker that gets a plan only scores and slices.
+        """
+        return self._pruner.plans
+
     def plan(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
     ) -> None:
-        """Plans how to prune this config's network, unless it has been planned.
-
-        The plan becomes a part of this factory. It travels to workers with it, so that they only
-        score and slice.
+        """Adds the plan of how to prune this config's network to :attr:`plans`.
 
         Raises:
             ArgumentError: see :meth:`network`.

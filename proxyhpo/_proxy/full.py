@@ -16,7 +16,7 @@ from proxyhpo._proxy.acceptance import check_runs
 from proxyhpo._proxy.center import first_that_runs
 from proxyhpo._records.records import Config
 from proxyhpo._seeding import preserved_random_state
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.space import Space
 
 __all__ = ["FullNetworks"]

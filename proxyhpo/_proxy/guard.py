@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from proxyhpo._networks.fans import fan_in
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import UnsupportedNetworkError
 
 __all__ = ["Guard"]

@@ -19,7 +19,7 @@ from proxyhpo._networks.fans import masked_away
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._proxy.choosing import weak_saving
 from proxyhpo._proxy.notes import notes
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError
 from proxyhpo.pruners import Pruner
 

@@ -9,7 +9,7 @@ from torch import nn
 from proxyhpo._networks.fans import fan_ratios
 from proxyhpo._networks.origins import Origins
 from proxyhpo._proxy.proxy import Proxy
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 
 __all__ = ["notes"]
 

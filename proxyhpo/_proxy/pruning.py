@@ -13,7 +13,7 @@ from proxyhpo._inputs import Inputs
 from proxyhpo._networks.building import Builder
 from proxyhpo._networks.initialisation import rescale
 from proxyhpo._seeding import preserved_random_state, seed_everything
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError
 from proxyhpo.pruners import Pruned, Pruner
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
@@ -155,8 +156,25 @@ class Findings:
             yield _ADVICE[self._overall.verdict]
 
     def _corrections(self) -> Iterator[str]:
-        """How hyperparameters were changed for the narrower networks."""
+        """How hyperparameters and updates were changed for the narrower networks."""
         for rung, opening in sorted(self.history.openings.items()):
             if opening.exponents:
                 powers = (f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items())
                 yield f"rung {rung} trained with {', '.join(powers)}"
+            done = [r.correction for r in self.history.records if r.rung == rung and r.correction]
+            for rule in dict.fromkeys(correction.rule for correction in done):
+                yield f"rung {rung}: {_done([each for each in done if each.rule == rule])}"
+
+
+def _done(corrections: Sequence[Correction]) -> str:
+    """How the updates of some trainings were scaled, all by the same rule."""
+    rule = corrections[0].rule
+    factors = [factor for each in corrections for factor in (each.smallest, each.largest) if factor]
+    if not factors:
+        return f"{rule} scaled no update of {len(corrections)} trainings"
+    optimizers = dict.fromkeys(name for each in corrections for name in each.optimizers)
+    scaled = sum(each.smallest is not None for each in corrections)
+    return (
+        f"{rule} multiplied the updates of {', '.join(optimizers)} by {min(factors):.3g} to "
+        f"{max(factors):.3g}, layer by layer, in {scaled} of {len(corrections)} trainings"
+    )

@@ -19,7 +19,8 @@ from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
 from proxyhpo._seeding import cuda_in_use, seed_everything
 from proxyhpo.errors import one_line
 from proxyhpo.evaluators import TrialRun
-from proxyhpo.transfers import Scaling, UpdateRule, scaled_updates
+from proxyhpo.transfers import UpdateRule, scaled_updates
+from proxyhpo.transfers._scaling import Scaling
 
 if TYPE_CHECKING:
     from proxyhpo._proxy import NetworkFactory
@@ -36,7 +37,8 @@ class Work:
     """What every training run of a study shares: how to make a network, and how to train it.
 
     Args:
-        networks: makes a fresh network for a run.
+        networks: makes a fresh network for a run. It has the plans of how to prune, made before the
+            work travels.
         evaluator: trains it.
         space: turns the labels of a config into the objects they stand for.
         steps: how many reports a full training makes; a run on a smaller budget ends after that

@@ -10,24 +10,9 @@ against what was foretold (:mod:`verify`, :mod:`repair`). All of that is done on
 (:mod:`plan`); pruning a network is then scoring and slicing (:mod:`planner`).
 """
 
-from proxyhpo.channels.cut.planner import (
-    Planner,
-    Shrunk,
-    find_groups,
-    remove,
-    shrink,
-)
+from proxyhpo.channels.cut.plan import Plan
+from proxyhpo.channels.cut.planner import Shrunk, find_groups, remove, shrink
 from proxyhpo.channels.cut.slicing import Score
 from proxyhpo.channels.find.groups import Group
-from proxyhpo.channels.find.skeleton import unwrap
 
-__all__ = [
-    "Group",
-    "Planner",
-    "Score",
-    "Shrunk",
-    "find_groups",
-    "remove",
-    "shrink",
-    "unwrap",
-]
+__all__ = ["Group", "Plan", "Score", "Shrunk", "find_groups", "remove", "shrink"]

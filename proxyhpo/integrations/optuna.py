@@ -224,7 +224,7 @@ def _finished(record: Record, space: Space, result: Result) -> optuna.trial.Froz
         intermediate_values={step: report.value for step, report in enumerate(record.reports, 1)},
         user_attrs={
             "trial": record.trial,
-            "density": result.ladder[record.rung].density,
+            "density": result.measured[record.rung].density,
             "seconds": record.seconds,
             **({} if record.reason is None else {"reason": record.reason}),
         },

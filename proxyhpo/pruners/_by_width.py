@@ -11,7 +11,7 @@ from typing_extensions import override
 from proxyhpo._inputs import Inputs
 from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo._validation import check_fraction
-from proxyhpo.channels import unwrap
+from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners._interface import Pruned, Pruner
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,8 +43,7 @@ class Pruner(ABC):
     """Makes a smaller network out of a network.
 
     An implementation has settings but no state that changes its results: equal arguments give
-    equal networks. It may cache the plan that tracing gave, because that depends on names, shapes
-    and density alone.
+    equal networks. What it has found out about a structure of layers it may keep in :attr:`plans`.
     """
 
     @abstractmethod
@@ -74,6 +74,15 @@ class Pruner(ABC):
         Raises:
             UnsupportedNetworkError: if this network cannot be pruned, with the reason.
         """
+
+    @property
+    def plans(self) -> Mapping[str, Any]:
+        """What is known of each structure of layers that was pruned; nothing by default.
+
+        Plain data that depends on names, shapes and settings, never on the values of weights. It is
+        pickled with the pruner, so that workers need not trace a network again.
+        """
+        return {}
 
     @property
     def needs_constructor(self) -> bool:

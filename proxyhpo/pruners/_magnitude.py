@@ -14,8 +14,7 @@ from proxyhpo._networks.fans import fan_in
 from proxyhpo._networks.initialisation import is_constant
 from proxyhpo._networks.reach import reach
 from proxyhpo._validation import check_fraction
-from proxyhpo.channels import unwrap
-from proxyhpo.channels.find.skeleton import cloned
+from proxyhpo.channels.find.skeleton import cloned, unwrap
 from proxyhpo.errors import UnsupportedNetworkError, unknown_name
 from proxyhpo.pruners._interface import Pruned, Pruner
 from proxyhpo.pruners._masking import hold_at_zero

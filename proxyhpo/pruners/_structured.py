@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from proxyhpo._inputs import Inputs
 from proxyhpo._validation import check_names, check_whole
-from proxyhpo.channels import Planner
+from proxyhpo.channels import Plan, shrink
 from proxyhpo.pruners._interface import Pruned, Pruner
 
 __all__ = ["L1StructuredPruner", "RandomPruner", "StructuredPruner"]
@@ -46,7 +46,12 @@ class StructuredPruner(Pruner):
         self.ignore = check_names("ignore", ignore)
         self.outputs = None if outputs is None else check_names("outputs", outputs)
         self.round_to = check_whole("round_to", round_to, 1)
-        self._planner = Planner()
+        self._plans: dict[str, Plan] = {}
+
+    @property
+    @override
+    def plans(self) -> Mapping[str, Plan]:
+        return self._plans
 
     @abstractmethod
     def score(self, slices: Sequence[Tensor], *, generator: torch.Generator) -> Tensor:
@@ -73,7 +78,7 @@ class StructuredPruner(Pruner):
         density: float,
         generator: torch.Generator,
     ) -> Pruned:
-        made = self._planner.shrink(
+        made = shrink(
             network,
             example_inputs,
             density=density,
@@ -81,6 +86,7 @@ class StructuredPruner(Pruner):
             ignore=self.ignore,
             round_to=self.round_to,
             outputs=self.outputs,
+            plans=self._plans,
         )
         return Pruned(made.network, made.skipped, made.contracted, narrower=made.narrower)
 

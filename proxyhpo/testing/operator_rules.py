@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call, map_tensors
 from proxyhpo._seeding import preserved_random_state
-from proxyhpo.channels import Group, Planner, Shrunk, find_groups, remove
+from proxyhpo.channels import Group, Shrunk, find_groups, remove, shrink
 from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.channels.find.rules import Rule, temporary
 
@@ -130,7 +130,7 @@ def _shrunk(case: OperatorRuleCase, density: float) -> Shrunk:
     def first(slices: Sequence[Tensor]) -> Tensor:
         return -torch.arange(len(slices[0]), dtype=torch.float32)
 
-    return Planner().shrink(case.network(), case.inputs, density=density, score=first, round_to=1)
+    return shrink(case.network(), case.inputs, density=density, score=first, round_to=1)
 
 
 def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:

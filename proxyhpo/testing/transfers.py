@@ -16,7 +16,8 @@ import torch
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.transfers import Transfer, Update, check_exponents, transferred
+from proxyhpo.transfers import Transfer, Update
+from proxyhpo.transfers._exponents import check_exponents, transferred
 
 __all__ = ["TransferContract"]
 

@@ -10,29 +10,20 @@ Or it scales the updates of a proxy layer by layer, so that the config stays wha
 """
 
 from proxyhpo.transfers._identity import IdentityTransfer
-from proxyhpo.transfers._interface import (
-    Transfer,
-    can_follow,
-    check_exponents,
-    transferred,
-)
+from proxyhpo.transfers._interface import Transfer
 from proxyhpo.transfers._layerwise import LayerwiseTransfer
 from proxyhpo.transfers._power_law import PowerLawTransfer
-from proxyhpo.transfers._scaling import Scaling, scaled_updates
+from proxyhpo.transfers._scaling import scaled_updates
 from proxyhpo.transfers._updates import Update, UpdateKind, UpdateRule, update_kind
 
 __all__ = [
     "IdentityTransfer",
     "LayerwiseTransfer",
     "PowerLawTransfer",
-    "Scaling",
     "Transfer",
     "Update",
     "UpdateKind",
     "UpdateRule",
-    "can_follow",
-    "check_exponents",
     "scaled_updates",
-    "transferred",
     "update_kind",
 ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, final
 from typing_extensions import override
 
 from proxyhpo._validation import check_number
-from proxyhpo.transfers._interface import Transfer, check_exponents
+from proxyhpo.transfers._exponents import check_exponents
+from proxyhpo.transfers._interface import Transfer
 from proxyhpo.transfers._settings import exponents_by_name, learning_rates, why_none
 
 if TYPE_CHECKING:

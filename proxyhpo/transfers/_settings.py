@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from proxyhpo._validation import check_number
-from proxyhpo.transfers._interface import can_follow
+from proxyhpo.transfers._exponents import can_follow
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from proxyhpo._inputs import call
-from proxyhpo.channels import Planner, Shrunk, shrink
+from proxyhpo.channels import Shrunk, shrink
 from proxyhpo.channels.find.forward import outputs_of
 from tests.channels.zoo import ZOO, Member, every_member, flops, l1, shapes, train
 
@@ -104,16 +104,16 @@ def storage(tensor: torch.Tensor) -> int:
 
 @every_member()
 def test_the_same_arguments_give_the_same_proxy_whose_state_is_all_there_is_to_keep(member: Member):
-    planner, inputs = Planner(), member.inputs()
-    options = {"density": 0.5, "score": l1, "round_to": ROUNDING[0.5]}
+    plans, inputs = {}, member.inputs()
+    options = {"density": 0.5, "score": l1, "round_to": ROUNDING[0.5], "plans": plans}
     small = proxy(member.name, 0.5).network
-    again = planner.shrink(full(member.name), inputs, **options).network
+    again = shrink(full(member.name), inputs, **options).network
     for (name, tensor), other in zip(
         small.state_dict().items(), again.state_dict().values(), strict=True
     ):
         assert torch.equal(tensor, other), name
-    planner = pickle.loads(pickle.dumps(planner))
-    other = planner.shrink(member.network(1), inputs, **options).network
+    options["plans"] = pickle.loads(pickle.dumps(plans))
+    other = shrink(member.network(1), inputs, **options).network
     other.load_state_dict(small.state_dict())
     torch.testing.assert_close(
         call(other.eval(), inputs), call(copy.deepcopy(small).eval(), inputs)

@@ -11,6 +11,7 @@ from proxyhpo._proxy import factory
 from proxyhpo.channels.cut import planner
 from proxyhpo.errors import ArgumentError, StoreError
 from proxyhpo.executors import InProcessExecutor
+from proxyhpo.executors._shipping import pack, unpack
 
 INPUTS = torch.zeros(8, 6)
 SPACE = {"lr": Float(1e-4, 1, log=True)}
@@ -113,6 +114,7 @@ class Unplanned(InProcessExecutor):
 
     def start(self, work, hear):
         super().start(work, hear)
+        self.plans = len(unpack(pack(work)).networks.plans)
         self._monkeypatch.setattr(planner, "plan", None)
 
 
@@ -125,10 +127,11 @@ def test_all_rungs_are_planned_before_the_work_leaves(middle, trials_before, tmp
     options |= {"ladder": ladder, "store": tmp_path / "study.db", "example_inputs": INPUTS}
     if trials_before:
         ProxyHPO(build, train, SPACE, **options).run(trials_before)
-    options["executor"] = Unplanned(monkeypatch)
+    executor = options["executor"] = Unplanned(monkeypatch)
     result = ProxyHPO(build, train, SPACE, **options).run(4)
     assert [record.state for record in result.records] == ["finished"] * len(result.records)
     assert {record.rung for record in result.records} == {0, 1, 2}
+    assert executor.plans >= 2  # they travel with the work: one for each rung below the top
 
 
 def test_a_cost_that_leads_below_the_rung_below_is_refused_before_any_training(steps, monkeypatch):

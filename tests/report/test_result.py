@@ -8,6 +8,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, load_study
 from proxyhpo.errors import ArgumentError, StoreError
+from proxyhpo.results import Correction
 
 NASTY = "<script>alert('x')</script>\x1b[2J"
 
@@ -118,6 +119,27 @@ def test_the_ledger_has_a_line_for_each_rung(result):
     assert proxy.startswith("0     density 0.25")
     assert full.startswith("1     the full network")
     assert "1.0" in full or "1 " in full
+
+
+def with_corrections(result, *corrections):
+    history = result.history.snapshot()
+    proxied = [record for record in result.records if record.rung == 0]
+    history._records = [
+        replace(record, correction=correction)
+        for record, correction in zip(proxied, corrections, strict=False)
+    ]
+    return replace(result, history=history).ledger()
+
+
+def test_the_ledger_says_how_updates_were_scaled(result):
+    scaled = Correction("layerwise", 0.5, 2.0, ["SGD"]), Correction("layerwise", 1.0, 4.0, ["Muon"])
+    assert (
+        "rung 0: layerwise multiplied the updates of SGD, Muon by 0.5 to 4, layer by layer, in 2 "
+        "of 3 trainings" in with_corrections(result, *scaled, Correction("layerwise"))
+    )
+    unscaled = with_corrections(result, Correction("layerwise"))
+    assert "rung 0: layerwise scaled no update of 1 trainings" in unscaled
+    assert "rung 0: layerwise" not in with_corrections(result, None)
 
 
 def test_a_pickled_result_is_the_same_without_the_code(result):

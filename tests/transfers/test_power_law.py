@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from proxyhpo._records.history import History
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from proxyhpo.space import Choice, Float, Int, Space
-from proxyhpo.transfers import IdentityTransfer, PowerLawTransfer, transferred
+from proxyhpo.transfers import IdentityTransfer, PowerLawTransfer
+from proxyhpo.transfers._exponents import transferred
 from proxyhpo.transfers._settings import is_learning_rate
 
 RATE = Float(1e-4, 1, log=True)

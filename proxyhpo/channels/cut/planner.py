@@ -1,9 +1,9 @@
-"""The door to all this: smaller networks, from plans that are made once for a structure."""
+"""Smaller networks, from plans that are made once for a structure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +22,7 @@ from proxyhpo.channels.find.groups import Group, groups_of, protected_of
 from proxyhpo.channels.find.skeleton import owned_tensors, refuse, unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 
-__all__ = ["Planner", "Shrunk", "find_groups", "remove", "shrink"]
+__all__ = ["Shrunk", "find_groups", "remove", "shrink"]
 
 
 @dataclass(frozen=True)
@@ -40,49 +40,6 @@ class Shrunk:
     contracted: Mapping[str, tuple[int, ...]]
     narrower: Mapping[int, str] = field(default_factory=dict)
     """Place among the outputs in train mode → name of one that is smaller than before."""
-
-
-class Planner:
-    """Makes networks smaller, and remembers how: tracing happens once for a structure.
-
-    It can be pickled; its plans go with it.
-    """
-
-    def __init__(self) -> None:
-        self._plans: dict[str, Plan] = {}
-
-    def shrink(
-        self,
-        network: nn.Module,
-        example_inputs: Inputs,
-        *,
-        density: float,
-        score: Score,
-        ignore: Sequence[str] = (),
-        round_to: int = 8,
-        outputs: Sequence[str] | None = None,
-    ) -> Shrunk:
-        """See :func:`shrink`."""
-        check_fraction("density", density)
-        check_names("ignore", ignore)
-        check_whole("round_to", round_to, 1)
-        if outputs is not None:
-            check_names("outputs", outputs)
-        network, inputs = unwrap(network), check_inputs(example_inputs)
-        refuse(network)
-        if density == 1:
-            return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
-        asked = _Asked(
-            density, tuple(ignore), round_to, None if outputs is None else tuple(outputs)
-        )
-        key = _fingerprint(network, inputs, asked)
-        known = self._plans.get(key)
-        made = known or _planned(network, inputs, asked)
-        smaller = _carried_out(network, made, score)
-        if known is None:
-            _check_training(network, smaller, inputs, made)
-            self._plans[key] = made
-        return Shrunk(smaller, made.skipped, made.contracted, made.narrower)
 
 
 @dataclass(frozen=True)
@@ -104,6 +61,7 @@ def shrink(
     ignore: Sequence[str] = (),
     round_to: int = 8,
     outputs: Sequence[str] | None = None,
+    plans: MutableMapping[str, Plan] | None = None,
 ) -> Shrunk:
     """A smaller copy of a network, in which each group of channels keeps a share of its classes.
 
@@ -120,21 +78,32 @@ def shrink(
             ``"0"``): these keep their sizes. By default they are ``loss`` and ``logits``, or else
             the first output, and every output that leads to no other one. Others, such as hidden
             states, may become narrower.
+        plans: what tracing has found, by structure. A network whose plan is here is not traced,
+            only scored and sliced; a new plan is added. Plans are plain data, which pickles.
 
     Raises:
         ArgumentError: for arguments outside their range, or unknown names in ``ignore``.
         UnsupportedNetworkError: if the network cannot be made smaller; it says why, and the ways
             out.
     """
-    return Planner().shrink(
-        network,
-        example_inputs,
-        density=density,
-        score=score,
-        ignore=ignore,
-        round_to=round_to,
-        outputs=outputs,
-    )
+    check_fraction("density", density)
+    check_names("ignore", ignore)
+    check_whole("round_to", round_to, 1)
+    if outputs is not None:
+        check_names("outputs", outputs)
+    network, inputs = unwrap(network), check_inputs(example_inputs)
+    refuse(network)
+    if density == 1:
+        return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
+    asked = _Asked(density, tuple(ignore), round_to, None if outputs is None else tuple(outputs))
+    plans = {} if plans is None else plans
+    key = _fingerprint(network, inputs, asked)
+    made = plans.get(key) or _planned(network, inputs, asked)
+    smaller = _carried_out(network, made, score)
+    if key not in plans:
+        _check_training(network, smaller, inputs, made)
+        plans[key] = made
+    return Shrunk(smaller, made.skipped, made.contracted, made.narrower)
 
 
 def find_groups(

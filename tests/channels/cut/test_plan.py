@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo.channels import Group, Planner, find_groups, remove, shrink
+from proxyhpo.channels import Group, find_groups, remove, shrink
 from proxyhpo.channels.cut.slicing import Slices, chosen, kept_indices
 from proxyhpo.errors import ArgumentError
 
@@ -100,37 +100,37 @@ def mlp(width=32):
 
 
 def test_tracing_happens_once_for_a_structure_and_a_plan_can_be_sent():
-    planner, inputs = Planner(), torch.rand(2, 4)
-    planner.shrink(mlp(), inputs, density=0.5, score=l1)
+    plans, inputs = {}, torch.rand(2, 4)
+    shrink(mlp(), inputs, density=0.5, score=l1, plans=plans)
     Calls.total = 0
-    sent = pickle.loads(pickle.dumps(planner))
+    sent = pickle.loads(pickle.dumps(plans))
     for seed in range(3):
         torch.manual_seed(seed)
-        small = sent.shrink(mlp(), inputs, density=0.5, score=l1).network
+        small = shrink(mlp(), inputs, density=0.5, score=l1, plans=sent).network
         assert small[0].out_features == 16
     assert Calls.total == 0
-    sent.shrink(mlp(), inputs, density=0.25, score=l1)
+    shrink(mlp(), inputs, density=0.25, score=l1, plans=sent)
     assert Calls.total > 0
 
 
 def test_a_plan_is_not_used_for_another_meaning_of_the_same_shapes():
-    planner = Planner()
+    plans = {}
     for heads in (4, 2):
-        made = planner.shrink(transformer(48, heads), TOKENS, density=0.5, score=l1)
+        made = shrink(transformer(48, heads), TOKENS, density=0.5, score=l1, plans=plans)
         fresh = shrink(transformer(48, heads), TOKENS, density=0.5, score=l1)
         assert made.network[1].out.weight.shape == fresh.network[1].out.weight.shape
         assert not made.skipped
-    assert len(planner._plans) == 2
+    assert len(plans) == 2
 
 
 def test_each_trial_is_scored_by_its_own_weights():
-    planner, inputs = Planner(), torch.rand(2, 4)
+    plans, inputs = {}, torch.rand(2, 4)
     for best in (0, 20):
         network = mlp()
         with torch.no_grad():
             network[0].weight.fill_(0.1)
             network[0].weight[best : best + 8] = 5.0
-        small = planner.shrink(network, inputs, density=0.25, score=l1).network
+        small = shrink(network, inputs, density=0.25, score=l1, plans=plans).network
         assert torch.equal(small[0].weight, network[0].weight[best : best + 8])
         assert torch.equal(small[2].weight, network[2].weight[:, best : best + 8])
 
