@@ -1,7 +1,6 @@
 """Imports lead downwards, and never round in a circle."""
 
 import ast
-from copy import deepcopy
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,41 +48,45 @@ def sources():
         yield module.name, Path(find_spec(module.name).origin).read_text(encoding="utf-8")
 
 
+def imports(tree, *, types=True):
+    """The (module, name) of every import, also those inside functions.
+
+    Args:
+        tree: of a module.
+        types: whether to list what type checkers alone import.
+    """
+    if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING" and not types:
+        return
+    if isinstance(tree, ast.ImportFrom) and (tree.module or "").split(".")[0] == "proxyhpo":
+        yield from ((tree.module, alias.name) for alias in tree.names)
+    for node in ast.iter_child_nodes(tree):
+        yield from imports(node, types=types)
+
+
 TREES = {name: ast.parse(source) for name, source in sources()}
-
-
-class WithoutTypes(ast.NodeTransformer):
-    """Drops what type checkers alone import: two classes of a package may name each other."""
-
-    def visit_If(self, node):
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
-
-
-def imports(tree):
-    """The (module, name) of every import, also those for type checkers and inside functions."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "proxyhpo":
-            yield from ((node.module, alias.name) for alias in node.names)
+IMPORTS = {name: list(imports(tree)) for name, tree in TREES.items()}
+# Two classes of a package may name each other in annotations.
+AT_RUNTIME = {name: list(imports(tree, types=False)) for name, tree in TREES.items()}
 
 
 def defined_in(module, name):
     """The module that defines what is imported by this name: through the packages' exports."""
     if f"{module}.{name}" in TREES:
         return f"{module}.{name}"
-    for origin, exported in imports(TREES.get(module, ast.Module([], []))):
+    for origin, exported in IMPORTS.get(module, ()):
         if exported == name:
             return defined_in(origin, name)
     return module
 
 
-def graph(trees):
+def graph(imported):
     return {
-        name: {defined_in(*imported) for imported in imports(tree)} - {name, "proxyhpo"}
-        for name, tree in trees.items()
+        name: {defined_in(*each) for each in found} - {name, "proxyhpo"}
+        for name, found in imported.items()
     }
 
 
-GRAPH = graph(TREES)
+GRAPH = graph(IMPORTS)
 
 
 def part(module):
@@ -106,8 +109,7 @@ def test_imports_lead_downwards(module):
 
 
 def test_no_imports_go_round_in_a_circle():
-    at_runtime = {name: WithoutTypes().visit(tree) for name, tree in deepcopy(TREES).items()}
     try:
-        list(TopologicalSorter(graph(at_runtime)).static_order())
+        list(TopologicalSorter(graph(AT_RUNTIME)).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))

@@ -14,12 +14,14 @@ import pytest
 
 import proxyhpo
 from proxyhpo import _plugins as plugins
+from proxyhpo import integrations
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md")}
 MODULES = ["proxyhpo"] + [
-    f"proxyhpo.{module.name}"
-    for module in pkgutil.iter_modules(proxyhpo.__path__)
+    f"{package.__name__}.{module.name}"
+    for package in (proxyhpo, integrations)
+    for module in pkgutil.iter_modules(package.__path__)
     if not module.name.startswith("_")
 ]
 
@@ -44,7 +46,8 @@ def test_the_index_lists_every_page():
 )
 def test_parts_that_have_a_name_are_public(point):
     part = point.load()
-    assert part.__name__ in importlib.import_module(point.group).__all__
+    assert "._" not in point.module
+    assert part.__name__ in importlib.import_module(point.module).__all__
     assert part.__doc__
 
 
