@@ -70,14 +70,31 @@ class _Alarm(threading.Thread):
             with self._lock:
                 if not self._stopped.is_set():
                     self.rang = True
-                    self._set(ctypes.py_object(TimeLimitError))
+                    self._ring()
             pause = 1.0  # for code that catches every exception and goes on
 
     def stop(self) -> None:
-        """Nothing is raised after this."""
-        with self._lock:
-            self._stopped.set()
-            self._set(None)  # takes back what has not been raised yet
+        """Nothing is raised after this.
 
-    def _set(self, exception: ctypes.py_object[type[Exception]] | None) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target_thread, exception)
+        What has rung may not have been raised yet. It is raised and caught here instead of being
+        cleared: CPython keeps checking for an exception that was cleared, and CPython 3.11 does so
+        in an endless loop while a debugger or coverage traces the thread.
+        """
+        raised = False
+        while not raised:
+            try:
+                with self._lock:
+                    self._stopped.set()
+                if not self.rang:
+                    return
+                raised = True  # from here on, what is raised is the last one
+                self._ring()
+                while True:
+                    pass
+            except TimeLimitError:  # noqa: PERF203 - twice at most
+                continue
+
+    def _ring(self) -> None:
+        """Replaces one that has not been raised yet: a thread has place for one."""
+        error = ctypes.py_object(TimeLimitError)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target_thread, error)

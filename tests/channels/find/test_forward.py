@@ -1,5 +1,7 @@
 """Forwards that do not come to an end, and what is put back after them."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -75,6 +77,34 @@ def test_a_network_that_hangs_is_refused_with_a_way_out(monkeypatch, short):
     monkeypatch.setattr("proxyhpo.channels.cut.plan.SECONDS", 30.0)
     with pytest.raises(UnsupportedNetworkError, match=r"longer than 0\.3 s.*build\(width\)"):
         shrink(Hanging(sleep), INPUTS, density=0.5, score=l1)
+
+
+TRACED = """
+import sys
+from proxyhpo.channels.find.clock import Clock, TimeLimitError, _Alarm
+
+sys.settrace(lambda *_: None)
+
+def called():
+    return 1
+
+with Clock(1e6).watching():
+    called()
+assert called() == 1
+alarm = _Alarm(0.0)
+try:
+    alarm.start()
+    while not alarm.rang:
+        called()
+    alarm.stop()
+except TimeLimitError:
+    alarm.stop()
+assert sum(called() for _ in range(10_000)) == 10_000
+"""
+
+
+def test_a_thread_that_a_debugger_traces_continues_after_the_limit_is_lifted():
+    subprocess.run([sys.executable, "-c", TRACED], check=True, timeout=120)
 
 
 def test_errors_of_a_forward_come_through_as_they_are():
