@@ -1,4 +1,4 @@
-"""The command line: ``python -m proxyhpo show study.db`` and ``python -m proxyhpo plugins``."""
+"""The command line: ``python -m proxyhpo show study.db``, ``copy`` and ``plugins``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from proxyhpo._plugins import Group
 from proxyhpo._report.show import show
+from proxyhpo._store import copy_study
 from proxyhpo.errors import ProxyHPOError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m proxyhpo", description="Show stored studies and installed plug-ins."
+        prog="python -m proxyhpo",
+        description="Show and copy stored studies; list installed plug-ins.",
     )
     parser.add_argument("--version", action="version", version=f"proxyhpo {version('proxyhpo')}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -44,6 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("study", type=Path, help="its file, such as study.db")
     reading.add_argument("--top", type=_count, default=5, help="how many lines a list has (5)")
     reading.set_defaults(command=_show)
+    copying = commands.add_parser(
+        "copy", help="a stored study and its weights, to another file; also while it runs"
+    )
+    copying.add_argument("study", type=Path, help="its file, such as study.db")
+    copying.add_argument("copy", type=Path, help="the file to make, which must not exist")
+    copying.set_defaults(command=_copy)
     listing = commands.add_parser("plugins", help="the names that there are, and who offers them")
     listing.set_defaults(command=_plugins)
     return parser
@@ -54,6 +62,11 @@ def _show(options: argparse.Namespace) -> Iterable[str]:
     written = time.localtime(_last_written(options.study))
     yield f"{options.study}, last written {time.strftime('%Y-%m-%d %H:%M:%S', written)}"
     yield text
+
+
+def _copy(options: argparse.Namespace) -> Iterable[str]:
+    copy_study(options.study, options.copy)
+    yield f"copied {options.study} to {options.copy}"
 
 
 def _last_written(study: Path) -> float:

@@ -99,6 +99,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 stopping=is_stopping,
                 interruption=interruption,
             )
+            opened.store.check()
         return opened.result(interrupted=not complete)
     except KeyboardInterrupt:
         # Replayed, since the last event may have been stored but not applied.

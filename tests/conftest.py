@@ -17,6 +17,7 @@ settings.load_profile("untimed")
 
 # These modules test what only POSIX has (signals, worker processes), or read Linux's /proc.
 POSIX = ["engine/test_deaths.py", "engine/test_interruption.py", "store/test_kill.py"]
+POSIX += ["store/test_lost.py"]
 LINUX = [
     "executors/test_engine_processes.py",
     "executors/test_processes.py",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, load_study
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, StoreError
 
 SPACE = {"lr": Float(1e-4, 1, log=True)}
 
@@ -125,3 +125,28 @@ def test_a_relative_store_stays_where_it_was_given(tmp_path, monkeypatch):
     assert hpo.result.records == ran.records
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (tmp_path / "study.db").is_file()
+
+
+def test_a_store_that_is_deleted_while_the_study_runs_is_no_complete_study(tmp_path):
+    def delete(record):
+        if record.rung == 1:  # the last one
+            (tmp_path / "study.db").unlink()
+
+    hpo = study(store=tmp_path / "study.db", callbacks=[delete])
+    with pytest.raises(StoreError, match="deleted or replaced while the study was running"):
+        hpo.run(1)
+    again = study(store=tmp_path / "study.db")
+    assert len(again.result.records) == 2
+    assert not again.run(1).interrupted
+
+
+def test_a_store_that_is_replaced_while_the_study_runs_is_left_as_it_is(tmp_path):
+    other = study(store=tmp_path / "other.db", seed=1).run(2)
+    hpo = study(
+        store=tmp_path / "study.db",
+        callbacks=[lambda record: (tmp_path / "other.db").replace(tmp_path / "study.db")],
+    )
+    with pytest.raises(StoreError, match=r"study.db-rescued-1"):
+        hpo.run(3)
+    assert load_study(tmp_path / "study.db").records == other.records
+    assert len(load_study(tmp_path / "study.db-rescued-1").records) == 1

@@ -5,7 +5,7 @@ import pytest
 
 import proxyhpo
 from proxyhpo.__main__ import main
-from proxyhpo._store import open_store
+from proxyhpo._store import open_store, read_study
 
 IDENTITY = {
     "space": {"lr": {}},
@@ -34,6 +34,15 @@ def test_show_reads_along(study, capsys):
     assert capsys.readouterr().out != first
     store.close()
     assert main(["show", str(path)]) == 0
+
+
+def test_copy_makes_a_study_of_its_own(study, tmp_path, capsys):
+    _, path = study
+    assert main(["copy", str(path), str(tmp_path / "copy.db")]) == 0
+    assert "copied" in capsys.readouterr().out
+    assert read_study(tmp_path / "copy.db") == read_study(path)
+    assert main(["copy", str(path), str(tmp_path / "copy.db")]) == 1
+    assert "copy.db' is there already" in capsys.readouterr().err
 
 
 def test_a_file_from_others_can_tell_the_terminal_nothing(tmp_path, capsys):

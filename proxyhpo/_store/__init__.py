@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxyhpo._store.interface import Store
 from proxyhpo._store.memory import MemoryStore
-from proxyhpo._store.sqlite import SQLiteStore, read_study, read_weights
+from proxyhpo._store.sqlite import SQLiteStore, copy_study, read_study, read_weights
 from proxyhpo.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "check_path",
+    "copy_study",
     "open_store",
     "read_study",
     "read_weights",

@@ -90,6 +90,15 @@ class Store(ABC):
         """Where trainings may keep files until they have ended; made by whoever needs it."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Sees that what was appended can still be found, once the study has ended.
+
+        Raises:
+            StoreError: if the file was deleted or replaced meanwhile. What is known has then been
+                written to a file again, where that is possible.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Lets others write. A second call does nothing."""
 

@@ -14,7 +14,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyhpo._store.files import check_beside, open_regular
+from proxyhpo._store.files import beside, check_beside, open_regular
+from proxyhpo._store.place import is_shared
 from proxyhpo._store.strict_json import decode
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ __all__ = [
     "ERRORS",
     "append",
     "check_header",
+    "checkpoint",
     "close",
     "connect_to_read",
     "connect_to_write",
     "events",
     "identity",
+    "lacks_log",
+    "last_number",
+    "touch",
 ]
 
 ERRORS = (OSError, sqlite3.Error, RuntimeError, ValueError)
@@ -42,8 +47,6 @@ _TABLE = (
 )
 _IDENTITY = "study"
 _WAIT_SECONDS = 60.0
-_NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre"}
-_NETWORK |= {"nfs", "nfs4", "pvfs2", "smb3"}
 
 
 def check_header(path: Path) -> None:
@@ -53,11 +56,30 @@ def check_header(path: Path) -> None:
         OSError: if it is a link, or no file.
         ValueError: if it is a file of anything else.
     """
-    with contextlib.suppress(FileNotFoundError):
+    start = _header(path)[:16]
+    if start and start != b"SQLite format 3\0":
+        raise ValueError("it is damaged, or no SQLite file at all")
+
+
+def lacks_log(path: Path) -> bool:
+    """Whether a write-ahead log belongs to the file, and is missing or empty.
+
+    A study that was closed is one plain file; one that was not has its last events in the log.
+    """
+    try:
+        is_empty = beside(path, "-wal").stat().st_size == 0
+    except FileNotFoundError:
+        is_empty = True
+    # The read version of the file format (https://www.sqlite.org/fileformat.html) is 2 with a log.
+    return is_empty and _header(path)[19:20] == b"\2"
+
+
+def _header(path: Path) -> bytes:
+    try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-            start = file.read(16)
-        if start and start != b"SQLite format 3\0":
-            raise ValueError("it is damaged, or no SQLite file at all")
+            return file.read(20)
+    except FileNotFoundError:
+        return b""
 
 
 def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
@@ -66,15 +88,23 @@ def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
         # Autocommit; and a study may be told of results from another thread than opened it.
         sqlite3.connect(path, _WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     ) as connection:
-        if _is_new(connection):
-            _set_durability(connection, wal=not _on_network(path))
+        if _pragma(connection, "page_count") == 0:
+            # Without a log, so that what makes it this study is in the file itself.
             _create(connection, own_identity)
+            _set_durability(connection, wal=not is_shared(path))
         else:
             _verify(connection)
-            _set_durability(connection, wal=not _on_network(path))
-            # Written again, because SQLite opens a read-only file without a word.
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+            _set_durability(connection, wal=not is_shared(path))
     return connection
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Writes what is there already, so that a log is made; SQLite opens a read-only file silently.
+
+    Raises:
+        sqlite3.Error: if the file cannot be written.
+    """
+    connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -98,12 +128,33 @@ def identity(connection: sqlite3.Connection) -> dict[str, Any]:
     return _event(1, row)[1]
 
 
-def append(connection: sqlite3.Connection, kind: str, body: str) -> None:
-    """Commits an event."""
-    connection.execute(
-        "INSERT INTO events (kind, body, checksum) VALUES (?, ?, ?)",
-        (kind, body, checksum(kind, body)),
-    )
+def last_number(connection: sqlite3.Connection) -> int:
+    """The number of the last event; the identity is number 1."""
+    (number,) = connection.execute("SELECT max(number) FROM events").fetchone()
+    return int(number)
+
+
+def append(connection: sqlite3.Connection, number: int, kind: str, body: str) -> None:
+    """Commits an event.
+
+    Raises:
+        ValueError: if there is one of this number already, so that no event of another writer is
+            taken for one of this study's run.
+    """
+    try:
+        connection.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?)", (number, kind, body, checksum(kind, body))
+        )
+    except sqlite3.IntegrityError:
+        raise ValueError(
+            "another process has written to it meanwhile. Was its -lock file removed? Nothing is "
+            "lost: end the other process, then run again to resume"
+        ) from None
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Moves what is in the log into the file itself, as far as readers allow."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def events(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -118,12 +169,19 @@ def checksum(kind: str, body: str) -> int:
     return zlib.crc32(f"{kind} {body}".encode())
 
 
-def close(connection: sqlite3.Connection) -> None:
-    """Closes the connection and leaves one plain file that can be copied, or read anywhere."""
-    # Fails while somebody reads, or on a full disk. Then the file stays as it is, which is valid.
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("PRAGMA busy_timeout = 0")
-        connection.execute("PRAGMA journal_mode = DELETE")
+def close(connection: sqlite3.Connection, *, keep_log: bool = False) -> None:
+    """Closes the connection and leaves one plain file that can be copied, or read anywhere.
+
+    Args:
+        connection: to write.
+        keep_log: whether to leave the log as it is.
+    """
+    if not keep_log:
+        # Fails while another process reads, or on a full disk. Then the file stays as it is, which
+        # is valid.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA journal_mode = DELETE")
     connection.close()
 
 
@@ -137,22 +195,23 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connect
         raise
 
 
-def _is_new(connection: sqlite3.Connection) -> bool:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    marks = _pragma(connection, "application_id"), _pragma(connection, "user_version")
-    return tables == 0 and marks == (0, 0)
-
-
 def _create(connection: sqlite3.Connection, own_identity: str) -> None:
     connection.execute("BEGIN IMMEDIATE")  # one transaction: a study is made whole or not at all
     with connection:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
         connection.execute(_TABLE)
-        append(connection, _IDENTITY, own_identity)
+        append(connection, 1, _IDENTITY, own_identity)
 
 
 def _verify(connection: sqlite3.Connection) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    marks = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    if tables == 0 and marks == (0, 0):
+        raise ValueError(
+            "it is a SQLite file without tables, as a copy of a running study without its -wal "
+            "may be: copy studies with 'python -m proxyhpo copy', or delete it to start a new one"
+        )
     if _pragma(connection, "application_id") != _APPLICATION:
         raise ValueError("it is a SQLite file, but holds no proxyhpo study")
     version = _pragma(connection, "user_version")
@@ -193,16 +252,3 @@ def _event(expected: int, row: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
     if isinstance(data, dict):
         return kind, data
     raise ValueError(f"event {expected} is not a mapping")
-
-
-def _on_network(path: Path) -> bool:
-    """Whether several machines may see the file, which WAL must not be used for; Linux tells."""
-    mounts = Path("/proc/self/mountinfo")
-    if not mounts.exists():
-        return False
-    kinds: dict[str, str] = {}
-    for line in mounts.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kinds[before.split()[4]] = after.split()[0]
-    around = (kinds[str(folder)] for folder in path.parents if str(folder) in kinds)
-    return next(around, None) in _NETWORK

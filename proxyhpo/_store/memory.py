@@ -78,6 +78,10 @@ class MemoryStore(Store):
         return self._folder / "checkpoints"
 
     @override
+    def check(self) -> None:
+        pass  # memory cannot be deleted by others
+
+    @override
     def close(self) -> None:
         pass  # nothing is held; reading afterwards does no harm
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from typing_extensions import override
 
-from proxyhpo._store import journal, weights
+from proxyhpo._store import copying, journal, weights
 from proxyhpo._store.files import beside, check_beside
 from proxyhpo._store.identity import check_identity
 from proxyhpo._store.interface import Store
 from proxyhpo._store.lock import FileLock
+from proxyhpo._store.place import Place, check_single_name
 from proxyhpo._store.strict_json import encode
 from proxyhpo.errors import StoreError, StoreLockedError
 
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["SQLiteStore", "read_study", "read_weights"]
+__all__ = ["SQLiteStore", "copy_study", "read_study", "read_weights"]
+
+_CHECKPOINT_SECONDS = 1.0
+"""How long an event may wait for the next one in the log, before it is moved to the file."""
 
 
 @final
@@ -34,7 +40,7 @@ class SQLiteStore(Store):
 
     An event survives the process as soon as it is appended. A loss of power may take the last
     events with it, but nothing before them. Closed, the study is one plain file; while a process
-    writes, and after it was killed, ``study.db-wal`` belongs to it.
+    writes, and after it was killed, ``study.db-wal`` belongs to it and holds the last events.
 
     Args:
         path: of the file; made where it is missing, with its folder.
@@ -47,21 +53,44 @@ class SQLiteStore(Store):
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self._path = path.resolve()  # so that the lock is the same under every name of the file
         self._pid = os.getpid()
+        self._place, self._log, self._lost = Place(self._path), Place(self._path), ""
         own = encode(identity)
         with contextlib.ExitStack() as opened:
             opened.enter_context(_lock(self._path))
             with self._explained("open"):
+                is_partial = journal.lacks_log(self._path)
                 self._connection = journal.connect_to_write(self._path, own)
-                opened.callback(journal.close, self._connection)
+                opened.callback(self._close_connection)
+                self._place = Place.of(self._path)
+                journal.touch(self._connection)
+                with contextlib.suppress(FileNotFoundError):  # without a log
+                    self._log = Place.of(beside(self._path, "-wal"))
                 stored = journal.identity(self._connection)
+                self._number = journal.last_number(self._connection)
             check_identity(str(self._path), stored, identity)
             self._opened = opened.pop_all()
+        self._checkpointed = time.monotonic()
+        if is_partial:
+            warnings.warn(
+                f"the last events of {str(self._path)!r} may be missing: it was copied while it "
+                "was written, or its -wal file was removed. The trainings that are missing run "
+                "again. Copy studies with 'python -m proxyhpo copy'",
+                stacklevel=2,
+            )
 
     @override
     def append(self, kind: str, body: Mapping[str, Any]) -> None:
         text = encode(body)
         with self._explained("write to"):
-            journal.append(self._connection, kind, text)
+            try:
+                if not self._lost:
+                    journal.append(self._connection, self._number + 1, kind, text)
+            finally:
+                self._check_place()
+            self._number += 1
+            if time.monotonic() >= self._checkpointed + _CHECKPOINT_SECONDS:
+                journal.checkpoint(self._connection)
+                self._checkpointed = time.monotonic()
 
     @override
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,9 +130,43 @@ class SQLiteStore(Store):
         return beside(self._path, "-checkpoints")
 
     @override
+    def check(self) -> None:
+        with self._explained("find"):
+            self._check_place()
+
+    @override
     def close(self) -> None:
         if os.getpid() == self._pid:  # a forked child must not close what is its parent's
             self._opened.close()
+
+    def _close_connection(self) -> None:
+        # By its name another file would be found, and the log of that one removed.
+        journal.close(self._connection, keep_log=not self._place.is_kept)
+
+    def _check_place(self) -> None:
+        """Sees that the file can still be found by its name.
+
+        Raises:
+            FileNotFoundError: if it cannot, after what is known was written to a file again.
+        """
+        if self._place.is_kept and not self._lost:
+            return
+        if not self._lost:
+            self._lost = "the file was deleted or replaced while the study was running"
+            try:
+                target = copying.rescue(self._connection, self._path)
+            except journal.ERRORS as error:
+                self._lost += f", and could not be written again: {error}"
+            else:
+                self._remove_log()
+                self._lost += f". All that was known is in {str(target)!r} now: resume from there"
+        raise FileNotFoundError(self._lost)
+
+    def _remove_log(self) -> None:
+        """Removes the log of the lost file, which SQLite would apply to another of its name."""
+        if self._log.inode is not None and self._log.is_kept:
+            for suffix in ("-wal", "-shm"):
+                beside(self._path, suffix).unlink(missing_ok=True)
 
     def _weights(self, name: str) -> Path:
         return beside(self._path, "-weights") / f"{weights.check_name(name)}.pt"
@@ -130,6 +193,18 @@ def read_study(path: str | Path) -> tuple[dict[str, Any], list[tuple[str, dict[s
         return journal.identity(connection), list(journal.events(connection))
 
 
+def copy_study(path: str | Path, target: str | Path) -> None:
+    """Copies a study with its weights; another process may be writing it.
+
+    Raises:
+        StoreError: if there is no such file, or it is damaged or not a study; or if there is a
+            file by the name of the copy already, or it cannot be written.
+    """
+    file, copied = (Path(each).expanduser().resolve() for each in (path, target))
+    with _explained("copy", file):
+        copying.copy(file, copied)
+
+
 def read_weights(path: str | Path, name: str) -> dict[str, Tensor]:
     """The tensors that a study, which another process may be writing, keeps by that name.
 
@@ -149,6 +224,7 @@ def _lock(path: Path) -> Iterator[None]:
     with _explained("open", path):
         journal.check_header(path)  # before anything is made beside a file that is not ours
         check_beside(path)
+        check_single_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock = FileLock(beside(path, "-lock"))

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import shutil
 import sqlite3
 import struct
 import zipfile
@@ -358,9 +359,13 @@ def test_bodies_are_never_unpickled(path, trap):
 
 def test_a_study_whose_making_was_cut_off_is_made_again(tmp_path):
     path = tmp_path / "study.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-    assert path.stat().st_size > 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "cut.db", isolation_level=None)) as cut:
+        cut.execute("PRAGMA cache_size = 1")  # so that pages are written before the commit
+        cut.execute("BEGIN IMMEDIATE")
+        cut.execute("CREATE TABLE events (number)")
+        cut.executemany("INSERT INTO events VALUES (?)", [(number,) for number in range(9999)])
+        open_store(path, {"seed": 1}).close()
+        shutil.copy(tmp_path / "cut.db-journal", tmp_path / "study.db-journal")
     open_store(path, IDENTITY).close()
     assert read_study(path) == (IDENTITY, [])
     assert journal.ERRORS  # the module under test is the one that the store uses

@@ -127,7 +127,7 @@ def test_a_closed_store_says_so(path):
 
 
 def test_without_a_write_ahead_log_it_works_as_well(path, monkeypatch):
-    monkeypatch.setattr(journal, "_on_network", lambda path: True)
+    monkeypatch.setattr(journal, "is_shared", lambda path: True)
     with open_store(path, IDENTITY) as store:
         store.append("record", {})
         assert not path.with_name("study.db-wal").exists()
@@ -148,19 +148,6 @@ def test_a_file_system_that_refuses_the_log_gets_none(path):
         journal._set_durability(connection, wal=True)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-
-
-@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="only Linux tells")
-def test_network_file_systems_are_told_by_their_mounts(tmp_path, monkeypatch):
-    table = [
-        "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw",
-        "40 22 0:40 / /home rw - nfs4 server:/home rw",
-        "41 40 0:41 / /home/me/scratch rw shared:2 master:3 - xfs /dev/vdb rw",
-    ]
-    monkeypatch.setattr(Path, "read_text", lambda self: "\n".join(table))
-    assert not journal._on_network(Path("/study.db"))
-    assert journal._on_network(Path("/home/me/study.db"))
-    assert not journal._on_network(Path("/home/me/scratch/study.db"))
 
 
 def test_a_full_disk_is_an_error_and_what_was_written_stays(path):
@@ -188,7 +175,7 @@ def files_limited_to(size):
 
 @pytest.mark.parametrize("wal", [True, False])
 def test_a_file_that_may_not_grow_loses_nothing(tmp_path, monkeypatch, wal):
-    monkeypatch.setattr(journal, "_on_network", lambda path: not wal)
+    monkeypatch.setattr(journal, "is_shared", lambda path: not wal)
     written = []
     with (
         open_store(tmp_path / "study.db", {}) as store,
