@@ -21,9 +21,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cifar_findings import find
 from benchmarks.cifar_live import live, live_lines
 from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_report import find, write_report
+from benchmarks.cifar_report import write_report
 from benchmarks.cifar_steps import Costs, measure
 from benchmarks.cifar_table import complete, fill, read, table_path
 from benchmarks.cifar_training import load

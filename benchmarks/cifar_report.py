@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.cifar_fidelity import (
-    Agreement,
-    Triple,
-    agreement,
-    best_rates,
-    ceiling,
+from benchmarks.cifar_fidelity import Agreement, Triple, agreement, best_rates, ceiling
+from benchmarks.cifar_findings import (
+    CHOSEN,
+    COMPARED,
+    MOST,
+    Findings,
+    Floats,
+    best_ladder,
+    by_optimizer,
+    mean_of,
+    of_halves,
+    points_of,
 )
+from benchmarks.cifar_pictures import draw_rates, draw_searches
 from benchmarks.cifar_rules import BY_NORMS, LAYERWISE, RULES, WEAKER
-from benchmarks.cifar_searches import DEFAULT, LADDERS, N_TRIALS, POWER_LAW, outcomes, sample_size
+from benchmarks.cifar_searches import LADDERS, N_TRIALS, POWER_LAW, sample_size
 from benchmarks.cifar_steps import Costs, batches
 from benchmarks.cifar_table import CONTROL, DENSITIES, EXPONENT, Run, Table
 from benchmarks.cifar_training import EPOCHS, sizes
-from benchmarks.pages import blank_figure, write_page
-from benchmarks.tabular_report import REFERENCE, UNIT, Outcome
+from benchmarks.pages import write_page
 
-__all__ = ["Findings", "find", "write_report"]
+__all__ = ["write_report"]
 
-Floats = npt.NDArray[np.float64]
-MOST = 0.12  # of a full search's cost, for a ladder that may be the default
 N_RANKED = 20  # configs at least, for a rank correlation
 EIGHTH = {
     "layer by layer, by norms": Run(0, 1 / 8, rule=BY_NORMS),
@@ -41,65 +43,6 @@ EIGHTH = {
     "learning rate as it is": Run(0, 1 / 8),
 }
 """Proxies of an eighth, by how they were corrected."""
-CHOSEN = (DEFAULT, "1/8 (4), median", "1/8 (3), median, second seed", "1/8 (4), asha")
-COMPARED = (
-    UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
-    "successive halving of epochs", "successive halving of epochs, of 1 in 3 configs",
-    "1/8 (4), as it is", "1/8 (4), power law", POWER_LAW, *CHOSEN,
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Of one network.
-
-    Args:
-        net: its name.
-        table: its trainings.
-        halves: outcomes of searches among half of the configs, each two in turn among different
-            ones.
-        larger: the same among as many configs as there are.
-    """
-
-    net: str
-    table: Table
-    halves: Sequence[Outcome]
-    larger: Sequence[Outcome]
-
-    def points(self, name: str) -> Floats | None:
-        """Test accuracy against the full search that looks twice, by sample; in points."""
-        own, other = (_by_sample(self.halves, each) for each in (name, REFERENCE))
-        return np.array([100 * (other[k].loss - own[k].loss) for k in own]) if own else None
-
-    def cost(self, name: str, *, larger: bool = False) -> float:
-        """Of a strategy, as a share of a full search that looks once."""
-        found = self.larger if larger else self.halves
-        own, unit = (_by_sample(found, each) for each in (name, UNIT))
-        return float(np.mean([own[k].seconds / unit[k].seconds for k in own]))
-
-
-def _by_sample(found: Iterable[Outcome], name: str) -> dict[int, Outcome]:
-    return {outcome.repetition: outcome for outcome in found if outcome.strategy == name}
-
-
-def of_halves(differences: Floats) -> tuple[float, float]:
-    """The 95 % interval of the mean, where each two differences in turn share no config.
-
-    Different splits share all of theirs, so that many of them say little more than one: the
-    standard error is that of the mean of two.
-    """
-    halves = differences[: len(differences) // 2 * 2].reshape(-1, 2)
-    error = float(np.sqrt(np.mean(np.diff(halves, axis=1) ** 2) / 4))
-    middle = float(differences.mean())
-    return middle - 1.96 * error, middle + 1.96 * error
-
-
-def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
-    """Replays the searches on a table."""
-    halves = outcomes(net, table, costs, repetitions, n=sample_size(table))
-    n = min(N_TRIALS, len(table))
-    larger = outcomes(net, table, costs, 2, n=n)
-    return Findings(net, table, halves, larger)
 
 
 def write_report(
@@ -125,8 +68,8 @@ def write_report(
     write_page(folder / "cifar.md", "python -m benchmarks.cifar report", lines)
     pictures = folder.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    _draw_rates(found, pictures / "learning-rate-and-width.svg")
-    _draw_searches(found, pictures / "cost-and-accuracy.svg")
+    draw_rates(found, pictures / "learning-rate-and-width.svg")
+    draw_searches(found, pictures / "cost-and-accuracy.svg")
 
 
 def _rankings(found: Sequence[Findings]) -> Iterator[str]:
@@ -208,24 +151,11 @@ def _rates(found: Sequence[Findings]) -> Iterator[str]:
     densities = sorted({d for e in found for d in best_rates(e.table, corrected=True)})
     yield f"| network | | {' | '.join(_fraction(density) for density in densities)} |"
     yield "|---" * (len(densities) + 2) + "|"
-    for name, table in _by_optimizer(found):
+    for name, table in by_optimizer(found):
         for title, corrected in (("before", False), ("after", True)):
             best = best_rates(table, corrected=corrected)
             cells = [_triple(best[d], ".2g") if d in best else "" for d in densities]
             yield f"| {name} | {title} | {' | '.join(cells)} |"
-
-
-def _by_optimizer(found: Sequence[Findings]) -> Iterator[tuple[str, Table]]:
-    """A learning rate of SGD and one of AdamW cannot be compared."""
-    for each in found:
-        kinds = {next(iter(runs.values())).config.get("optimizer") for runs in each.table.values()}
-        for kind in sorted(kinds, key=str):
-            table = {
-                number: runs
-                for number, runs in each.table.items()
-                if next(iter(runs.values())).config.get("optimizer") == kind
-            }
-            yield (f"{each.net}, {kind}" if kind else each.net), table
 
 
 def _ladders(found: Sequence[Findings]) -> Iterator[str]:
@@ -247,7 +177,7 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     for name in (*CHOSEN, POWER_LAW, "full, median"):
         known = [each.points(name) for each in found]
         cells = ["" if p is None else _with_interval(p) for p in known]
-        mean = _mean([p for p in known if p is not None])
+        mean = mean_of([p for p in known if p is not None])
         yield f"| {name} | {' | '.join(cells)} | {_with_interval(mean)} |"
     sizes_ = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)
     yield ""
@@ -271,26 +201,13 @@ def _searches(names: Iterable[str], found: Sequence[Findings]) -> Iterator[str]:
         if not known:
             continue
         cells = [
-            f"{each.cost(name):.3f}, {_points(each, name):+.2f}" if each in known else ""
+            f"{each.cost(name):.3f}, {points_of(each, name):+.2f}" if each in known else ""
             for each in found
         ]
-        points = [_points(each, name) for each in known]
+        points = [points_of(each, name) for each in known]
         cost = np.mean([each.cost(name) for each in known])
         cells.append(f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}")
         yield f"| {name} | {' | '.join(cells)} |"
-
-
-def _points(each: Findings, name: str) -> float:
-    points = each.points(name)
-    assert points is not None, "asked for strategies that were replayed"
-    return float(points.mean())
-
-
-def _mean(points: Sequence[Floats]) -> Floats:
-    """By sample, over the networks; of different networks no two samples are the same."""
-    n = min(map(len, points))
-    mean: Floats = np.mean([each[:n] for each in points], axis=0)
-    return mean
 
 
 def _with_interval(points: Floats) -> str:
@@ -307,24 +224,14 @@ def _chosen(found: Sequence[Findings]) -> Iterator[str]:
     here = []
     for each in found:
         others = [other for other in found if other is not each]
-        best = _best_ladder(others)
+        best = best_ladder(others)
         if best is None or each.points(best) is None:
             continue
-        points = _points(each, best)
+        points = points_of(each, best)
         here.append(points)
         yield f"| {each.net} | {best} | {each.cost(best):.3f} | {points:+.2f} |"
     if here:
         yield f"| mean | | | {np.mean(here):+.2f} |"
-
-
-def _best_ladder(found: Sequence[Findings]) -> str | None:
-    affordable = {
-        name: np.mean([_points(each, name) for each in found])
-        for name in LADDERS
-        if all(each.points(name) is not None for each in found)
-        and np.mean([each.cost(name) for each in found]) <= MOST
-    }
-    return max(affordable, key=lambda name: affordable[name], default=None)
 
 
 def _what(found: Sequence[Findings], costs: Costs) -> Iterator[str]:
@@ -354,46 +261,3 @@ def _fraction(density: float) -> str:
 def _triple(numbers: Triple, form: str = ".2f") -> str:
     middle, low, high = numbers
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]"
-
-
-def _draw_rates(found: Sequence[Findings], path: Path) -> None:
-    """The best learning rate against the width, before and after."""
-    named = list(_by_optimizer(found))
-    figure = blank_figure(2.6 * len(named), 3)
-    axes = figure.subplots(1, len(named), squeeze=False)[0]
-    for (name, table), axis in zip(named, axes, strict=True):
-        for title, corrected, colour in (("before", False, "C1"), ("after", True, "C0")):
-            best = best_rates(table, corrected=corrected)
-            middle, low, high = np.array(list(best.values())).T
-            errors = np.clip([middle - low, high - middle], 0, None)
-            axis.errorbar(list(best), middle, errors, color=colour, marker="o", label=title)
-        axis.set(xscale="log", yscale="log", title=name, xlabel="width")
-        axis.set_xticks([1 / 8, 1 / 4, 1 / 2, 1], ["1/8", "1/4", "1/2", "1"])
-        axis.minorticks_off()
-    axes[0].set(ylabel="best learning rate")
-    axes[0].legend()
-    figure.savefig(path)
-
-
-def _draw_searches(found: Sequence[Findings], path: Path) -> None:
-    """What a search costs and finds, the mean over the networks."""
-    figure = blank_figure(8, 4.5)
-    axis = figure.subplots()
-    names = [*COMPARED, *(name for name in LADDERS if name != DEFAULT)]
-    for name in dict.fromkeys(names):
-        known = [each for each in found if each.points(name) is not None]
-        if len(known) < len(found):
-            continue
-        cost = np.mean([each.cost(name) for each in known])
-        points = np.mean([_points(each, name) for each in known])
-        is_ladder = name in LADDERS
-        axis.scatter(cost, points, color="C0" if is_ladder else "C1", s=36 if is_ladder else 20)
-        if name in COMPARED:
-            axis.annotate(name, (cost, points), (4, 3), textcoords="offset points", fontsize=7)
-    axis.axhline(0, color="0.7", linewidth=1)
-    axis.set(
-        xscale="log",
-        xlabel="cost, as a share of a full search",
-        ylabel="points of test accuracy against a full search",
-    )
-    figure.savefig(path)

@@ -21,7 +21,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo._runs import unheard
 from proxyhpo.executors import Executor, Finished, InProcessExecutor, ProcessExecutor
-from proxyhpo.testing.executors import job, work
+from proxyhpo.testing._trainings import job, work
 
 torch.set_num_threads(1)
 

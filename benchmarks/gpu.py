@@ -23,21 +23,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from benchmarks.gpu_search import memory, packing, search
+from benchmarks.gpu_setup import Row, Setup
 from benchmarks.gpu_steps import compiled, steps
 from benchmarks.pages import write_page
 
-__all__ = ["Row", "Setup", "main", "measure"]
+__all__ = ["main", "measure"]
 
 PAGE = Path("docs/benchmarks/gpu.md")
 HEAD = ("part", "case", "measured", "compared with", "GPU memory")
-Row = tuple[str, str, str, str]
-"""Case, what was measured, what that is compared with, memory."""
 
 INTRODUCTION = """# Proxies on a GPU
 
@@ -45,28 +43,6 @@ On a GPU a narrow network saves less than on a CPU: launching a kernel takes the
 computes. Several proxies on one card make up for it. `python -m benchmarks.gpu` measures both, and
 whether memory is given back, in at most eight minutes on one CUDA card.
 """
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What the parts share.
-
-    Args:
-        device: to measure on.
-        data: an ``.npz`` with CIFAR-10; None for random images.
-        smoke: measure next to nothing, as quickly as possible.
-        deadline: when the command has to end, by ``time.monotonic()``.
-    """
-
-    device: torch.device
-    data: Path | None
-    smoke: bool
-    deadline: float
-
-    @property
-    def seconds_left(self) -> float:
-        """Until the deadline."""
-        return self.deadline - time.monotonic()
 
 
 def tests(setup: Setup) -> Iterator[Row]:

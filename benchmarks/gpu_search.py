@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
+from benchmarks.gpu_setup import Row, Setup
 from benchmarks.gpu_steps import memory_text
 from proxyhpo import Config, Float, ProxyHPO, Record, Rung
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Row, Setup
 
 __all__ = ["memory", "packing", "search"]
 

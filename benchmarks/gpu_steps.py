@@ -5,18 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.gpu_networks import NETWORKS, TINY_NETWORKS, Entry, Step
+from benchmarks.gpu_setup import Row, Setup
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo.pruners import L1StructuredPruner
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Row, Setup
 
 __all__ = ["compiled", "memory_text", "seconds_of", "steps"]
 

@@ -98,16 +98,7 @@ class L1StructuredPruner(StructuredPruner):
     The score is the L1 norm of Li et al. (arXiv:1608.08710), summed over all weights that a
     channel appears in.
 
-    Args:
-        ignore: names of modules or parameters that keep all their channels.
-        round_to: numbers of channels are rounded down to a multiple of this where layers are wide
-            enough; multiples of 8 are faster on most hardware.
-        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
-            ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
-            the first output, and every output that leads to no other one.
-
-    Raises:
-        ArgumentError: if a setting has the wrong type or is out of range.
+    Its settings are those of :class:`StructuredPruner`.
     """
 
     @override
@@ -122,16 +113,7 @@ class RandomPruner(StructuredPruner):
     At initialisation only the number of channels in each layer matters, not which ones are kept
     (Su et al., arXiv:2009.11094), so a comparison of pruners should include this one.
 
-    Args:
-        ignore: names of modules or parameters that keep all their channels.
-        round_to: numbers of channels are rounded down to a multiple of this where layers are wide
-            enough; multiples of 8 are faster on most hardware.
-        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
-            ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
-            the first output, and every output that leads to no other one.
-
-    Raises:
-        ArgumentError: if a setting has the wrong type or is out of range.
+    Its settings are those of :class:`StructuredPruner`.
     """
 
     @override

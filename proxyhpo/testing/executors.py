@@ -11,145 +11,19 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from proxyhpo._proxy import NetworkFactory
-from proxyhpo._runs import Died, Ended, Finished, Job, Outcome, Reported, RunId, Work, unheard
+from proxyhpo._runs import Finished, Job, Outcome, Reported, unheard
 from proxyhpo._seeding import preserved_random_state
-from proxyhpo.evaluators._training import TrainingEvaluator
-from proxyhpo.executors import Executor
-from proxyhpo.executors._in_process import InProcessExecutor
-from proxyhpo.pruners._magnitude import MagnitudePruner
-from proxyhpo.space import Choice, Space
+from proxyhpo.executors import Executor, InProcessExecutor
+from proxyhpo.testing._trainings import PATIENCE, Heard, drain, job, run, work
 
-__all__ = ["ExecutorContract", "Heard", "drain", "job", "run", "work"]
-
-_numbers = itertools.count()
-
-_PATIENCE = 240.0
-"""Seconds for what takes moments on an idle machine; a busy one may need them."""
-
-
-def build() -> nn.Module:
-    """A small network."""
-    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-
-
-def train(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """Trains a little, then does what the config's ``then`` says."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    for step in range(3):
-        loss = network(torch.rand(8, 4)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield {"value": loss.item(), "step": step}
-    _THEN[config["then"]](config)
-    try:
-        while config["then"] == "go on":
-            time.sleep(0.02)
-            yield {"value": 0.0, "step": 0}
-    finally:
-        if config["file"]:
-            Path(config["file"]).write_text("closed", encoding="utf-8")
-
-
-class Unpicklable(Exception):  # noqa: N818 - what it is, is in its name
-    """Holds what cannot be sent anywhere."""
-
-    def __init__(self) -> None:
-        super().__init__("cannot travel")
-        self.cargo = (number for number in range(3))
-
-
-def _raise(_config: dict[str, Any]) -> None:
-    raise ValueError("as told")
-
-
-def _raise_unpicklable(_config: dict[str, Any]) -> None:
-    raise Unpicklable
-
-
-def _exit(_config: dict[str, Any]) -> None:
-    raise SystemExit(3)
-
-
-def _nothing(_config: dict[str, Any]) -> None:
-    pass
-
-
-_THEN = {
-    "end": _nothing,
-    "go on": _nothing,
-    "raise": _raise,
-    "raise unpicklable": _raise_unpicklable,
-    "exit": _exit,
-}
-
-
-def work(train: Any = train) -> Work:
-    """What the trainings of a contract test share."""
-    space = Space({"then": Choice(sorted(_THEN)), "file": ""})
-    networks = NetworkFactory(build, MagnitudePruner(), torch.zeros(2, 4))
-    return Work(networks, TrainingEvaluator(train), space)
-
-
-def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
-    """A job with a trial number that no other job of this process has."""
-    config = {"then": then, "file": str(file)}
-    run = RunId(next(_numbers), 0)
-    one = Job(run, config, config, density=1.0, budget=1.0, seed=5)
-    return replace(one, **changes)
-
-
-class Heard:
-    """Listens to the reports of an executor, and ends some trainings.
-
-    Args:
-        until: job and all of its reports so far → whether it is to end now; by default none is.
-    """
-
-    def __init__(self, until: Callable[[Job, list[Reported]], bool] = lambda *_: False) -> None:
-        self.until = until
-        self.reports: dict[RunId, list[Reported]] = {}
-
-    def __call__(self, job: Job, reported: Reported) -> bool:
-        """Keeps the report."""
-        reports = self.reports.setdefault(job.id, [])
-        reports.append(reported)
-        return self.until(job, reports)
-
-
-def drain(executor: Executor, *, seconds: float = 2 * _PATIENCE) -> list[Ended]:
-    """The end of every job, in the order in which they end.
-
-    Raises:
-        TimeoutError: if that takes too long.
-    """
-    ends: list[Ended] = []
-    end = time.monotonic() + seconds
-    while (ended := executor.wait_any(end - time.monotonic())) is not None:
-        ends.append(ended)
-    if time.monotonic() > end:
-        raise TimeoutError(f"after {seconds} s only these had ended: {ends}")
-    return ends
-
-
-def run(executor: Executor, *jobs: Job) -> list[Outcome | Died]:
-    """What became of each job, in the order in which they are given."""
-    for one in jobs:
-        executor.submit(one)
-    ends = {ended.job.id: ended for ended in drain(executor)}
-    return [end.outcome if isinstance(end := ends[one.id], Finished) else end for one in jobs]
+__all__ = ["ExecutorContract"]
 
 
 class ExecutorContract:
@@ -219,7 +93,7 @@ class ExecutorContract:
             assert isinstance(outcome, Outcome)
             assert not outcome.stopped
             assert len(outcome.reports) == 3
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while not (tmp_path / "closed").exists() and time.monotonic() < end:
             time.sleep(0.02)
         assert (tmp_path / "closed").exists()
@@ -240,14 +114,14 @@ class ExecutorContract:
         assert len(failed.reports) == 3
         assert failed.reason == reason
         assert failed.traceback is not None
-        assert "contract" in failed.traceback or "executors.py" in failed.traceback
+        assert "_trainings.py" in failed.traceback
         assert isinstance(after, Outcome)
         assert after.value is not None
 
     def test_without_a_job_there_is_nothing_to_wait_for(self, started: Executor) -> None:
         """And it does not wait."""
         assert started.wait_any() is None
-        assert started.wait_any(_PATIENCE) is None
+        assert started.wait_any(PATIENCE) is None
 
     def test_drained_it_ends_what_has_begun_and_begins_nothing(
         self, executor: Executor, tmp_path: Path
@@ -266,7 +140,7 @@ class ExecutorContract:
         try:
             for one in jobs[:-1]:
                 executor.submit(one)
-            ends = [executor.wait_any(_PATIENCE)]
+            ends = [executor.wait_any(PATIENCE)]
             first = not running  # nothing was heard before the first end
             running = running or executor.drain()
             executor.submit(jobs[-1])
@@ -275,7 +149,7 @@ class ExecutorContract:
             assert 1 <= len(ended) <= running + first
             assert {int(file.name) for file in tmp_path.iterdir()} == ended
             assert len(jobs) - 1 not in ended
-            assert executor.wait_any(_PATIENCE) is None
+            assert executor.wait_any(PATIENCE) is None
         finally:
             executor.shutdown()
 
@@ -292,7 +166,7 @@ class ExecutorContract:
         if executor.streams:
             executor.submit(job("go on"))
             with pytest.raises(NowError):
-                executor.wait_any(_PATIENCE)
+                executor.wait_any(PATIENCE)
         executor.shutdown()
         executor.shutdown()
         executor.start(work(lambda _network, _config: 7.0), unheard)
@@ -315,6 +189,6 @@ class ExecutorContract:
         try:
             executor.submit(job())
             with pytest.raises(ZeroDivisionError):
-                executor.wait_any(_PATIENCE)
+                executor.wait_any(PATIENCE)
         finally:
             executor.shutdown()

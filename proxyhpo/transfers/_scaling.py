@@ -16,7 +16,6 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from proxyhpo._networks.fans import FanRatios
 from proxyhpo._records.correction import Correction
+from proxyhpo.transfers._steps import Part, Step, remembered, scale, skipped
 from proxyhpo.transfers._updates import Update, UpdateRule, decoupled_decay
 
 __all__ = ["Scaling", "scaled_updates"]
@@ -61,27 +61,6 @@ def scaled_updates(
         yield scaling
     finally:
         scaling.stop()
-
-
-@dataclass
-class _Part:
-    """Parameters of one group with the same factor, as they were before a step."""
-
-    factor: float
-    has_decay: bool
-    parameters: list[nn.Parameter]
-    before: list[Tensor]
-
-
-@dataclass
-class _Step:
-    """An optimizer's step that has begun and not ended."""
-
-    optimizer: weakref.ref[Optimizer]
-    parts: list[_Part]
-    unknown: bool
-    inner: set[int] = field(default_factory=set)
-    """Parameters that a step inside this one has updated, by identity."""
 
 
 class Scaling:
@@ -156,15 +135,15 @@ class Scaling:
             has_decay = isinstance(decay, Tensor) or decay != 0
             for factor, parameters in by_factor.items():
                 self._note(factor, optimizer)
-                before = [] if factor == 1 else _scaled([p.data for p in parameters], 1 - decay)
-                parts.append(_Part(factor, has_decay, parameters, before))
+                before = [] if factor == 1 else remembered(parameters, 1 - decay)
+                parts.append(Part(factor, has_decay, parameters, before))
         steps = self._begun()
         # An equal optimizer among them calls its own base class's step, or its last step raised.
         for index, step in enumerate(steps):
             if step.optimizer() is optimizer:
                 del steps[index:]
                 break
-        steps.append(_Step(weakref.ref(optimizer), parts, unknown))
+        steps.append(Step(weakref.ref(optimizer), parts, unknown))
 
     def after(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped."""
@@ -177,7 +156,7 @@ class Scaling:
         if step.unknown and not step.inner:
             self._unknown[type(optimizer).__name__] = None
         for part in step.parts:
-            _scale(part, step.inner, _skipped(optimizer))
+            scale(part, step.inner, skipped(optimizer))
         for outer in steps:
             outer.inner |= step.inner
             outer.inner.update(id(p) for part in step.parts for p in part.parameters)
@@ -196,11 +175,11 @@ class Scaling:
         low, high = self._range or (factor, factor)
         self._range = min(low, factor), max(high, factor)
 
-    def _begun(self) -> list[_Step]:
+    def _begun(self) -> list[Step]:
         """The steps of this thread that have not ended, the outermost first."""
         if not hasattr(self._steps, "begun"):
             self._steps.begun = []
-        begun: list[_Step] = self._steps.begun
+        begun: list[Step] = self._steps.begun
         return begun
 
     def _warnings(self) -> Iterator[str]:
@@ -236,38 +215,6 @@ def _smallest(network: nn.Module) -> tuple[weakref.ref[nn.Parameter], Tensor] | 
         return None
     smallest = min(trainable, key=lambda parameter: parameter.numel())
     return weakref.ref(smallest), smallest.detach().to("cpu", copy=True)
-
-
-def _scaled(tensors: list[Tensor], by: float | Tensor) -> list[Tensor]:
-    return list(torch._foreach_mul(tensors, by))  # noqa: SLF001 - as torch's own optimizers do it
-
-
-def _skipped(optimizer: Optimizer) -> Tensor | None:
-    """1 where a step inside the kernel was skipped for gradients that are not finite, else 0.
-
-    Optimizers that unscale gradients themselves are told by ``torch.amp.GradScaler`` so.
-    """
-    found: Tensor | None = getattr(optimizer, "found_inf", None)
-    return found
-
-
-def _scale(part: _Part, inner: set[int], skipped: Tensor | None) -> None:
-    pairs = [
-        (p.data, before)
-        for p, before in zip(part.parameters, part.before, strict=False)
-        # Without a gradient it has not moved, and has not decayed either.
-        if id(p) not in inner and (p.grad is not None or not part.has_decay)
-    ]
-    if not pairs:
-        return
-    after, before = map(list, zip(*pairs, strict=True))
-    weight = 1 - part.factor
-    # after + (1 - factor) * (before - after); exact where nothing has moved.
-    if skipped is None or not part.has_decay:
-        torch._foreach_lerp_(after, before, weight)
-    else:
-        for now, was in zip(after, before, strict=True):
-            now.lerp_(was, (weight * (1 - skipped)).to(now.device, now.dtype))
 
 
 _active: tuple[Scaling, ...] = ()

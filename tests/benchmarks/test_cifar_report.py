@@ -5,20 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cifar, cifar_fidelity, cifar_report
+from benchmarks import cifar, cifar_fidelity, cifar_findings, cifar_report
 from benchmarks.cifar_fidelity import agreement, best_rate, best_rates, ceiling, learning_rate
 from benchmarks.cifar_networks import TASKS
+from benchmarks.cifar_replays import Level, Search, _climbers, replayed
 from benchmarks.cifar_rules import BY_NORMS, WEAKER
 from benchmarks.cifar_searches import (
     DEFAULT,
     LADDERS,
     POWER_LAW,
-    Level,
-    Search,
-    _climbers,
     outcomes,
     quality,
-    replayed,
     sample_size,
     samples,
     searches,
@@ -44,7 +41,7 @@ DRIFT = -0.5  # of a proxy's, where the updates are not scaled
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(cifar_fidelity, "RESAMPLES", 100)
-    monkeypatch.setattr(cifar_report, "MOST", 0.5)  # of searches among 12 configs
+    monkeypatch.setattr(cifar_findings, "MOST", 0.5)  # of searches among 12 configs
 
 
 def made(net="vgg", noise=0.0):
@@ -229,7 +226,7 @@ def test_each_two_samples_share_no_config():
 
 def test_the_interval_is_that_of_two_searches_however_many_splits_there_are():
     rng = np.random.default_rng(0)
-    truths = [cifar_report.of_halves(rng.normal(0, 1, 2 * 400)) for _ in range(2)]
+    truths = [cifar_findings.of_halves(rng.normal(0, 1, 2 * 400)) for _ in range(2)]
     for low, high in truths:
         assert high - low == pytest.approx(2 * 1.96 / math.sqrt(2), rel=0.1)
 
@@ -271,7 +268,7 @@ def test_the_best_rate_stays_within_what_was_tried():
 
 
 def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_path):
-    of_vgg = cifar_report.find("vgg", judged(made("vgg", 0.01)), COSTS, 2)
+    of_vgg = cifar_findings.find("vgg", judged(made("vgg", 0.01)), COSTS, 2)
     found = [of_vgg, replace(of_vgg, net="resnet")]
     page = tmp_path / "pages" / "cifar.md"
     page.parent.mkdir()
@@ -289,11 +286,11 @@ def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_pat
 
 
 def test_a_ladder_is_chosen_by_the_other_networks():
-    found = [cifar_report.find("vgg", judged(made("vgg", 0.01)), COSTS, 2) for _ in range(2)]
-    best = cifar_report._best_ladder(found)
+    found = [cifar_findings.find("vgg", judged(made("vgg", 0.01)), COSTS, 2) for _ in range(2)]
+    best = cifar_findings.best_ladder(found)
     assert best in LADDERS
-    assert np.mean([each.cost(best) for each in found]) <= cifar_report.MOST
-    assert cifar_report._best_ladder([replace(found[0], halves=[])]) is None
+    assert np.mean([each.cost(best) for each in found]) <= cifar_findings.MOST
+    assert cifar_findings.best_ladder([replace(found[0], halves=[])]) is None
 
 
 def test_a_report_on_nothing_is_refused(tmp_path):

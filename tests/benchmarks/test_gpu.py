@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_search, gpu_steps
-from benchmarks.gpu import Setup
 from benchmarks.gpu_networks import TINY_NETWORKS, Step
+from benchmarks.gpu_setup import Setup
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
 

@@ -15,7 +15,7 @@ from proxyhpo._runs import Died, Finished, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import FuturesExecutor
 from proxyhpo.executors import _futures as module
-from proxyhpo.testing.executors import drain, job, run, work
+from proxyhpo.testing._trainings import drain, job, run, work
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -21,7 +21,7 @@ from proxyhpo._runs import Died, Outcome, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import ProcessExecutor
 from proxyhpo.executors._devices import environments
-from proxyhpo.testing.executors import Heard, job, run, work
+from proxyhpo.testing._trainings import Heard, job, run, work
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -453,7 +453,7 @@ SCRIPT = """
     import torch
     from proxyhpo.evaluators import TrainingEvaluator
     from proxyhpo.executors import ProcessExecutor
-    from proxyhpo.testing.executors import job, work
+    from proxyhpo.testing._trainings import job, work
 
     OFFSET = torch.tensor(40.0)
 

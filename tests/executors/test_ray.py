@@ -17,7 +17,8 @@ from proxyhpo._runs import Died, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import RayExecutor
 from proxyhpo.executors._ray_tasks import kept_local
-from proxyhpo.testing.executors import ExecutorContract, Heard, job, run, work
+from proxyhpo.testing import ExecutorContract
+from proxyhpo.testing._trainings import Heard, job, run, work
 
 ray = pytest.importorskip("ray")
 
@@ -151,7 +152,8 @@ LOCAL = """
     from pathlib import Path
     import ray
     from proxyhpo.executors import RayExecutor
-    from proxyhpo.testing.executors import job, run, unheard, work
+    from proxyhpo._runs import unheard
+    from proxyhpo.testing._trainings import job, run, work
 
     def listening():
         tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
@@ -194,7 +196,7 @@ CLUSTER = """
     import time
     from ray.cluster_utils import Cluster
     from proxyhpo.executors import RayExecutor
-    from proxyhpo.testing.executors import Heard, job, run, work
+    from proxyhpo.testing._trainings import Heard, job, run, work
 
     def train(network, config):
         yield 1.0

@@ -1,0 +1,205 @@
+"""One search replayed on a table of trainings: what it finds, and what it costs.
+
+A search is replayed by its rules alone: nothing is trained, and the engine is not run. The tests
+hold that the engine climbs to the same config at the same cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.cifar_fidelity import net_of
+from benchmarks.cifar_rules import BY_NORMS, rule_of
+from benchmarks.cifar_steps import Costs
+from benchmarks.cifar_table import SECOND_LOOK, Row, Run, Table
+from benchmarks.cifar_training import EPOCHS
+from benchmarks.tabular_report import REFERENCE, UNIT
+from proxyhpo.stoppers import Curve, Stopper
+
+__all__ = ["Found", "Level", "Search", "Trainings", "full", "replayed"]
+
+Trainings = Mapping[Run, Row]
+"""Of one config."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A rung below the full trainings.
+
+    Args:
+        density: of the networks.
+        keep: how many trials climb.
+        epochs: of each training.
+    """
+
+    density: float
+    keep: int
+    epochs: int = EPOCHS
+
+
+@dataclass(frozen=True)
+class Search:
+    """A way to search.
+
+    Args:
+        levels: the rungs, cheapest first; above the last one the full network is trained.
+        rule: by which the updates of proxies were scaled.
+        exponent: power of the width ratio by which their learning rates were multiplied.
+        stopper: of trainings on the first rung.
+        share: of the configs, the first ones, among which it searches.
+        looks_again: how close the best two full trainings must be, in accuracy, to be trained once
+            more under another seed; the mean of both then decides.
+        early: after so many trials of the first rung the best one so far climbs; the other places
+            are taken when all have been trained.
+    """
+
+    levels: Sequence[Level]
+    rule: str = BY_NORMS
+    exponent: float = 0.0
+    stopper: Stopper | None = None
+    share: float = 1.0
+    looks_again: float = 0.0
+    early: Sequence[int] = ()
+
+    def run(self, net: str, number: int, density: float) -> Run:
+        """The training of a config at a density."""
+        if density == 1:
+            return Run(number)
+        return Run(number, density, self.exponent, rule=rule_of(net, self.rule))
+
+    def is_known(self, table: Table) -> bool:
+        """Whether a table has all proxies that it may need."""
+        net = net_of(table)
+        return all(
+            self.run(net, number, level.density) in runs
+            for number, runs in table.items()
+            for level in self.levels
+        )
+
+
+@dataclass
+class Found:
+    """What a search comes to.
+
+    Args:
+        number: of the config; its place in the sample.
+        seconds: charged.
+    """
+
+    number: int
+    seconds: float
+
+
+@dataclass
+class _Replay:
+    """A search among some configs, and what it has been charged."""
+
+    search: Search
+    sample: Sequence[Trainings]
+    costs: Costs
+    charged: dict[tuple[int, float], float] = field(default_factory=dict)
+
+    def found(self) -> Found:
+        chosen: Sequence[int] = range(max(1, round(self.search.share * len(self.sample))))
+        for level in self.search.levels:
+            chosen = self.climbing(level, chosen)
+        values = [self.trained(i, Level(1, 1)) for i in chosen]
+        order = sorted(range(len(chosen)), key=lambda place: -values[place])
+        best = chosen[order[0]]
+        if len(order) > 1 and values[order[0]] - values[order[1]] < self.search.looks_again:
+            again = {chosen[place]: values[place] + self.once_more(chosen[place])
+                     for place in order[:2]}  # fmt: skip
+            best = max(again, key=lambda i: again[i])
+        return Found(best, sum(self.charged.values()))
+
+    def climbing(self, level: Level, chosen: Sequence[int]) -> list[int]:
+        """The trials that climb from a rung, the best first."""
+        peers: list[Curve] = []
+        losses: dict[int, float] = {}
+        # Those of a higher rung enter together, so that they have no peers and are never stopped.
+        stopper = self.search.stopper if level is self.search.levels[0] else None
+        for i in chosen:
+            row = self.row(i, level.density)
+            curve = Curve()
+            stopped = False
+            for value in row.validation[: level.epochs]:
+                curve.append(-value)
+                is_last = len(curve) == min(level.epochs, len(row.validation))
+                if stopper and not is_last and stopper.should_stop(curve, peers):
+                    stopped = True
+                    break
+            peers.append(curve)
+            self.charge(i, level.density, len(curve))
+            if not stopped:
+                losses[i] = curve[-1]
+        return _climbers(losses, level.keep, self.search.early)
+
+    def trained(self, i: int, level: Level) -> float:
+        row = self.row(i, level.density)
+        self.charge(i, level.density, len(row.validation))
+        return row.value
+
+    def once_more(self, i: int) -> float:
+        """The value of a full training under the second seed."""
+        runs = self.sample[i]
+        # Configs that are far from the best ones have been trained once only.
+        row = runs.get(Run(_number(runs), seed=SECOND_LOOK)) or runs[Run(_number(runs))]
+        self.charged[i, 2.0] = self.seconds(i, 1.0, len(row.validation))
+        return row.value
+
+    def row(self, i: int, density: float) -> Row:
+        runs = self.sample[i]
+        net = next(iter(runs.values())).net
+        return runs[self.search.run(net, _number(runs), density)]
+
+    def charge(self, i: int, density: float, epochs: int) -> None:
+        """A training that starts from the checkpoint of a shorter one is charged once."""
+        before = self.charged.get((i, density), 0.0)
+        self.charged[i, density] = max(before, self.seconds(i, density, epochs))
+
+    def seconds(self, i: int, density: float, epochs: int) -> float:
+        row = next(iter(self.sample[i].values()))
+        return self.costs.seconds(row.net, density, row.config["batch_size"], epochs)
+
+
+def _climbers(losses: Mapping[int, float], keep: int, early: Sequence[int]) -> list[int]:
+    """Those who climb, by their losses; some before all of them are known."""
+    chosen: list[int] = []
+    for n in early[: keep - 1]:
+        known = [i for i in losses if i < n and i not in chosen]
+        chosen += sorted(known, key=lambda i: losses[i])[:1]
+    others = [i for i in losses if i not in chosen]
+    return chosen + sorted(others, key=lambda i: losses[i])[: keep - len(chosen)]
+
+
+def _number(runs: Trainings) -> int:
+    return next(iter(runs)).number
+
+
+def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
+    """A search on the full network, as it is and if it ends earlier.
+
+    The best three are trained once more under the second seed, which then decides alone; without
+    that it is the unit of cost.
+    """
+    replay = _Replay(Search([]), sample, costs)
+    values = [replay.trained(i, Level(1, 1)) for i in range(len(sample))]
+    order = sorted(range(len(sample)), key=lambda i: -values[i])
+    each = [replay.charged[i, 1.0] for i in range(len(sample))]
+    found = {UNIT: Found(order[0], sum(each))}
+    for share in (0.25, 0.15):
+        last = max(1, int(np.sum(np.cumsum(each) <= share * sum(each))))
+        best = max(range(last), key=lambda i: values[i])
+        found[f"full: first {share:.0%} of the time"] = Found(best, sum(each[:last]))
+    again = {i: replay.once_more(i) for i in order[:3]}
+    best = max(again, key=lambda i: again[i])
+    found[REFERENCE] = Found(best, sum(replay.charged.values()))
+    return found
+
+
+def replayed(search: Search, sample: Sequence[Trainings], costs: Costs) -> Found:
+    """One search among the configs of a sample, in this order."""
+    return _Replay(search, sample, costs).found()

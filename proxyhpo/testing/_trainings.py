@@ -1,0 +1,140 @@
+"""Small trainings that end in every way, for the contract of executors."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from proxyhpo._proxy import NetworkFactory
+from proxyhpo._runs import Died, Ended, Finished, Job, Outcome, Reported, RunId, Work
+from proxyhpo.evaluators import TrainingEvaluator
+from proxyhpo.executors import Executor
+from proxyhpo.pruners import MagnitudePruner
+from proxyhpo.space import Choice, Space
+
+__all__ = ["PATIENCE", "Heard", "drain", "job", "run", "work"]
+
+_numbers = itertools.count()
+
+PATIENCE = 240.0
+"""Seconds for what takes moments on an idle machine; a busy one may need them."""
+
+
+def build() -> nn.Module:
+    """A small network."""
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def train(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, float]]:
+    """Trains a little, then does what the config's ``then`` says."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(3):
+        loss = network(torch.rand(8, 4)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield {"value": loss.item(), "step": step}
+    _THEN[config["then"]](config)
+    try:
+        while config["then"] == "go on":
+            time.sleep(0.02)
+            yield {"value": 0.0, "step": 0}
+    finally:
+        if config["file"]:
+            Path(config["file"]).write_text("closed", encoding="utf-8")
+
+
+class Unpicklable(Exception):  # noqa: N818 - what it is, is in its name
+    """Holds what cannot be sent anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__("cannot travel")
+        self.cargo = (number for number in range(3))
+
+
+def _raise(_config: dict[str, Any]) -> None:
+    raise ValueError("as told")
+
+
+def _raise_unpicklable(_config: dict[str, Any]) -> None:
+    raise Unpicklable
+
+
+def _exit(_config: dict[str, Any]) -> None:
+    raise SystemExit(3)
+
+
+def _nothing(_config: dict[str, Any]) -> None:
+    pass
+
+
+_THEN = {
+    "end": _nothing,
+    "go on": _nothing,
+    "raise": _raise,
+    "raise unpicklable": _raise_unpicklable,
+    "exit": _exit,
+}
+
+
+def work(train: Any = train) -> Work:
+    """What the trainings of a contract test share."""
+    space = Space({"then": Choice(sorted(_THEN)), "file": ""})
+    networks = NetworkFactory(build, MagnitudePruner(), torch.zeros(2, 4))
+    return Work(networks, TrainingEvaluator(train), space)
+
+
+def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
+    """A job with a trial number that no other job of this process has."""
+    config = {"then": then, "file": str(file)}
+    run = RunId(next(_numbers), 0)
+    one = Job(run, config, config, density=1.0, budget=1.0, seed=5)
+    return replace(one, **changes)
+
+
+class Heard:
+    """Listens to the reports of an executor, and ends some trainings.
+
+    Args:
+        until: job and all of its reports so far → whether it is to end now; by default none is.
+    """
+
+    def __init__(self, until: Callable[[Job, list[Reported]], bool] = lambda *_: False) -> None:
+        self.until = until
+        self.reports: dict[RunId, list[Reported]] = {}
+
+    def __call__(self, job: Job, reported: Reported) -> bool:
+        """Keeps the report."""
+        reports = self.reports.setdefault(job.id, [])
+        reports.append(reported)
+        return self.until(job, reports)
+
+
+def drain(executor: Executor, *, seconds: float = 2 * PATIENCE) -> list[Ended]:
+    """The end of every job, in the order in which they end.
+
+    Raises:
+        TimeoutError: if that takes too long.
+    """
+    ends: list[Ended] = []
+    end = time.monotonic() + seconds
+    while (ended := executor.wait_any(end - time.monotonic())) is not None:
+        ends.append(ended)
+    if time.monotonic() > end:
+        raise TimeoutError(f"after {seconds} s only these had ended: {ends}")
+    return ends
+
+
+def run(executor: Executor, *jobs: Job) -> list[Outcome | Died]:
+    """What became of each job, in the order in which they are given."""
+    for one in jobs:
+        executor.submit(one)
+    ends = {ended.job.id: ended for ended in drain(executor)}
+    return [end.outcome if isinstance(end := ends[one.id], Finished) else end for one in jobs]
