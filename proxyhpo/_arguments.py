@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from proxyhpo import _plugins as plugins
-from proxyhpo._engine.climb import Callback
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._records.rung import Rung
 from proxyhpo._validation import check_device
+from proxyhpo.callbacks._interface import AnyCallback, Callback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
 from proxyhpo.executors import Executor
@@ -116,14 +116,16 @@ def executor_of(given: Executor | None) -> Executor:
     )
 
 
-def callbacks_of(given: Iterable[Callback]) -> tuple[Callback, ...]:
-    """Functions that are called with each new record."""
+def callbacks_of(given: Iterable[AnyCallback]) -> tuple[AnyCallback, ...]:
+    """Functions of a record, and callbacks."""
+    allowed = "functions of a Record, or instances of proxyhpo.callbacks.Callback"
     if callable(given) or not isinstance(given, Iterable):
-        raise ArgumentError(f"callbacks must be a list of functions of a Record, got {given!r}")
+        raise ArgumentError(f"callbacks must be a list of {allowed}, got {given!r}")
     callbacks = tuple(given)
     for callback in callbacks:
-        if not callable(callback):
-            raise ArgumentError(f"callbacks: {callback!r} is not a function of a Record")
+        is_class = isinstance(callback, type) and issubclass(callback, Callback)
+        if is_class or not (callable(callback) or isinstance(callback, Callback)):
+            raise ArgumentError(f"callbacks must be {allowed}, got {callback!r}")
     return callbacks
 
 

@@ -186,6 +186,8 @@ class StudyHandle:
         return self._open_study
 
     def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
         if self._open_study is not None:
             self._open_study.close()
         self._open_study = self._session = None

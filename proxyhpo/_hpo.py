@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from proxyhpo._arguments import callbacks_of, check_version, executor_of, stoppers_of
-from proxyhpo._engine.climb import Callback
 from proxyhpo._handle import StudyHandle
 from proxyhpo._inputs import Inputs
 from proxyhpo._problem import Problem
@@ -22,6 +21,7 @@ from proxyhpo._running import OpenStudy, run_study
 from proxyhpo._setup import Running, Setup
 from proxyhpo._store import check_path
 from proxyhpo._validation import check_whole
+from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator
 from proxyhpo.executors import Executor
@@ -76,7 +76,8 @@ class ProxyHPO(StudyHandle):
         device: of this machine, on which step times are measured. By default where the evaluator
             trains, or else the CPU.
         progress: whether to draw a progress bar.
-        callbacks: each is called with every new :class:`~proxyhpo.Record`.
+        callbacks: functions that are called with every new :class:`~proxyhpo.Record`, and
+            :class:`~proxyhpo.callbacks.Callback` objects, which also get reports as they arrive.
         check_memory: whether to try the largest ``batch_size`` of the space once on the full
             network before the search: a forward, a backward and buffers such as Adam's, on
             ``device``. It does not know the memory that ``train`` itself needs.
@@ -114,7 +115,7 @@ class ProxyHPO(StudyHandle):
         steps: int | None = None,
         device: str | torch.device | None = None,
         progress: bool = True,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[AnyCallback] = (),
         check_memory: bool = False,
         max_retries: int = 0,
         ordered: bool = False,

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from proxyhpo._engine.climb import settle
+from proxyhpo._engine.notifier import Notifier
 from proxyhpo._engine.stopping import CurveWatch
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
@@ -116,7 +117,8 @@ class Session:
     def __init__(self, opened: OpenStudy) -> None:
         self.opened = opened
         self._watch = CurveWatch(opened.study, opened.setup.stoppers)
-        self._since: dict[RunId, float] = {}
+        self._notifier = Notifier(opened.setup.running.callbacks)
+        self._waiting: dict[RunId, tuple[Job, float]] = {}  # and since when
 
     def ask(self, n_trials: float) -> Asked | None:
         """See :meth:`ProxyHPO.ask`."""
@@ -124,7 +126,8 @@ class Session:
             job = self.opened.study.next_job(n_trials)
         if job is None:
             return None
-        self._since[job.id] = time.monotonic()
+        self._waiting[job.id] = job, time.monotonic()
+        self._notifier.start(job)
         setup = self.opened.setup
         return Asked(
             config=setup.problem.space.resolve(job.config),
@@ -148,17 +151,24 @@ class Session:
         stopped: bool,
     ) -> Record:
         """See :meth:`ProxyHPO.tell`."""
-        if asked.job.id not in self._since:
+        if asked.job.id not in self._waiting:
             raise not_asked(asked)
         if seconds is None:
-            seconds = time.monotonic() - self._since[asked.job.id]
+            seconds = time.monotonic() - self._waiting[asked.job.id][1]
         outcome = outcome_of(value, seconds, stopped=stopped)
         outcome = replace(outcome, correction=asked.end_scaling(), width_ratio=asked.width_ratio)
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
-        del self._since[asked.job.id]
-        callbacks = self.opened.setup.running.callbacks
-        return settle(self.opened.study, asked.job, outcome, callbacks)
+        record = settle(self.opened.study, asked.job, outcome)
+        del self._waiting[asked.job.id]
+        self._notifier.end(asked.job, record)
+        return record
+
+    def close(self) -> None:
+        """Tells callbacks that the trainings not told about are left without a record."""
+        for job, _ in self._waiting.values():
+            self._notifier.interrupt(job, "the study was closed")
+        self._waiting.clear()
 
 
 def not_asked(asked: Asked) -> ArgumentError:

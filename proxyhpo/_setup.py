@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from proxyhpo import _plugins as plugins
-from proxyhpo._engine.climb import Callback, Limits
+from proxyhpo._engine.climb import Limits
 from proxyhpo._engine.identity import identity_of
 from proxyhpo._engine.ladder import for_trials, with_finalists
 from proxyhpo._engine.parts import Parts
@@ -22,6 +22,7 @@ from proxyhpo._runs import Work
 from proxyhpo._seeding import preserved_random_state, seed_sequence
 from proxyhpo._store import Store, open_store
 from proxyhpo._validation import check_seconds
+from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.errors import StoreError, UnsupportedNetworkError
 from proxyhpo.executors import Executor
 
@@ -34,7 +35,7 @@ class Running:
 
     Args:
         executor: runs the trainings.
-        callbacks: called with each new record.
+        callbacks: told about every training.
         progress: whether to draw a progress bar.
         check_memory: whether to try the largest batch before the search.
         max_retries: how often a training whose worker died is tried again.
@@ -42,7 +43,7 @@ class Running:
     """
 
     executor: Executor
-    callbacks: tuple[Callback, ...]
+    callbacks: tuple[AnyCallback, ...]
     progress: bool
     check_memory: bool
     max_retries: int

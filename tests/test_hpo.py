@@ -570,7 +570,7 @@ def test_nothing_but_silence_ends_the_study_early():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"callbacks": [1]}, "callbacks: 1 is not a function of a Record"),
+        ({"callbacks": [1]}, r"callbacks must be functions of a Record, .* got 1"),
         ({"callbacks": print}, "callbacks must be a list of functions"),
         ({"executor": 4}, "executor must be an Executor such as ProcessExecutor.*got 4"),
         ({"ladder": Rung(1)}, "ladder must be a list of Rungs"),

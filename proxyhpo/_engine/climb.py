@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from proxyhpo._engine.giving_up import Judge
 from proxyhpo._engine.interruption import Interruption
+from proxyhpo._engine.notifier import Notifier
 from proxyhpo._engine.stopping import CurveWatch, Stoppers
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
 from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work
+from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.executors import Executor
 
-__all__ = ["Callback", "Limits", "climb", "settle"]
+__all__ = ["Limits", "climb", "settle"]
 
 logger = logging.getLogger("proxyhpo")
-
-Callback = Callable[[Record], object]
 
 CAUTION = 1.25
 """By how much a prediction is exceeded before a time limit is."""
@@ -51,7 +51,7 @@ def climb(
     limits: Limits,
     *,
     stoppers: Stoppers = Stoppers(),  # noqa: B008 - frozen
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[AnyCallback] = (),
     stopping: Callable[[], bool] = lambda: False,
     interruption: Interruption | None = None,
 ) -> bool:
@@ -67,7 +67,7 @@ def climb(
         executor: runs them.
         limits: where to end.
         stoppers: who ends trainings early.
-        callbacks: called with each new record.
+        callbacks: told about every training.
         stopping: asked after every report and record; True ends the climb.
         interruption: what signals ask for; by default they are not handled.
 
@@ -82,15 +82,23 @@ def climb(
     remaining = _Remaining(study, limits, executor)
     judge = Judge(study)
     watch = CurveWatch(study, stoppers)
-    listener = _Listener(watch, interruption, is_over=lambda: stopping() or remaining.is_up)
+    notifier = Notifier(callbacks)
+    listener = _Listener(
+        watch, notifier, interruption, is_over=lambda: stopping() or remaining.is_up
+    )
     running: dict[RunId, Job] = {}
-    with interruption.draining(executor.drain), _started(executor, work, listener):
+    with (
+        interruption.draining(executor.drain),
+        _interrupted(running, notifier),
+        _started(executor, work, listener),
+    ):
         while not (stopping() or remaining.is_up):
             interruption.check()
             more = _decided(study, remaining, executor, len(running), ordered=limits.ordered)
             while not interruption.is_ending and (job := next(more, None)) is not None:
                 running[job.id] = job
                 watch.begin(job)
+                notifier.start(job)
                 executor.submit(job)
             if not running:
                 return not remaining.has_closed and not interruption.is_ending
@@ -103,14 +111,28 @@ def climb(
             if isinstance(ended, Died) and study.deaths(job) < limits.max_retries:
                 study.retry(job, ended.reason, ended.seconds)
                 logger.warning("%s died (%s); trying again", _name(job.id), ended.reason)
+                notifier.interrupt(job, ended.reason)
                 watch.begin(job)
+                notifier.start(job)
                 executor.submit(job)
                 continue
             watch.end(job)
-            del running[job.id]
             if job.id not in listener.abandoned:
-                judge.consider(settle(study, job, _outcome(ended), callbacks))
+                record = settle(study, job, _outcome(ended))
+                del running[job.id]
+                notifier.end(job, record)
+                judge.consider(record)
         return False
+
+
+@contextmanager
+def _interrupted(running: Mapping[RunId, Job], notifier: Notifier) -> Iterator[None]:
+    """Tells callbacks at the end which trainings are left without a record."""
+    try:
+        yield
+    finally:
+        for job in running.values():
+            notifier.interrupt(job, "the study was ended")
 
 
 @contextmanager
@@ -122,12 +144,10 @@ def _started(executor: Executor, work: Work, hear: Hear) -> Iterator[None]:
         executor.shutdown()
 
 
-def settle(study: Study, job: Job, outcome: Outcome, callbacks: Sequence[Callback]) -> Record:
-    """Writes an outcome down and reports it."""
+def settle(study: Study, job: Job, outcome: Outcome) -> Record:
+    """Writes an outcome to the store and to the log."""
     record = study.finish(job, outcome)
     _log(record)
-    for callback in callbacks:
-        callback(record)
     return record
 
 
@@ -139,15 +159,21 @@ class _Listener:
     """
 
     def __init__(
-        self, watch: CurveWatch, interruption: Interruption, is_over: Callable[[], bool]
+        self,
+        watch: CurveWatch,
+        notifier: Notifier,
+        interruption: Interruption,
+        is_over: Callable[[], bool],
     ) -> None:
         self._watch = watch
+        self._notifier = notifier
         self._interruption = interruption
         self._is_over = is_over
         self.abandoned: set[RunId] = set()
 
     def __call__(self, job: Job, reported: Reported) -> bool:
         self._interruption.check()
+        self._notifier.report(job, reported.report)
         if self._watch.hear(job, reported.report.value):
             return True
         if self._is_over():

@@ -1,9 +1,10 @@
-"""Callbacks watch a study: each is called with every new :class:`~proxyhpo.Record`.
+"""Callbacks watch a study: its trainings as they start, report and end.
 
-Any function of a record will do, as ``ProxyHPO(..., callbacks=[print])``; here are those that come
-with the package.
+Any function of a record will do, as in ``ProxyHPO(..., callbacks=[print])``: it is called with
+every new :class:`~proxyhpo.Record`. A :class:`Callback` also gets reports as they arrive.
 """
 
+from proxyhpo.callbacks._interface import Callback, Training
 from proxyhpo.callbacks._tensorboard import TensorBoardCallback
 
-__all__ = ["TensorBoardCallback"]
+__all__ = ["Callback", "TensorBoardCallback", "Training"]

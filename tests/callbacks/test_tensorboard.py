@@ -8,7 +8,8 @@ from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO
 from proxyhpo._records.records import Record
-from proxyhpo.callbacks import TensorBoardCallback
+from proxyhpo._records.report import Report
+from proxyhpo.callbacks import TensorBoardCallback, Training
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -84,9 +85,11 @@ def test_a_study_is_read_back(tmp_path):
 
 def test_what_tensorboard_does_not_know_is_written_as_text(tmp_path):
     config = {"units": [32, 64], "bias": None, "flag": True, "n": 3}
+    training = Training(0, 0, 1, "trial-0-rung-0-replicate-1", 0.5, 1.0, config, config)
     record = Record(0, 0, 1, config, config, "finished", 1.0, 1.0)
     with TensorBoardCallback(tmp_path) as callback:
-        callback(record)
+        callback.on_training_start(training)
+        callback.on_training_end(training, record)
     assert hyperparameters(tmp_path / "rung-0" / "trial-0-replicate-1") == {
         "units": "[32, 64]",
         "bias": "None",
@@ -95,7 +98,23 @@ def test_what_tensorboard_does_not_know_is_written_as_text(tmp_path):
     }
 
 
-def test_nothing_is_made_before_the_first_record(tmp_path):
+def test_a_curve_grows_while_its_training_runs_and_a_repeated_one_replaces_it(tmp_path):
+    training = Training(0, 0, 0, "trial-0-rung-0", 0.5, 1.0, {"lr": 0.1}, {"lr": 0.1})
+    run = tmp_path / "rung-0" / "trial-0"
+    callback = TensorBoardCallback(tmp_path)
+    callback.on_training_start(training)
+    for step in (1, 2):
+        callback.on_report(training, Report(0.5 * step, {"loss": 3.0}), step)
+        assert scalars(run, "report") == [(n, 0.5 * n) for n in range(1, step + 1)]
+    assert scalars(run, "metric/loss") == [(1, 3.0), (2, 3.0)]
+    callback.on_training_interrupted(training, "killed")
+    callback.on_training_start(training)
+    callback.on_report(training, Report(0.75), 1)
+    assert scalars(run, "report") == [(1, 0.75)]
+    callback.on_training_interrupted(training, "killed")
+
+
+def test_nothing_is_made_before_the_first_training(tmp_path):
     TensorBoardCallback(tmp_path / "logs").close()
     assert not (tmp_path / "logs").exists()
 
