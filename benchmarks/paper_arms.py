@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from benchmarks.paper_searchers import CmaEsSearcher
 from benchmarks.paper_training import Meter, Scale, Training
 from benchmarks.rows import Row, Rows
 from proxyhpo import Float, ProxyHPO, Result, Rung
-from proxyhpo.searchers import Searcher
 
 __all__ = ["ARMS", "SEARCHERS", "SPACE", "Cell", "search"]
 
@@ -24,11 +22,7 @@ SPACE = {
     "weight_decay": Float(1e-5, 1e-2, log=True),
 }
 
-SEARCHERS: dict[str, Callable[[], str | Searcher]] = {
-    "tpe": lambda: "tpe",
-    "bayesian": lambda: "bayesian",
-    "cma-es": CmaEsSearcher,
-}
+SEARCHERS = ["tpe", "bayesian", "cma-es"]
 
 _PAPERS_DENSITY = 0.3
 
@@ -90,7 +84,7 @@ def search(cell: Cell, arm: str, training: Training, trainings: Rows) -> Row:
         SPACE,
         example_inputs=training.scaled(images).cpu(),
         direction="maximize",
-        searcher=SEARCHERS[cell.searcher](),
+        searcher=cell.searcher,
         seed=cell.seed,
         device=str(training.device),
         progress=sys.stderr.isatty(),

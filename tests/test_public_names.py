@@ -35,7 +35,8 @@ NAMES = {
     "RandomPruner StructuredPruner",
     "proxyhpo.results": "Asked Check Correction Cost Death Estimate Fidelity Inspection Layer "
     "Measurement Opening Proxy RungCost Trial Verdict",
-    "proxyhpo.searchers": "BayesianSearcher GridSearcher RandomSearcher Searcher TPESearcher",
+    "proxyhpo.searchers": "BayesianSearcher CMAESSearcher GridSearcher QMCSearcher "
+    "RandomSearcher Searcher TPESearcher",
     "proxyhpo.space": "Choice Float Int Space Unseen",
     "proxyhpo.stoppers": "ASHAStopper Curve LaggingStopper MedianStopper Stopper",
     "proxyhpo.testing": "EvaluatorCase EvaluatorContract ExecutorContract OperatorRuleCase "

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["OptunaSearcher", "to_optuna"]
 
 _ALLOWED = (TPESampler, GPSampler, RandomSampler)
-"""Samplers that read trials alone. Others keep notes in the study, and would lose them."""
+"""Samplers that read trials alone. Others store their state in the study, and would lose it."""
+
+_OWN = {"CmaEsSampler": "cma-es", "QMCSampler": "qmc"}
+"""Refused sampler → the name of the searcher that does the same."""
 
 
 @final
@@ -44,8 +47,9 @@ class OptunaSearcher(Searcher):
     the index of an option, so that scales and steps are what the space says.
 
     A searcher is a function of the history, so that a study can be resumed. This holds for
-    ``TPESampler``, ``GPSampler`` and ``RandomSampler``. Other samplers, such as ``CmaEsSampler``,
-    keep notes in Optuna's own study and are refused.
+    ``TPESampler``, ``GPSampler`` and ``RandomSampler``. Other samplers store their state in
+    Optuna's own study and are refused. Instead of ``CmaEsSampler`` and ``QMCSampler`` take
+    :class:`~proxyhpo.searchers.CMAESSearcher` and :class:`~proxyhpo.searchers.QMCSearcher`.
 
     Args:
         sampler: a class of ``optuna.samplers``, or a function, that is called with ``seed=`` for
@@ -54,7 +58,7 @@ class OptunaSearcher(Searcher):
 
     Raises:
         ArgumentError: for a sampler that is an instance, that cannot be made with these settings,
-            or that keeps notes.
+            or that stores its state in Optuna's study.
 
     >>> OptunaSearcher(optuna.samplers.TPESampler, multivariate=True)
     OptunaSearcher(TPESampler, multivariate=True)
@@ -75,9 +79,11 @@ class OptunaSearcher(Searcher):
             raise ArgumentError(f"sampler: {self.sampler} cannot be made: {error}") from error
         if not isinstance(made, _ALLOWED):
             allowed = ", ".join(kind.__name__ for kind in _ALLOWED)
+            own = _OWN.get(type(made).__name__)
             raise ArgumentError(
-                f"sampler must make one of {allowed}, it made a {type(made).__name__}: others keep "
-                "notes in Optuna's study, which a study here could not resume from"
+                f"sampler must make one of {allowed}, it made a {type(made).__name__}: others have "
+                "state in Optuna's study, from which a search could not be resumed"
+                + (f". Use searcher={own!r} instead" if own else "")
             )
 
     def _sampler(self, seed: int) -> BaseSampler:

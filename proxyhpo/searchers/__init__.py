@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxyhpo._lazy import lazy_names
+from proxyhpo.searchers._cmaes import CMAESSearcher
 from proxyhpo.searchers._grid import GridSearcher
 from proxyhpo.searchers._interface import Searcher
+from proxyhpo.searchers._qmc import QMCSearcher
 from proxyhpo.searchers._random import RandomSearcher
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BayesianSearcher",
+    "CMAESSearcher",
     "GridSearcher",
+    "QMCSearcher",
     "RandomSearcher",
     "Searcher",
     "TPESearcher",

@@ -15,12 +15,8 @@ from benchmarks import paper, paper_networks
 from benchmarks.paper_arms import Cell, search
 from benchmarks.paper_data import data_sets_in
 from benchmarks.paper_report import measured, page
-from benchmarks.paper_searchers import CmaEsSearcher
 from benchmarks.paper_training import SMALL, Meter, Training, augmented
 from benchmarks.rows import Rows
-from proxyhpo import Float, Space
-from proxyhpo._records.history import History
-from proxyhpo._records.records import Record
 
 CONFIG = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
 
@@ -332,36 +328,6 @@ def test_tests_have_seeds_of_their_own_and_repeat(training):
     for repeat in (0, 1, 0):
         paper.tested(paper.test_of(cell(), SCALE, CONFIG, repeat), training)
     assert drawn[0] == drawn[2] != drawn[1]
-
-
-SQUARE = Space({"x": Float(-1, 1), "y": Float(-1, 1)})
-
-
-def bowl(config):
-    return (config["x"] - 0.5) ** 2 + (config["y"] + 0.25) ** 2
-
-
-def evolved(n):
-    history = History()
-    for trial in range(n):
-        rng = np.random.default_rng(trial)
-        (config,) = CmaEsSearcher().propose(SQUARE, history, 1, rng=rng)
-        assert history.add_trial(config) == trial
-        loss = bowl(config)
-        history.add_record(Record(trial, 0, 0, config, config, "finished", loss, loss))
-    return [bowl(config) for config, _ in history.observed()]
-
-
-def test_cma_es_approaches_the_minimum():
-    losses = evolved(60)
-    assert np.median(losses[-6:]) < np.median(losses[:6]) / 10
-
-
-def test_cma_es_waits_for_a_generation():
-    assert SQUARE.decode([0.5, 0.5]) == {"x": 0, "y": 0}
-    history = History()
-    proposals = CmaEsSearcher().propose(SQUARE, history, 3, rng=np.random.default_rng(0))
-    assert len({tuple(config.values()) for config in proposals}) == 3
 
 
 def test_the_command_runs_and_resumes(archive, monkeypatch, tmp_path):

@@ -20,9 +20,12 @@ class TestTPE(SearcherContract):
         return OptunaSearcher(optuna.samplers.TPESampler, n_startup_trials=10)
 
 
-@pytest.mark.parametrize("kind", [optuna.samplers.CmaEsSampler, optuna.samplers.QMCSampler])
-def test_a_sampler_that_keeps_notes_is_refused(kind):
-    with pytest.raises(ArgumentError, match=f"it made a {kind.__name__}"):
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [(optuna.samplers.CmaEsSampler, "cma-es"), (optuna.samplers.QMCSampler, "qmc")],
+)
+def test_a_sampler_with_state_in_the_study_is_refused(kind, own):
+    with pytest.raises(ArgumentError, match=f"made a {kind.__name__}.*searcher='{own}'"):
         OptunaSearcher(kind)
 
 

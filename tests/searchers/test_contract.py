@@ -2,7 +2,14 @@
 
 import pytest
 
-from proxyhpo.searchers import BayesianSearcher, GridSearcher, RandomSearcher, TPESearcher
+from proxyhpo.searchers import (
+    BayesianSearcher,
+    CMAESSearcher,
+    GridSearcher,
+    QMCSearcher,
+    RandomSearcher,
+    TPESearcher,
+)
 from proxyhpo.testing.searchers import SearcherContract
 
 
@@ -32,3 +39,17 @@ class TestBayesian(SearcherContract):
     @pytest.fixture
     def searcher(self):
         return BayesianSearcher()
+
+
+class TestCMAES(SearcherContract):
+    @pytest.fixture
+    def searcher(self):
+        return CMAESSearcher()
+
+
+class TestQMC(SearcherContract):
+    learns = False
+
+    @pytest.fixture
+    def searcher(self):
+        return QMCSearcher()
