@@ -18,6 +18,7 @@ from proxyhpo._report.stored import result_of
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
+from proxyhpo.space import Space
 
 __all__ = ["OpenStudy", "run_study"]
 
@@ -54,11 +55,16 @@ class OpenStudy:
 
     def result(self, *, interrupted: bool = False) -> Result:
         """What is known so far; a snapshot."""
-        ladder, direction = self.setup.parts.ladder, self.setup.parts.direction
-        pretrained = self.setup.problem.is_pretrained
+        parts = self.setup.parts
         return result_of(
             self.study.state,
-            {"ladder": ladder, "direction": direction, "pretrained": pretrained},
+            {
+                # Without the objects of its choices, which may not be picklable.
+                "space": Space.from_json(parts.space.to_json()),
+                "ladder": parts.ladder,
+                "direction": parts.direction,
+                "pretrained": self.setup.problem.is_pretrained,
+            },
             weights=self.store.weights_reader(),
             build=self.setup.full_network,
             interrupted=interrupted,

@@ -156,7 +156,12 @@ class Session:
         if seconds is None:
             seconds = time.monotonic() - self._waiting[asked.job.id][1]
         outcome = outcome_of(value, seconds, stopped=stopped)
-        outcome = replace(outcome, correction=asked.end_scaling(), width_ratio=asked.width_ratio)
+        outcome = replace(
+            outcome,
+            correction=asked.end_scaling(),
+            width_ratio=asked.width_ratio,
+            started_at=time.time() - (time.monotonic() - self._since[asked.job.id]),
+        )
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
         record = settle(self.opened.study, asked.job, outcome)

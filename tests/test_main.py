@@ -4,11 +4,12 @@ import sys
 import pytest
 
 import proxyhpo
+from proxyhpo import Float, Space
 from proxyhpo.__main__ import main
 from proxyhpo._store import open_store, read_study
 
 IDENTITY = {
-    "space": {"lr": {}},
+    "space": Space({"lr": Float(0, 1)}).to_json(),
     "ladder": [{"density": 1, "cost": None, "budget": 1.0}],
     "direction": "minimize",
     "seed": 0,

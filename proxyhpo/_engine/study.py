@@ -118,6 +118,8 @@ class Study:
             traceback=outcome.traceback,
             correction=outcome.correction,
             width_ratio=outcome.width_ratio,
+            started_at=outcome.started_at,
+            ended_at=time.time(),
         )
         self._add(record, outcome)
         if self._checkpoints is not None:  # after the record: until then it may be resumed

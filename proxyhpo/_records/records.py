@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
@@ -82,6 +82,9 @@ class Record(Stored):
         correction: how the updates were scaled; None on the full network, and under a transfer
             that scales none.
         width_ratio: of the network that was trained; None if it was never made, or made elsewhere.
+        started_at: when the run began, in seconds since the epoch; None if unknown. Equal records
+            may differ in their times.
+        ended_at: when the study learned of its end, likewise.
     """
 
     WHAT: ClassVar[str] = "a record"
@@ -101,6 +104,8 @@ class Record(Stored):
         "traceback": optional(TEXT),
         "correction": optional(nested(Correction)),
         "width_ratio": optional(WIDTH_RATIO),
+        "started_at": optional(SECONDS),
+        "ended_at": optional(SECONDS),
     }
 
     trial: int
@@ -118,6 +123,8 @@ class Record(Stored):
     traceback: str | None = None
     correction: Correction | None = None
     width_ratio: float | None = None
+    started_at: float | None = field(default=None, compare=False)
+    ended_at: float | None = field(default=None, compare=False)
 
     @property
     def id(self) -> RunId:

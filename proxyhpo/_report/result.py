@@ -19,6 +19,7 @@ from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.summary import Findings
 from proxyhpo._report.wording import config_words, rung_words
 from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
+from proxyhpo.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ class Result:
     network (see :meth:`best_network`).
 
     Args:
+        space: that was searched; choices of objects appear as choices of their labels.
         history: every trial and every training run.
         ladder: the rungs.
         direction: ``minimize`` or ``maximize``.
@@ -45,6 +47,7 @@ class Result:
         build: makes the full network for a config.
     """
 
+    space: Space
     history: History
     ladder: Sequence[Rung]
     direction: str

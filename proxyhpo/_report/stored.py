@@ -15,6 +15,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
 from proxyhpo._store import read_study, read_weights
 from proxyhpo.errors import StoreError
+from proxyhpo.space import Space
 
 __all__ = ["load_study", "replayed", "result_of"]
 
@@ -51,7 +52,7 @@ def replayed(identity: Mapping[str, Any], events: Events) -> tuple[State, Mappin
     try:
         ladder = [Rung(**rung) for rung in identity["ladder"]]
         checked = {
-            "space": dict(identity["space"]),
+            "space": Space.from_json(identity["space"]),
             "ladder": ladder,
             "direction": str(identity["direction"]),
             "seed": identity["seed"],
@@ -79,12 +80,13 @@ def result_of(
 
     Args:
         state: of the study.
-        study: its ``ladder``, ``direction`` and whether the network is ``pretrained``.
+        study: its ``space``, ``ladder``, ``direction`` and whether the network is ``pretrained``.
         weights: from the name of weights to the weights, read when they are asked for.
         build: makes the full network for a config.
         interrupted: whether a run ended before it was complete.
     """
     return Result(
+        space=study["space"],
         history=state.history.snapshot(),
         ladder=study["ladder"],
         direction=study["direction"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ class Reported:
         overhead_seconds: the part spent building and pruning.
         width_ratio: of the network.
         correction: how the updates of a proxy have been scaled, if they have.
+        started_at: when the run began, in seconds since the epoch.
     """
 
     report: Report
@@ -79,6 +80,7 @@ class Reported:
     overhead_seconds: float = 0.0
     width_ratio: float | None = None
     correction: Correction | None = None
+    started_at: float | None = None
 
 
 Hear = Callable[[Job, Reported], bool]
@@ -104,6 +106,7 @@ class Outcome:
         weights: the trained network's ``state_dict`` on the CPU, if asked for.
         correction: how the updates of a proxy were scaled, if they were.
         width_ratio: of the network; None if it could not be made, or the caller made it.
+        started_at: when the run began, in seconds since the epoch, if that is known.
     """
 
     reports: tuple[Report, ...] = ()
@@ -115,6 +118,7 @@ class Outcome:
     weights: Mapping[str, Tensor] | None = None
     correction: Correction | None = None
     width_ratio: float | None = None
+    started_at: float | None = field(default=None, compare=False)
 
     @property
     def value(self) -> float | None:
@@ -132,6 +136,7 @@ class Outcome:
             stopped=True,
             correction=last.correction,
             width_ratio=last.width_ratio,
+            started_at=last.started_at,
         )
 
 

@@ -87,6 +87,7 @@ class _Training:
         self._network: nn.Module | None = None
         self._reports: list[Report] = []
         self._most = math.inf if work.steps is None else max(1, round(work.steps * job.budget))
+        self._started_at = time.time()
         self._overhead = 0.0
         self._trained = 0.0
         self._resumed_at: float | None = None
@@ -153,7 +154,12 @@ class _Training:
             return self._hear(
                 self._job,
                 Reported(
-                    report, self._seconds, self._overhead, self._width_ratio, self._correction
+                    report,
+                    self._seconds,
+                    self._overhead,
+                    self._width_ratio,
+                    self._correction,
+                    self._started_at,
                 ),
             )
         except BaseException as error:  # not the training's own: it may not handle it
@@ -190,6 +196,7 @@ class _Training:
             weights=weights,
             correction=self._correction,
             width_ratio=self._width_ratio,
+            started_at=self._started_at,
         )
 
     def release(self) -> None:

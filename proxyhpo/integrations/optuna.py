@@ -175,7 +175,6 @@ class _Study:
 
 def to_optuna(
     result: Result,
-    space: Space,
     *,
     storage: str | optuna.storages.BaseStorage | None = None,
     name: str = "proxyhpo",
@@ -188,7 +187,6 @@ def to_optuna(
 
     Args:
         result: of a search.
-        space: of the search.
         storage: Optuna's URL or storage; by default in memory.
         name: of the studies, which are called ``"{name} rung 0"`` and so on.
 
@@ -207,7 +205,7 @@ def to_optuna(
         )
         for record in result.records:
             if record.rung == rung:
-                study.add_trial(_finished(record, space, result))
+                study.add_trial(_finished(record, result))
         studies.append(study)
     return studies
 
@@ -219,9 +217,9 @@ _STATES = {
 }
 
 
-def _finished(record: Record, space: Space, result: Result) -> optuna.trial.FrozenTrial:
-    active = [name for name in space.names if name in record.config]
-    distributions = {name: _distribution(space[name]) for name in active}
+def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
+    active = [name for name in result.space.names if name in record.config]
+    distributions = {name: _distribution(result.space[name]) for name in active}
     trial = create_trial(
         state=_STATES[record.state],
         value=record.value,

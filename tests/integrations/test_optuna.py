@@ -80,7 +80,7 @@ def test_each_rung_of_a_search_becomes_a_study(tmp_path):
     hpo.enqueue({"lr": 0.5, "kind": "b", "extra": 8})
     result = hpo.run(6)
     storage = f"sqlite:///{tmp_path}/optuna.db"
-    below, top = to_optuna(result, space, storage=storage, name="search")
+    below, top = to_optuna(result, storage=storage, name="search")
     assert [len(below.trials), len(top.trials)] == [6, 2]
     assert top.best_value == result.best_value
     assert top.best_params == result.best_config
@@ -96,4 +96,4 @@ def test_each_rung_of_a_search_becomes_a_study(tmp_path):
         optuna.load_study(study_name="search rung 1", storage=storage).best_value == top.best_value
     )
     with pytest.raises(optuna.exceptions.DuplicatedStudyError):
-        to_optuna(result, space, storage=storage, name="search")
+        to_optuna(result, storage=storage, name="search")

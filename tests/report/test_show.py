@@ -4,9 +4,10 @@ from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Record
 from proxyhpo._report.show import show_events as show
 from proxyhpo.errors import StoreError
+from proxyhpo.space import Choice, Float, Space
 
 IDENTITY = {
-    "space": {"lr": {}, "act": {}},
+    "space": Space({"lr": Float(0, 1), "act": Choice(["relu"])}).to_json(),
     "ladder": [
         {"density": 0.25, "cost": None, "budget": 1.0},
         {"density": 1, "cost": None, "budget": 1.0},
