@@ -30,7 +30,8 @@ NAMES = {
     "proxyhpo.integrations.optuna": "OptunaSearcher to_optuna",
     "proxyhpo.integrations.skorch": "ReportCallback SkorchEvaluator",
     "proxyhpo.integrations.transformers": "ReportCallback TrainerEvaluator",
-    "proxyhpo.plots": "plot_agreement plot_cost plot_hyperparameter",
+    "proxyhpo.plots": "plot_agreement plot_climb plot_contour plot_cost plot_curves "
+    "plot_importance plot_incumbent plot_parallel plot_slice plot_summary plot_timeline",
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",
     "proxyhpo.results": "Asked Check Correction Cost Death Estimate Fidelity Inspection Layer "

@@ -33,7 +33,15 @@ from proxyhpo._report.ranking import (
 )
 from proxyhpo._report.wording import rung_words
 
-__all__ = ["Estimate", "Fidelity", "Verdict", "fidelities", "fidelity"]
+__all__ = [
+    "Estimate",
+    "Fidelity",
+    "Verdict",
+    "between",
+    "fidelities",
+    "fidelity",
+    "losses_of_another_seed",
+]
 
 Verdict = Literal["trust", "trust with re-ranking", "do not use this proxy", "too little evidence"]
 
@@ -203,13 +211,14 @@ def fidelities(history: History, ladder: Sequence[Rung]) -> list[Fidelity]:
     pairs = [(rung, rung + 1) for rung in range(top)]
     if top > 1:
         pairs.append((0, top))
-    return [_between(history, ladder, lower, upper) for lower, upper in pairs]
+    return [between(history, ladder, lower, upper) for lower, upper in pairs]
 
 
-def _between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -> Fidelity:
+def between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -> Fidelity:
+    """How well one rung stands in for another one above it."""
     x, y = (_losses(history, rung) for rung in (lower, upper))
     both = sorted(x.keys() & y.keys())
-    again = _losses_of_another_seed(history, ladder, lower, upper)
+    again = losses_of_another_seed(history, ladder, lower, upper)
     found = fidelity(
         [x[trial] for trial in both],
         [y[trial] for trial in both],
@@ -230,10 +239,10 @@ def _losses(history: History, rung: int) -> dict[int, float]:
     }
 
 
-def _losses_of_another_seed(
+def losses_of_another_seed(
     history: History, ladder: Sequence[Rung], lower: int, upper: int
 ) -> dict[int, float]:
-    """From a rung that differs from the upper one in nothing but the seed, if there is one."""
+    """Trial → loss at a rung that differs from the upper one in the seed alone; empty if none."""
     same = [rung for rung, other in enumerate(ladder) if _place(other) == _place(ladder[upper])]
     if lower in same:
         return {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.fidelity import Fidelity
+from proxyhpo._report.importance import Importance, importance_of
 from proxyhpo._report.summary import Findings
 from proxyhpo._report.wording import config_words, rung_words
 from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
@@ -23,6 +26,7 @@ from proxyhpo.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["Result"]
 
@@ -174,6 +178,35 @@ class Result:
         """How well each rung stands in for the next one, and last the first for the top one."""
         return self._findings.fidelity
 
+    @cached_property
+    def importance(self) -> Importance | None:
+        """How much the order of the configs depends on each hyperparameter; None if too few ran.
+
+        It is measured on the rung with the most finished trainings, which takes at least ten.
+        """
+        return importance_of(self)
+
+    def most_important(self, n: int) -> Sequence[str]:
+        """The names of the ``n`` most important hyperparameters, as far as there are so many.
+
+        Where :attr:`importance` is unknown they come in the order of the space.
+        """
+        names = self.space.names
+        known = self.importance if len(names) > n else None
+        return list(names if known is None else known.decrease)[:n]
+
+    def plot(self) -> Figure:
+        """A figure of four plots; :mod:`proxyhpo.plots` has these and others.
+
+        It shows the best value against the cost, the climb, the agreement between the rungs and
+        the importance of the hyperparameters.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        figure: Figure = import_module("proxyhpo.plots").plot_summary(self)
+        return figure
+
     def ledger(self) -> str:
         """A table with a line for each rung: what was trained, how corrected, at what cost."""
         return printable("\n".join(self._findings.ledger()))
@@ -206,9 +239,10 @@ class Result:
         return f"<pre>{head}</pre><table><tr>{titles}</tr>{rows}</table>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "build": None}  # the user's function may not be picklable
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**kept, "build": None}  # the user's function may not be picklable
 
-    @property
+    @cached_property
     def _findings(self) -> Findings:
         return Findings(**{field.name: getattr(self, field.name) for field in fields(Findings)})
 

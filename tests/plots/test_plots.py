@@ -1,0 +1,192 @@
+"""Each plot shows what the result holds, on the scales of the space, and never raises."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from proxyhpo import plots
+from proxyhpo.errors import ArgumentError, UnknownNameError
+from tests.plots.results import search
+
+ON_AXES = sorted(set(plots.__all__) - {"plot_summary"})
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def offsets(collection):
+    return np.asarray(collection.get_offsets()).tolist()
+
+
+@pytest.mark.parametrize("name", ON_AXES)
+def test_each_plot_draws_on_the_axes_that_it_is_given(name, result, ax):
+    assert getattr(plots, name)(result, ax) is ax
+    assert ax.has_data()
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("which", ["begun", "failed", "single"])
+@pytest.mark.parametrize("name", ON_AXES)
+def test_each_plot_can_be_drawn_of_a_search_without_much_to_show(name, which, ax, request):
+    assert getattr(plots, name)(request.getfixturevalue(which), ax) is ax
+
+
+def test_new_axes_are_made_where_none_are_given(result):
+    ax = plots.plot_cost(result)
+    assert ax.get_xlabel() == "base trainings"
+    plt.close(ax.figure)
+
+
+def test_the_incumbent_only_gets_better_and_the_price_of_a_full_search_is_marked(result, ax):
+    plots.plot_incumbent(result, ax)
+    *steps, _full_trainings, price = ax.lines
+    for line in steps:
+        values = np.asarray(line.get_ydata(), float)
+        assert (np.diff(values) >= 0).all()
+    full = steps[-1]
+    assert full.get_ydata()[-1] == result.best_value
+    assert full.get_xdata()[-1] == pytest.approx(result.cost.base_trainings, rel=0.01)
+    assert price.get_xdata()[0] == pytest.approx(result.cost.full_search_base_trainings)
+    assert any("full search" in text for text in texts(ax))
+
+
+def test_the_climb_shows_the_ranks_of_those_that_climbed(result, ax):
+    plots.plot_climb(result, ax)
+    ranks = [
+        {record.trial: rank for rank, record in enumerate(result.leaderboard(rung), 1)}
+        for rung in range(3)
+    ]
+    lines = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 2]
+    ways = [[below[trial], above[trial]] for below, above in pairwise(ranks) for trial in above]
+    assert sorted(map(list, lines)) == sorted(ways)
+    assert f"trial {result.best.trial}, the best" in texts(ax)
+
+
+def test_stopped_curves_are_faded(result, ax):
+    plots.plot_curves(result, ax)
+    faded = [line for line in ax.lines if line.get_alpha() < 0.5]
+    assert len(faded) == sum(record.state == "stopped" for record in result.records) > 0
+    assert {line.get_marker() for line in faded} == {"x"}
+
+
+def test_curves_of_one_rung_are_its_alone(result, ax):
+    plots.plot_curves(result, ax, rung=-1)
+    assert len(ax.lines) == len(result.leaderboard())
+
+
+def test_agreement_shows_the_trials_on_both_and_the_verdict(result, ax):
+    plots.plot_agreement(result, ax)
+    assert sorted(y for _, y in offsets(ax.collections[0])) == sorted(
+        record.value for record in result.leaderboard()
+    )
+    assert result.fidelity[-1].verdict in ax.get_title()
+
+
+def test_agreement_shows_the_noise_ceiling_where_it_was_measured(ax):
+    found = search().check(3, second_seed=True).result
+    plots.plot_agreement(found, ax)
+    assert "noise ceiling" in ax.get_title()
+    assert "another seed" in ax.get_legend_handles_labels()[1]
+
+
+def test_agreement_needs_two_rungs(result, ax):
+    with pytest.raises(ArgumentError, match="both rung 2"):
+        plots.plot_agreement(result, ax, lower=2)
+    with pytest.raises(ArgumentError, match="upper must be the index of a rung, below 3, got 3"):
+        plots.plot_agreement(result, ax, upper=3)
+
+
+def test_a_slice_has_the_scale_of_the_space(result, ax):
+    plots.plot_slice(result, ax, name="lr")
+    assert ax.get_xscale() == "log"
+    *rungs, best = ax.collections
+    shown = sorted(x for points in rungs for x, _ in offsets(points))
+    finished = [record for record in result.records if record.state == "finished"]
+    assert shown == sorted(record.config["lr"] for record in finished)
+    assert offsets(best) == [[result.best_config["lr"], result.best_value]]
+    failed = [line for line in ax.lines if line.get_marker() == "x"]
+    assert sum(len(line.get_xdata()) for line in failed) == len(result.failures) > 0
+
+
+def test_a_choice_has_a_place_for_each_option_and_no_option_is_a_formula(result, ax):
+    plots.plot_slice(result, ax, name="kind")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["adam", r"sgd in \$", "<i>"]
+
+
+def test_a_name_that_there_is_not_is_refused(result, ax):
+    with pytest.raises(UnknownNameError, match="did you mean 'depth'"):
+        plots.plot_slice(result, ax, name="dept")
+    with pytest.raises(ArgumentError, match="two different hyperparameters"):
+        plots.plot_contour(result, ax, names=("lr", "lr"))
+
+
+def test_a_value_that_exploded_does_not_decide_the_limits(result, ax):
+    assert min(record.value for record in result.leaderboard(0)) == -1e9
+    plots.plot_curves(result, ax)
+    assert ax.get_ylim()[0] > -100
+    assert any("beyond this axis" in text for text in texts(ax))
+
+
+def test_parallel_coordinates_have_a_line_a_config(result, ax):
+    plots.plot_parallel(result, ax)
+    lines = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    assert len(lines) == len(result.leaderboard(0))
+    assert [label.get_text() for label in ax.get_xticklabels()] == [*result.space.names, "rank"]
+    momentum = result.space.names.index("momentum")
+    gaps = sum(np.isnan(line.get_ydata()[momentum]) for line in lines)
+    assert gaps == sum("momentum" not in record.config for record in result.leaderboard(0))
+
+
+def test_a_contour_lies_over_any_two_hyperparameters(result, ax):
+    plots.plot_contour(result, ax, names=("lr", "kind"))
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "lr", "kind")
+
+
+def test_importance_finds_what_the_values_depend_on(result, ax):
+    plots.plot_importance(result, ax)
+    found = result.importance
+    assert found.decrease.keys() == set(result.space.names)
+    means = [mean for mean, _, _ in found.decrease.values()]
+    assert means == sorted(means, reverse=True) == [bar.get_width() for bar in ax.patches]
+    assert result.most_important(2) == list(found.decrease)[:2]
+    assert result.most_important(1) == ["lr"]
+    assert f"{found.n} trainings" in ax.get_title()
+
+
+def test_cost_bars_add_up(result, ax):
+    plots.plot_cost(result, ax)
+    *parts, full = ax.patches
+    assert sum(bar.get_width() for bar in parts) == pytest.approx(result.cost.base_trainings)
+    assert full.get_width() == pytest.approx(result.cost.full_search_base_trainings)
+
+
+def test_the_timeline_has_a_line_for_each_training_that_ran_at_a_time(result, ax):
+    history = result.history.snapshot()
+    history._records = [
+        replace(record, started_at=100.0 + i, ended_at=101.5 + i)
+        for i, record in enumerate(result.records)
+    ]
+    plots.plot_timeline(replace(result, history=history), ax)
+    assert len(ax.patches) == len(result.records)
+    assert {round(bar.get_y() + bar.get_height() / 2) for bar in ax.patches} == {0, 1}
+    assert min(bar.get_x() for bar in ax.patches) == 0
+
+
+def test_trainings_say_when_they_ran(result):
+    for record in result.records:
+        assert record.started_at <= record.ended_at
+    began = [record.started_at for record in result.records]
+    assert began == sorted(began)
+
+
+@pytest.mark.parametrize("which", ["result", "single"])
+def test_the_summary_is_four_plots(which, request):
+    figure = request.getfixturevalue(which).plot()
+    assert len([ax for ax in figure.axes if ax.has_data()]) >= 3
+    assert len(figure.axes) == 4
+    figure.canvas.draw()
+    plt.close(figure)
