@@ -41,18 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"proxyhpo {version('proxyhpo')}")
     commands = parser.add_subparsers(required=True, metavar="command")
     reading = commands.add_parser(
-        "show", help="a stored study: progress, the best, failures, cost; also while it runs"
+        "show", help="progress, leaderboards, failures and cost of a study, also while it runs"
     )
-    reading.add_argument("study", type=Path, help="its file, such as study.db")
-    reading.add_argument("--top", type=_count, default=5, help="how many lines a list has (5)")
+    reading.add_argument("study", type=Path, help="path of its file, such as study.db")
+    reading.add_argument("--top", type=_count, default=5, help="length of each list (default: 5)")
     reading.set_defaults(command=_show)
     copying = commands.add_parser(
-        "copy", help="a stored study and its weights, to another file; also while it runs"
+        "copy", help="copy a study and its weights to another file, also while it runs"
     )
-    copying.add_argument("study", type=Path, help="its file, such as study.db")
-    copying.add_argument("copy", type=Path, help="the file to make, which must not exist")
+    copying.add_argument("study", type=Path, help="path of its file, such as study.db")
+    copying.add_argument("copy", type=Path, help="path of the new file, which must not exist")
     copying.set_defaults(command=_copy)
-    listing = commands.add_parser("plugins", help="the names that there are, and who offers them")
+    listing = commands.add_parser("plugins", help="the available plug-ins and their packages")
     listing.set_defaults(command=_plugins)
     return parser
 
@@ -70,15 +70,15 @@ def _copy(options: argparse.Namespace) -> Iterable[str]:
 
 
 def _last_written(study: Path) -> float:
-    # While the study runs, its log holds what the file does not hold yet.
+    # While the study runs, recent events are only in its write-ahead log.
     log = study.with_name(f"{study.name}-wal")
-    with contextlib.suppress(FileNotFoundError):  # the study has just ended
+    with contextlib.suppress(FileNotFoundError):  # the study may have just ended
         return max(study.stat().st_mtime, log.stat().st_mtime)
     return study.stat().st_mtime
 
 
 def _plugins(_: argparse.Namespace) -> Iterable[str]:
-    """Reads the metadata alone: nothing is imported."""
+    """Lists the plug-ins from their metadata, without importing them."""
     for group in get_args(Group):
         yield group
         points = sorted(entry_points(group=group), key=lambda point: point.name)
@@ -93,7 +93,7 @@ def _distribution(point: EntryPoint) -> str:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"a whole number >= 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 1, got {text!r}")
     return int(text)
 
 

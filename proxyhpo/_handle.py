@@ -1,4 +1,4 @@
-"""What a study object does besides its own searches: open once, run once, ask and tell."""
+"""What a study object offers besides its searches: opening, locking, ask and tell."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["StudyHandle"]
 
 
 class StudyHandle:
-    """A study that one caller runs at a time, or asks for trainings.
+    """A study that is run by one caller at a time, or asked for trainings.
 
-    Callbacks and other threads may call it while it runs: ``result`` reads the running study,
-    ``enqueue`` and ``stop`` act on it, and whatever would run it a second time is refused.
+    Callbacks and other threads may use it while it runs: ``result`` reads the running study, and
+    ``enqueue`` and ``stop`` act on it. Running it a second time raises an error.
 
     Args:
         setup: of the study.
@@ -37,20 +37,20 @@ class StudyHandle:
         self._setup = setup
         self._memory: Store | None = None  # the store of a study without a path
         self._enqueued: list[Config] = []
-        self._open_study: OpenStudy | None = None  # while it runs, or trainings are asked for
+        self._open_study: OpenStudy | None = None  # while it runs or is asked for trainings
         self._session: Session | None = None
         self._is_running = False
-        self._lock = RLock()  # held while any of these changes
+        self._lock = RLock()  # guards the attributes above
         self._stopping = Event()
 
     def stop(self) -> None:
-        """Ends a run after the current event, as from a callback; the study can be resumed."""
+        """Ends a run after the current event, for use in a callback. The study can be resumed."""
         self._stopping.set()
 
     def enqueue(self, config: Mapping[str, Any]) -> None:
-        """Has a config tried before the searcher is asked again, unless it has been tried already.
+        """Tries a config before the searcher's next proposal, unless it has been tried already.
 
-        A callback may call it: the config is tried in the same run if there are trials left.
+        If a callback calls it, the config is tried in the same run if trials are left.
 
         Args:
             config: in terms of the full network.
@@ -65,18 +65,18 @@ class StudyHandle:
                 self._open_study.study.enqueue(valid)
 
     def ask(self, n_trials: int | None = None) -> Asked | None:
-        """The next training to do, for callers who own their loop; :meth:`tell` what came of it.
+        """The next training to run, for callers with their own loop; :meth:`tell` its outcome.
 
         Args:
-            n_trials: how many trials enter the first rung in all, after which the best climb.
-                Without it there is no limit, and :meth:`climb` trains the best. With a default
-                ladder, the first call decides how many climb, as in :meth:`run`.
+            n_trials: total number of trials that enter the first rung, after which the best are
+                promoted. Without it there is no limit, and :meth:`climb` promotes the best. With a
+                default ladder, the first call decides how many are promoted, as in :meth:`run`.
 
         Returns:
-            What to train; None if nothing is left, or not until more has been told.
+            What to train. None if nothing is left, or if more outcomes must be told first.
 
         Raises:
-            ArgumentError: for a bad argument, or if the study is running.
+            ArgumentError: for an invalid argument, or if the study is running.
         """
         limit = float("inf") if n_trials is None else check_whole("n_trials", n_trials, 1)
         with self._lock:
@@ -95,22 +95,22 @@ class StudyHandle:
         network: nn.Module | None = None,
         stopped: bool = False,
     ) -> Record:
-        """Says what came of a training that was asked.
+        """Tells the study the outcome of a training that :meth:`ask` returned.
 
         Args:
             asked: from :meth:`ask`.
-            value: what ``train`` could yield, a number or a mapping with a ``"value"``; or all
-                that it yielded, in order; None if the training failed.
-            seconds: that it took; by default since it was asked.
-            network: as trained, so that the result's ``best_network()`` can give it back.
+            value: what ``train`` could yield, a number or a mapping with a ``"value"``; or a list
+                of everything it yielded, in order; or None if the training failed.
+            seconds: duration of the training. By default the time since it was asked for.
+            network: the trained network, which the result's ``best_network()`` can then return.
             stopped: whether it was ended early, see :meth:`Asked.should_stop`.
 
         Raises:
-            ArgumentError: for what was not asked here, or has been told already, and for what no
+            ArgumentError: if this object is not waiting for that training, or for a value that no
                 training can report.
         """
         if not isinstance(asked, Asked):
-            raise ArgumentError(f"tell: give first what ask() returned, got {asked!r}")
+            raise ArgumentError(f"tell: the first argument must come from ask(), got {asked!r}")
         with self._lock:
             if self._session is None:
                 raise not_asked(asked)
@@ -118,7 +118,7 @@ class StudyHandle:
 
     @property
     def result(self) -> Result:
-        """What is known so far, also while the study runs."""
+        """The result so far, also while the study runs."""
         with self._lock:
             if self._open_study is not None:
                 return self._open_study.result()
@@ -128,7 +128,7 @@ class StudyHandle:
                 self._close()
 
     def close(self) -> None:
-        """Lets go of the store's file, which is held while trainings are being asked for.
+        """Closes the study's store, which stays open while trainings are being asked for.
 
         Raises:
             ArgumentError: if the study is running.
@@ -147,7 +147,7 @@ class StudyHandle:
 
     @contextmanager
     def _running(self, what: str) -> Iterator[None]:
-        """Lets one run begin at a time."""
+        """Allows one run at a time."""
         with self._lock:
             self._check_idle(what)
             self._stopping.clear()
@@ -160,11 +160,11 @@ class StudyHandle:
     def _check_idle(self, what: str) -> None:
         if self._is_running:
             raise ArgumentError(
-                f"{what}: this study is running, in this thread (this is a callback) or in another"
+                f"{what}: this study is running, in this thread (from a callback) or in another"
             )
 
     def _run(self, setup: Setup, limits: Limits | None = None) -> Result:
-        """Runs as far as the limits allow; without limits, with the trials that there are."""
+        """Runs until the limits are reached; without limits, with the existing trials only."""
         with self._lock:
             self._close()
             opened = self._open(setup)

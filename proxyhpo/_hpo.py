@@ -1,4 +1,4 @@
-"""The facade: searches on a proxy, climbs to the full network, and reports what that cost."""
+"""The facade: searches on a proxy, promotes the best trials to the full network, and reports."""
 
 from __future__ import annotations
 
@@ -35,60 +35,61 @@ __all__ = ["ProxyHPO"]
 
 @final
 class ProxyHPO(StudyHandle):
-    """Searches hyperparameters on a proxy of a network, and climbs to the network itself.
+    """Searches hyperparameters on a proxy and trains the best few configs on the full network.
 
-    A *proxy* is a smaller network that stands in for the user's own: a pruned copy of it.
+    A *proxy* is a smaller network that stands in for the user's network: a pruned copy of it.
 
     Args:
-        build: makes the full network: a function of nothing or of the config that returns a new
-            network at every call; or an ``nn.Module``, which is copied (then give ``pretrained=``).
+        build: makes the full network: a function of no arguments or of the config that returns a
+            new network at every call. Or an ``nn.Module``, which is copied (then give
+            ``pretrained=``).
         train: ``train(network, config)`` trains and yields a value after each step, or returns one
-            at the end; or ``train(network, config, report)`` calls ``report(value)`` after each
-            step. :class:`~proxyhpo.evaluators.TrainingEvaluator` says what else it may take. Or a
-            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+            at the end; ``train(network, config, report)`` calls ``report(value)`` after each step.
+            :class:`~proxyhpo.evaluators.TrainingEvaluator` lists the other arguments it may take.
+            Or a :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         space: name → ``Float``, ``Int``, ``Choice``, or a constant.
         example_inputs: a typical batch: a tensor, a tuple, or a mapping for keyword inputs.
-        direction: whether to ``"minimize"`` or ``"maximize"`` the value. Required unless the
-            evaluator knows it.
+        direction: ``"minimize"`` or ``"maximize"`` the value. Required unless the evaluator
+            defines it.
         pruner: name or instance; makes the proxies.
         searcher: name or instance; proposes configs.
-        transfer: name or instance; how a proxy is trained differently from the full network.
-            ``"auto"`` is ``"layerwise"``, and ``"power-law"`` for a pretrained network.
+        transfer: name or instance; adjusts the training of a proxy to its width. ``"auto"`` is
+            ``"layerwise"``, or ``"power-law"`` for a pretrained network.
         ladder: the rungs, cheapest first, the last one ``Rung(1)``. The default depends on the
             width of the network; see :attr:`ladder`.
-        density: short for a ladder of two rungs, the first with this density.
-        finalists: short for the default ladder with this many trials on the full network.
-        controls: how many trials, drawn from those that do not climb, are trained on the full
-            network as well, so that the comparison with the proxy does not rest on its best trials
-            alone. A verdict against the proxy takes ten. None of them is stopped early.
+        density: shorthand for a ladder of two rungs, the first with this density.
+        finalists: shorthand for the default ladder with this many trials on the full network.
+        controls: how many trials, drawn at random from those that are not promoted, are trained
+            on the full network as well. They make the comparison with the proxy less biased by
+            selection. A verdict against the proxy requires ten. Controls are never stopped early.
         stopper: name or instance; ends trainings below the full network early. ``"auto"`` is
-            ``"median"`` if the executor streams reports and there are no ``controls``; None lets
-            all run to the end.
-        finalist_stopper: the same on the full network. What it ends never becomes the best.
+            ``"median"`` if the executor streams reports and there are no ``controls``. None lets
+            all trainings finish.
+        finalist_stopper: the same for the full network. A stopped training never becomes the best.
         executor: where trainings run; by default in this process.
-        store: path of a file in which the study is kept and from which it is resumed. By default
-            the study is kept in memory.
+        store: path of the file that keeps the study and from which it is resumed. By default the
+            study is kept in memory.
         seed: of the study; all randomness follows from it.
-        pretrained: whether the network's weights are trained, so that proxies inherit them
-            unchanged. By default found out by building twice under different seeds.
+        pretrained: whether the network's weights are trained; then proxies inherit them unchanged.
+            By default this is detected by building twice under different seeds.
         steps: how many reports a full training makes. Required if a rung has a budget below 1 and
-            ``train`` takes no ``budget``: the training is then ended after that fraction of them.
-        device: of this machine, on which step times are measured. By default where the evaluator
-            trains, or else the CPU.
+            ``train`` takes no ``budget``: the training then ends after that fraction of reports.
+        device: device of this machine on which step times are measured. By default the device
+            on which the evaluator trains, or else the CPU.
         progress: whether to draw a progress bar.
         callbacks: functions that are called with every new :class:`~proxyhpo.Record`, and
             :class:`~proxyhpo.callbacks.Callback` objects, which also get reports as they arrive.
-        check_memory: whether to try the largest ``batch_size`` of the space once on the full
-            network before the search: a forward, a backward and buffers such as Adam's, on
-            ``device``. It does not know the memory that ``train`` itself needs.
-        max_retries: how often a training whose worker died is tried again.
+        check_memory: whether to run the largest ``batch_size`` of the space once on the full
+            network before the search: a forward pass, a backward pass and buffers such as Adam's,
+            on ``device``. It does not include further memory that ``train`` itself allocates.
+        max_retries: how often a training is tried again after its worker died.
         ordered: with an executor that runs several trainings at a time, decide on that many
-            together and wait for all of them. The study then repeats exactly from its seed with the
-            same number of workers, at the price of idle workers.
-        version: a mark of your own that makes a study another study (for instance of the data).
+            together and wait for all of them. The study can then be repeated exactly with the same
+            seed and number of workers. Workers may be idle in between.
+        version: a label that distinguishes studies, for instance a version of the data.
 
     Raises:
-        ArgumentError: for a bad argument, before anything is trained.
+        ArgumentError: for an invalid argument, before any training.
     """
 
     def __init__(
@@ -141,38 +142,38 @@ class ProxyHPO(StudyHandle):
         )
         stoppers = stoppers_of(stopper, finalist_stopper, rungs, running.executor, parts.controls)
         path, mark = check_path(store), check_version(version)
-        spent = time.perf_counter() - began  # building networks, mostly; the first run charges it
+        spent = time.perf_counter() - began  # mostly building networks; charged to the first run
         follows = ladder is None and finalists is None
         super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent, follows))
 
     @property
     def ladder(self) -> Sequence[Rung]:
-        """The rungs, cheapest first. By default they depend on the network.
+        """The rungs, cheapest first. The default depends on the network.
 
-        ``[Rung(1/8, keep=3), Rung(1)]`` if every layer but the heads has 64 outputs or more; a
-        quarter of the width otherwise, and half of it for a pretrained network. In a search of
-        fewer than 15 trials, one in five climbs to the full network.
+        It is ``[Rung(1/8, keep=3), Rung(1)]`` if every layer except the heads has at least 64
+        outputs, and a density of a quarter otherwise, or of a half for a pretrained network. In a
+        search of fewer than 15 trials, one in five is promoted to the full network.
         """
         return self._setup.parts.ladder
 
     def run(
         self, n_trials: int, *, finalists: int | None = None, timeout: float | None = None
     ) -> Result:
-        """Searches until ``n_trials`` have entered the first rung, and climbs with the best.
+        """Searches until ``n_trials`` have entered the first rung, and promotes the best ones.
 
-        A study that has been run before, in this object or from its store, is resumed. After
-        Ctrl-C the running trainings finish, no new ones start, and the result so far is returned;
-        a second Ctrl-C does not wait for them. SIGTERM ends the process cleanly, with status 143.
+        A study that was run before, with this object or from its store, is resumed. After Ctrl-C
+        the running trainings finish, no new ones start, and the result so far is returned; a second
+        Ctrl-C does not wait for them. SIGTERM ends the process cleanly, with status 143.
         Interrupted trainings run again when the study is resumed.
 
         Args:
-            n_trials: in all, failures and earlier runs included.
-            finalists: how many reach the full network, instead of what the ladder says.
-            timeout: seconds for this run, climb included. A training in this process ends at its
-                next report.
+            n_trials: total number of trials, including failed ones and those of earlier runs.
+            finalists: how many trials reach the full network, instead of what the ladder says.
+            timeout: seconds for this run, including the climb. A training in this process ends at
+                its next report.
 
         Raises:
-            ArgumentError: for a bad argument, or if the study is running already.
+            ArgumentError: for an invalid argument, or if the study is already running.
             TrainingFailedError: if the first five trainings all raise an exception.
             UnsupportedNetworkError: if no proxy can be made of the network.
             StoreError: if the store is in use, belongs to another study, or cannot be written.
@@ -182,10 +183,10 @@ class ProxyHPO(StudyHandle):
             return self._run(self._setup.with_finalists(finalists, n_trials), limits)
 
     def climb(self, *, finalists: int | None = None) -> Result:
-        """Climbs with the best of the trials that there are, without new ones.
+        """Promotes the best of the existing trials, without new ones.
 
         Raises:
-            ArgumentError: if the study is running already.
+            ArgumentError: if the study is already running.
             NotClimbedError: if there are no trials.
         """
         with self._running("climb"):
@@ -194,26 +195,26 @@ class ProxyHPO(StudyHandle):
     def check(
         self, n: int = 12, *, second_seed: bool = False, timeout: float | None = None
     ) -> Check:
-        """Trains random configs on the first rung and on the full network, and compares.
+        """Trains random configs on the first rung and on the full network, and compares the values.
 
-        It costs about ``n`` trainings of the full network: worth it before a long search, or if it
-        is not known whether a proxy of this kind of network can be trusted. With a ``store`` a
-        second call resumes the first; the check has a file of its own beside the study's.
+        It costs about ``n`` trainings of the full network. Use it before a long search, or if it is
+        not known whether proxies of this kind of network can be trusted. With a ``store``, a second
+        call resumes the first; the check has its own file beside the study's.
 
         Args:
-            n: how many configs, earlier calls and failures included. Fewer than 10 that succeed
-                are not enough for a verdict against a proxy.
-            second_seed: whether to train each config on the full network twice, to see how well it
-                agrees with itself; no proxy can do better. About twice as expensive.
+            n: total number of configs, including failed ones and those of earlier calls. Fewer than
+                10 successful ones are not enough for a verdict against a proxy.
+            second_seed: whether to train each config on the full network twice, to measure how well
+                it agrees with itself; no proxy can agree better. This costs about twice as much.
             timeout: seconds for this call.
 
         Raises:
-            ArgumentError: if the ladder is the full network alone, or the study is running.
-            TrainingFailedError: if it ends before the first of these trainings, while a transfer
-                is still learning.
+            ArgumentError: if the ladder has only the full network, or the study is already running.
+            TrainingFailedError: if it ends before the first of these trainings, while a transfer is
+                still being fitted.
         """
         if len(self.ladder) == 1:
-            raise ArgumentError("check: the ladder is the full network alone, there is no proxy")
+            raise ArgumentError("check: the ladder has only the full network, and no proxy")
         limits = self._setup.running.limits(check_whole("n", n, 1), timeout)
         with self._running("check"):
             study = OpenStudy.of(self._setup.for_check(n, second_seed=second_seed))

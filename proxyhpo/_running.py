@@ -1,4 +1,4 @@
-"""A study while its store is open, and a run of it: signals, random state, progress, time limit."""
+"""A study whose store is open, and a run of it: signals, random state, progress, time limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["OpenStudy", "run_study"]
 
 
 class OpenStudy:
-    """A study as its store tells it, ready to go on.
+    """A study loaded from its store, ready to run.
 
     Args:
         setup: of the study.
@@ -72,12 +72,12 @@ class OpenStudy:
 
 
 def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]) -> Result:
-    """Runs a study as far as the limits allow; Ctrl-C returns what there is.
+    """Runs a study until it is complete or reaches a limit. Ctrl-C returns the result so far.
 
     Args:
         opened: the study.
         limits: of this run.
-        is_stopping: asked after each event; True ends the run.
+        is_stopping: called after each event; True ends the run.
     """
     began = time.monotonic()
     setup, study = opened.setup, opened.study
@@ -92,7 +92,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             if running.progress:
                 callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
                 stack.callback(bar.close)
-            if limits.timeout is not None:  # which began when this run did
+            if limits.timeout is not None:  # counted from the start of this run
                 left = limits.timeout - (time.monotonic() - began)
                 limits = replace(limits, timeout=max(0.0, left))
             complete = climb(
@@ -108,5 +108,5 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             opened.store.check()
         return opened.result(interrupted=not complete)
     except KeyboardInterrupt:
-        # Replayed, since the last event may have been stored but not applied.
+        # Replayed, because the last event may have been stored but not applied.
         return OpenStudy(setup, opened.store).result(interrupted=True)

@@ -1,4 +1,4 @@
-"""Ask and tell: for callers who own the training loop."""
+"""Ask and tell: for callers that run their own training loop."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ Told = float | Mapping[str, float] | Sequence[float | Mapping[str, float]] | Non
 
 @dataclass(frozen=True)
 class Asked:
-    """A training that is asked of a caller who owns the loop.
+    """A training that the caller is asked to run.
 
     Args:
-        config: in terms of the full network; labelled choices appear as their objects.
-        trained_config: what to train with: the same after the transfer.
+        config: in terms of the full network. Labelled choices are given as their objects.
+        trained_config: the config to train with, after the transfer.
         density: of the network to train; 1 is the full network.
         budget: fraction of a full training.
-        seed: for the training's own randomness: after ``torch.manual_seed(asked.seed)`` a training
-            comes out the same whenever it is asked for.
+        seed: for the training's own randomness. With ``torch.manual_seed(asked.seed)`` the training
+            is repeatable.
         job: identifies the training for :meth:`ProxyHPO.tell`.
     """
 
@@ -65,13 +65,13 @@ class Asked:
     def should_stop(self, values: Sequence[float]) -> bool:
         """Whether the study's stopper would end the training after the last of these values.
 
-        If so, :meth:`ProxyHPO.tell` the values, with ``stopped=True``.
+        If it would, call :meth:`ProxyHPO.tell` with the values and ``stopped=True``.
 
         Args:
-            values: all that it has reported so far, in order.
+            values: all values that the training has reported so far, in order.
 
         Raises:
-            ArgumentError: if there are none, or one is not finite (which is a failure to tell of).
+            ArgumentError: if there are none, or one is not finite (report that as a failure).
         """
         values = [float(value) for value in values]
         if not values or not all(map(math.isfinite, values)):
@@ -79,10 +79,10 @@ class Asked:
         return self._watch.judge(self.job, values)
 
     def network(self) -> nn.Module:
-        """A fresh network of this density to train; equal at every call.
+        """A fresh network of this density to train, the same at every call.
 
-        Where the study's transfer scales updates, those of this network are scaled in this process
-        from now on, until :meth:`ProxyHPO.tell` is told what came of it, or the network is gone.
+        If the study's transfer scales updates, the optimizer steps of this network are scaled in
+        this process from now on, until :meth:`ProxyHPO.tell` is called or the network is deleted.
         """
         with preserved_random_state():
             made = self._networks.make(
@@ -97,18 +97,18 @@ class Asked:
 
     @property
     def width_ratio(self) -> float | None:
-        """That of the network; None as long as :meth:`network` has not been called."""
+        """The width ratio of the network; None until :meth:`network` has been called."""
         return self._width_ratios[-1] if self._width_ratios else None
 
     def end_scaling(self) -> Correction | None:
-        """Ends the scaling of updates, and says how they were scaled."""
+        """Ends the scaling of updates, and returns how they were scaled."""
         for scaling in self._scalings:
             scaling.stop()
         return self._scalings[-1].correction if self._scalings else None
 
 
 class Session:
-    """The trainings that callers were asked for and have not told about yet.
+    """The trainings that callers were asked for and whose outcome is not known yet.
 
     Args:
         opened: the study.
@@ -177,22 +177,22 @@ class Session:
 
 
 def not_asked(asked: Asked) -> ArgumentError:
-    """The error for a training whose outcome is not expected."""
+    """The error for a training whose outcome is not awaited."""
     return ArgumentError(
-        f"tell: trial {asked.trial} is not waiting for a result: it has been told already, or this "
-        "object was closed, or another object asked for it"
+        f"tell: trial {asked.trial} is not awaited: its result was already told, or this object "
+        "was closed, or another object asked for it"
     )
 
 
 def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
-    """An outcome from what a caller tells, by the rules that hold for any training.
+    """Turns what a caller tells into an outcome, by the rules that hold for any training.
 
     Raises:
-        ArgumentError: for anything that ``train`` could not have reported.
+        ArgumentError: for a value that ``train`` could not have reported.
     """
     seconds = check_seconds("tell: seconds", seconds, zero=True)
     if value is None:
-        return Outcome(seconds=seconds, reason="the caller said that it failed")
+        return Outcome(seconds=seconds, reason="the caller reported a failure")
     several = isinstance(value, Sequence) and not isinstance(value, str)
     if isinstance(value, (np.ndarray, Tensor)) and value.ndim == 1:
         value, several = value.tolist(), True

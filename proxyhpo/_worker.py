@@ -1,9 +1,9 @@
-"""A worker: the process at the other end of a ``ProcessExecutor``.
+"""The worker process of a ``ProcessExecutor``.
 
-Started as ``python -m proxyhpo._worker CONNECTION WORK STUDY``: two inherited file descriptors
-and the process id of the study. It never imports the user's ``__main__``, so scripts need no
-``if __name__ == "__main__"``. The connection is a pair of sockets, and not standard output, which
-trainings print to and close.
+It is started as ``python -m proxyhpo._worker CONNECTION WORK STUDY``: two inherited file
+descriptors and the process id of the study. It never imports the user's ``__main__``, so scripts
+need no ``if __name__ == "__main__"``. The connection is a socket pair instead of standard
+output, since trainings print to standard output and may close it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from proxyhpo.executors._shipping import tune_torch, unpack
 
 
 class _OverError(BaseException):
-    """Nothing more to do: the study is gone, or this is a child that a training has forked."""
+    """Ends the worker: the study has ended, or this process is a forked child of a training."""
 
 
 class _Worker:
-    """Does one job after the other."""
+    """Runs one job after the other."""
 
     def __init__(self, connection: Connection, work_file: int) -> None:
         self._connection = connection
@@ -46,10 +46,10 @@ class _Worker:
         self._process = os.getpid()
 
     def serve(self) -> None:
-        """Until the study closes the connection, or is gone."""
+        """Runs jobs until the study closes the connection or ends."""
         while True:
             message = self._receive()
-            if isinstance(message, Job):  # a STOP comes too late: its job has just ended
+            if isinstance(message, Job):  # ignore a late STOP, whose job has just ended
                 self._do(message)
 
     def _do(self, job: Job) -> None:
@@ -69,7 +69,7 @@ class _Worker:
             raise _OverError from None
 
     def _train(self, work: Work, job: Job) -> bytes:
-        """The answer, encoded here, so that one that cannot be is a failure of this job alone."""
+        """Runs a job and encodes the answer here, so that an encoding error fails only this job."""
         try:
             outcome = work.run(job, self._hear)
             return pickle.dumps((ENDED,) if outcome.stopped else (ENDED, outcome))
@@ -94,7 +94,7 @@ class _Worker:
         return pickle.loads(data)  # noqa: S301 - from the study, over a connection of its own
 
     def _send(self, *message: Any) -> None:
-        # Plain pickle: the connection's own would move tensors into shared memory.
+        # Plain pickle, because the connection's pickler moves tensors into shared memory.
         self._send_encoded(pickle.dumps(message))
 
     def _send_encoded(self, data: bytes) -> None:
@@ -114,7 +114,7 @@ def _over_if_broken() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tidied() -> Iterator[None]:
-    """Puts back what trainings commonly change and the next one relies upon."""
+    """Restores global state that trainings often change and later trainings depend on."""
     directory = Path.cwd()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.get_deterministic_debug_mode()
@@ -134,18 +134,18 @@ def _tidied() -> Iterator[None]:
 
 
 def _open_streams() -> None:
-    """Standard output and error: usable, and nothing printed waits for a crash to be lost in."""
+    """Makes standard output and error usable and unbuffered, so that a crash loses no output."""
     for name, file in (("stdout", 1), ("stderr", 2)):
         stream = os.fdopen(file, "w", buffering=1, errors="backslashreplace", closefd=False)
         setattr(sys, name, stream)
 
 
 def _end_with(study: int) -> None:
-    """Ends this worker, and what its trainings have started, when the study's process is gone.
+    """Ends this worker, and the processes its trainings have started, when the study ends.
 
-    A thread of its own, because a training may not report for hours. (Linux could be asked to
-    kill the worker when its parent dies, but it would when the *thread* that started it ends, and
-    would leave the children of the training behind.)
+    This runs in a thread, because a training may not report for hours. (On Linux,
+    ``PR_SET_PDEATHSIG`` could kill the worker, but it acts when the *thread* that started the
+    worker ends, and does not kill the worker's children.)
     """
     while os.getppid() == study:
         time.sleep(0.5)
@@ -153,15 +153,15 @@ def _end_with(study: int) -> None:
 
 
 def main() -> None:
-    """Serves the study that has started this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study to handle
+    """Serves the study that started this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study handles Ctrl-C
     connection_file, work_file, study = map(int, sys.argv[1:])
     for file in (connection_file, work_file):
         os.set_inheritable(file, False)
     process = os.getpid()
     threading.Thread(target=_end_with, args=(study,), daemon=True).start()
     connection = Connection(connection_file)
-    # A child that held the connection open would hide the worker's death from the study.
+    # If a child kept the connection open, the study would not notice the worker's death.
     os.register_at_fork(after_in_child=connection.close)
     faulthandler.enable(os.dup(2))
     _open_streams()
@@ -171,14 +171,14 @@ def main() -> None:
     tune_torch(setup.threads)
     with contextlib.suppress(_OverError):
         _Worker(connection, work_file).serve()
-    if os.getpid() == process:  # and not in a child that a training has forked
+    if os.getpid() == process:  # not in a forked child of a training
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(process, signal.SIGTERM)  # what trainings have left running
+        os.killpg(process, signal.SIGTERM)  # processes left by trainings
     _leave()
 
 
 def _leave() -> None:
-    """Exits without taking the interpreter apart, which takes a second once torch is loaded."""
+    """Exits without the interpreter's cleanup, which takes a second once torch is loaded."""
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
     sys.stdout.flush()
     sys.stderr.flush()

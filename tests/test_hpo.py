@@ -578,9 +578,9 @@ def test_nothing_but_silence_ends_the_study_early():
         ({"seed": True}, "seed must be a whole number >= 0, got True"),
         (
             {"store": ":memory:"},
-            "store must be the path of a file, got ':memory:': leave store out",
+            "store must be the path of a file, got ':memory:'; omit store",
         ),
-        ({"store": 3}, "store must be the path of a file or None, got 3"),
+        ({"store": 3}, "store must be a path or None, got 3"),
         ({"device": "gpu"}, "device: torch has no device called 'gpu'"),
         ({"device": "cuda"}, "device: 'cuda' is not available; torch sees cpu"),
         ({"device": "cuda:1"}, "device: 'cuda:1' is not available"),
@@ -645,7 +645,7 @@ class TestTell:
             assert hpo.tell(asked, 0.4).value == 0.4
 
     def test_something_else_than_what_was_asked(self):
-        with study() as hpo, pytest.raises(ArgumentError, match=r"what ask\(\) returned, got 3"):
+        with study() as hpo, pytest.raises(ArgumentError, match=r"must come from ask\(\), got 3"):
             hpo.tell(3, 0.4)
 
     def test_it_takes_what_a_training_may_yield(self):

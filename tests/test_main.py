@@ -51,7 +51,7 @@ def test_a_file_from_others_can_tell_the_terminal_nothing(tmp_path, capsys):
     with open_store(tmp_path / "study.db", nasty):
         assert main(["show", str(tmp_path / "study.db")]) == 1
     said = capsys.readouterr().err
-    assert "error: the file holds no events of a study" in said
+    assert "error: the file contains no valid events of a study" in said
     assert "\x1b" not in said
 
 

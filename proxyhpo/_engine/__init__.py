@@ -1,5 +1,6 @@
-"""The climb: a study that says what is to be done next, and the loop that has it done.
+"""The engine: promotes trials up the ladder until the study is complete.
 
-:mod:`ladder` says who climbs, :mod:`state` what is known, :mod:`study` what comes next,
-:mod:`work` what one training is, and :mod:`climb` puts them together.
+:mod:`state` rebuilds what is known from the stored events, :mod:`promotion` selects the trials that
+are promoted, :mod:`study` decides which training runs next, and :mod:`climb` is the loop that runs
+it.
 """

@@ -1,4 +1,4 @@
-"""Folders in which trainings keep their own checkpoints, for as long as they have not ended."""
+"""Folders in which trainings keep their own checkpoints until they end."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _NAME = re.compile(r"trial-\d+-rung-\d+(?:-replicate-\d+)?")
 
 
 class Checkpoints:
-    """One folder for each training, named by its id, so that it is found again after a kill.
+    """One folder for each training. It is named by the training's id, so a resumed study finds it.
 
-    Only the study's process makes and removes folders: two processes that work on their parent
-    folder would disturb each other.
+    Only the study's process creates and removes folders. If several processes changed the parent
+    folder, they would interfere.
 
     Args:
-        root: holds the folders; made with the first of them and removed with the last.
+        root: contains the folders. Created with the first one and removed with the last.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def make(self, run: RunId) -> Path:
-        """The folder of a training, with what earlier attempts at it have left there."""
+        """Returns the folder of a training, with the files of earlier attempts."""
         folder = self._root / run.name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def drop(self, run: RunId) -> None:
-        """Removes the folder of a training that has ended, if there is one."""
+        """Removes the folder of a training that has ended, if it exists."""
         self._remove(self._root / run.name)
-        with contextlib.suppress(OSError):  # others are there
+        with contextlib.suppress(OSError):  # not empty
             self._root.rmdir()
 
     def keep(self, runs: Iterable[RunId]) -> None:
-        """Removes the folders of all trainings but these: what a killed run, or a worker, left."""
+        """Removes the folders of all other trainings, left by a killed run or worker."""
         kept = {run.name for run in runs}
         if self._root.is_dir():
             for folder in self._root.iterdir():
@@ -58,5 +58,5 @@ class Checkpoints:
             shutil.rmtree(folder)
         except FileNotFoundError:
             pass
-        except OSError as error:  # a record stands, whether its checkpoints can be removed or not
+        except OSError as error:  # the record is valid anyway
             logger.warning("could not remove %s: %s", folder, error)

@@ -1,4 +1,4 @@
-"""The climb: hand out jobs, wait for their ends, write these down, until nothing is left."""
+"""The climb: the loop that submits jobs, waits for their outcomes, and records them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = ["Limits", "climb", "settle"]
 logger = logging.getLogger("proxyhpo")
 
 CAUTION = 1.25
-"""By how much a prediction is exceeded before a time limit is."""
+"""Safety factor on the predicted duration of the climb when there is a time limit."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a climb goes.
+    """The limits of a run.
 
     Args:
-        n_trials: how many trials enter rung 0 in all.
-        timeout: seconds from now; enough of it is kept back for the rungs above the first.
-        max_retries: how often a training whose worker died is tried again.
-        ordered: decide on as many trainings as run at a time, and wait for all of them, so that
-            the study can be repeated whichever ends first, by as many workers.
+        n_trials: total number of trials that enter rung 0.
+        timeout: seconds from now. Part of it is reserved for the rungs above the first.
+        max_retries: how often a training is tried again after its worker died.
+        ordered: decide on as many trainings as can run at a time, and wait for all of them before
+            deciding on more. The study can then be repeated with the same number of workers.
     """
 
     n_trials: int
@@ -55,21 +55,21 @@ def climb(
     stopping: Callable[[], bool] = lambda: False,
     interruption: Interruption | None = None,
 ) -> bool:
-    """Takes a study as far as its limits allow.
+    """Runs a study until it is complete or reaches a limit.
 
-    After Ctrl-C no training begins, and those that run are finished (see
-    :mod:`~proxyhpo._engine.interruption`). Those that run when time is up, or when an exception
-    passes through, are ended and stay unfinished in the store, to be run again with the same seeds.
+    After Ctrl-C no new training starts, and the running ones finish (see
+    :mod:`~proxyhpo._engine.interruption`). When time runs out, or an exception is raised, running
+    trainings are ended. They remain unfinished in the store and run again with the same seeds.
 
     Args:
-        study: hands out the jobs and writes the outcomes down.
+        study: provides the jobs and records the outcomes.
         work: what the trainings share.
-        executor: runs them.
-        limits: where to end.
-        stoppers: who ends trainings early.
-        callbacks: told about every training.
-        stopping: asked after every report and record; True ends the climb.
-        interruption: what signals ask for; by default they are not handled.
+        executor: runs the trainings.
+        limits: when to end.
+        stoppers: end trainings early.
+        callbacks: notified of every training.
+        stopping: called after every report and record; True ends the climb.
+        interruption: handles signals. By default they are not handled.
 
     Returns:
         Whether the study is complete: neither stopped nor out of time.
@@ -104,7 +104,7 @@ def climb(
                 return not remaining.has_closed and not interruption.is_ending
             ended = executor.wait_any(remaining.seconds)
             if ended is None:
-                if interruption.is_ending:  # and what is left has not begun
+                if interruption.is_ending:  # the remaining jobs have not started
                     return False
                 continue
             job = ended.job
@@ -127,7 +127,7 @@ def climb(
 
 @contextmanager
 def _interrupted(running: Mapping[RunId, Job], notifier: Notifier) -> Iterator[None]:
-    """Tells callbacks at the end which trainings are left without a record."""
+    """Notifies callbacks of the trainings that ended without a record."""
     try:
         yield
     finally:
@@ -137,7 +137,7 @@ def _interrupted(running: Mapping[RunId, Job], notifier: Notifier) -> Iterator[N
 
 @contextmanager
 def _started(executor: Executor, work: Work, hear: Hear) -> Iterator[None]:
-    try:  # a second Ctrl-C may come while workers are being started
+    try:  # a second Ctrl-C may arrive while workers start
         executor.start(work, hear)
         yield
     finally:
@@ -145,17 +145,17 @@ def _started(executor: Executor, work: Work, hear: Hear) -> Iterator[None]:
 
 
 def settle(study: Study, job: Job, outcome: Outcome) -> Record:
-    """Writes an outcome to the store and to the log."""
+    """Records an outcome and logs it."""
     record = study.finish(job, outcome)
     _log(record)
     return record
 
 
 class _Listener:
-    """Hears every report, and says whether its training is to end.
+    """Receives every report and returns whether its training must end.
 
-    A training that ends because the climb is over, and not because a stopper says so, is
-    *abandoned*: it stays unfinished in the store.
+    A training that ends because the climb is over, not because of a stopper, is *abandoned*: it
+    remains unfinished in the store.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class _Listener:
 def _decided(
     study: Study, remaining: _Remaining, executor: Executor, running: int, *, ordered: bool
 ) -> Iterator[Job]:
-    """The jobs that may begin now."""
+    """Yields the jobs that may start now."""
     if ordered:
         if not running:
             yield from study.next_batch(remaining.n_trials, executor.capacity)
@@ -197,7 +197,7 @@ def _decided(
 
 
 class _Remaining:
-    """Time and trials left; closes rung 0 early enough for the rungs above it."""
+    """Remaining time and trials. Closes rung 0 early enough for the rungs above it."""
 
     def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
         self._study = study
@@ -237,7 +237,7 @@ def _name(run: RunId) -> str:
 
 
 def _log(record: Record) -> None:
-    """One line; its fields stand in the log record too, for handlers that keep them apart."""
+    """Logs one line. Its fields are also attributes of the log record, for structured handlers."""
     where = f"{_name(record.id)} at rung {record.rung}"
     fields = {
         "trial": record.trial,

@@ -1,4 +1,4 @@
-"""What makes two studies the same study, so that a store is only ever resumed by its own."""
+"""The identity of a study: a store can only be resumed by the study that wrote it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["identity_of", "source_hash"]
 def identity_of(
     parts: Parts, strategies: Mapping[str, object], settings: Mapping[str, object]
 ) -> dict[str, Any]:
-    """What a store must agree on before a study is resumed from it; nested JSON.
+    """What a store and a study must agree on before the study can be resumed; nested JSON.
 
-    How many trials there are, and how many of them climb, may change between runs: these are not
-    part of it.
+    The number of trials and the number of finalists may change between runs, so they are not
+    included.
 
     Args:
         parts: of the study.
         strategies: argument name → the strategy used for it.
-        settings: argument name → its value, of further arguments that a training depends on.
+        settings: argument name → value, of further arguments that affect trainings.
     """
     config = parts.networks.config_to_measure(parts.space)
     return {
@@ -43,7 +43,7 @@ def identity_of(
 
 
 def source_hash(function: object) -> str | None:
-    """A digest of a function's source, or None where there is none to read."""
+    """A digest of a function's source, or None if the source is not available."""
     try:
         source = inspect.getsource(function)  # type: ignore[arg-type]  # TypeError says no
     except (TypeError, OSError):
@@ -52,7 +52,7 @@ def source_hash(function: object) -> str | None:
 
 
 def _describe(strategy: object) -> dict[str, Any]:
-    """A strategy by its class and its settings: the public attributes that JSON can hold."""
+    """Describes a strategy by its class and its public attributes that JSON can store."""
     settings = {
         name: value
         for name, value in vars(strategy).items()

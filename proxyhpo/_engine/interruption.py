@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM while a study runs: what is in flight is ended to its end, or left for later.
+"""Ctrl-C and SIGTERM while a study runs.
 
-While trainings run, the first Ctrl-C begins no more and lets those in flight end. The second one
-stops now, by KeyboardInterrupt, as the first does before and after, and wherever no handler can be
-installed (in a thread other than the main one) or the caller has one. SIGTERM, which schedulers
-send some seconds before they kill, stops now as well, from the first step of a run to its last, and
-ends the process with the exit status that shells give it.
+While trainings run, the first Ctrl-C starts no new trainings and lets the running ones finish. The
+second one raises KeyboardInterrupt at once. So does the first one before and after that time, and
+wherever no handler can be installed: outside of the main thread, or if the caller has installed
+one. SIGTERM, which schedulers send some seconds before they kill a process, ends the run at once,
+and the process with the exit status that shells report for it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ __all__ = ["Interruption", "interruptible"]
 logger = logging.getLogger("proxyhpo")
 
 TERMINATED = 128 + signal.SIGTERM
-"""The exit status of a process that SIGTERM has ended."""
+"""The exit status of a process that was ended by SIGTERM."""
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come; no SystemExit, which would be a training's own way to fail."""
+    """SIGTERM was received. Not a SystemExit, since a training may raise that to fail."""
 
 
 class Interruption:
-    """What signals have asked for so far."""
+    """What signals have requested so far."""
 
     def __init__(self) -> None:
         self.is_ending = False
-        """Whether no more trainings are to begin."""
+        """Whether no more trainings may start."""
         self._drain: Callable[[], int] | None = None
         self._stop: type[BaseException] | None = None
         self._process = os.getpid()
 
     @contextmanager
     def draining(self, drain: Callable[[], int]) -> Iterator[None]:
-        """Until the block ends, the first Ctrl-C lets what is in flight end, and stops nothing.
+        """Within the block, the first Ctrl-C lets the running trainings finish.
 
         Args:
-            drain: called then, from the signal's handler; says how many trainings are in flight.
+            drain: called by the signal handler; returns the number of running trainings.
         """
         self._drain = drain
         try:
@@ -53,7 +53,7 @@ class Interruption:
             self._drain = None
 
     def check(self) -> None:
-        """Stops now if that was asked for where exceptions are swallowed, as in a ``__del__``."""
+        """Stops now if a signal was received where exceptions are swallowed, as in ``__del__``."""
         if self._stop is not None:
             raise self._stop
 
@@ -63,12 +63,12 @@ class Interruption:
             self._stop = KeyboardInterrupt
             raise KeyboardInterrupt
         self.is_ending = True
-        # A terminal sends it to forked children too: the workers of a DataLoader have to go on
-        # with the training that they belong to.
+        # A terminal also sends the signal to forked children. The workers of a DataLoader must keep
+        # running, since their training does.
         if os.getpid() == self._process:
             running = self._drain()
             trainings = "1 training" if running == 1 else f"{running} trainings"
-            logger.warning("finishing %s in flight; Ctrl-C again stops now", trainings)
+            logger.warning("finishing %s; press Ctrl-C again to stop now", trainings)
 
     def terminate(self, _number: int, _frame: FrameType | None) -> None:
         """Handles SIGTERM."""
@@ -78,10 +78,10 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Handles both signals until the block ends, where Python's own way is the one in force.
+    """Handles both signals within the block, unless the caller has installed handlers.
 
     Raises:
-        SystemExit: with status 143, once the block has been left because of SIGTERM.
+        SystemExit: with status 143 after SIGTERM, once the block has been left.
     """
     interruption = Interruption()
     with ExitStack() as stack:
@@ -99,8 +99,8 @@ def interruptible() -> Iterator[Interruption]:
             raise SystemExit(TERMINATED) from None
 
 
-# A child that is forked has no study to end, and must end when it is told to. Until it can, the
-# signal waits: Python forgets, in a new child, what has arrived for its handlers.
+# A forked child runs no study, so SIGTERM must end it as usual. The signal stays blocked until the
+# child has restored the default handler, because Python drops signals that arrive before that.
 
 
 def _is_ours() -> bool:

@@ -1,8 +1,8 @@
-"""The ladder of rungs, and who climbs it.
+"""The ladder: its rungs, their order, and the defaults.
 
 ``[Rung(1)]`` is ordinary hyperparameter optimization. ``[Rung(.25, keep=3), Rung(1)]`` searches on
-a proxy and ranks its best three again on the full network; more rungs, as by default, or rungs of
-smaller budget, make successive halving (arXiv:1502.07943) over width, training length, or both.
+a proxy and trains its best three trials again on the full network. More rungs, or rungs with a
+smaller budget, give successive halving (arXiv:1502.07943) over width, training length, or both.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ __all__ = ["check_ladder", "default_ladder", "for_trials", "with_finalists"]
 FINALISTS = 3
 """Trials that reach the full network in a search of 15 trials or more.
 
-In replays of five networks on CIFAR-10 and text, three finalists chose as well as four, and cost
-less. More chose no better: the best of many noisy values is partly the luckiest one.
+In replays of five networks on CIFAR-10 and text, three finalists found as good a config as four, at
+a lower cost. More finalists found no better ones: the best of many noisy values is partly luck.
 """
 
 WIDE = 64
-"""Outputs of a layer of which an eighth still ranks the configs.
+"""Outputs of a layer at which a proxy of an eighth still ranks configs well.
 
-The narrowest of the networks on which that was measured. Below it a quarter is the default.
+This is the narrowest network that was measured. Below it the default is a quarter.
 """
 
 
 def default_ladder(
     density: float | None, finalists: int | None, widths: Sequence[int]
 ) -> list[Rung]:
-    """A proxy of an eighth of the width, and the full network for the best few.
+    """A ladder of two rungs: a proxy, and the full network for the best few trials.
 
-    In replays of five networks, a rung of half the width in between found no better configs.
+    In replays of five networks, an additional rung of half the width found no better configs.
 
     Args:
-        density: of the proxy, or None for what the network's width allows.
-        finalists: how many trials reach the full network, or None for the usual number.
-        widths: outputs of each layer of the full network, but for its heads, which are not pruned.
+        density: of the proxy. None derives it from the widths: an eighth or a quarter.
+        finalists: how many trials reach the full network. None means the default.
+        widths: number of outputs of each layer of the full network, except its heads, which are
+            not pruned.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)

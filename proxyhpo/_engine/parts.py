@@ -1,4 +1,4 @@
-"""What a study is made of."""
+"""The parts of a study."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Parts"]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a study is made of; none of it changes while it runs.
+    """The parts of a study. They do not change while it runs.
 
-    ``controls`` is how many trials climb to the full network that were not picked for it,
-    ``checkpoints`` whether trainings are given a folder to keep checkpoints in.
+    ``controls`` is the number of trials that reach the full network without having been selected.
+    ``checkpoints`` says whether each training gets a folder for its checkpoints.
     """
 
     space: Space
@@ -39,5 +39,5 @@ class Parts:
         return len(self.ladder) - 1
 
     def loss(self, value: float) -> float:
-        """The value as the engine compares it: lower is better."""
+        """The value as the engine compares it; lower is better."""
         return value if self.direction == "minimize" else -value

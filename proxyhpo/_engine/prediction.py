@@ -1,4 +1,4 @@
-"""How long the way to the top of the ladder will take, told from the trainings so far."""
+"""Predicts how long the rest of the climb will take, from the trainings so far."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ def climb_seconds(
     controls: int = 0,
     workers: int = 1,
 ) -> float:
-    """Seconds for one more trial and for the climb of those that leave rung 0; 0 if unknown.
+    """Predicts the seconds for one more trial and for the climb; 0 if nothing is known yet.
 
-    A training above takes the time of those at rung 0 times the ratio of steps and budgets; what
-    it takes to build and prune a network stays. As many climb as there are places or trials.
+    A training on a higher rung takes the training time of rung 0, times the ratio of step times and
+    of budgets. The time for building and pruning a network stays the same. The number of trainings
+    on a rung is limited by ``keep`` and by the number of trials.
 
     Args:
-        ladder: the rungs, of which the first and the last have been measured.
-        measured: rung → what was measured; one between is guessed from its density or cost.
+        ladder: the rungs. The first and the last must have been measured.
+        measured: rung → measurement. Other rungs are estimated from their density or cost.
         ended: records of rung 0.
-        controls: trials that reach the last rung besides.
-        workers: that train at the same time.
+        controls: number of controls, which are trained on the last rung as well.
+        workers: number of trainings that run at the same time.
     """
     timed = [record for record in ended if record.seconds > 0]
     if not timed:
         return 0.0
-    # Those that climb are trained to the end, whether or not others were stopped.
+    # Promoted trials are usually trained in full, so stopped ones would bias the estimate.
     whole = [record for record in timed if record.state != "stopped"] or timed
     making = fmean(record.overhead_seconds for record in whole)
     training = fmean(record.training_seconds for record in whole)
@@ -54,7 +55,7 @@ def climb_seconds(
 
 
 def _guessed(ladder: Sequence[Rung], number: int, below: float, top: float) -> float:
-    """Step seconds of a rung that has not been measured: in line with the density, rather much."""
+    """Estimates the step seconds of an unmeasured rung; linear in the density, an overestimate."""
     rung, first = ladder[number], ladder[0].density
     if rung.cost is not None:
         return rung.cost * top

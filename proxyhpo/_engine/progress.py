@@ -1,4 +1,4 @@
-"""A progress bar in training runs: those at rung 0, and those of the climb."""
+"""A progress bar that counts trainings, at rung 0 and above."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["ProgressBar"]
 
 
 class ProgressBar:
-    """A callback that draws tqdm's bar, in a terminal or a notebook.
+    """A callback that draws a tqdm bar, in a terminal or a notebook.
 
     Args:
-        study: of which the runs are counted.
-        n_trials: that will enter rung 0.
+        study: whose trainings are counted.
+        n_trials: number of trials that will enter rung 0.
     """
 
     def __init__(self, study: Study, n_trials: int) -> None:
@@ -33,7 +33,7 @@ class ProgressBar:
         )
 
     def __call__(self, record: Record) -> None:
-        """Moves on by one run."""
+        """Advances the bar by one training."""
         rung = self._study.parts.ladder[record.rung]
         density = self._study.history.measured[record.rung].density
         self._bar.set_description(f"density {density:g}")
@@ -43,5 +43,5 @@ class ProgressBar:
         self._bar.update()
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Closes the bar and leaves it on the screen."""
         self._bar.close()

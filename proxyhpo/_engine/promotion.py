@@ -1,4 +1,4 @@
-"""Who climbs: the trials that have certainly earned a place on a rung, and the controls."""
+"""Which trials are promoted: the ones that are certain to be among the best, and the controls."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Promotions", "places", "promotable"]
 
 
 class Promotions:
-    """Answers who climbs next, by the state alone; it changes nothing.
+    """Selects the next trial to promote, from the state alone. It changes nothing.
 
-    A trial climbs as soon as it is certain to be among the best of its rung, whatever becomes of
-    the trials that are still outstanding there.
+    A trial is promoted as soon as it is certain to be among the best of its rung, however the
+    outstanding trials of that rung turn out.
 
     Args:
         parts: of the study.
@@ -32,10 +32,10 @@ class Promotions:
         self._state = state
 
     def next(self, to_come: float) -> RunId | None:
-        """The training of the next trial that climbs, on the highest rung where there is one.
+        """The training of the next promoted trial, on the highest rung for which there is one.
 
         Args:
-            to_come: how many trials may yet enter rung 0.
+            to_come: how many more trials may enter rung 0.
         """
         for rung in range(self._parts.top, 0, -1):
             if certain := self._certain(rung, to_come):
@@ -43,13 +43,13 @@ class Promotions:
         return None
 
     def control(self, to_come: float) -> RunId | None:
-        """The training of a trial that was not picked, to show whether it was rightly left behind.
+        """The training of a control: a trial that was not selected, trained on the full network.
 
-        It is drawn when all that climb from rung 0 are known. Whether a proxy tells good configs
-        from bad ones cannot be seen among the best alone.
+        Controls are drawn once all promotions from rung 0 are known. They show whether the proxy
+        ranks configs well, which the selected trials alone cannot show.
 
         Args:
-            to_come: how many trials may yet enter rung 0.
+            to_come: how many more trials may enter rung 0.
         """
         state, top, drawn = self._state, self._parts.top, len(self._state.controls)
         if not top or drawn >= self._parts.controls or self._outstanding(0, to_come) > 0:
@@ -81,7 +81,7 @@ class Promotions:
         return places(self._parts.ladder[rung - 1].keep or 0, failures)
 
     def _outstanding(self, rung: int, to_come: float) -> float:
-        """How many trials may yet end at a rung: those that run, and those that may still enter."""
+        """How many more trials may end at a rung: running ones and those that may still enter."""
         running = len(self._state.entered[rung]) - len(self._state.ended[rung])
         if rung == 0:
             return running + to_come
@@ -91,7 +91,7 @@ class Promotions:
 
 
 def places(keep: int, failures: int) -> int:
-    """How many may enter a rung: a finalist that fails is replaced, at most ``keep`` times."""
+    """How many trials may enter a rung: ``keep`` and one for each failure, at most twice that."""
     return keep + min(failures, keep)
 
 
@@ -102,9 +102,9 @@ def promotable(
 
     Args:
         ended: trial → its record at the rung.
-        outstanding: how many trials may yet end at the rung, each of which might be better.
+        outstanding: how many more trials may end at the rung. Each of them might be better.
         n_places: how many may enter the rung above.
-        entered: the trials that have entered it.
+        entered: the trials that have already entered the rung above.
     """
     if outstanding >= n_places:
         return []

@@ -1,4 +1,4 @@
-"""What a file may hold in the form of a study, and no study with these parts can have written."""
+"""Checks that a replayed history could have been written by a study with the given parts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["check_replayed"]
 
 
 def check_replayed(history: History, parts: Parts) -> None:
-    """Refuses a history that does not go with the parts of its study.
+    """Checks that a history is consistent with the parts of its study.
 
     Args:
         history: replayed from a store.
         parts: of the study.
 
     Raises:
-        StoreError: naming what does not fit.
+        StoreError: names the event that is inconsistent.
     """
     _check_configs(history, parts.space)
     _check_openings(history, parts.space, parts.ladder)
     for record in history.records:
         if record.value is not None and record.loss != parts.loss(record.value):
             raise StoreError(
-                f"the store holds a record of trial {record.trial} whose loss "
-                f"{record.loss!r} does not go with its value {record.value!r}"
+                f"the store contains a record of trial {record.trial} with loss {record.loss!r}, "
+                f"which does not match its value {record.value!r}"
             )
 
 
@@ -39,7 +39,7 @@ def _check_configs(history: History, space: Space) -> None:
         for trial in history.trials:
             space.validate(trial.config, argument=f"trial {trial.number}")
     except ConfigError as error:
-        raise StoreError(f"the store holds a config outside its space: {error}") from error
+        raise StoreError(f"the store contains a config outside the space: {error}") from error
 
 
 def _check_openings(history: History, space: Space, ladder: Sequence[Rung]) -> None:
@@ -47,11 +47,11 @@ def _check_openings(history: History, space: Space, ladder: Sequence[Rung]) -> N
         for opening in history.openings.values():
             check_exponents("the store", opening.exponents, space)
     except ArgumentError as error:
-        raise StoreError(f"the store holds what no transfer gives: {error}") from error
+        raise StoreError(f"the store contains invalid exponents: {error}") from error
     for rung, measured in history.measured.items():
         wanted = ladder[rung].density
-        if wanted is not None and measured.density != wanted:  # for a cost, it was found
+        if wanted is not None and measured.density != wanted:  # a cost's density was searched for
             raise StoreError(
-                f"the store holds a measurement of rung {rung} at density {measured.density!r}, "
-                f"and the ladder says {wanted!r}"
+                f"the store contains a measurement of rung {rung} at density {measured.density!r}, "
+                f"but the ladder says {wanted!r}"
             )

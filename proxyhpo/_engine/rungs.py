@@ -1,4 +1,4 @@
-"""The rungs of a study: each one is measured, and opens when its first trial arrives."""
+"""Measures the rungs of a study, and opens each when its first trial arrives."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ logger = logging.getLogger("proxyhpo")
 
 
 class Rungs:
-    """Measures and opens the rungs of a study, and writes down what came of it.
+    """Measures and opens the rungs of a study, and writes the events.
 
     Args:
         parts: of the study.
-        history: of the study, which what is written becomes a part of.
+        history: of the study. Written events become part of it.
         write: writes an event, as (kind, body).
     """
 
@@ -40,7 +40,7 @@ class Rungs:
         self._spent: dict[int, float] = {}  # rung → seconds, before it was measured
 
     def ensure_measured(self, rung: int) -> Measurement:
-        """Measures the network of a rung, unless that has been done, and returns what was found."""
+        """Returns the measurement of a rung's network; measures it if necessary."""
         if rung not in self._history.measured:
             base = None if rung == self._parts.top else self.ensure_measured(self._parts.top)
             found = _measure(self._parts, rung, base)
@@ -49,9 +49,9 @@ class Rungs:
         return self._history.measured[rung]
 
     def ensure_open(self, rung: int) -> Opening:
-        """Opens a rung, unless it is open: asks the transfer for its exponents, once and for all.
+        """Opens a rung, unless it is open, and returns its opening.
 
-        They rest on what is known by now.
+        The transfer gives the rung's exponents once, from the history at that time.
         """
         if rung not in self._history.openings:
             measured = self.ensure_measured(rung)
@@ -59,20 +59,19 @@ class Rungs:
         return self._history.openings[rung]
 
     def prepare(self, spent: float) -> None:
-        """Measures both ends of the ladder, and makes one proxy of every rung as trials will.
+        """Measures the first and the last rung, and plans the proxies of all rungs.
 
-        It must be the one that was measured, see :mod:`proxyhpo._proxy.guard`.
-
-        So what cannot be pruned fails before any training. A plan may take longer to find than a
-        small network to train: it is made here, once, and travels to workers as a part of the work
-        (:attr:`NetworkFactory.plans`). Plans are not stored, so a resumed study plans again.
+        A network that cannot be pruned therefore fails before any training. A plan may take longer
+        to find than a small network to train. It is made once, here, and is sent to workers as a
+        part of the work (:attr:`NetworkFactory.plans`). Plans are not stored, so a resumed study
+        plans again. :mod:`proxyhpo._proxy.guard` checks that it gives the measured proxy.
 
         Args:
-            spent: seconds that went into the full network before this; its measurement is charged.
+            spent: seconds already spent on the full network, added to the cost of its measurement.
 
         Raises:
             UnsupportedNetworkError: if no proxy can be made of the network.
-            ArgumentError: if a rung's cost leads to a cheaper proxy than the rung below has.
+            ArgumentError: if the proxy found for a rung's cost is cheaper than the rung below.
         """
         parts = self._parts
         self._spent[parts.top] = spent
@@ -84,18 +83,18 @@ class Rungs:
             density = wanted.density or self.ensure_measured(rung).density
             if density < below and wanted.budget <= parts.ladder[rung - 1].budget:
                 raise ArgumentError(
-                    f"ladder: rung {rung} came out at density {density:.3g}, and rung {rung - 1} "
-                    f"below it at {below:.3g}: it must not be cheaper"
+                    f"ladder: rung {rung} resulted in density {density:.3g}, but rung {rung - 1} "
+                    f"below it has {below:.3g}; a rung must not be cheaper than the one below"
                 )
             below = density
-            if density < 1:  # made as trials make it, and compared with what was measured
+            if density < 1:  # built as for a trial, and compared with the measured proxy
                 began = time.perf_counter()
                 seeds = seed_sequence("measuring", parts.seed, rung).spawn(1)[0]
                 parts.networks.plan(config, density=density, seed=seeds)
                 self._spent[rung] = time.perf_counter() - began
 
     def own_width_ratio(self, rung: int, config: Config) -> float:
-        """That of this config's own network, where the architecture depends on it."""
+        """The width ratio of this config's network, if the architecture depends on the config."""
         parts, measured = self._parts, self.ensure_measured(rung)
         if measured.density == 1:
             return 1.0
@@ -104,7 +103,7 @@ class Rungs:
             own = parts.networks.width_ratio(
                 parts.space.resolve(config), density=measured.density, seed=seeds
             )
-        except Exception:  # noqa: BLE001 - the training meets the same error and becomes its record
+        except Exception:  # noqa: BLE001 - the training raises it too, and it is recorded there
             return measured.width_ratio
         return measured.width_ratio if own is None else own
 
@@ -112,8 +111,8 @@ class Rungs:
 def _measure(parts: Parts, rung: int, base: Measurement | None) -> Measurement:
     """Measures the network of a rung at the centre of the space.
 
-    ``base`` is what was measured of the full network, to tell of a proxy that is hardly faster;
-    None for the full network itself.
+    ``base`` is the measurement of the full network, for the warning about a proxy that is hardly
+    faster. It is None when the full network itself is measured.
     """
     began = time.perf_counter()
     wanted, config = parts.ladder[rung], parts.networks.config_to_measure(parts.space)
@@ -124,7 +123,7 @@ def _measure(parts: Parts, rung: int, base: Measurement | None) -> Measurement:
         assert wanted.density is not None, "a rung has a density or a cost"
         proxy = parts.networks.measured(config, density=wanted.density, seed=seeds)
     weakness = None if proxy.density == 1 or base is None else weak_saving(proxy, base)
-    if weakness and wanted.cost is None:  # for a cost, choosing has warned
+    if weakness and wanted.cost is None:  # the search for a cost has warned
         logger.warning("rung %d: %s", rung, weakness)
     return Measurement(
         rung=rung,
@@ -140,7 +139,7 @@ def _measure(parts: Parts, rung: int, base: Measurement | None) -> Measurement:
 
 
 def _decide(parts: Parts, measured: Measurement, history: History) -> Opening:
-    """What the transfer gives by what is known now; nothing is transferred to the full network."""
+    """Asks the transfer for its exponents; there are none for the full network."""
     if measured.density == 1:
         return Opening(measured.rung, {})
     began, transfer = time.perf_counter(), parts.transfer

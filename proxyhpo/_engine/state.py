@@ -1,4 +1,4 @@
-"""What a study knows: a fold over its events, and nothing else."""
+"""The state of a study, rebuilt from its events alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STORED: Mapping[str, type[Stored]] = {
     "death": Death,
     "record": Record,
 }
-"""Kind of event → what its body is."""
+"""Kind of event → type of its body."""
 
 _MALFORMED = (
     ArithmeticError,
@@ -37,25 +37,25 @@ _MALFORMED = (
 
 
 class State:
-    """Trials, training runs, and who has climbed where.
+    """Trials, trainings and promotions.
 
     Args:
-        n_rungs: of the ladder.
+        n_rungs: number of rungs of the ladder.
     """
 
     def __init__(self, n_rungs: int) -> None:
         self.history = History()
         self.entered: list[dict[int, int]] = [{} for _ in range(n_rungs)]
-        """Of each rung, the trials that have entered it, in order, and after how many endings."""
+        """Per rung: trial → number of trainings that had ended there when it entered, in order."""
         self.ended: list[dict[int, Record]] = [{} for _ in range(n_rungs)]
-        """Of each rung, the record of every trial that has ended there."""
+        """Per rung: trial → its record, of the trainings that have ended there."""
         self.best: Record | None = None
         """The best training of the full network."""
         self.controls: set[int] = set()
-        """The trials that climbed to the full network without being picked for it."""
+        """The trials that reached the full network without being selected."""
         self.search_seconds = 0.0
         self.batch_is_open = False
-        """Whether trainings were decided on since the last batch of them was closed."""
+        """Whether any training was decided on since the last batch was closed."""
         self._effects: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "trial": self._add_trial,
             "promotion": self._promote,
@@ -71,21 +71,21 @@ class State:
         """The state after these events.
 
         Raises:
-            StoreError: if they are not those of a study with so many rungs.
+            StoreError: if they are not the events of a study with this number of rungs.
         """
         state = cls(n_rungs)
         try:
             for kind, body in events:
                 state.apply(kind, body)
-        except _MALFORMED as error:  # a file from others may hold anything under any name
+        except _MALFORMED as error:  # a foreign file may contain anything
             raise StoreError(
-                f"the store holds no events of a study: {type(error).__name__}: {error}"
+                f"the store contains no valid events of a study: {type(error).__name__}: {error}"
             ) from error
         return state
 
     @property
     def unfinished(self) -> list[RunId]:
-        """Every training that has begun and has not ended."""
+        """Every training that has started and has not ended."""
         return [
             RunId(trial, rung)
             for rung, entered in enumerate(self.entered)
@@ -94,12 +94,12 @@ class State:
         ]
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Moves on by an event; kinds that are not the study's business are passed over."""
+        """Applies an event. Kinds that do not concern the study are ignored."""
         if kind in self._effects:
             self._effects[kind](body)
 
     def is_better(self, record: Record) -> bool:
-        """Whether this run of the full network is better than any before it."""
+        """Whether this training of the full network is better than all earlier ones."""
         if record.rung != len(self.ended) - 1 or record.state != "finished" or record.loss is None:
             return False
         return self.best is None or self.best.loss is None or record.loss < self.best.loss
@@ -112,7 +112,7 @@ class State:
         check_fields("a trial", body, _TRIAL, required=("number", "config"))
         number = self.history.add_trial(dict(body["config"]))
         if body["number"] != number:
-            raise ValueError(f"trial {number} is called {body['number']!r:.80}")
+            raise ValueError(f"trial {number} is numbered {body['number']!r:.80}")
         self.entered[0][number] = len(self.ended[0])
         self.search_seconds += body.get("seconds", 0.0)
 
@@ -128,7 +128,7 @@ class State:
     def _open(self, body: Mapping[str, Any]) -> None:
         opening = Opening.from_json(body)
         if opening.rung not in self.history.measured:
-            raise ValueError(f"rung {opening.rung} has opened without having been measured")
+            raise ValueError(f"rung {opening.rung} was opened without a measurement")
         self.history.add_opening(opening)
 
     def _measure(self, body: Mapping[str, Any]) -> None:
@@ -145,21 +145,21 @@ class State:
         record = Record.from_json(body)
         self._check_runs(record)
         if record.config != self.history.trials[record.trial].config:
-            raise ValueError(f"a record of trial {record.trial} has another config")
+            raise ValueError(f"a record of trial {record.trial} has another config than the trial")
         if self.is_better(record):
             self.best = record
         self.history.add_record(record)
         self.ended[record.rung][record.trial] = record
 
     def _check_runs(self, run: Record | Death) -> None:
-        """A run can end, or die, if it has begun and has not ended."""
+        """A training can end, or die, only if it has started and not ended."""
         self._check("rung", run.rung, len(self.ended))
         self._check("trial", run.trial, len(self.history.trials))
         self._check("replicate", run.replicate, 1)
         if run.trial not in self.entered[run.rung]:
             raise ValueError(f"trial {run.trial} has not entered rung {run.rung}")
         if run.trial in self.ended[run.rung]:
-            raise ValueError(f"trial {run.trial} has ended at rung {run.rung} already")
+            raise ValueError(f"trial {run.trial} has already ended at rung {run.rung}")
 
     @staticmethod
     def _check(what: str, number: object, limit: int) -> None:
@@ -168,10 +168,10 @@ class State:
 
 
 def check_event(kind: str, body: Mapping[str, Any]) -> None:
-    """Refuses what a plug-in measured or reported that could not be read back.
+    """Rejects values measured or reported by plug-ins that could not be read back.
 
     Raises:
-        ArgumentError: naming the field.
+        ArgumentError: names the field.
     """
     if kind in _STORED:
         _STORED[kind].from_json(body)

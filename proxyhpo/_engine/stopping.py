@@ -1,8 +1,8 @@
-"""Follows the trainings that run, and ends those that a stopper says are not worth continuing.
+"""Follows the running trainings and ends the ones that a stopper gives up.
 
-A training is compared with its peers: those at its rung that had ended when it was handed out, as
-the study's events tell. Which trainings run beside it, and whether the study has been resumed
-since, therefore does not matter.
+A training is compared with its peers: the trainings of its rung that had ended when it was
+submitted, according to the study's events. The comparison therefore does not depend on which
+trainings run at the same time, nor on whether the study was resumed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["CurveWatch", "Stoppers"]
 
 @dataclass(frozen=True)
 class Stoppers:
-    """The stopper of trainings below the full network, and that of trainings of it, if any.
+    """The stoppers of a study: for trainings of proxies, and for trainings of the full network.
 
-    ``automatic`` says that the first one was not given by name, and may change between runs.
+    ``automatic`` says that ``below`` is the default, which may change between runs.
     """
 
     below: Stopper | None = None
@@ -34,7 +34,7 @@ class Stoppers:
 
     @property
     def given(self) -> dict[str, Stopper]:
-        """Those that were asked for, by the name of the argument."""
+        """The stoppers that the user chose, by argument name."""
         both = {"stopper": None if self.automatic else self.below, "finalist_stopper": self.top}
         return {name: stopper for name, stopper in both.items() if stopper is not None}
 
@@ -48,16 +48,16 @@ class _Watched:
 
     def is_stopped_after(self, loss: float) -> bool:
         self.losses.append(loss)
-        # Where no peer has got further there is nothing to compare with, and little to be saved.
+        # If no peer has trained longer, there is nothing to compare with and little to save.
         return len(self.losses) < self.last and self.stopper.should_stop(self.losses, self.peers)
 
 
 class CurveWatch:
-    """The curves of the trainings that run, as far as there is a stopper for them.
+    """The learning curves of the running trainings that a stopper may end.
 
     Args:
-        study: whose trainings they are.
-        stoppers: asked after each report.
+        study: whose trainings are followed.
+        stoppers: called after each report.
     """
 
     def __init__(self, study: Study, stoppers: Stoppers) -> None:
@@ -67,21 +67,21 @@ class CurveWatch:
         self._ended: dict[int, list[Curve | None]] = {}
 
     def begin(self, job: Job) -> None:
-        """A training is handed out, for the first time or once more."""
+        """Called when a training is submitted, also when it is retried."""
         if (watched := self._watched(job)) is not None:
             self._running[job.id] = watched
 
     def hear(self, job: Job, value: float) -> bool:
-        """Whether the training is to end after this value."""
+        """Whether the training must end after this value."""
         watched = self._running.get(job.id)
         return watched is not None and watched.is_stopped_after(self._study.parts.loss(value))
 
     def end(self, job: Job) -> None:
-        """A training has ended."""
+        """Called when a training has ended."""
         self._running.pop(job.id, None)
 
     def judge(self, job: Job, values: Sequence[float]) -> bool:
-        """Whether a training that the caller runs is to end after the last of these values."""
+        """Whether a training run by the caller should end after the last of these values."""
         watched = self._watched(job)
         if watched is None:
             return False
@@ -91,7 +91,7 @@ class CurveWatch:
         return watched.is_stopped_after(last)
 
     def _watched(self, job: Job) -> _Watched | None:
-        """What a training's losses are judged by, or None if nothing stops it."""
+        """The stopper and the peers of a training, or None if no stopper applies."""
         stopper = self._stopper(job)
         if stopper is None:
             return None
@@ -104,11 +104,11 @@ class CurveWatch:
             return None
         if run.rung < self._study.top:
             return stoppers.below
-        # A control shows what the full network makes of it, which half a training cannot.
+        # A control measures the full network's value, which a stopped training does not give.
         return None if run.trial in self._study.state.controls else stoppers.top
 
     def _peers(self, run: RunId) -> list[Curve]:
-        """The curves of those that had ended at its rung when it entered; failed ones have none."""
+        """The curves of trainings that ended on its rung before it entered, except failed ones."""
         state, loss = self._study.state, self._study.parts.loss
         known, ended = self._ended.setdefault(run.rung, []), state.ended[run.rung]
         for record in islice(ended.values(), len(known), None):

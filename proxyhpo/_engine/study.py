@@ -1,7 +1,8 @@
-"""A study: what is known, and what is to be done next.
+"""A study: its state, and which training runs next.
 
-Its state is a fold over the events of a store (a trial proposed, a rung opened, a trial promoted,
-a training ended), so resuming is replaying. Everything is committed before it is acted on.
+The state follows from the events of a store (a trial proposed, a rung opened, a trial promoted, a
+training ended), so a study is resumed by replaying them. Every decision is committed before it is
+acted on.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ __all__ = ["Study"]
 
 logger = logging.getLogger("proxyhpo")
 
-_WEIGHTS = re.compile(r"trial-\d+-rung-\d+(-replicate-\d+)?")  # other names are not the study's
+_WEIGHTS = re.compile(r"trial-\d+-rung-\d+(-replicate-\d+)?")  # other files are left alone
 
 
 class Study:
-    """Hands out jobs and takes their outcomes; writes each step down before the next.
+    """Decides on jobs and records their outcomes. Each step is written before the next one starts.
 
     Args:
-        parts: what it is made of.
-        store: its events so far are replayed.
-        enqueued: configs to try before the searcher is asked, once each.
+        parts: the parts of the study.
+        store: its existing events are replayed.
+        enqueued: configs to try before the searcher is asked. Each is tried once.
     """
 
     def __init__(self, parts: Parts, store: Store, enqueued: Iterable[Config] = ()) -> None:
@@ -68,27 +69,27 @@ class Study:
         return self.parts.top
 
     def enqueue(self, config: Config) -> None:
-        """Puts a config before what the searcher proposes, unless it has been tried already."""
+        """Adds a config to try before the searcher's proposals, unless it was tried before."""
         self._enqueued.append(config)
 
     def next_job(self, n_trials: float) -> Job | None:
-        """What is to be done next, or None if nothing is until more outcomes are known.
+        """The next training to run, or None until more outcomes are known.
 
         Args:
-            n_trials: how many trials enter rung 0 in all.
+            n_trials: total number of trials that enter rung 0.
         """
         if self._unfinished:
             return self._job(self._unfinished.popleft())
         job = self._promotion(n_trials) or self._new_trial(n_trials)
-        if job is None and self._exhausted:  # which may have made promotions certain
+        if job is None and self._exhausted:  # then more promotions may be certain
             job = self._promotion(n_trials)
         return job or self._control(n_trials)
 
     def next_batch(self, n_trials: float, size: int) -> list[Job]:
-        """What is to be done next, decided all at once before any of it begins.
+        """The next trainings to run, all decided before any of them starts.
 
-        So the decisions do not depend on which training ends first. A batch that a killed run had
-        decided on is run to its end before the next one, and one half decided is completed.
+        The decisions therefore do not depend on which training ends first. After a killed run, its
+        last batch is completed before the next one is decided.
         """
         jobs = [self._job(run) for run in self._unfinished]
         self._unfinished.clear()
@@ -100,7 +101,7 @@ class Study:
         return jobs
 
     def finish(self, job: Job, outcome: Outcome) -> Record:
-        """Writes the outcome of a job down and returns its record."""
+        """Records the outcome of a job and returns the record."""
         value = outcome.value
         record = Record(
             trial=job.id.trial,
@@ -122,7 +123,7 @@ class Study:
             ended_at=time.time(),
         )
         self._add(record, outcome)
-        if self._checkpoints is not None:  # after the record: until then it may be resumed
+        if self._checkpoints is not None:  # until it is recorded, it may be resumed
             self._checkpoints.drop(job.id)
         for warning in record.correction.warnings if record.correction else ():
             warnings.warn(warning, stacklevel=2)
@@ -131,14 +132,14 @@ class Study:
     def _add(self, record: Record, outcome: Outcome) -> None:
         previous = self.state.best
         if outcome.weights is not None and self.state.is_better(record):
-            # Before the record: what the record says is there, is there.
+            # Weights are saved before the record that refers to them is written.
             self._store.save_weights(record.id.name, outcome.weights)
         self._write("record", record.to_json())
         if previous is not None and self.state.best is not previous:
             self._store.drop_weights(previous.id.name)
 
     def _drop_old_weights(self) -> None:
-        """Drops what a killed run left: weights without a record yet, or no longer the best's."""
+        """Drops weights left by a killed run: without a record, or of a training no longer best."""
         best = self.state.best
         kept = None if best is None else best.id.name
         for name in self._store.weights():
@@ -146,11 +147,11 @@ class Study:
                 self._store.drop_weights(name)
 
     def deaths(self, job: Job) -> int:
-        """How often the worker of a job has died, in earlier runs too."""
+        """How often the worker of a job has died, including earlier runs."""
         return sum(death.id == job.id for death in self.history.deaths)
 
     def retry(self, job: Job, reason: str, seconds: float) -> None:
-        """Writes down that a job is tried again, and what was lost."""
+        """Records that a worker died and that its job is tried again."""
         run = job.id
         death = Death(run.trial, run.rung, run.replicate, reason, seconds)
         self._write("death", death.to_json())
@@ -159,14 +160,14 @@ class Study:
         """Measures, plans and opens what the first trainings need; see :meth:`Rungs.prepare`.
 
         Args:
-            spent: seconds that went into the full network before this.
+            spent: seconds already spent on the full network.
         """
         self._rungs.prepare(spent)
         self._rungs.ensure_open(self.top)
         self._rungs.ensure_open(0)
 
     def predicted_seconds(self, workers: int) -> float:
-        """What one more trial and the climb would take; see :func:`climb_seconds`."""
+        """Predicts the seconds for one more trial and the climb; see :func:`climb_seconds`."""
         return climb_seconds(
             self.parts.ladder,
             self.history.measured,
@@ -176,14 +177,14 @@ class Study:
         )
 
     def _to_come(self, n_trials: float) -> float:
-        """How many trials may yet enter rung 0."""
+        """How many more trials may enter rung 0."""
         return 0.0 if self._exhausted else max(0.0, n_trials - len(self.state.entered[0]))
 
     def _promotion(self, n_trials: float) -> Job | None:
         run = self._promotions.next(self._to_come(n_trials))
         if run is None:
             return None
-        # Opened first: its exponents may depend on what is known by now.
+        # The rung opens first, since its exponents depend on the history at that time.
         self._rungs.ensure_open(run.rung)
         self._write("promotion", {"trial": run.trial, "rung": run.rung})
         return self._job(run)
@@ -202,7 +203,7 @@ class Study:
         return None if trial is None else self._job(RunId(trial, 0))
 
     def _propose(self) -> int | None:
-        """Commits a new trial and returns its number, or None if there is nothing more to try."""
+        """Commits a new trial and returns its number, or None if there is nothing left to try."""
         number = len(self.history.trials)
         while self._enqueued:
             config: Config = self._enqueued.popleft()
@@ -241,6 +242,6 @@ class Study:
         )
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
-        check_event(kind, body)  # before it is written: what cannot be read would end the study
+        check_event(kind, body)  # an unreadable event would make the store unusable
         self._store.append(kind, body)
         self.state.apply(kind, body)

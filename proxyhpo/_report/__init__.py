@@ -1,1 +1,1 @@
-"""What came of a study: its result, its cost, and whether the proxy could be trusted."""
+"""The results of a study: best config, cost, and whether the proxy can be trusted."""

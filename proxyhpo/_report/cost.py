@@ -1,4 +1,4 @@
-"""What a study cost, in seconds and in *base trainings*: full trainings of the full network."""
+"""The cost of a study, in seconds and in *base trainings*: full trainings of the full network."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["Cost", "RungCost", "cost_of"]
 
 @dataclass(frozen=True)
 class RungCost:
-    """What the trainings at one rung cost.
+    """The cost of the trainings at one rung.
 
     Args:
-        density: of the networks trained there.
+        density: of the networks that were trained.
         budget: fraction of a full training.
-        runs: trainings, failed ones included.
+        runs: number of trainings, including failed ones.
         failed: how many of them failed.
-        stopped: how many of them a stopper ended early.
-        retried: how many more were retried because their worker died.
-        seconds: in all, those that died included.
-        base_trainings: the same in full trainings of the full network; None while unknown.
-        flops_base_trainings: what they would be if time followed the FLOPs; None if uncountable.
+        stopped: how many of them were stopped early.
+        retried: how many were retried after their worker died.
+        seconds: total, including trainings whose worker died.
+        base_trainings: the same in base trainings; None if unknown.
+        flops_base_trainings: base trainings if time were proportional to FLOPs; None if these
+            cannot be counted.
     """
 
     density: float
@@ -42,22 +43,21 @@ class RungCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """The ledger of a study; everything is charged, failures and the search itself included.
+    """The cost ledger of a study. It includes everything: failures, search and measurements.
 
     Args:
-        rungs: one entry a rung, from the first.
+        rungs: one entry for each rung, from the first.
         search_seconds: spent by the searcher.
-        measuring_seconds: spent on tracing the network, on finding how to prune it, and on building
-            and measuring networks; once a study, however often it is resumed.
-        base_training_seconds: one full training of the full network; None while unknown.
-        base_training_source: where that figure is from: ``measured`` on the finalists, or
-            ``predicted`` from the step times.
-        full_search_seconds: what training every trial to its end on the full network would have
-            cost: the proxies' seconds (of a stopped one, what it would have taken by as many
-            reports as the others made) times the ratio that the finalists showed, or while there
-            are none, the ratio of step times; None while unknown.
-        predicted_full_search_seconds: the same by the ratio of step times, as a check.
-        n_trials: trials that ended at rung 0.
+        measuring_seconds: spent on tracing the network, planning the pruning, and building and
+            measuring networks. Charged once, however often the study is resumed.
+        base_training_seconds: one full training of the full network; None if unknown.
+        base_training_source: ``measured`` on the finalists, or ``predicted`` from the step times.
+        full_search_seconds: estimated cost of training every trial in full on the full network;
+            None if unknown. It is the proxies' seconds times a ratio: the one measured on the
+            finalists, or else the ratio of step times. A stopped training counts with its estimated
+            full length.
+        predicted_full_search_seconds: the same with the ratio of step times, for comparison.
+        n_trials: number of trials that ended at rung 0.
     """
 
     rungs: Sequence[RungCost]
@@ -77,27 +77,27 @@ class Cost:
 
     @property
     def overhead_seconds(self) -> float:
-        """What was spent outside the training runs."""
+        """Seconds spent outside of the trainings."""
         return self.search_seconds + self.measuring_seconds
 
     @property
     def base_trainings(self) -> float | None:
-        """Everything, in full trainings of the full network; None while their length is unknown."""
+        """The total cost in base trainings; None if their length is unknown."""
         return _ratio(self.seconds, self.base_training_seconds)
 
     @property
     def full_search_base_trainings(self) -> float | None:
-        """What searching on the full network would have cost, in base trainings."""
+        """The estimated cost of a search on the full network, in base trainings."""
         return _ratio(self.full_search_seconds, self.base_training_seconds)
 
     @property
     def saved(self) -> float | None:
-        """Fraction of the full search's cost that was saved; negative if it cost more."""
+        """Fraction of the full search's cost that was saved; negative if the study cost more."""
         share = _ratio(self.seconds, self.full_search_seconds)
         return None if share is None else 1 - share
 
     def __str__(self) -> str:
-        """In words, one line a fact."""
+        """A summary, with one fact per line."""
         lines = []
         if self.base_trainings is not None and self.full_search_base_trainings is not None:
             lines.append(
@@ -132,7 +132,7 @@ class Cost:
 
 
 def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> Cost:
-    """Adds up what a history cost."""
+    """Computes the cost of a history."""
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
         by_rung[record.rung].append(record)
@@ -161,7 +161,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
 
 
 def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
-    """How much longer the full network trains than the first proxy, by the measured steps."""
+    """How much longer the full network trains than the first proxy, by measured step times."""
     below, top = history.measured.get(0), history.measured.get(len(ladder) - 1)
     if below is None or top is None:
         return None
@@ -169,13 +169,13 @@ def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
 
 
 def _n_reports(records: Sequence[Record]) -> float | None:
-    """How many reports a whole training at a rung makes, in the mean; None while unknown."""
+    """Mean number of reports of a complete training at a rung; None if unknown."""
     counts = [len(record.reports) for record in records if record.state == "finished"]
     return fmean(counts) if counts else None
 
 
 def _share(record: Record, n_reports: float | None) -> float:
-    """How much of a whole training was done; by reports, since those stopped are short of some."""
+    """Fraction of a full training that was done, measured in reports."""
     if record.state != "stopped" or not record.reports or not n_reports:
         return 1.0
     return min(1.0, len(record.reports) / n_reports)
@@ -184,7 +184,7 @@ def _share(record: Record, n_reports: float | None) -> float:
 def _finalists_ratio(
     lower: Sequence[Record], upper: Sequence[Record], n_reports: float | None
 ) -> float | None:
-    """The same, by the trials that were trained on both."""
+    """How much longer the full network trains, by the trials that were trained on both."""
     above = {r.trial: r.training_seconds for r in upper if r.state == "finished"}
     below = {r.trial: r.training_seconds / _share(r, n_reports) for r in lower if r.trial in above}
     return _ratio(sum(above[trial] for trial in below), sum(below.values()))
@@ -193,7 +193,7 @@ def _finalists_ratio(
 def _scaled(
     records: Sequence[Record], ratio: float | None, n_reports: float | None
 ) -> float | None:
-    """What the trials of rung 0 would have taken on the full network."""
+    """The estimated seconds of the trials of rung 0 on the full network."""
     if ratio is None or not records:
         return None
     return sum(

@@ -1,11 +1,11 @@
-"""Whether one rung may stand in for another: measured on the configs trained on both.
+"""How well one rung stands in for another, measured on the configs that were trained on both.
 
-A rank correlation over all configs flatters a proxy: that it finds the hopeless ones is little
-help. So it stands beside the share of the best configs that it finds, the regret of taking its
-best, and all of that for *another seed of the dearer rung* where one was trained: no proxy can be
-expected to agree better than that. The configs of a search that climbed are its best ones; among
-them even a good proxy ranks badly, so that only configs that were not picked for being best can
-speak against it.
+A rank correlation over all configs flatters a proxy, since bad configs are easy to recognize. It is
+therefore reported together with the share of the best configs that the proxy finds, and the regret
+of choosing by the proxy. Where available, the same measures are given for *another seed of the more
+expensive rung*: no proxy can be expected to agree better. The configs that are promoted in a search
+are its best ones, and even a good proxy ranks these poorly. Only configs that were not selected for
+being best can therefore count against a proxy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 
 Verdict = Literal["trust", "trust with re-ranking", "do not use this proxy", "too little evidence"]
 
-_FEWEST = 3  # pairs on which a correlation is defined at all
+_FEWEST = 3  # pairs needed for a correlation
 _ENOUGH_TO_TRUST = 8
 _ENOUGH_TO_REFUSE = 10
 _ENOUGH_WITHOUT_RERANKING = 30
@@ -56,7 +56,7 @@ _MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure on the pairs there are, and its 95 % bootstrap interval."""
+    """A measure on the available pairs, and its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -68,23 +68,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How well a cheap rung stands in for a dear one.
+    """How well a cheap rung stands in for an expensive one.
 
     Args:
         lower: index of the cheaper rung.
-        upper: index of the dearer rung.
-        n: how many configs ended well on both.
-        picked: how many of them climbed for being among the best of the cheaper rung.
-        k: of the two measures of the best configs.
-        spearman: rank correlation in [-1, 1]; None, as all of them, with fewer than 3 pairs or if
+        upper: index of the more expensive rung.
+        n: number of configs that succeeded on both.
+        picked: how many of them were promoted because they were among the best of the cheaper rung.
+        k: number of best configs that ``overlap`` and ``regret`` consider.
+        spearman: rank correlation in [-1, 1]. All measures are None with fewer than 3 pairs, or if
             all losses of a rung are equal.
-        kendall: likewise, Kendall's tau-b.
-        overlap: share of the best ``k`` of the dearer rung among the best ``k`` of the cheaper.
-        regret: how far the best of the cheaper rung's best ``k`` stays behind the best of all of
-            them, in the user's units.
-        p_value: of a one-sided permutation test of "the rungs have nothing to do with each other".
-        ceiling: the same of another seed of the dearer rung, where the configs had one.
-        behind: by how much the ceiling's ``spearman`` is the higher one, on the same configs.
+        kendall: Kendall's tau-b in [-1, 1].
+        overlap: share of the best ``k`` of the expensive rung among the best ``k`` of the cheaper.
+        regret: how much worse the best of the cheaper rung's best ``k`` is than the best of all
+            configs, on the expensive rung, in the user's units.
+        p_value: of a one-sided permutation test of the hypothesis that the rungs are unrelated.
+        ceiling: the same measures for another seed of the expensive rung, if there was one.
+        behind: difference between the ceiling's ``spearman`` and this one, on the same configs.
         names: what is trained at the two rungs, for messages.
     """
 
@@ -106,16 +106,17 @@ class Fidelity:
     def verdict(self) -> Verdict:
         """What the evidence allows.
 
-        - ``too little evidence``: fewer than 8 configs, or nothing found among configs that were
-          picked for being best.
-        - ``do not use this proxy``: with at least 10 configs that were not picked, "no relation" is
-          not rejected at the level .04; or the rank correlation is surely below .5.
-        - ``trust with re-ranking``: it is rejected; the dearer rung has to choose among the best.
-          It tells a proxy from noise, and not a good one from a middling one: how much a search
-          loses is for the regret to say.
-        - ``trust``: on at least 30 configs, another seed of the dearer rung ranks them no better
-          than by .1 of Spearman's rho, surely. The proxy's best may then be taken as one takes the
-          best of a search that trained each config once on the full network.
+        - ``too little evidence``: fewer than 8 configs, or no relation found among configs that
+          were selected for being best.
+        - ``do not use this proxy``: with at least 10 configs that were not selected, the hypothesis
+          "no relation" is not rejected at the level .04, or the rank correlation is below .5 with
+          95 % confidence.
+        - ``trust with re-ranking``: it is rejected, and the expensive rung must choose among the
+          best. This verdict separates a proxy from noise, not a good one from a mediocre one. The
+          regret says how much a search loses.
+        - ``trust``: on at least 30 configs, another seed of the expensive rung ranks them better by
+          at most .1 of Spearman's rho, with 95 % confidence. The proxy's best config is then as
+          good a choice as the best of a search that trained each config once on the full network.
         """
         if self.p_value is None or self.spearman is None or self.n < _ENOUGH_TO_TRUST:
             return "too little evidence"
@@ -127,7 +128,7 @@ class Fidelity:
         return "trust" if self.behind.high <= _MARGIN else "trust with re-ranking"
 
     def __str__(self) -> str:
-        """In words, one line a fact."""
+        """A summary, with one fact per line."""
         picked = f", {self.picked} of them picked as the best" if self.picked else ""
         lower, upper = self._names
         head = f"{lower} standing in for {upper} (n={self.n}{picked}): {self.verdict}"
@@ -147,7 +148,7 @@ class Fidelity:
         own: Estimate | None = getattr(self, name)
         if own is None:
             return None
-        if self.n < _ENOUGH_TO_TRUST:  # resamples of a handful of configs say nothing
+        if self.n < _ENOUGH_TO_TRUST:  # bootstrapping so few configs is meaningless
             return f"  {title} {own.value:.3g}"
         other = getattr(self.ceiling, name, None)
         beside = "" if other is None else f"; another seed of {self._names[1]}: {other}"
@@ -163,14 +164,14 @@ def fidelity(
     picked: int = 0,
     rungs: tuple[int, int] = (0, 1),
 ) -> Fidelity:
-    """From the losses (lower is better) of the same configs on two rungs.
+    """Compares the losses (lower is better) of the same configs on two rungs.
 
     Args:
         lower: on the cheaper rung.
-        upper: on the dearer rung, in the same order.
-        again: on the dearer rung with another seed; NaN for a config that was not trained again.
-        k: of the measures of the best configs; less if there are few configs.
-        picked: how many configs were chosen for being best on the cheaper rung.
+        upper: on the expensive rung, in the same order.
+        again: on the expensive rung with another seed; NaN for a config that was not trained again.
+        k: number of best configs to consider; reduced if there are few configs.
+        picked: how many configs were selected for being best on the cheaper rung.
         rungs: their indices in the ladder.
 
     >>> found = fidelity(range(12), [1, 0, 2, 3, 5, 4, 6, 7, 9, 8, 10, 11])
@@ -206,7 +207,7 @@ def fidelity(
 
 
 def fidelities(history: History, ladder: Sequence[Rung]) -> list[Fidelity]:
-    """Between each rung and the next one, and between the first and the last."""
+    """The fidelity between each rung and the next one, and between the first and the last."""
     top = len(ladder) - 1
     pairs = [(rung, rung + 1) for rung in range(top)]
     if top > 1:
@@ -242,7 +243,7 @@ def _losses(history: History, rung: int) -> dict[int, float]:
 def losses_of_another_seed(
     history: History, ladder: Sequence[Rung], lower: int, upper: int
 ) -> dict[int, float]:
-    """Trial → loss at a rung that differs from the upper one in the seed alone; empty if none."""
+    """Trial → loss at a rung that differs from the upper one only in its seed; empty if none."""
     same = [rung for rung, other in enumerate(ladder) if _place(other) == _place(ladder[upper])]
     if lower in same:
         return {}
@@ -256,12 +257,12 @@ def _place(rung: Rung) -> tuple[float | None, float | None, float]:
 def _picked(
     history: History, ladder: Sequence[Rung], lower: int, upper: int, both: Sequence[int]
 ) -> int:
-    """How many of the configs on both rungs are among those that the lower one lets up."""
+    """How many of the configs on both rungs were selected by the lower one."""
     losses = _losses(history, lower)
     reached = {record.trial for record in history.records if record.rung == upper}
     stopped = {r.trial for r in history.records if r.rung == lower and r.state == "stopped"}
     if losses.keys() | stopped <= reached:
-        return 0  # all reached the upper rung: none was chosen
+        return 0  # all reached the upper rung, so there was no selection
     failed = sum(r.rung == upper and r.state == "failed" for r in history.records)
     let_up = places(ladder[lower].keep or 0, failed)
     best = sorted(losses, key=lambda trial: (losses[trial], trial))[:let_up]
@@ -273,6 +274,6 @@ def _estimate(measure: Measure, x: Floats, y: Floats) -> Estimate:
 
 
 def _shortfall(both: Floats, y: Floats) -> Floats:
-    """By how much the second list of ``both`` ranks more like ``y`` than the first one does."""
+    """How much closer the second list of ``both`` ranks to ``y`` than the first one."""
     found: Floats = spearman(both[..., 1], y) - spearman(both[..., 0], y)
     return found

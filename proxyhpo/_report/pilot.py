@@ -1,4 +1,4 @@
-"""A check before a search: does the proxy rank configs like the full network, and is it cheaper?"""
+"""A check before a search: whether the proxy ranks configs well, and whether it is cheaper."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from proxyhpo._report.result import Result
 
 __all__ = ["Check", "check_of", "ladder_to_check"]
 
-_LARGEST = 0.5  # density of a proxy that may still be worth it
-_NOTABLE = 0.25  # share of a training
+_LARGEST = 0.5  # highest density of a proxy that is worth trying
+_NOTABLE = 0.25  # smallest share of a training that is mentioned
 
 
 @dataclass(frozen=True, repr=False)
 class Check:
-    """What training the same random configs on a proxy and on the full network has shown.
+    """A comparison of the same random configs, trained on a proxy and on the full network.
 
     Args:
-        fidelity: of the proxy, with the verdict; beside its ceiling if there was a second seed.
-        cost: of the check; it is not free.
-        yield_ratio: time between two reports of the training on the proxy, as a fraction of that
-            on the full network, the median over the configs; None if none ended well on both.
-        step_ratio: the same of a forward and backward of the example batch.
-        density: the density advised.
-        advice: what to do, one sentence each.
-        result: of the study that the check is, with every record.
+        fidelity: of the proxy, with the verdict, and with its ceiling if there was a second seed.
+        cost: of the check itself.
+        yield_ratio: time between two reports on the proxy, as a fraction of that on the full
+            network; the median over the configs. None if no config succeeded on both.
+        step_ratio: the same for a forward and backward pass of the example batch.
+        density: the recommended density.
+        advice: what to do, one sentence per entry.
+        result: of the check, with every record.
     """
 
     fidelity: Fidelity
@@ -48,14 +48,14 @@ class Check:
 
     @property
     def fixed_share(self) -> float | None:
-        """Share of a training of the full network that pruning does not touch: loading data, say.
+        """Share of a training of the full network that pruning cannot reduce, such as data loading.
 
-        Told from how much less a yield shrinks than a step does; None if it cannot be told.
+        Estimated by comparing ``yield_ratio`` with ``step_ratio``; None if that is not possible.
         """
         return _fixed_share(self.yield_ratio, self.step_ratio)
 
     def __repr__(self) -> str:
-        """The findings in a few lines."""
+        """A summary of a few lines."""
         base = self.cost.base_trainings
         of_base = "" if base is None else f", {base:.1f} base trainings"
         lines = [
@@ -69,18 +69,18 @@ class Check:
 
 
 def ladder_to_check(ladder: Sequence[Rung], n: int, *, second_seed: bool) -> list[Rung]:
-    """The first rung and the full network, once or twice, which all ``n`` configs climb."""
+    """The first rung, and the full network once or twice. All ``n`` configs are trained on each."""
     first = ladder[0]
     lower = replace(first, keep=n)
     return [lower, *([Rung(1, keep=n)] if second_seed else []), Rung(1)]
 
 
 def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> Check:
-    """The check that a study is in which every config climbed.
+    """Evaluates a study in which every config was promoted.
 
     Args:
         result: of a ladder made by :func:`ladder_to_check`.
-        step_seconds: density → time of a step there, or None if no proxy can be made of it.
+        step_seconds: density → time of a step, or None if no such proxy can be made.
     """
     fidelity = result.fidelity[0]
     below, top = result.measured[0], result.measured[len(result.ladder) - 1]
@@ -122,7 +122,7 @@ def _yield_ratio(result: Result, fidelity: Fidelity) -> float | None:
 
 
 def _fixed_share(yield_ratio: float | None, step_ratio: float) -> float | None:
-    """From: yield = fixed + steps, on both networks, with the same fixed part."""
+    """Solves ratio = (fixed + steps of the proxy) / (fixed + steps of the full network)."""
     if yield_ratio is None or step_ratio >= 1:
         return None
     return min(1.0, max(0.0, (yield_ratio - step_ratio) / (1 - step_ratio)))
@@ -131,7 +131,7 @@ def _fixed_share(yield_ratio: float | None, step_ratio: float) -> float | None:
 def _advised(
     verdict: Verdict, density: float, cost: float, cost_at: Callable[[float], float | None]
 ) -> float:
-    """Twice the density where the proxy is bad; the largest of about the same cost where not."""
+    """Twice the density for a bad proxy; otherwise the largest density of about the same cost."""
     if verdict == "do not use this proxy":
         return min(1.0, 2 * density) if density < _LARGEST else 1.0
     while 2 * density <= _LARGEST:
@@ -146,20 +146,22 @@ def _on_verdict(
     fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
 ) -> list[str]:
     if interrupted and fidelity.verdict == "too little evidence":
-        return [f"run it again: it ended when {fidelity.n} configs were trained on both networks"]
+        return [f"run it again: it ended after {fidelity.n} configs were trained on both networks"]
     if fidelity.verdict == "too little evidence":
-        return [f"check more than {fidelity.n} configs: too few ended well on both networks"]
+        return [f"check more than {fidelity.n} configs: too few succeeded on both networks"]
     if fidelity.verdict == "do not use this proxy":
         if advised < 1:
             return [f"try density {advised:g}"]
-        whole = "search on the full network itself, ladder=[Rung(1)]"
-        shorter = "or first briefly, ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
+        whole = "search on the full network, ladder=[Rung(1)]"
+        shorter = "or with short trainings first, ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
         return [whole if density == 1 else f"{whole}, {shorter}"]
     found = []
     if advised > density:
-        found.append(f"take density {advised:g}: it costs hardly more and is closer to the network")
+        found.append(
+            f"use density {advised:g}: it costs hardly more and is closer to the full network"
+        )
     if fidelity.verdict == "trust with re-ranking":
-        found.append("let a few finalists be trained on the full network; it has to choose")
+        found.append("train a few finalists on the full network and choose among them")
     return found
 
 
@@ -170,11 +172,11 @@ def _on_time(yield_ratio: float | None, step_ratio: float, fixed: float) -> list
         reason = "a step of the proxy is hardly faster"
         if step_ratio * WORTHWHILE <= 1:
             reason = (
-                f"{fixed:.0%} of a training goes elsewhere than into the network's steps, into "
-                "loading data, say; make that faster first"
+                f"{fixed:.0%} of a training is spent outside of the network's steps, for "
+                "instance on loading data; reduce that first"
             )
         return [f"pruning will not help: {reason}"]
     if fixed >= _NOTABLE:
-        share = f"{fixed:.0%} of a training goes elsewhere than into the network's steps"
+        share = f"{fixed:.0%} of a training is spent outside of the network's steps"
         return [f"{share}: no proxy can cost less"]
     return []

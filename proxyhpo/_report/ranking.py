@@ -1,7 +1,7 @@
 """Whether two lists of losses rank configs alike: measures, their intervals, and a test.
 
 A measure takes two arrays of shape (..., n), the losses of n configs (lower is better) on a cheap
-and on a dear rung, and returns an array of shape (...): a resampled list is one more row.
+and on an expensive rung, and returns an array of shape (...). Resampled lists are further rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Measure = Callable[[Floats, Floats], Floats]
 
 _RESAMPLES = 1000
 _PERMUTATIONS = 5000
-_BLOCK = 2_000_000  # entries of an array of shape (resamples, n, n) that are held at once
+_BLOCK = 2_000_000  # maximum entries of an array of shape (resamples, n, n)
 
 
 def kendall(x: Floats, y: Floats) -> Floats:
@@ -42,7 +42,7 @@ def spearman(x: Floats, y: Floats) -> Floats:
 def overlap(x: Floats, y: Floats, k: int) -> Floats:
     """The share of the best ``k`` of one list that is among the best ``k`` of the other.
 
-    Where losses are equal, the share to be expected if their order is drawn.
+    Equal losses are treated as if their order were drawn at random; this gives the expected share.
 
     >>> overlap(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4]), 2).item()
     0.5
@@ -52,7 +52,7 @@ def overlap(x: Floats, y: Floats, k: int) -> Floats:
 
 
 def regret(x: Floats, y: Floats, k: int) -> Floats:
-    """How far the best of ``x``'s best ``k`` stays behind the best of all, in the units of ``y``.
+    """How much worse the best of ``x``'s best ``k`` is than the best of all, in units of ``y``.
 
     >>> regret(np.array([1.0, 2, 3, 4]), np.array([5.0, 4, 7, 1]), 2).item()
     3.0
@@ -63,9 +63,10 @@ def regret(x: Floats, y: Floats, k: int) -> Floats:
 
 
 def interval(measure: Measure, x: Floats, y: Floats) -> tuple[float, float]:
-    """The 95 % percentile-bootstrap interval of a measure (Efron, 1979); pairs are resampled.
+    """The 95 % percentile-bootstrap interval of a measure (Efron, 1979), by resampling pairs.
 
-    Equal lists give equal intervals. NaN twice if it is not defined on any resample.
+    Equal lists give equal intervals. Both ends are NaN if the measure is undefined on all
+    resamples.
     """
     n = len(x)
     drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
@@ -79,13 +80,13 @@ def interval(measure: Measure, x: Floats, y: Floats) -> tuple[float, float]:
 
 
 def permutation_test(x: Floats, y: Floats) -> float:
-    """The one-sided p value of "the two lists have nothing to do with each other".
+    """The one-sided p value for the hypothesis that the two lists are unrelated.
 
-    The statistic is the sum of Spearman's rho and of the correlation of the losses, with those
-    clipped that are far worse than the median. Losses say more than ranks where many configs are
-    about equally good and a few are not; clipping keeps a loss that has exploded from deciding
-    alone. Under the hypothesis the order of ``y`` is any, however ``x`` was chosen, so the level
-    is exact for any statistic (Fisher, 1935).
+    The statistic is the sum of Spearman's rho and of the correlation of the losses, in which losses
+    far worse than the median are clipped. Losses are more informative than ranks if most configs
+    are about equally good. Clipping prevents a single diverged training from dominating. Under the
+    hypothesis every order of ``y`` is equally likely, however ``x`` was chosen, so the level is
+    exact for any statistic (Fisher, 1935).
 
     >>> x = np.arange(12.0)
     >>> permutation_test(x, x**2) < 0.001 < 0.99 < permutation_test(x, -x)
@@ -101,7 +102,7 @@ def permutation_test(x: Floats, y: Floats) -> float:
 
 
 def _signs(x: Floats) -> Floats:
-    """Of every pair of losses, which is the larger; shape (..., n * n)."""
+    """For every pair of losses, which one is larger; shape (..., n * n)."""
     signs = np.sign(x[..., :, None] - x[..., None, :])
     return signs.reshape(*x.shape[:-1], -1)
 
@@ -119,7 +120,7 @@ def _centred_ranks(x: Floats) -> Floats:
 
 
 def _in_best(x: Floats, k: int) -> Floats:
-    """The probability that each is among the best ``k`` if the order of equal ones is drawn."""
+    """The probability that each is among the best ``k`` if ties are broken at random."""
     first, last = _ranks(x, "min"), _ranks(x, "max")
     return np.clip((k + 1 - first) / (last + 1 - first), 0, 1)
 

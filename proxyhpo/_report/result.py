@@ -1,4 +1,4 @@
-"""What a study found, what it cost, and whether its proxies could be trusted."""
+"""The result of a study: what it found, what it cost, and whether to trust its proxies."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """A study as far as it has come; a snapshot, which later trainings do not change.
+    """A snapshot of a study, which does not change while the study continues.
 
     It prints a summary of at most 12 lines. It can be pickled; the copy has no code to build the
     network (see :meth:`best_network`).
 
     Args:
-        space: that was searched; choices of objects appear as choices of their labels.
-        history: every trial and every training run.
+        space: the space that was searched; choices of objects are choices of their labels.
+        history: all trials and trainings.
         ladder: the rungs.
         direction: ``minimize`` or ``maximize``.
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the run before it was complete.
-        pretrained: whether the network's weights are trained: little is known of proxies of these.
-        weights: reads the weights that the best training left.
+        pretrained: whether the network's weights are trained. Proxies of pretrained networks are
+            less well tested.
+        weights: loads the weights of the best training.
         build: makes the full network for a config.
     """
 
@@ -75,25 +76,25 @@ class Result:
 
     @property
     def best_config(self) -> Config:
-        """The config of the best training of the full network (objects by their labels)."""
+        """The config of the best training of the full network, with objects as their labels."""
         return dict(self.best_record.config)
 
     @property
     def best_value(self) -> float:
-        """What the best training of the full network reported last, on validation data."""
+        """The last value that the best training of the full network reported."""
         value = self.best_record.value
         assert value is not None, "a finished record has a value"
         return value
 
     def best_weights(self) -> Mapping[str, Tensor]:
-        """The ``state_dict`` that the best training of the full network left, on the CPU.
+        """The ``state_dict`` of the best training of the full network, on the CPU.
 
         It is read from the store at each call.
 
         Raises:
             NotClimbedError: if no training of the full network has succeeded.
-            StoreError: if the weights were not kept, have since been replaced by those of a better
-                training, or cannot be read.
+            StoreError: if the weights were not kept, were replaced by those of a better training,
+                or cannot be read.
         """
         record = self.best_record
         if self.weights is None:
@@ -101,11 +102,11 @@ class Result:
         return self.weights()
 
     def best_network(self, network: nn.Module | None = None) -> nn.Module:
-        """The full network as its best training left it, in eval mode.
+        """The full network with the weights of its best training, in eval mode.
 
         Args:
-            network: into which to load the weights. By default the study's ``build`` makes one; a
-                result from ``load_study`` or from a pickle has no ``build``.
+            network: the network to load the weights into. By default the study's ``build`` makes
+                one. A result from ``load_study`` or from a pickle has no ``build``.
 
         Raises:
             ArgumentError: if there is no ``build`` and no ``network`` is given.
@@ -116,8 +117,8 @@ class Result:
         if network is None:
             if self.build is None:
                 raise ArgumentError(
-                    "best_network: this result was read from a file, which has no code to build "
-                    "the network: pass one, best_network(network), with the architecture of "
+                    "best_network: this result was loaded without code to build the network; "
+                    "pass a network, best_network(network), with the architecture of "
                     f"{record.config}"
                 )
             network = self.build(record.config)
@@ -132,29 +133,29 @@ class Result:
 
     @property
     def records(self) -> Sequence[Record]:
-        """Every training run that has ended, in order."""
+        """All trainings that have ended, in order."""
         return tuple(self.history.records)
 
     @property
     def measured(self) -> Mapping[int, Measurement]:
-        """Rung → what was measured of its network."""
+        """Rung → measurement of its network."""
         return dict(self.history.measured)
 
     @property
     def openings(self) -> Mapping[int, Opening]:
-        """Rung → what the transfer decided when it opened."""
+        """Rung → what the transfer decided when the rung opened."""
         return dict(self.history.openings)
 
     @property
     def failures(self) -> Sequence[Record]:
-        """The runs that failed, each with its config, reason and traceback."""
+        """The trainings that failed, each with its config, reason and traceback."""
         return self._findings.failures
 
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
-        """The runs at a rung that did not fail, best first; stopped ones come last.
+        """The trainings at a rung that did not fail, best first; stopped ones come last.
 
         Args:
-            rung: index in the ladder; negative ones count from the last, as in a list.
+            rung: index in the ladder; negative indices count from the end.
 
         Raises:
             ArgumentError: if there is no such rung.
@@ -162,7 +163,7 @@ class Result:
         if not isinstance(rung, int) or not -len(self.ladder) <= rung < len(self.ladder):
             raise ArgumentError(
                 f"rung must be a whole number below {len(self.ladder)} (negative ones count from "
-                f"the last), got {rung!r}"
+                f"the end), got {rung!r}"
             )
         index = rung % len(self.ladder)
         ended = [r for r in self.history.records if r.rung == index and r.loss is not None]
@@ -170,12 +171,12 @@ class Result:
 
     @property
     def cost(self) -> Cost:
-        """What was spent where, and what a full search would have cost."""
+        """The cost of the study, and the estimated cost of a full search."""
         return self._findings.cost
 
     @property
     def fidelity(self) -> Sequence[Fidelity]:
-        """How well each rung stands in for the next one, and last the first for the top one."""
+        """How well each rung stands in for the next one, and finally the first for the last."""
         return self._findings.fidelity
 
     @cached_property
@@ -208,11 +209,11 @@ class Result:
         return figure
 
     def ledger(self) -> str:
-        """A table with a line for each rung: what was trained, how corrected, at what cost."""
+        """A table with one line per rung: what was trained, how it was corrected, and the cost."""
         return printable("\n".join(self._findings.ledger()))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each training run; the config's columns are called ``config.<name>``.
+        """One row per training; the config's columns are named ``config.<name>``.
 
         Raises:
             ImportError: if pandas is not installed.
@@ -225,11 +226,11 @@ class Result:
         return pd.DataFrame([_row(record, self.measured) for record in self.records])
 
     def __repr__(self) -> str:
-        """A summary of at most 12 lines: the best, the cost, what to trust, what to do next."""
+        """A summary of at most 12 lines: best config, cost, trust, and next steps."""
         return printable("\n".join(self._findings.summary()))
 
     def _repr_html_(self) -> str:
-        """The summary and the leaderboards, for a notebook; everything in them is escaped."""
+        """The summary and the leaderboards for a notebook, HTML-escaped."""
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
             for cells in self._table()

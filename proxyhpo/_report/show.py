@@ -1,4 +1,4 @@
-"""A stored study in plain text: how far it is, what is best, what failed, what it cost."""
+"""A stored study as plain text: progress, leaderboards, failures and cost."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["show", "show_events"]
 
 
 def show(path: Path, *, top: int = 5) -> str:
-    """What a stored study holds, for the command line.
+    """Describes a stored study, for the command line.
 
     Args:
         path: of the store.
-        top: how many runs each leaderboard lists, and how many failures (the last ones).
+        top: length of each leaderboard, and number of failures to list (the last ones).
 
     Raises:
         StoreError: if there is no such file, or it is damaged or not a study.
@@ -33,7 +33,7 @@ def show(path: Path, *, top: int = 5) -> str:
 def show_events(
     identity: Mapping[str, Any], events: Events, *, path: Path = Path(), top: int = 5
 ) -> str:
-    """The same from what has been read."""
+    """The same for events that were already read."""
     state, study = replayed(identity, events)
     result = result_of(state, study, weights=partial(read_weights, path))
     return printable(
@@ -64,7 +64,7 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
     states = ("finished", "stopped", "failed")
     rows = []
     for rung, started in enumerate(entered):
-        # By trial, since one may have been trained more than once.
+        # Trials, not trainings, since a trial may have been trained more than once.
         last = {record.trial: record.state for record in result.records if record.rung == rung}
         counts = [sum(state == wanted for state in last.values()) for wanted in states]
         rows.append([_place(result, rung), started, *counts, started - sum(counts)])

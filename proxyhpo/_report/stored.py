@@ -1,4 +1,4 @@
-"""Results of studies, from what their stores hold; to read one, no code of the study is needed."""
+"""Results of stored studies, which can be read without the study's code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Events = Iterable[tuple[str, Mapping[str, Any]]]
 
 Weights = Callable[[str], Mapping[str, Tensor]]
 
-# What a file written by anybody can raise while it is taken for a study's.
+# Errors that arise when an untrusted file is read as a study.
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def load_study(path: str | Path) -> Result:
-    """The result of a stored study so far, without the code that ran it.
+    """The current result of a stored study, without the code that ran it.
 
     Another process may be running the study. ``result.best_network(network)`` loads the weights of
     the best training into a network that you have built.
@@ -64,7 +64,7 @@ def replayed(identity: Mapping[str, Any], events: Events) -> tuple[State, Mappin
         return State.replay(len(ladder), events), checked
     except _MALFORMED as error:
         raise StoreError(
-            f"the file holds no events of a study: {type(error).__name__}: {error}"
+            f"the file contains no valid events of a study: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -76,7 +76,7 @@ def result_of(
     build: Callable[[Config], nn.Module] | None = None,
     interrupted: bool = False,
 ) -> Result:
-    """The result of a study in this state.
+    """The result of a study in a given state.
 
     Args:
         state: of the study.

@@ -1,4 +1,4 @@
-"""What a result prints: the best, the cost, what to trust, what to do next."""
+"""The text that a result prints: best config, cost, trust, and next steps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from proxyhpo._report.wording import config_words, rung_words, table
 
 __all__ = ["Findings"]
 
-_WARNINGS = 2  # that a summary shows; the ledger has all of them
-_STEPS = 2  # likewise, of what to do next
+_WARNINGS = 2  # maximum in a summary; the ledger lists all
+_STEPS = 2  # maximum number of next steps in a summary
 
 _ADVICE = {
     "do not use this proxy": "search a wider proxy, or the full network alone: ladder=[Rung(1)]",
@@ -28,7 +28,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study has found, for the texts about it; see :class:`~proxyhpo.Result`."""
+    """The findings of a study, as text; see :class:`~proxyhpo.Result`."""
 
     history: History
     ladder: Sequence[Rung]
@@ -40,21 +40,21 @@ class Findings:
 
     @cached_property
     def cost(self) -> Cost:
-        """What was spent where, and what a full search would have cost."""
+        """The cost of the study, and the estimated cost of a full search."""
         return cost_of(self.history, self.ladder, self.search_seconds)
 
     @cached_property
     def fidelity(self) -> Sequence[Fidelity]:
-        """How well each rung stands in for the next one, and last the first for the top one."""
+        """How well each rung stands in for the next one, and finally the first for the last."""
         return fidelities(self.history, self.ladder)
 
     @cached_property
     def failures(self) -> Sequence[Record]:
-        """The runs that failed."""
+        """The trainings that failed."""
         return tuple(record for record in self.history.records if record.state == "failed")
 
     def summary(self) -> list[str]:
-        """At most 12 lines."""
+        """A summary of at most 12 lines."""
         found = [*self._found(), self._cost()]
         if self._overall is not None:
             found.append(("trust", self._trust(self._overall)))
@@ -69,7 +69,7 @@ class Findings:
         return [head, *(f"  {title:<12} {text}" for title, text in found)]
 
     def ledger(self) -> list[str]:
-        """A line for each rung: what was trained there, and what that cost."""
+        """A table with one line per rung: what was trained there, and the cost."""
         titles = (
             "rung",
             "trains",
@@ -107,7 +107,7 @@ class Findings:
             )
         if any(record.loss is not None for record in self.history.records):
             return (
-                "the full network has not been trained: result.leaderboard(0) shows the best on "
+                "the full network has not been trained: result.leaderboard(0) lists the best on "
                 "the proxy, and climb() trains those on the full network"
             )
         if self.failures:
@@ -131,7 +131,7 @@ class Findings:
 
     @property
     def _overall(self) -> Fidelity | None:
-        """How well the first rung stands in for the full network, if there is a rung below it."""
+        """How well the first rung stands in for the full network, if there is a lower rung."""
         return self.fidelity[-1] if len(self.ladder) > 1 else None
 
     def _trust(self, overall: Fidelity) -> str:
@@ -156,7 +156,7 @@ class Findings:
             yield _ADVICE[self._overall.verdict]
 
     def _corrections(self) -> Iterator[str]:
-        """How hyperparameters and updates were changed for the narrower networks."""
+        """How hyperparameters and updates were scaled for the proxies."""
         for rung, opening in sorted(self.history.openings.items()):
             if opening.exponents:
                 powers = (f"{k} x width_ratio^{v:.3g}" for k, v in opening.exponents.items())

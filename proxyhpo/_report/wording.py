@@ -1,4 +1,4 @@
-"""How reports name rungs and configs, and lay out tables."""
+"""Names of rungs and configs in reports, and the layout of tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["config_words", "density_of", "rung_words", "table"]
 
 
 def density_of(history: History, ladder: Sequence[Rung], rung: int) -> float | None:
-    """The density of a rung; None while the density for its cost has not been found yet."""
+    """The density of a rung; None if the density for its cost is not known yet."""
     measured = history.measured.get(rung)
     return ladder[rung].density if measured is None else measured.density
 
 
 def rung_words(history: History, ladder: Sequence[Rung], rung: int) -> str:
-    """What is trained at a rung, such as ``density 0.25, budget 0.5`` or ``the full network``."""
+    """What is trained at a rung, for example ``density 0.25, budget 0.5``."""
     wanted, density = ladder[rung], density_of(history, ladder, rung)
     if density is None:
         words = f"cost {wanted.cost:.3g}"
@@ -36,7 +36,7 @@ def config_words(config: Mapping[str, Any]) -> str:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lines with aligned columns.
+    """Lines of a table with aligned columns.
 
     >>> table(["trial", "value"], [[12, 0.5]])
     ['trial  value', '12     0.5']

@@ -1,6 +1,6 @@
-"""A training run: what identifies it, what it is asked to do, and what comes of it.
+"""A training run: its id, its job, and its outcome.
 
-The engine and the executors both build on this package, and it on neither of them.
+The engine and the executors both depend on this package, which depends on neither.
 """
 
 from proxyhpo._records.run_id import RunId

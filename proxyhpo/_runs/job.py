@@ -1,4 +1,4 @@
-"""Jobs and what comes of them: the plain data that travels between a study and its workers."""
+"""Jobs and their outcomes: the plain data exchanged between a study and its workers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["Died", "Ended", "Finished", "Hear", "Job", "Outcome", "Reported", "u
 
 @dataclass(frozen=True)
 class Job:
-    """A training run to be done; plain data, so that it travels.
+    """A training to run, as plain data that can be sent to a worker.
 
     Args:
-        id: identifies the run within its study.
-        config: in terms of the full network; ``build`` gets it.
-        trained_config: after the transfer; the evaluator gets it.
-        density: 1 for the full network.
+        id: identifies the training within its study.
+        config: in terms of the full network, for ``build``.
+        trained_config: the config after the transfer, for the evaluator.
+        density: of the network; 1 is the full network.
         budget: fraction of a full training.
-        seed: of the study; the run's own seeds follow from it and from the id.
-        keep_weights: whether the outcome brings the trained weights.
-        checkpoint_dir: where the training may keep checkpoints until it has ended.
+        seed: of the study. The training's own seeds are derived from it and from the id.
+        keep_weights: whether the outcome must include the trained weights.
+        checkpoint_dir: where the training may keep checkpoints until it ends.
     """
 
     id: RunId
@@ -47,7 +47,7 @@ class Job:
 
     @property
     def seeds(self) -> np.random.SeedSequence:
-        """The source of all randomness of this run, the same wherever and whenever it runs."""
+        """The source of all randomness of this training, independent of where and when it runs."""
         run = self.id
         return seed_sequence("training", self.seed, run.trial, run.rung, run.replicate)
 
@@ -58,18 +58,18 @@ class Job:
 
     @property
     def training_seed(self) -> int:
-        """What the evaluator gets, and what seeds everything random in a training."""
+        """The seed that the evaluator gets, and that seeds all random generators of a training."""
         return int(self.seeds.spawn(2)[1].generate_state(1, np.uint64)[0] >> 1)
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A report of a training that is running.
+    """A report of a running training.
 
     Args:
         report: the value and metrics.
-        seconds: that the run has taken so far, as the training reported it itself, if it did.
-        overhead_seconds: the part spent building and pruning.
+        seconds: duration so far. The training's own part is as reported by it, if it was.
+        overhead_seconds: the part spent on building and pruning.
         width_ratio: of the network.
         correction: how the updates of a proxy have been scaled, if they have.
         started_at: when the run began, in seconds since the epoch.
@@ -84,26 +84,27 @@ class Reported:
 
 
 Hear = Callable[[Job, Reported], bool]
-"""Hears a report of a job and answers whether its training is to end now."""
+"""Receives a report of a job and returns whether its training must end now."""
 
 
 def unheard(_job: Job, _reported: Reported) -> bool:
-    """Lets every training run to its end."""
+    """Lets every training finish."""
     return False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training run ended.
+    """How a training ended.
 
     Args:
         reports: every finite report, in order.
-        seconds: of building, pruning and training, the last as it reported it itself, if it did.
+        seconds: of building, pruning and training. The latter is as reported by the training, if it
+            was.
         overhead_seconds: of building and pruning.
-        stopped: whether it ended early because it was told to.
-        reason: why it failed, in one line; None if it did not.
+        stopped: whether it was told to end early.
+        reason: why it failed, in one line; None if it did not fail.
         traceback: of the exception, if there was one.
-        weights: the trained network's ``state_dict`` on the CPU, if asked for.
+        weights: the trained network's ``state_dict`` on the CPU, if requested.
         correction: how the updates of a proxy were scaled, if they were.
         width_ratio: of the network; None if it could not be made, or the caller made it.
         started_at: when the run began, in seconds since the epoch, if that is known.
@@ -122,12 +123,12 @@ class Outcome:
 
     @property
     def value(self) -> float | None:
-        """The last value reported; None if the run failed."""
+        """The last value reported; None if the training failed."""
         return self.reports[-1].value if self.reason is None and self.reports else None
 
     @classmethod
     def of_stopped(cls, heard: Sequence[Reported]) -> Outcome:
-        """What is known of a training elsewhere that was told to end after the last of these."""
+        """The outcome of a remote training that was told to end after the last of these reports."""
         last = heard[-1]
         return cls(
             reports=tuple(reported.report for reported in heard),
@@ -142,7 +143,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training has ended, well or badly, and the outcome says which."""
+    """A training has ended; the outcome says whether it succeeded."""
 
     job: Job
     outcome: Outcome
@@ -150,7 +151,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Died:
-    """What ran the job is gone (killed, crashed, out of time), and the training with it."""
+    """The worker of the job is gone (killed, crashed, timed out), and its training with it."""
 
     job: Job
     reason: str

@@ -1,4 +1,4 @@
-"""One training run, from a fresh network to its last report, wherever it runs."""
+"""One training, from a fresh network to its last report, on any executor."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ logger = logging.getLogger("proxyhpo")
 
 @dataclass(frozen=True)
 class Work:
-    """What every training run of a study shares: how to make a network, and how to train it.
+    """What all trainings of a study share: how to make a network, and how to train it.
 
     Args:
-        networks: makes a fresh network for a run. It has the plans of how to prune, made before the
-            work travels.
+        networks: makes a fresh network for each training. It includes the plans for pruning, which
+            are made before the work is sent to workers.
         evaluator: trains it.
-        space: turns the labels of a config into the objects they stand for.
-        steps: how many reports a full training makes; a run on a smaller budget ends after that
-            fraction of them. None if the evaluator takes a budget itself.
-        device: where trainings run, as the study's own process names it.
+        space: replaces the labels of a config by their objects.
+        steps: how many reports a full training makes. A training on a smaller budget ends after
+            that fraction of them. None if the evaluator takes a budget itself.
+        device: where trainings run, as the study's process names it.
         rule: scales the updates of proxies, see :class:`~proxyhpo.transfers.Transfer`.
     """
 
@@ -55,14 +55,15 @@ class Work:
     rule: UpdateRule | None = None
 
     def run(self, job: Job, hear: Hear = unheard) -> Outcome:
-        """Does a job and returns the outcome.
+        """Runs a job and returns the outcome.
 
-        An exception of the user's code becomes the outcome; Ctrl-C, and whatever ``hear`` raises,
-        pass through. Global random states are seeded and left changed.
+        An exception of the user's code becomes part of the outcome. KeyboardInterrupt, and
+        exceptions of ``hear``, are raised. Global random states are seeded and not restored.
 
         Args:
-            job: to do.
-            hear: called with each report, in the call stack of the training; True ends it.
+            job: the job to run.
+            hear: called with each report, in the call stack of the training; True ends the
+                training.
         """
         training = _Training(self, job, hear)
         try:
@@ -70,7 +71,7 @@ class Work:
                 training.train()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
                 training.fail(error)
-                # The frames hold the network and its activations; free them before the next run.
+                # The frames refer to the network and its activations, so free them now.
                 tracebacks.clear_frames(error.__traceback__)
             return training.outcome()
         finally:
@@ -78,7 +79,7 @@ class Work:
 
 
 class _Training:
-    """A training run while it is running; its :meth:`report` is what the evaluator gets."""
+    """A running training; the evaluator gets its :meth:`report`."""
 
     def __init__(self, work: Work, job: Job, hear: Hear) -> None:
         self._work = work
@@ -128,10 +129,10 @@ class _Training:
         self._pause()
 
     def report(self, value: Any, /, **metrics: Any) -> bool:
-        """Takes a report; True if the training is to end now. Later reports are ignored."""
+        """Takes a report. True if the training must end now; later reports are ignored."""
         if self._is_over:
             return True
-        self._pause()  # what listeners do with a report is no time of the training
+        self._pause()  # time spent by listeners is not part of the training
         report = checked_report(value, metrics, "report: got")
         if math.isfinite(report.value):
             self._reports.append(report)
@@ -162,15 +163,15 @@ class _Training:
                     self._started_at,
                 ),
             )
-        except BaseException as error:  # not the training's own: it may not handle it
+        except BaseException as error:  # not the training's error, so it must not handle it
             self._listener_error = error
             self._is_over = True
             raise
 
     def fail(self, error: BaseException) -> None:
-        """Takes note of an exception that ended the training."""
+        """Records an exception that ended the training."""
         self._pause()
-        if self._is_over:  # some frameworks end a training by an exception
+        if self._is_over:  # some frameworks end a training with an exception
             logger.debug("%s ended with %s", self._job.id.name, one_line(error))
         else:
             self._reason = one_line(error)
@@ -200,10 +201,10 @@ class _Training:
         )
 
     def release(self) -> None:
-        """Gives the network's memory back, on the accelerator too."""
+        """Releases the network's memory, also on the accelerator."""
         self._network = None
         if cuda_in_use():
-            gc.collect()  # a module with hooks may sit in a cycle, and hold its memory there
+            gc.collect()  # a module with hooks may be in a reference cycle, which keeps its memory
             torch.cuda.empty_cache()
 
 
@@ -211,8 +212,8 @@ def _trial_run(job: Job, device: str) -> TrialRun:
     folder = job.checkpoint_dir
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(
-            f"checkpoint_dir {str(folder)!r} is not on this machine: give a store= on a file "
-            "system that the study shares with its workers"
+            f"checkpoint_dir {str(folder)!r} does not exist on this machine: set store= to a path "
+            "on a file system that the study shares with its workers"
         )
     return TrialRun(
         number=job.id.trial,
@@ -227,7 +228,7 @@ def _trial_run(job: Job, device: str) -> TrialRun:
 
 
 def _device_here(device: str) -> torch.device:
-    """The same device as this process names it: a worker that sees one GPU calls it cuda:0."""
+    """The device as this process names it; a worker that sees one GPU calls it cuda:0."""
     there = torch.device(device)
     if there.type == "cuda" and (there.index or 0) >= torch.cuda.device_count() > 0:
         return torch.device("cuda", 0)
@@ -235,8 +236,8 @@ def _device_here(device: str) -> torch.device:
 
 
 def _nothing_reported(budget: float) -> str:
-    hint = f"; with budget={budget:g}, does it round its steps down to none?" if budget < 1 else ""
+    hint = f"; with budget={budget:g}, does it round its steps down to 0?" if budget < 1 else ""
     return (
-        "the training reported nothing: it must yield or report a value after each step, or "
+        "the training reported no value: it must yield or report a value after each step, or "
         f"return one{hint}"
     )

@@ -1,10 +1,10 @@
-"""A study is an append-only journal of events; its state is a fold over them.
+"""A study is stored as an append-only journal of events, from which its state is rebuilt.
 
-So resuming is replaying: nothing has to be saved at the right moment, and a study killed at any
-moment resumes from the last event that was appended. The journal is JSON in one SQLite file (or
-in memory), the networks' weights are tensors in a folder beside it. Nothing is ever unpickled.
+A study is therefore resumed by replaying its events, and one that is killed at any time resumes
+after the last appended event. The journal is JSON in one SQLite file (or in memory). The networks'
+weights are tensors in a folder beside it. Nothing is ever unpickled.
 
-One process writes, guarded by a lock for as long as it has the store open; any number may read.
+One process writes, and holds a lock as long as the store is open. Any number of processes may read.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
 
 
 def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
-    """The store of a study, for writing.
+    """Opens the store of a study for writing.
 
     Args:
-        path: of the file, ``~`` for the home folder; made where it is missing, with its folder.
+        path: of the file; ``~`` is the home folder. The file and its folder are created if missing.
             None keeps the study in memory.
-        identity: what makes it this study (space, ladder, seed ...), as nested JSON data.
+        identity: what identifies the study (space, ladder, seed ...), as nested JSON data.
 
     Raises:
-        ArgumentError: if the path is not the path of a file.
-        StoreLockedError: if a process has this store open already.
-        StudyMismatchError: if the file holds a study with another identity.
+        ArgumentError: if the path is not a valid path of a file.
+        StoreLockedError: if a process already has this store open.
+        StudyMismatchError: if the file contains a study with another identity.
         StoreError: if the file cannot be read or written, is damaged, or is not a study.
     """
     file = check_path(path)
@@ -52,20 +52,20 @@ def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
 
 
 def check_path(path: object) -> Path | None:
-    """The absolute path of a file, so that a later ``chdir`` does not lead to another one.
+    """The absolute path of a store, so that a later ``chdir`` has no effect on it.
 
     Raises:
-        ArgumentError: naming ``store``, for anything else, and for URIs of SQLite's own.
+        ArgumentError: if it is not a path, or is a SQLite URI.
     """
     if path is None:
         return None
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ArgumentError(f"store must be the path of a file or None, got {path!r}")
+        raise ArgumentError(f"store must be a path or None, got {path!r}")
     name = str(path)
     if ":memory:" in name:
         raise ArgumentError(
-            f"store must be the path of a file, got {path!r}: leave store out, and the study is "
-            "kept in memory"
+            f"store must be the path of a file, got {path!r}; omit store to keep the study in "
+            "memory"
         )
     if "://" in name or name.startswith("file:"):
         raise ArgumentError(f"store must be the path of a file, such as 'study.db', got {path!r}")

@@ -1,7 +1,7 @@
-"""Files of a store that may come from anybody: used only if they are what they seem.
+"""Opens the files of a store safely, even if they come from an untrusted source.
 
-What is written to a symbolic link is written somewhere else, reading a pipe may never end, and
-SQLite takes what it finds beside its file for the rest of an interrupted transaction.
+A symbolic link could redirect writes, reading a pipe may never end, and SQLite would treat a file
+beside its own as the journal of an interrupted transaction.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """What belongs to a store: called by its name with a suffix."""
+    """The path of a file that belongs to a store: the store's path with a suffix."""
     return path.with_name(path.name + suffix)
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """A descriptor of a regular file, which the caller closes.
+    """Opens a regular file and returns its descriptor, which the caller closes.
 
     Args:
         path: of the file.
-        flags: as of :func:`os.open`; with ``os.O_CREAT`` it is made where it is missing.
+        flags: as of :func:`os.open`; with ``os.O_CREAT`` the file is created if missing.
 
     Raises:
-        OSError: if it is a symbolic link, or no file, or cannot be opened.
+        OSError: if it is a symbolic link, is not a regular file, or cannot be opened.
     """
     if path.is_symlink():
         raise _refused(path)
-    # Windows has the last of these alone, the others have the first two. Without waiting, a pipe
-    # opens, and is then seen to be one.
+    # Windows only has the last of these flags, other systems the first two. With O_NONBLOCK,
+    # opening a pipe returns at once, and the check below rejects it.
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o666)
@@ -51,19 +51,19 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def check_beside(path: Path) -> None:
-    """Sees that what lies beside a store is what a store would have left there.
+    """Checks the files beside a store: they must be of the kind that a store creates.
 
     Args:
-        path: of the store's file, with its links resolved.
+        path: of the store's file, with links resolved.
 
     Raises:
-        OSError: naming what is a symbolic link, or not the file or folder that it should be.
-        ValueError: if a journal is not that of a store.
+        OSError: names the file that is a symbolic link or of another kind.
+        ValueError: if a journal does not belong to a single database.
     """
     for suffixes, is_right in ((_FILES, stat.S_ISREG), (_FOLDERS, stat.S_ISDIR)):
         for suffix in suffixes:
             found = beside(path, suffix)
-            with contextlib.suppress(FileNotFoundError):  # they come and go while one writes
+            with contextlib.suppress(FileNotFoundError):  # a writer may remove them at any time
                 if not is_right(found.lstat().st_mode):
                     raise _refused(found)
     with contextlib.suppress(FileNotFoundError):
@@ -71,20 +71,20 @@ def check_beside(path: Path) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuses a journal that ends on the name of a file, which SQLite would delete.
+    """Rejects a journal that ends with the name of another file, which SQLite would delete.
 
-    So ends that of a transaction over several databases (the "super-journal" in
-    https://www.sqlite.org/atomiccommit.html); a store is a database of its own.
+    The journal of a transaction over several databases has such an ending (the "super-journal" in
+    https://www.sqlite.org/atomiccommit.html). A store is always a single database.
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - len(_JOURNAL_MAGIC)))
         if file.read() == _JOURNAL_MAGIC:
-            raise ValueError(f"{path.name!r} is the journal of more than one database")
+            raise ValueError(f"{path.name!r} is the journal of several databases, not of a store")
 
 
 def _refused(path: Path) -> OSError:
     if path.is_symlink():
-        return OSError(f"{path.name!r} is a symbolic link, which a store never makes or follows")
+        return OSError(f"{path.name!r} is a symbolic link, which a store does not follow")
     if path.is_dir():
         return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path.name)
-    return OSError(f"{path.name!r} is not the kind of file that a store has by this name")
+    return OSError(f"{path.name!r} is not the kind of file that a store creates under this name")

@@ -1,4 +1,4 @@
-"""Whether a file holds the study that is asked for and, if not, in what it differs."""
+"""Checks that a file contains the requested study, and lists the differences if it does not."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ABSENT = object()
 
 
 def check_identity(path: str, stored: Any, given: Any) -> None:
-    """Compares two identities, nested JSON data both (NaN equals itself).
+    """Compares two identities, both nested JSON data. NaN equals NaN.
 
     Raises:
-        StudyMismatchError: naming each difference, as ``space.lr.high: stored 1.0, given 0.1``.
+        StudyMismatchError: lists each difference, as ``space.lr.high: stored 1.0, given 0.1``.
     """
     found = list(islice(_differences(plain(stored), plain(given), ""), _SHOWN + 1))
     if not found:
@@ -33,8 +33,8 @@ def check_identity(path: str, stored: Any, given: Any) -> None:
         for where, old, new in found[:_SHOWN]
     ]
     more = ["  ... and more"] if len(found) > _SHOWN else []
-    head = f"{path!r} holds a study with other settings:"
-    advice = "Give the stored settings to resume it, or another file for a new study."
+    head = f"{path!r} contains a study with other settings:"
+    advice = "Use the stored settings to resume it, or another file for a new study."
     raise StudyMismatchError("\n".join([head, *lines, *more, advice]))
 
 

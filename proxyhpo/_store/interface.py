@@ -1,4 +1,4 @@
-"""What every store does."""
+"""The interface of stores."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ __all__ = ["Store"]
 
 
 class Store(ABC):
-    """The journal of a study and the weights it keeps; a context manager that closes it."""
+    """The journal of a study and its weights; a context manager that closes it."""
 
     @abstractmethod
     def append(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Adds an event, which is kept, whatever happens to this process, once this returns.
+        """Appends an event. Once this returns, the event survives a crash of this process.
 
         Args:
-            kind: a word for what happened; the store does not care which.
-            body: nested JSON data. NaN and infinities are kept; numpy numbers become plain ones,
-                tuples become lists.
+            kind: of the event; not interpreted by the store.
+            body: nested JSON data. NaN and infinities are preserved; numpy numbers become Python
+                numbers, tuples become lists.
 
         Raises:
-            ArgumentError: if the body holds what JSON cannot, naming the place.
-            StoreError: if the event cannot be written (disk full, closed, forked); none of it is.
+            ArgumentError: if the body contains something that JSON cannot store; names its place.
+            StoreError: if the event cannot be written (disk full, store closed, process forked).
+                Then no part of it is written.
         """
 
     @abstractmethod
@@ -43,42 +44,42 @@ class Store(ABC):
 
     @abstractmethod
     def save_weights(self, name: str, state: Mapping[str, Tensor]) -> None:
-        """Keeps a copy of the tensors, in place of any of that name; all of it or nothing.
+        """Saves a copy of the tensors, replacing any of the same name; all of them or none.
 
         Args:
-            name: such as ``trial-7-rung-1``: letters, digits, ``-`` and ``_``.
-            state: such as ``network.state_dict()``, on any device.
+            name: for example ``trial-7-rung-1``: letters, digits, ``-`` and ``_``.
+            state: for example ``network.state_dict()``, on any device.
 
         Raises:
-            ArgumentError: if the name has another form, or a value is not a tensor.
+            ArgumentError: if the name is invalid, or a value is not a tensor.
             StoreError: if the weights cannot be written.
         """
 
     @abstractmethod
     def load_weights(self, name: str) -> dict[str, Tensor]:
-        """The tensors kept by that name, on the CPU; they are the caller's to change.
+        """Loads the tensors of this name to the CPU, as copies that the caller may change.
 
         Raises:
-            ArgumentError: if the name has another form.
+            ArgumentError: if the name is invalid.
             StoreError: if there are none, or they are damaged.
         """
 
     @abstractmethod
     def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
-        """Does what :meth:`load_weights` does, also when the store is closed; can be pickled."""
+        """A picklable function like :meth:`load_weights` that works even if the store is closed."""
 
     @abstractmethod
     def drop_weights(self, name: str) -> None:
-        """Forgets the tensors kept by that name, if there are any.
+        """Deletes the tensors of this name, if there are any.
 
         Raises:
-            ArgumentError: if the name has another form.
-            StoreError: if they cannot be removed.
+            ArgumentError: if the name is invalid.
+            StoreError: if they cannot be deleted.
         """
 
     @abstractmethod
     def weights(self) -> list[str]:
-        """The names by which tensors are kept, or were being kept when a process was killed.
+        """The names of all saved tensors, including those whose writing was interrupted.
 
         Raises:
             StoreError: if they cannot be listed.
@@ -87,7 +88,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def checkpoints(self) -> Path:
-        """Where trainings may keep files until they have ended; made by whoever needs it."""
+        """The folder where trainings may keep files until they end; created when it is needed."""
 
     @abstractmethod
     def check(self) -> None:
@@ -100,7 +101,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Lets others write. A second call does nothing."""
+        """Closes the store, so that others may write. A second call does nothing."""
 
     def __enter__(self) -> Self:
         return self

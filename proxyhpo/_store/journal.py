@@ -1,8 +1,8 @@
-"""The SQLite file: events in the order in which they were appended, the first of them the identity.
+"""The SQLite file: the study's identity, then its events in the order in which they were appended.
 
-The file may come from anybody. So it must hold exactly the table made here (no triggers, no
-views), SQLite checks its structure before it is used, and what is read is checked to be JSON.
-A checksum tells a file that the disk has damaged from one that says something else.
+The file may come from an untrusted source. It must therefore contain exactly the table created here
+(no triggers, no views), SQLite checks its structure before use, and all content must be valid JSON.
+A checksum detects events that were damaged on disk.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 ERRORS = (OSError, sqlite3.Error, RuntimeError, ValueError)
-"""What can go wrong with a file: the system, SQLite, torch, and content that is not as it was."""
+"""Errors of a file: of the system, of SQLite, of torch, and for unexpected content."""
 
 _APPLICATION = int.from_bytes(b"PHPO", "big")
 _FORMAT = 1
@@ -50,21 +50,21 @@ _WAIT_SECONDS = 60.0
 
 
 def check_header(path: Path) -> None:
-    """Sees that the file is a SQLite one, or empty, or missing, without touching it.
+    """Checks that the file is a SQLite file, or empty, or missing, without changing it.
 
     Raises:
-        OSError: if it is a link, or no file.
-        ValueError: if it is a file of anything else.
+        OSError: if it is a link or not a regular file.
+        ValueError: if it is another kind of file.
     """
     start = _header(path)[:16]
     if start and start != b"SQLite format 3\0":
-        raise ValueError("it is damaged, or no SQLite file at all")
+        raise ValueError("it is damaged, or not a SQLite file")
 
 
 def lacks_log(path: Path) -> bool:
-    """Whether a write-ahead log belongs to the file, and is missing or empty.
+    """Whether the file needs a write-ahead log that is missing or empty.
 
-    A study that was closed is one plain file; one that was not has its last events in the log.
+    A closed study is one plain file. Otherwise its last events are in the log.
     """
     try:
         is_empty = beside(path, "-wal").stat().st_size == 0
@@ -83,13 +83,13 @@ def _header(path: Path) -> bytes:
 
 
 def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
-    """A connection to the study in this file, which is made with this identity if there is none."""
+    """A connection to the study in this file; creates the study with this identity if missing."""
     with _closed_on_error(
-        # Autocommit; and a study may be told of results from another thread than opened it.
+        # Autocommit; results may be told from another thread than the one that opened the store.
         sqlite3.connect(path, _WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     ) as connection:
         if _pragma(connection, "page_count") == 0:
-            # Without a log, so that what makes it this study is in the file itself.
+            # Created without a log, so that the identity is in the file itself.
             _create(connection, own_identity)
             _set_durability(connection, wal=not is_shared(path))
         else:
@@ -99,7 +99,7 @@ def connect_to_write(path: Path, own_identity: str) -> sqlite3.Connection:
 
 
 def touch(connection: sqlite3.Connection) -> None:
-    """Writes what is there already, so that a log is made; SQLite opens a read-only file silently.
+    """Writes an existing value again, which creates a log and fails if the file is read-only.
 
     Raises:
         sqlite3.Error: if the file cannot be written.
@@ -108,8 +108,8 @@ def touch(connection: sqlite3.Connection) -> None:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, beside a process that may be writing; links are resolved."""
-    path.stat()  # SQLite says less clearly that there is no such file
+    """A read-only connection, also while a process is writing; links are resolved."""
+    path.stat()  # raises a clearer error than SQLite if there is no such file
     check_header(path)
     check_beside(path)
     uri = f"{path.as_uri()}?mode=ro"
@@ -121,10 +121,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def identity(connection: sqlite3.Connection) -> dict[str, Any]:
-    """What makes it this study."""
+    """The identity of the study."""
     row = connection.execute("SELECT * FROM events WHERE number = 1").fetchone()
     if row is None or row[1] != _IDENTITY:
-        raise ValueError("it does not begin with the identity of a study")
+        raise ValueError("it does not start with the identity of a study")
     return _event(1, row)[1]
 
 
@@ -165,20 +165,20 @@ def events(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]
 
 
 def checksum(kind: str, body: str) -> int:
-    """Tells damage by chance, not on purpose."""
+    """Detects accidental damage, not manipulation."""
     return zlib.crc32(f"{kind} {body}".encode())
 
 
 def close(connection: sqlite3.Connection, *, keep_log: bool = False) -> None:
-    """Closes the connection and leaves one plain file that can be copied, or read anywhere.
+    """Closes the connection and leaves one plain file that can be copied or read anywhere.
 
     Args:
         connection: to write.
         keep_log: whether to leave the log as it is.
     """
     if not keep_log:
-        # Fails while another process reads, or on a full disk. Then the file stays as it is, which
-        # is valid.
+        # This fails while another process reads, or on a full disk. The file is then left in WAL
+        # mode, which is valid.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA journal_mode = DELETE")
@@ -196,7 +196,7 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connect
 
 
 def _create(connection: sqlite3.Connection, own_identity: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # one transaction: a study is made whole or not at all
+    connection.execute("BEGIN IMMEDIATE")  # one transaction, so that no partial study is created
     with connection:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
@@ -209,15 +209,15 @@ def _verify(connection: sqlite3.Connection) -> None:
     marks = _pragma(connection, "application_id"), _pragma(connection, "user_version")
     if tables == 0 and marks == (0, 0):
         raise ValueError(
-            "it is a SQLite file without tables, as a copy of a running study without its -wal "
-            "may be: copy studies with 'python -m proxyhpo copy', or delete it to start a new one"
+            "it is a SQLite file without tables, possibly a copy of a running study without its "
+            "-wal file: copy studies with 'python -m proxyhpo copy', or delete it to start a new one"
         )
     if _pragma(connection, "application_id") != _APPLICATION:
-        raise ValueError("it is a SQLite file, but holds no proxyhpo study")
+        raise ValueError("it is a SQLite file, but contains no proxyhpo study")
     version = _pragma(connection, "user_version")
     if version != _FORMAT:
-        advice = "; a newer proxyhpo wrote it" if version > _FORMAT else ""
-        raise ValueError(f"it has format {version}, this proxyhpo knows format {_FORMAT}{advice}")
+        advice = "; it was written by a newer version" if version > _FORMAT else ""
+        raise ValueError(f"it has format {version}, this version reads format {_FORMAT}{advice}")
     if connection.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
         raise ValueError("its tables are not those of a study")
     verdict = _pragma(connection, "quick_check(1)")
@@ -226,16 +226,16 @@ def _verify(connection: sqlite3.Connection) -> None:
 
 
 def _set_durability(connection: sqlite3.Connection, *, wal: bool) -> None:
-    """With a write-ahead log (WAL) an append costs no wait for the disk."""
+    """Uses a write-ahead log (WAL) if possible, so that an append does not wait for the disk."""
     mode = "delete"
     if wal:
-        # Some file systems cannot share memory, which WAL needs; the first read finds out.
+        # WAL needs shared memory, which some file systems lack; the first read then fails.
         with contextlib.suppress(sqlite3.OperationalError):
             mode = _pragma(connection, "journal_mode = WAL")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if mode != "wal":
         _pragma(connection, "journal_mode = DELETE")
-    # Without WAL, only FULL keeps the file whole when the power fails.
+    # Without WAL, only FULL prevents damage when the power fails.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 

@@ -1,4 +1,4 @@
-"""A lock on a file that one process holds until it lets go or dies."""
+"""A lock on a file that one process holds until it releases it or ends."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = ["FileLock"]
 
 @final
 class FileLock:
-    """Holds a file, which stays there afterwards; a context manager.
+    """Locks a file, which is not deleted afterwards; a context manager.
 
-    The operating system lets go when the process ends, however it ends, so no lock is ever stale.
-    Forked children (such as the workers of a DataLoader), which may outlive a killed parent, do
-    not hold it.
+    The operating system releases the lock when the process ends for any reason, so no lock becomes
+    stale. Forked children (such as the workers of a DataLoader), which may outlive a killed parent,
+    do not hold it.
 
     Args:
-        path: the file, made where it is missing; it then names the holder.
+        path: the file; created if missing. Its content names the holder.
 
     Raises:
-        StoreLockedError: if another process, or this one, holds it already.
-        OSError: if the file cannot be made, is a link, or the file system knows no locks.
+        StoreLockedError: if another process, or this one, already holds it.
+        OSError: if the file cannot be created, is a link, or its file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
         with contextlib.ExitStack() as opened:
-            # Opened for appending, since opening for writing wipes out the name of the holder.
+            # Opened for appending, since opening for writing would erase the name of the holder.
             descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             file = opened.enter_context(
                 os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
@@ -56,7 +56,7 @@ class FileLock:
         _open_locks.add(self)
 
     def close(self) -> None:
-        """Lets go. A second call does nothing."""
+        """Releases the lock. A second call does nothing."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -68,12 +68,12 @@ class FileLock:
 
 def _held_by(file: IO[str]) -> str:
     file.seek(0)
-    # Anybody may write to this file, so only what has the expected form is repeated.
+    # The file may contain anything, so only text of the expected form is repeated.
     match = re.fullmatch(r"(\d{1,10}) on ([\w.-]{1,255})", file.read(300))
     if match is None:
         return "another process is writing it"
     if (match[1], match[2]) == (str(os.getpid()), socket.gethostname()):
-        return "this process has it open already"
+        return "this process already has it open"
     return f"process {match[1]} on {match[2]} is writing it"
 
 
@@ -90,7 +90,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        # Windows locks bytes against readers too, so one that lies far behind the text.
+        # Windows also locks bytes against readers, so a byte far behind the text is locked.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
@@ -100,6 +100,6 @@ else:
     os.register_at_fork(after_in_child=_forget_open_locks)
 
     def _lock(descriptor: int) -> None:
-        # Not lockf: that lock is lost as soon as this process closes any other file object on the
-        # same file, as copying the folder does.
+        # Not lockf, whose lock is lost when this process closes any other file object of the same
+        # file, for instance while copying the folder.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A store that lasts as long as the process."""
+"""A store in memory, for studies that need not outlive the process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["MemoryStore"]
 
 @final
 class MemoryStore(Store):
-    """The twin of a file: it takes and refuses the same, and shares nothing with the caller.
+    """Behaves like a store in a file, and shares no objects with the caller.
 
     >>> with MemoryStore() as store:
     ...     store.append("trial", {"number": 0, "config": {"lr": 0.1}})
@@ -71,7 +71,7 @@ class MemoryStore(Store):
     @property
     @override
     def checkpoints(self) -> Path:
-        """A temporary folder that is there as long as this store is."""
+        """A temporary folder that exists as long as this store does."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="proxyhpo-"))
             weakref.finalize(self, _remove, self._folder, os.getpid())
@@ -83,7 +83,7 @@ class MemoryStore(Store):
 
     @override
     def close(self) -> None:
-        pass  # nothing is held; reading afterwards does no harm
+        pass  # there is nothing to release
 
 
 def _load(kept: Mapping[str, dict[str, Tensor]], name: str) -> dict[str, Tensor]:
@@ -93,5 +93,5 @@ def _load(kept: Mapping[str, dict[str, Tensor]], name: str) -> dict[str, Tensor]
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and not in a child that was forked, whose store is a copy
+    if os.getpid() == owner:  # not in a forked child, which has a copy of the store
         shutil.rmtree(folder, ignore_errors=True)

@@ -36,22 +36,23 @@ _CHECKPOINT_SECONDS = 1.0
 class SQLiteStore(Store):
     """``study.db``, with ``study.db-weights/`` and ``study.db-lock`` beside it.
 
-    And ``study.db-checkpoints/`` while trainings keep any.
+    While trainings keep checkpoints, there is also ``study.db-checkpoints/``.
 
-    An event survives the process as soon as it is appended. A loss of power may take the last
-    events with it, but nothing before them. Closed, the study is one plain file; while a process
-    writes, and after it was killed, ``study.db-wal`` belongs to it and holds the last events.
+    An appended event survives a crash of the process. A power failure may lose the last events, but
+    no earlier ones. A closed study is one plain file. While a process writes, and after it was
+    killed, ``study.db-wal`` is part of the study and contains the last events.
 
     Args:
-        path: of the file; made where it is missing, with its folder.
-        identity: what makes it this study, as nested JSON data; compared with what the file has.
+        path: of the file. The file and its folder are created if missing.
+        identity: what identifies the study, as nested JSON data. It is compared with that of the
+            file.
 
     Raises:
         StoreLockedError, StudyMismatchError, StoreError: as :func:`proxyhpo._store.open_store`.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        self._path = path.resolve()  # so that the lock is the same under every name of the file
+        self._path = path.resolve()  # so that every path to the file has the same lock
         self._pid = os.getpid()
         self._place, self._log, self._lost = Place(self._path), Place(self._path), ""
         own = encode(identity)
@@ -136,18 +137,18 @@ class SQLiteStore(Store):
 
     @override
     def close(self) -> None:
-        if os.getpid() == self._pid:  # a forked child must not close what is its parent's
+        if os.getpid() == self._pid:  # a forked child must not close its parent's connection
             self._opened.close()
 
     def _close_connection(self) -> None:
-        # By its name another file would be found, and the log of that one removed.
+        # Otherwise the log of another file with this name would be removed.
         journal.close(self._connection, keep_log=not self._place.is_kept)
 
     def _check_place(self) -> None:
-        """Sees that the file can still be found by its name.
+        """Checks that the path still leads to the open file.
 
         Raises:
-            FileNotFoundError: if it cannot, after what is known was written to a file again.
+            FileNotFoundError: if it does not, after the study was written to a file again.
         """
         if self._place.is_kept and not self._lost:
             return
@@ -156,14 +157,16 @@ class SQLiteStore(Store):
             try:
                 target = copying.rescue(self._connection, self._path)
             except journal.ERRORS as error:
-                self._lost += f", and could not be written again: {error}"
+                self._lost += f", and the study could not be saved: {error}"
             else:
                 self._remove_log()
-                self._lost += f". All that was known is in {str(target)!r} now: resume from there"
+                self._lost += (
+                    f". The whole study was saved to {str(target)!r}: resume it from there"
+                )
         raise FileNotFoundError(self._lost)
 
     def _remove_log(self) -> None:
-        """Removes the log of the lost file, which SQLite would apply to another of its name."""
+        """Removes the log of the lost file, which SQLite would apply to a new file of its name."""
         if self._log.inode is not None and self._log.is_kept:
             for suffix in ("-wal", "-shm"):
                 beside(self._path, suffix).unlink(missing_ok=True)
@@ -176,7 +179,7 @@ class SQLiteStore(Store):
         if os.getpid() != self._pid:
             raise StoreError(
                 f"cannot {doing} {str(self._path)!r} in process {os.getpid()}: it was opened by "
-                f"process {self._pid}, which this one was forked from; only that one may use it"
+                f"process {self._pid}, from which this one was forked; only the former may use it"
             )
         with _explained(doing, self._path):
             yield
@@ -197,8 +200,8 @@ def copy_study(path: str | Path, target: str | Path) -> None:
     """Copies a study with its weights; another process may be writing it.
 
     Raises:
-        StoreError: if there is no such file, or it is damaged or not a study; or if there is a
-            file by the name of the copy already, or it cannot be written.
+        StoreError: if there is no such file, or it is damaged or not a study; or if the file of
+            the copy already exists or cannot be written.
     """
     file, copied = (Path(each).expanduser().resolve() for each in (path, target))
     with _explained("copy", file):
@@ -206,10 +209,10 @@ def copy_study(path: str | Path, target: str | Path) -> None:
 
 
 def read_weights(path: str | Path, name: str) -> dict[str, Tensor]:
-    """The tensors that a study, which another process may be writing, keeps by that name.
+    """The tensors that a study has saved under this name. Another process may be writing it.
 
     Raises:
-        ArgumentError: if the name has another form than those of weights.
+        ArgumentError: if the name is invalid.
         StoreError: if there are none, or they are damaged.
     """
     file = Path(path).expanduser().resolve()
@@ -220,9 +223,9 @@ def read_weights(path: str | Path, name: str) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Holds the lock of a store that is, or can become, a study."""
+    """Locks a store that is, or can become, a study."""
     with _explained("open", path):
-        journal.check_header(path)  # before anything is made beside a file that is not ours
+        journal.check_header(path)  # before any file is created beside a foreign one
         check_beside(path)
         check_single_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +234,7 @@ def _lock(path: Path) -> Iterator[None]:
         except StoreLockedError as error:
             raise StoreLockedError(
                 f"cannot write to {str(path)!r}: {error}. Wait for it, or stop it, or use another "
-                "file; 'python -m proxyhpo show' reads along without writing"
+                "file. 'python -m proxyhpo show' can read the study meanwhile"
             ) from None
     with lock:
         yield
@@ -239,7 +242,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(doing: str, path: Path) -> Iterator[None]:
-    """Turns the errors of files, SQLite and their content into a StoreError."""
+    """Turns errors of files, of SQLite and of their content into a StoreError."""
     try:
         yield
     except journal.ERRORS as error:

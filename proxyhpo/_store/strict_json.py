@@ -1,8 +1,8 @@
-"""JSON as RFC 8259 has it: what is written can be read by any program, and reads back equal.
+"""JSON according to RFC 8259, which any program can read and which reads back equal.
 
-Python's own ``json`` writes ``NaN`` and ``Infinity``, which are not JSON, and turns keys that are
-no text into text without a word. Here the numbers that JSON lacks are written as
-``{"$float": "NaN"}``, since a training that diverged is worth keeping, and the rest is refused.
+Python's ``json`` writes ``NaN`` and ``Infinity``, which are not JSON, and silently converts other
+keys to text. Here the numbers that JSON lacks are written as ``{"$float": "NaN"}``, since trainings
+that diverged must be kept, and everything else that JSON lacks is rejected.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def encode(value: Any) -> str:
-    """The value as JSON text in ASCII; tuples become arrays, numpy numbers become numbers.
+    """Encodes a value as JSON text in ASCII; tuples become arrays, numpy numbers become numbers.
 
     >>> encode({"loss": float("nan"), "units": (32, 64)})
     '{"loss":{"$float":"NaN"},"units":[32,64]}'
 
     Raises:
-        ArgumentError: naming the place of what JSON cannot hold.
+        ArgumentError: names the place of a value that JSON cannot store.
     """
     try:
         return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
     except RecursionError:
-        raise ArgumentError("nested too deeply (or within itself) to be stored") from None
+        raise ArgumentError("nested too deeply (or recursively) to be stored") from None
     except ArgumentError:
         raise
-    except ValueError as error:  # an integer of more digits than Python turns into text
+    except ValueError as error:  # an integer with more digits than Python converts to text
         raise ArgumentError(f"cannot be stored: {error}") from error
 
 
 def decode(text: str) -> Any:
-    """Back from :func:`encode`.
+    """Decodes the text written by :func:`encode`.
 
     >>> decode('{"loss":{"$float":"NaN"},"units":[32,64]}')
     {'loss': nan, 'units': [32, 64]}
@@ -56,18 +56,18 @@ def decode(text: str) -> Any:
 
 
 def plain(value: Any, path: str = "") -> Any:
-    """The same data in the types that JSON has.
+    """The same data in JSON's types.
 
     Args:
-        value: mappings with text keys, lists, tuples, texts, numbers, booleans, None.
-        path: where the value stands, for error messages.
+        value: mappings with text keys, lists, tuples, strings, numbers, booleans, None.
+        path: the place of the value, for error messages.
 
     Raises:
-        ArgumentError: naming the place of what JSON cannot hold.
+        ArgumentError: names the place of a value that JSON cannot store.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
-    # The abstract types alone would do; the plain ones before them are found much faster.
+    # Concrete types come first, since checks against abstract types are much slower.
     if isinstance(value, (int, Integral)):
         return int(value)
     if isinstance(value, (float, Real)):
@@ -76,7 +76,7 @@ def plain(value: Any, path: str = "") -> Any:
         return _plain_mapping(value, path)
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    raise ArgumentError(f"{path or 'the value'} is a {type(value).__name__}, which JSON lacks")
+    raise ArgumentError(f"{path or 'the value'} is a {type(value).__name__}, not JSON data")
 
 
 def _plain_mapping(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _plain_mapping(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
         if not isinstance(key, str):
             raise ArgumentError(f"{path or 'the value'} has the key {key!r}, which is not text")
     if len(mapping) == 1 and _MARK in mapping:
-        raise ArgumentError(f"{path or 'the value'} has the one key {_MARK!r}, which is reserved")
+        raise ArgumentError(f"{path or 'the value'} has only the key {_MARK!r}, which is reserved")
     return {key: plain(item, f"{path}.{key}" if path else key) for key, item in mapping.items()}
 
 

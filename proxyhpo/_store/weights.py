@@ -1,4 +1,4 @@
-"""Tensors in a file each, written whole or not at all, read without running any code."""
+"""Tensors, each set in one file that is written atomically and read without running code."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ _ZIP = b"PK\x03\x04"
 
 
 def check_name(name: str) -> str:
-    """The same name, if it is safe to make a file name of.
+    """The same name, if it is safe to use in a file name.
 
     Raises:
-        ArgumentError: if it is not of letters, digits, ``-`` and ``_``, at most 100 of them.
+        ArgumentError: if it does not have 1 to 100 letters, digits, ``-`` and ``_``.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ArgumentError(
-            f"a name of weights has 1 to 100 letters, digits, '-' and '_', got {name!r}"
+            f"the name of weights must have 1 to 100 letters, digits, '-' and '_', got {name!r}"
         )
     return name
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, detached, sharing storage with nothing (a view would drag its base).
+    """Copies of the tensors on the CPU, detached. They share no storage, so views are not enlarged.
 
     Raises:
-        ArgumentError: if a value is not a tensor, naming it.
+        ArgumentError: if a value is not a tensor; names it.
     """
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ArgumentError(
-                f"weights are tensors by name, got {type(tensor).__name__} at {name!r}"
+                f"weights must map names to tensors, got {type(tensor).__name__} at {name!r}"
             )
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
 
 
 def write(path: Path, state: dict[str, Tensor]) -> None:
-    """Writes the tensors to a temporary name, then renames: a reader finds all or the old ones."""
+    """Writes to a temporary file and renames it, so that a reader sees the old or new tensors."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(_UNFINISHED)
-    temporary.unlink(missing_ok=True)  # left by a killed process, or a link that leads elsewhere
+    temporary.unlink(missing_ok=True)  # left by a killed process, or a malicious link
     try:
         with temporary.open("xb") as file:
             torch.save(state, file)
@@ -67,13 +67,13 @@ def write(path: Path, state: dict[str, Tensor]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes the file of that name, and what was begun to be written in its place."""
+    """Removes the file, and the temporary file of an interrupted write."""
     path.unlink(missing_ok=True)
     path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
 
 
 def names(folder: Path) -> list[str]:
-    """Of what is in a folder, written whole or only begun; no others than those of this form."""
+    """Names of the files in a folder, complete or partly written. Other files are ignored."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -86,24 +86,24 @@ def names(folder: Path) -> list[str]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file.
+    """Reads the tensors of a file.
 
     Raises:
-        OSError: if there is no such file, or it is a link, or no regular file.
-        ValueError: if it holds anything but tensors by name.
+        OSError: if there is no such file, or it is a link or not a regular file.
+        ValueError: if it contains anything but named tensors.
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        # Older formats than zip are never written here, and before torch 2.6 reading them could
-        # run code in spite of weights_only (CVE-2025-32434).
+        # Only zip files are written here. Before torch 2.6, reading the older formats could run
+        # code in spite of weights_only (CVE-2025-32434).
         if file.read(len(_ZIP)) != _ZIP:
-            raise ValueError("the file is damaged, or not one of weights")
+            raise ValueError("the file is damaged, or contains no weights")
         file.seek(0)
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can make torch raise anything
-            raise ValueError(f"the file is damaged, or not one of weights: {error}") from error
+            raise ValueError(f"the file is damaged, or contains no weights: {error}") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
-        raise ValueError("the file holds something else than tensors by name")
+        raise ValueError("the file does not contain a mapping of names to tensors")
     return state

@@ -1,13 +1,13 @@
-"""Finding the channels of any network, and making networks with fewer of them.
+"""Finds the channels of any network, and builds networks with fewer of them.
 
-Which indices, of which dimensions, of which parameters must go together? Every index of every
-dimension of every tensor gets a label (:mod:`labels`). One forward is watched, operator by
-operator (:mod:`forward`, :mod:`recorder`, :mod:`trace`), and a small rule for each operator says
-which labels it joins (:mod:`rules`). Labels that were joined form a class, a channel; classes that
-the same tensors hold form a group (:mod:`groups`), of which any share may stay (:mod:`slicing`).
-What Python remembers of sizes is put right (:mod:`mending`), and the smaller network is held
-against what was foretold (:mod:`verify`, :mod:`repair`). All of that is done once for a structure
-(:mod:`plan`); pruning a network is then scoring and slicing (:mod:`planner`).
+Which indices of which dimensions of which parameters must be removed together? Every index of every
+dimension of every tensor gets a label (:mod:`labels`). One forward pass is recorded, operator by
+operator (:mod:`forward`, :mod:`recorder`, :mod:`trace`), and a rule for each operator says which
+labels it joins (:mod:`rules`). Joined labels form a class, a channel. Classes that occur in the
+same tensors form a group (:mod:`groups`), of which any share may be kept (:mod:`slicing`). Sizes
+that Python objects remember are updated (:mod:`mending`), and the smaller network is compared with
+the predicted one (:mod:`verify`, :mod:`repair`). All this is done once for each structure
+(:mod:`plan`). Pruning a network then only scores and slices (:mod:`planner`).
 """
 
 from proxyhpo.channels.cut.plan import Plan

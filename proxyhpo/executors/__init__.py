@@ -1,6 +1,6 @@
 """Executors run trainings: in this process, in other processes, or on other machines.
 
-See :class:`~proxyhpo.executors.Executor` for what one has to do.
+:class:`~proxyhpo.executors.Executor` documents the protocol.
 """
 
 from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work

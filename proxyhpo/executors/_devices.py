@@ -1,4 +1,4 @@
-"""Which devices a worker process sees."""
+"""Which devices each worker process sees."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["automatic_workers", "cores", "environments"]
 def environments(
     devices: Sequence[str | torch.device] | None, workers: int | None = None
 ) -> list[dict[str, str]]:
-    """What each worker's environment says, so that it sees one device and no other.
+    """The environment variables of each worker, so that it sees only its own device.
 
-    By default there is a worker for each device, or 2.
+    By default there is one worker for each device, or two workers.
 
     >>> environments(["cpu"], workers=2)
     [{'CUDA_VISIBLE_DEVICES': ''}, {'CUDA_VISIBLE_DEVICES': ''}]
 
     Raises:
-        ArgumentError: for a device that there is not, or one that would have no worker.
+        ArgumentError: for a device that does not exist, or that would have no worker.
     """
     if devices is None:
         return [{} for _ in range(2 if workers is None else workers)]
     if isinstance(devices, str) or not isinstance(devices, Sequence) or not devices:
-        raise ArgumentError(f"devices must be a list of at least one device, got {devices!r}")
+        raise ArgumentError(f"devices must be a list with at least one device, got {devices!r}")
     if workers is None:
         workers = len(devices)
     if len(devices) > workers:
         raise ArgumentError(
-            f"devices must be a list of at most one for each of the {workers} workers, got "
+            f"devices must list at most one device for each of the {workers} workers, got "
             f"{devices!r}"
         )
     return [{"CUDA_VISIBLE_DEVICES": _index(devices[i % len(devices)])} for i in range(workers)]
@@ -46,10 +46,10 @@ def _index(device: str | torch.device) -> str:
     match = re.fullmatch(r"cuda:(\d+)", str(device))
     if match is None or int(match[1]) >= torch.cuda.device_count():
         raise ArgumentError(
-            f"devices: {device!r} is none of 'cpu' and the {torch.cuda.device_count()} CUDA "
-            "devices that torch sees, 'cuda:0' onwards"
+            f"devices: {device!r} is neither 'cpu' nor one of the {torch.cuda.device_count()} CUDA "
+            "devices that torch sees ('cuda:0', 'cuda:1', ...)"
         )
-    # Where the study itself sees only some devices, its cuda:0 may be another one's number.
+    # If the study sees only some devices, its cuda:0 may have another physical number.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[int(match[1])].strip() if visible else match[1]
 
@@ -57,21 +57,21 @@ def _index(device: str | torch.device) -> str:
 def automatic_workers(
     devices: Sequence[str | torch.device] | None, threads: int
 ) -> tuple[list[str], int]:
-    """The devices to use, and how many workers each may have at most: one a core in all.
+    """The devices to use, and the maximum number of workers on each: one per core in total.
 
     Args:
-        devices: given by the user; by default all CUDA devices, or the CPU if there are none.
-        threads: of a worker.
+        devices: given by the user. By default all CUDA devices, or the CPU if there are none.
+        threads: torch threads of a worker.
     """
     if devices is None:
         devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
-    environments(devices)  # checks them
+    environments(devices)  # raises if a device is invalid
     names = [str(device) for device in devices]
     return names, max(1, cores() // threads // len(names))
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Runs trainings through any executor of the kind that ``concurrent.futures`` defines."""
+"""Runs trainings through any executor with the interface of ``concurrent.futures``."""
 
 from __future__ import annotations
 
@@ -36,30 +36,36 @@ _one_at_a_time = threading.Lock()
 
 
 class FuturesExecutor:
-    """Hands each training to an executor with a ``submit`` that returns a future.
+    """Submits each training to an executor whose ``submit`` returns a future.
 
-    Such as a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, mpi4py's
-    ``MPIPoolExecutor``, or one of submitit for Slurm, whose jobs are not quite futures and are
-    asked twice a second. It stays the caller's: shutting it down is not done here.
+    Examples are ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, mpi4py's
+    ``MPIPoolExecutor``, and submitit's executors for Slurm, whose jobs are not standard futures and
+    are polled twice a second. The executor still belongs to the caller and is not shut down here.
 
-    What futures cannot do: reports do not arrive while a training runs, so stoppers are refused.
-    No training is limited in time. A training that is still running when the study ends (at a
-    ``timeout``, or at the second Ctrl-C) is ended only where the library's ``cancel`` does that, as
-    submitit's does. A crash breaks a ``ProcessPoolExecutor`` for good, and the study with it, which
-    can be resumed from its store. :class:`~proxyhpo.executors.ProcessExecutor` and
-    :class:`~proxyhpo.executors.RayExecutor` can do all of this.
+    Futures have these limits:
 
-    The functions of the study, with the data that they hold, travel with each job: load large
-    data where it is used, and not where the functions are defined.
+    - Reports do not arrive while a training runs, so stoppers are refused.
+    - Trainings have no time limit.
+    - A training that is running when the study ends (at a ``timeout``, or at the second Ctrl-C) is
+      only ended if the library's ``cancel`` ends running jobs, as submitit's does.
+    - A crash breaks a ``ProcessPoolExecutor`` permanently and ends the study, which can be resumed
+      from its store.
+
+    :class:`~proxyhpo.executors.ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` do not
+    have them.
+
+    The functions of the study are sent with each job, together with any data that they refer to.
+    Load large data inside the functions.
 
     Args:
-        executor: runs ``submit(function, *arguments)`` in other processes, one at a time in each.
+        executor: runs ``submit(function, *arguments)`` in other processes, one call at a time in
+            each of them.
         workers: how many trainings it runs at the same time.
-        threads: of torch in each process.
+        threads: torch threads in each process.
 
     Raises:
-        ArgumentError: if it cannot submit, or runs threads of this process, which share the
-            global random state, so that nothing could be repeated.
+        ArgumentError: if it has no ``submit``, or if it runs threads of this process. These share
+            the global random state, so results would not be repeatable.
     """
 
     streams = False
@@ -70,7 +76,7 @@ class FuturesExecutor:
             raise ArgumentError(f"executor must have a method submit, got {executor!r}")
         if isinstance(executor, ThreadPoolExecutor):
             raise ArgumentError(
-                "executor must run trainings in other processes, got a ThreadPoolExecutor: its "
+                "executor must run trainings in other processes, got a ThreadPoolExecutor, whose "
                 "threads share one global random state"
             )
         self.capacity = check_whole("workers", workers, 1)
@@ -81,7 +87,7 @@ class FuturesExecutor:
         self._is_draining = False
 
     def start(self, work: Work, hear: Hear) -> None:  # noqa: ARG002 - no report arrives here
-        """Packs what the trainings share.
+        """Pickles what the trainings share.
 
         Raises:
             ArgumentError: if it cannot be sent to other processes.
@@ -99,7 +105,7 @@ class FuturesExecutor:
         if self._is_draining:
             return
         try:
-            # Dask takes calls that are alike for one, and would not run a training again.
+            # Dask caches identical calls and would not run a retried training again.
             name = uuid.uuid4().hex
             future = self._executor.submit(_train, self._packed, job, self._threads, name)
         except BrokenExecutor as error:
@@ -107,12 +113,12 @@ class FuturesExecutor:
         self._running[job.id] = _Submitted(job, future)
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
-        """The end of any job; None when time is up, or where there is no job.
+        """The end of any job; None after ``timeout`` seconds or if there is no job.
 
         Raises:
-            ExecutorError: if a process cannot load the work, or runs several trainings at once; or
-                if the executor is broken. Which of the running trainings broke it is not known, so
-                all of them run again when the study is resumed.
+            ExecutorError: if a process cannot load the work, if it runs several trainings at once,
+                or if the executor is broken. It is not known which training broke it, so all
+                running trainings run again when the study is resumed.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while self._running:
@@ -132,12 +138,12 @@ class FuturesExecutor:
         return None
 
     def drain(self) -> int:
-        """Submits no more, and takes back what is known not to have begun."""
+        """Submits no more jobs, and cancels the ones that are known not to have started."""
         self._is_draining = True
         return len(self._running)
 
     def shutdown(self) -> None:
-        """Cancels every job; the executor remains as it is."""
+        """Cancels every job. The executor itself is not shut down."""
         while self._running:
             _, running = self._running.popitem()
             running.cancel()
@@ -146,15 +152,15 @@ class FuturesExecutor:
     def _broken(self, error: BrokenExecutor) -> ExecutorError:
         return ExecutorError(
             f"{type(self._executor).__name__} is broken and takes no more jobs: "
-            f"{one_line(error).rstrip('.')}. Give a new one and resume the study from its store"
+            f"{one_line(error).rstrip('.')}. Create a new one and resume the study from its store"
         )
 
     def _take_back(self) -> None:
-        """Cancels what waits, where that can be told from what runs.
+        """Cancels waiting jobs, if they can be distinguished from running ones.
 
-        It can where some are said to run: a Future that can be cancelled beside them has not
-        begun. Dask's can be while they run, and never say so; and submitit's are no Futures, and
-        ``cancel`` ends a job that runs.
+        They can if the library marks some futures as running: a future that can be cancelled then
+        has not started. Dask never marks futures as running, and can cancel running ones.
+        submitit's jobs are not futures, and their ``cancel`` ends running jobs.
         """
         futures = {
             key: running.future
@@ -180,29 +186,29 @@ class _Submitted:
     future: Any
 
     def cancel(self) -> None:
-        """Cancels it; where that does not end a job that has begun, it is not heard of again."""
+        """Cancels it. If that does not end a running job, its outcome is ignored."""
         try:
             self.future.cancel()
         except Exception as error:  # noqa: BLE001 - each library has its own
             logger.warning("could not cancel %s: %s", self.job.id.name, one_line(error))
 
     def end(self) -> Ended:
-        """What came of it, now that it is done."""
+        """Its outcome, once it is done."""
         try:
             return Finished(self.job, self.future.result())
         except (ExecutorError, BrokenExecutor):
             raise
         except (Exception, CancelledError) as error:  # noqa: BLE001 - each library has its own
-            # When it began is not known, and the time in a queue is no training.
+            # The start time is unknown, and time in a queue must not count as training.
             return Died(self.job, one_line(error), 0.0)
 
 
 def _train(packed: bytes, job: Job, threads: int, _name: str) -> Outcome:
-    """Does a job in a process of the executor; the name tells the call from all others."""
+    """Runs a job in a process of the executor. The name makes each call unique."""
     if not _one_at_a_time.acquire(blocking=False):
         raise ExecutorError(
             "two trainings run at once in one process, as threads that share the global random "
-            "state; let each worker process have one thread"
+            "state; configure the worker processes with one thread each"
         )
     try:
         tune_torch(threads)

@@ -1,4 +1,4 @@
-"""Runs trainings one after the other in the study's own process: the default."""
+"""Runs trainings one at a time in the study's own process; the default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["InProcessExecutor"]
 
 
 class InProcessExecutor:
-    """Trains one job at a time, from its begin to its end, while the study waits for it."""
+    """Runs one job at a time, while the study waits for it."""
 
     capacity = 1
     ahead = 0
@@ -26,7 +26,7 @@ class InProcessExecutor:
         self._is_draining = False
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Remembers what the trainings share, and who hears their reports."""
+        """Keeps what the trainings share, and the listener for their reports."""
         self._work = work
         self._hear = hear
         self._is_draining = False
@@ -35,8 +35,8 @@ class InProcessExecutor:
         """Queues a job."""
         self._queue.append(job)
 
-    def wait_any(self, timeout: float | None = None) -> Ended | None:  # noqa: ARG002 - a training here ends by what it reports, not by waiting
-        """Trains the oldest job to its end; None where there is none."""
+    def wait_any(self, timeout: float | None = None) -> Ended | None:  # noqa: ARG002 - the time limit is checked at each report
+        """Runs the oldest job to its end; None if there is none."""
         if not self._queue or self._is_draining:
             return None
         job = self._queue.popleft()
@@ -47,10 +47,10 @@ class InProcessExecutor:
             self._is_training = False
 
     def drain(self) -> int:
-        """Lets the training that runs end, and begins none of those queued."""
+        """Starts none of the queued jobs. The running training finishes."""
         self._is_draining = True
         return int(self._is_training)
 
     def shutdown(self) -> None:
-        """Forgets what is queued; nothing runs while no one waits for it."""
+        """Drops the queued jobs. Nothing else runs at this time."""
         self._queue.clear()

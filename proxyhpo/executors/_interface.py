@@ -12,11 +12,11 @@ __all__ = ["Executor", "is_executor"]
 
 
 class Executor(Protocol):
-    """Runs jobs; one study at a time.
+    """Runs jobs, for one study at a time.
 
-    It is told once what all trainings of a study share (a ``Work``) and who hears their reports,
-    is handed one ``Job`` at a time, and returns each training that has ended. It decides nothing:
-    proposals, promotions, stopping and the store belong to the study's process alone.
+    It receives once what all trainings of a study share (a ``Work``) and the listener for their
+    reports. It then receives one ``Job`` at a time and returns each training that has ended. It
+    makes no decisions: proposals, promotions, stopping and the store belong to the study's process.
     """
 
     @property
@@ -25,48 +25,47 @@ class Executor(Protocol):
 
     @property
     def ahead(self) -> int:
-        """How many more are to be submitted, so that no place waits for the next to be decided."""
+        """How many more jobs to submit, so that a worker need not wait for the next decision."""
 
     @property
     def streams(self) -> bool:
         """Whether reports arrive while a training runs, so that it can be stopped early."""
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Makes ready for the jobs of a study. Called before anything else.
+        """Prepares for the jobs of a study. Called before all other methods.
 
         Args:
             work: what the trainings share.
-            hear: called in this process, with each job and report, in their order. If it returns
-                True the training is told to end. It counts as ended there: ``wait_any`` returns a
-                stopped outcome with what was reported so far, whatever the training does next. An
-                exception of ``hear`` passes through ``wait_any``. An executor that does not
-                stream never calls it.
+            hear: called in this process with each job and report, in order. If it returns True, the
+                training must end: ``wait_any`` returns a stopped outcome with the reports so far,
+                and whatever the training does afterwards is ignored. Exceptions of ``hear`` are
+                raised by ``wait_any``. An executor that does not stream reports never calls it.
         """
 
     def submit(self, job: Job) -> None:
-        """Starts a job, or queues it where all places are taken."""
+        """Starts a job, or queues it if all workers are busy."""
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
-        """The end of any job, or None when ``timeout`` seconds have passed or no job is left.
+        """The end of any job, or None after ``timeout`` seconds or if no job is left.
 
-        Reports are heard meanwhile. An executor that trains in this very process may take longer.
+        Reports are handled while it waits. An executor that trains in this process may take longer
+        than ``timeout``.
         """
 
     def drain(self) -> int:
-        """Begins none of the jobs queued or still to be submitted, until ``start``.
+        """Starts no more jobs, neither queued nor newly submitted ones, until ``start`` is called.
 
-        Jobs that have begun are finished; after that ``wait_any`` returns None. This is called from
-        the handler of a signal, in the middle of any other method: it should set a mark, and no
-        more.
+        Running jobs finish; after that ``wait_any`` returns None. This method is called from a
+        signal handler, possibly in the middle of another method, so it should only set a flag.
 
         Returns:
-            How many jobs have begun and not ended.
+            The number of running jobs.
         """
 
     def shutdown(self) -> None:
-        """Ends every job and gives all resources back; ``start`` may be called again.
+        """Ends every job and releases all resources. ``start`` may be called again.
 
-        Also called where ``start`` has been interrupted or has raised, for what it had begun.
+        It is also called if ``start`` was interrupted or raised an exception, to clean up.
         """
 
 
@@ -74,7 +73,7 @@ _MEMBERS = [name for name in vars(Executor) if not name.startswith("_")]
 
 
 def is_executor(given: Any) -> bool:
-    """Whether it has all members of an executor; no property is evaluated.
+    """Whether an object has all members of an executor, without evaluating any property.
 
     >>> from proxyhpo.executors import InProcessExecutor
     >>> is_executor(InProcessExecutor()), is_executor(InProcessExecutor), is_executor(3)

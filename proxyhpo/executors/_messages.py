@@ -1,7 +1,8 @@
-"""What a worker process and its study say to each other.
+"""The messages between a study and its worker processes.
 
-To the worker go one :class:`WorkerSetup`, then jobs, and :data:`STOP` to end the one that runs; the
-connection closed means that there will be no more. Back come tuples: a word, then what it says.
+A worker receives one :class:`WorkerSetup` and then jobs; :data:`STOP` ends the running job. A
+closed connection means that no more jobs will come. A worker sends tuples: a message type and its
+content.
 """
 
 from __future__ import annotations
@@ -11,28 +12,28 @@ from dataclasses import dataclass
 __all__ = ["ENDED", "REPORTED", "STARTED", "STOP", "UNUSABLE", "WorkerSetup"]
 
 STARTED = "started"
-"""(): the training of the job begins."""
+"""(): the training of the job has started."""
 
 REPORTED = "reported"
-"""(what was reported, a ``Reported``)."""
+"""(reported,): a report, as a ``Reported``."""
 
 ENDED = "ended"
 """(outcome,), or () if the training was told to end."""
 
 UNUSABLE = "unusable"
-"""(error,): the work cannot be loaded, so no job can be done."""
+"""(error,): the work cannot be loaded, so no job can run."""
 
 STOP = None
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker has in common with the study's process.
+    """What a worker takes over from the study's process.
 
     Args:
-        path: where modules are found, as in ``sys.path``.
+        path: the study's ``sys.path``.
         directory: the working directory.
-        threads: of torch.
+        threads: torch threads.
     """
 
     path: list[str]

@@ -1,7 +1,8 @@
-"""How many trainings share a GPU, decided by measurement while the first ones run.
+"""Decides how many trainings share a GPU, by measuring the first ones.
 
-A proxy rarely fills a GPU: launching its kernels takes longer than computing them. Several at once
-use the time between, up to a number that depends on the network, the batch and the card.
+A single proxy rarely fills a GPU, because launching its kernels takes longer than computing them.
+Several trainings at once use the idle time, up to a number that depends on the network, the batch
+size and the GPU.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from proxyhpo._records.run_id import RunId
 __all__ = ["Packing", "cuda_memory"]
 
 _GROWTH = 1.15
-"""Doubling the trainings must raise throughput by this factor to be kept."""
-_REPORTS = 4  # of each worker, by which throughput is measured
-_FILLED = 0.9  # of a device's memory, at most
+"""Doubling the number of trainings is kept if throughput grows by at least this factor."""
+_REPORTS = 4  # per worker, to measure throughput
+_FILLED = 0.9  # maximum fraction of a device's memory to use
 
 Memory = Callable[[str], tuple[int, int]]
-"""Device → (free, total) bytes, of all processes."""
+"""Device → (free, total) bytes, over all processes."""
 
 
 class Packing:
-    """Doubles the trainings on each device while throughput grows and memory suffices.
+    """Doubles the number of trainings per device while throughput grows and memory suffices.
 
-    Throughput is reports per second of the first rung, whose trainings are alike. Trainings of the
-    rungs above need more memory, how much is known after the first report of each rung: until then
-    the training has its device to itself.
+    Throughput is the number of reports per second on the first rung, whose trainings are alike.
+    Trainings on higher rungs need more memory, which is measured at the first report of each rung.
+    Until then such a training has the device to itself.
 
     Args:
-        devices: that trainings share; worker ``i`` uses ``devices[i % len(devices)]``.
-        most: trainings on each device.
+        devices: the shared devices; worker ``i`` uses ``devices[i % len(devices)]``.
+        most: maximum number of trainings on each device.
         memory: reads the memory of a device.
-        clock: gives seconds.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -51,13 +52,13 @@ class Packing:
         self._memory = memory or cuda_memory
         self._clock = clock
         self._levels = [1]
-        self._reporting: set[int] = set()  # places that have, at this level
+        self._reporting: set[int] = set()  # workers that have reported at this level
         self._began: float | None = None
         self._reports = 0
 
     @property
     def capacity(self) -> int:
-        """Trainings on all devices together."""
+        """Number of trainings on all devices together."""
         return self._each * len(self._devices)
 
     @property
@@ -65,37 +66,37 @@ class Packing:
         return self._levels[-1]
 
     def start(self) -> None:
-        """Starts over with one training on each device; none may be running."""
-        self._levels = [1]  # trainings on each device that were kept, and the present number
-        self._rate = 0.0  # of the last level kept
-        self._workers = 1  # on each device, at most so far
+        """Starts again with one training on each device. None may be running."""
+        self._levels = [1]  # trainings per device: the levels kept so far, and the current one
+        self._rate = 0.0  # throughput of the last level that was kept
+        self._workers = 1  # highest number on each device so far
         self._is_settled = self._most == 1
-        self._extra: dict[int, int] = {}  # rung → bytes beyond those of a training of rung 0
+        self._extra: dict[int, int] = {}  # rung → bytes more than a training of rung 0
         self._idle = [self._used(device) for device in self._devices]
         self._peaks = list(self._idle)
         self._restart()
 
     def report(self, place: int, run: RunId, running: Sequence[RunId]) -> None:
-        """Takes note of a report.
+        """Takes account of a report.
 
         Args:
-            place: number of the worker that trains.
-            run: which training reports.
-            running: every training that runs, this one included.
+            place: index of the worker that trains.
+            run: the training that reports.
+            running: all running trainings, including this one.
         """
         device = place % len(self._devices)
         if run.rung > 0 and run.rung not in self._extra:
             used = self._used(self._devices[device])
             self._extra[run.rung] = max(0, used - self._packed(device))
         if any(each.rung > 0 for each in running):
-            self._restart()  # they slow the others down
+            self._restart()  # higher rungs slow the others down
             return
         self._peaks[device] = max(self._peaks[device], self._used(self._devices[device]))
         if not self._is_settled:
             self._count(place)
 
     def fits(self, place: int, run: RunId, others: Sequence[RunId]) -> bool:
-        """Whether a training may start beside others on the same device."""
+        """Whether a training may start beside the others on its device."""
         if not others:
             return True
         above = [each.rung for each in (run, *others) if each.rung > 0]
@@ -106,7 +107,7 @@ class Packing:
         return self._packed(device) + sum(self._extra[rung] for rung in above) <= _FILLED * total
 
     def _count(self, place: int) -> None:
-        """Counts a report once every worker has sent one, which excludes the workers' start."""
+        """Counts a report once every worker has sent one, so that start-up time is excluded."""
         self._reporting.add(place)
         if len(self._reporting) < self.capacity:
             return
@@ -132,13 +133,13 @@ class Packing:
         self._restart()
 
     def _room(self, device: int) -> int:
-        """How many trainings of rung 0 the device has memory for."""
+        """How many trainings of rung 0 fit into the device's memory."""
         _, total = self._memory(self._devices[device])
         each = self._bytes_each(device)
         return int((_FILLED * total - self._idle[device]) // each) if each else self._most
 
     def _packed(self, device: int) -> int:
-        """Bytes in use while every worker of the device has a training of rung 0."""
+        """Bytes in use when every worker of the device trains on rung 0."""
         return self._idle[device] + self._each * self._bytes_each(device)
 
     def _bytes_each(self, device: int) -> int:
@@ -155,5 +156,5 @@ class Packing:
 
 
 def cuda_memory(device: str) -> tuple[int, int]:
-    """(free, total) bytes of a CUDA device, as all processes use it."""
+    """(free, total) bytes of a CUDA device, over all processes."""
     return torch.cuda.mem_get_info(device)

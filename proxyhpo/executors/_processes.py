@@ -1,4 +1,4 @@
-"""Runs trainings in warm worker processes on this machine, each of which can be lost."""
+"""Runs trainings in worker processes on this machine, which are reused and replaced if they die."""
 
 from __future__ import annotations
 
@@ -30,37 +30,38 @@ __all__ = ["ProcessExecutor"]
 STARTS_TO_GIVE_UP = 3
 
 START_SECONDS = 60.0
-"""How long a worker may at least take to load the work, where trainings are limited in time."""
+"""Minimum time limit in seconds for a worker to load the work, if trainings have a time limit."""
 
 
 class ProcessExecutor:
-    """Trains in worker processes that are started once and used for one job after the other.
+    """Trains in worker processes that are started once and reused for many jobs.
 
-    A worker costs a few seconds to start (it imports torch) and about a millisecond a job. A
-    training that crashes, is killed or takes too long costs its worker and nothing else: memory
-    and device are given back, and another worker takes its place. The functions of the study
-    travel once (see :func:`~proxyhpo.executors._shipping.pack`); scripts need no
-    ``if __name__ == "__main__"``, and notebooks work. For POSIX systems.
+    A worker takes a few seconds to start, because it imports torch, and about a millisecond per
+    job. If a training crashes, is killed or times out, only its worker is lost: its memory and
+    device are released, and a new worker replaces it. The functions of the study are sent once (see
+    :func:`~proxyhpo.executors._shipping.pack`). Scripts need no ``if __name__ == "__main__"``, and
+    notebooks work. Requires a POSIX system.
 
     Args:
-        workers: how many processes; one for each device by default, or 2. ``"auto"`` is one a
-            core on a CPU. On GPUs it starts with one for each device, and doubles them during the
-            first trials while throughput grows by 15 % and memory suffices, up to one a core.
-            Since that is measured, such a study does not repeat exactly from its seed.
-        threads: torch threads in each.
-        devices: such as ``["cuda:0", "cuda:1"]``: worker ``i`` sees ``devices[i % len(devices)]``
-            alone, under the name ``cuda:0``; ``"cpu"`` is no device at all. By default every
-            worker sees what the study sees.
-        trial_timeout: seconds after which a training is killed, and has failed. A worker that has
-            not begun it after this long, or a minute if that is more, hangs where it loads the
-            functions of the study, and is replaced; the third in a row ends the study.
-        grace: seconds that a training which is stopped may take to its next report, where it is
-            closed and its ``finally`` runs; after that it is killed.
-        ahead: how many jobs wait here for the next free worker. With none, a worker idles while
-            the next config is proposed; each one that waits was proposed knowing a result less.
+        workers: number of processes. By default one for each device, or 2. ``"auto"`` means one per
+            core on a CPU. On GPUs it starts with one for each device and doubles the number during
+            the first trials while throughput grows by 15 % and memory suffices, up to one per core.
+            Such a study is not exactly repeatable, since this depends on measured times.
+        threads: torch threads in each worker.
+        devices: for example ``["cuda:0", "cuda:1"]``. Worker ``i`` only sees
+            ``devices[i % len(devices)]``, as ``cuda:0``. With ``"cpu"`` it sees no GPU. By default
+            every worker sees the same devices as the study.
+        trial_timeout: seconds after which a training is killed and recorded as failed. A worker
+            that has not started a training within that time (or a minute, if that is longer) is
+            taken to hang while it loads the study's functions, and is replaced. The third such
+            worker in a row ends the study.
+        grace: seconds that a stopped training may take until its next report, where it is closed
+            and its ``finally`` blocks run. After that it is killed.
+        ahead: how many jobs to queue for the next free worker. With 0, a worker is idle while the
+            next config is proposed. With each queued job, the searcher knows one result less.
 
     Raises:
-        ArgumentError: naming the argument that cannot be.
+        ArgumentError: for an invalid argument.
     """
 
     streams = True
@@ -76,7 +77,7 @@ class ProcessExecutor:
         ahead: int = 1,
     ) -> None:
         if os.name != "posix":
-            raise ArgumentError("ProcessExecutor needs a POSIX system, such as Linux or macOS")
+            raise ArgumentError("ProcessExecutor requires a POSIX system such as Linux or macOS")
         self._threads = check_whole("threads", threads, 1)
         self._packing: Packing | None = None
         if workers == "auto":
@@ -102,11 +103,11 @@ class ProcessExecutor:
 
     @property
     def capacity(self) -> int:
-        """How many jobs run at the same time; grows during a study with ``workers="auto"``."""
+        """How many jobs run at the same time. With ``workers="auto"`` it grows during a study."""
         return len(self._environments) if self._packing is None else self._packing.capacity
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Starts the workers, with the work in a file that each of them reads.
+        """Starts the workers, which read the work from a file.
 
         Raises:
             ArgumentError: if the work cannot be sent to other processes.
@@ -116,7 +117,7 @@ class ProcessExecutor:
         if self._packing is not None:
             self._packing.start()
         self._hear = hear
-        # It has no name: it ends with this process, and no other process can write to it.
+        # An unnamed file is removed with this process, and no other process can write to it.
         self._work_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - shutdown closes it
         self._work_file.write(packed)
         self._work_file.flush()
@@ -132,11 +133,11 @@ class ProcessExecutor:
         self._dispatch()
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
-        """The end of any job; None when time is up, or where there is no job.
+        """The end of any job; None after ``timeout`` seconds or if there is no job.
 
         Raises:
             ExecutorError: if the workers cannot load the work, or die or hang before any training
-                begins.
+                starts.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while not self._ends and (self._busy() or (self._queue and not self._is_draining)):
@@ -152,7 +153,7 @@ class ProcessExecutor:
         return len(self._busy())
 
     def shutdown(self) -> None:
-        """Closes every training, and kills those that do not end within the grace time."""
+        """Closes every training, and kills those that have not ended after the grace time."""
         if not self._workers:
             return
         workers, self._workers = [worker for worker in self._workers if worker is not None], []
@@ -185,7 +186,7 @@ class ProcessExecutor:
         return worker
 
     def _dispatch(self) -> None:
-        """Gives jobs to free workers, and to new ones in place of the dead where that is needed."""
+        """Gives jobs to free workers, and starts workers that are missing."""
         if self._is_draining:
             return
         places = range(self.capacity)
@@ -198,7 +199,7 @@ class ProcessExecutor:
         self._retire(self._workers[self.capacity :])
 
     def _fits(self, place: int, job: Job) -> bool:
-        """Whether the job may start in this place; the jobs behind it wait with it."""
+        """Whether the job may start on this worker. If not, later jobs wait, too."""
         if self._packing is None:
             return True
         own = self._environments[place]
@@ -210,7 +211,7 @@ class ProcessExecutor:
         return self._packing.fits(place, job.id, others)
 
     def _retire(self, workers: Sequence[WorkerProcess | None]) -> None:
-        """Ends those without a job."""
+        """Ends the workers that have no job."""
         for worker in workers:
             if worker is not None and worker.job is None:
                 self._workers[self._workers.index(worker)] = None
@@ -218,7 +219,7 @@ class ProcessExecutor:
                 worker.bury()
 
     def _listen(self, timeout: float | None) -> None:
-        """Waits for a message, a death or a deadline, and takes note of it."""
+        """Waits for a message, a death or a deadline, and handles it."""
         workers = {worker.connection: worker for worker in self._workers if worker is not None}
         deadline = min((worker.deadline for worker in workers.values()), default=math.inf)
         seconds = min(math.inf if timeout is None else timeout, deadline - time.monotonic())
@@ -267,7 +268,7 @@ class ProcessExecutor:
         if worker.started_at is not None:
             self._ends.append(Died(worker.job, reason, worker.seconds))
             return
-        self._queue.appendleft(worker.job)  # not a word of the training has run
+        self._queue.appendleft(worker.job)  # its training had not started
         self._failed_starts += 1
         if self._failed_starts >= STARTS_TO_GIVE_UP:
             raise ExecutorError(

@@ -24,29 +24,29 @@ _POLL_SECONDS = 0.5
 
 
 class RayExecutor:
-    """One Ray core task a training (arXiv:1712.05889); Ray Tune is not involved.
+    """Runs each training as one Ray core task (arXiv:1712.05889), without Ray Tune.
 
-    Needs ``pip install proxyhpo[ray]``. A connection to Ray that this process has made already
-    (``ray.init``, with a runtime environment for instance) is used and left as it is. The
-    functions of the study, with the data and weights that they hold, are put into the object
-    store once. A training that crashes, or whose node leaves, costs that training alone; whether
-    it is tried again is the study's to say, not Ray's.
+    Requires ``pip install proxyhpo[ray]``. If this process is already connected to Ray (by
+    ``ray.init``, for instance with a runtime environment), that connection is used and left open.
+    The functions of the study, with the data and weights that they refer to, are put into the
+    object store once. If a training crashes, or its node is lost, only that training is affected.
+    The study, not Ray, decides whether to retry it.
 
     Args:
-        num_cpus: of each training.
-        num_gpus: of each training; may be a fraction, for several on one device.
-        address: of a cluster, or ``"auto"`` for the one that this machine belongs to. By default
-            Ray is started on this machine, reachable from nowhere else (or with a warning, where
-            a version of Ray cannot be kept to that), and ended by ``shutdown``.
-        workers: how many trainings to submit at the same time; by default as many as the nodes
-            that are there have room for, asked anew whenever that matters.
-        threads: of torch in each training.
-        trial_timeout: seconds after which a training is killed, and has failed.
-        grace: seconds that a training which is stopped may take to end, before it is killed.
-        ahead: how many jobs wait at Ray for the next free place.
+        num_cpus: CPUs for each training.
+        num_gpus: GPUs for each training; a fraction lets several share one GPU.
+        address: of a cluster, or ``"auto"`` for the cluster of this machine. By default Ray is
+            started on this machine and ended by ``shutdown``. It then accepts only local
+            connections; if the installed version of Ray does not allow that, a warning is given.
+        workers: how many trainings to submit at the same time. By default as many as the current
+            nodes have room for, which is checked again whenever it matters.
+        threads: torch threads in each training.
+        trial_timeout: seconds after which a training is killed and recorded as failed.
+        grace: seconds that a stopped training may take to end before it is killed.
+        ahead: how many jobs to queue at Ray for the next free slot.
 
     Raises:
-        ArgumentError: naming the argument that cannot be.
+        ArgumentError: for an invalid argument.
         ImportError: if Ray is not installed.
     """
 
@@ -67,7 +67,7 @@ class RayExecutor:
         num_cpus = check_number("num_cpus", num_cpus, least=0)
         num_gpus = check_number("num_gpus", num_gpus, least=0)
         if not num_cpus + num_gpus:
-            raise ArgumentError("a training needs some of num_cpus or num_gpus, got 0 of both")
+            raise ArgumentError("num_cpus and num_gpus must not both be 0")
         if trial_timeout is not None:
             trial_timeout = check_seconds("trial_timeout", trial_timeout)
         self._resources = {"CPU": num_cpus, "GPU": num_gpus}
@@ -79,29 +79,29 @@ class RayExecutor:
         self.ahead = check_whole("ahead", ahead, 0)
         self._ray = import_ray()
         self._has_started_ray = False
-        self._packed: Any = None  # a reference of Ray's
+        self._packed: Any = None  # an ObjectRef
         self._tasks: list[RayTask] = []
         self._is_draining = False
 
     @property
     def capacity(self) -> int:
-        """How many trainings the nodes that are there have room for, at least 1."""
+        """How many trainings the current nodes have room for, at least 1."""
         if self._workers is not None:
             return self._workers
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return max(1, sum(self._places(resources) for resources in nodes))
 
     def start(self, work: Work, hear: Hear) -> None:
-        """Connects to Ray, and puts what the trainings share into its object store.
+        """Connects to Ray and puts what the trainings share into its object store.
 
         Raises:
-            ArgumentError: if that cannot be sent to other processes.
+            ArgumentError: if it cannot be sent to other processes.
             ConnectionError: if there is no cluster at the address.
         """
         self.shutdown()
         packed = pack(work)
         if not self._ray.is_initialized():
-            self._has_started_ray = True  # before: an interrupted start is shut down as well
+            self._has_started_ray = True  # set first: shutdown() must also end an interrupted start
             self._connect()
         self._hear = hear
         self._is_draining = False
@@ -114,15 +114,15 @@ class RayExecutor:
         )(train)
 
     def submit(self, job: Job) -> None:
-        """Submits a task; Ray queues it where all places are taken."""
+        """Submits a task. Ray queues it if all resources are in use."""
         if self._is_draining:
             return
-        # In a list, Ray hands the reference on as it is: a process loads the work only once.
+        # Inside a list, Ray passes the reference on unresolved, so a process loads the work once.
         stream = self._train.remote([self._packed], job, self._threads)
         self._tasks.append(RayTask(job, stream))
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
-        """The end of any job; None when time is up, or where there is no job.
+        """The end of any job; None after ``timeout`` seconds or if there is no job.
 
         Raises:
             ExecutorError: if a process cannot load the work.
@@ -138,12 +138,12 @@ class RayExecutor:
                 return ended
 
     def drain(self) -> int:
-        """Takes back what has not begun, and submits no more."""
+        """Submits no more jobs, and cancels the ones that have not started."""
         self._is_draining = True
         return sum(task.has_begun and not task.stopping for task in self._tasks)
 
     def shutdown(self) -> None:
-        """Ends every training, and Ray with its processes if it was started here."""
+        """Ends every training, and Ray itself if it was started here."""
         try:
             for task in self._tasks:
                 self._stop(task)
@@ -164,7 +164,7 @@ class RayExecutor:
                 self._stop(task)
 
     def _stop(self, task: RayTask) -> None:
-        """Has the training end at its next report, and kills it after the grace."""
+        """Ends the training at its next report, or kills it after the grace time."""
         if not task.stopping:
             task.stop(self._grace)
             self._ray.cancel(task.stream, force=False)
@@ -177,8 +177,8 @@ class RayExecutor:
             self._ray.init(include_dashboard=False, logging_level=logging.WARNING)
         if not is_local(self._ray):
             logger.warning(
-                "this version of Ray could not be kept from listening on the network, and whoever "
-                "reaches it can run code here: block access to it, or use another version"
+                "this version of Ray could not be restricted to local connections, and anyone who "
+                "can reach it can run code here: block access to it, or use another version"
             )
 
     def _places(self, resources: dict[str, float]) -> int:
@@ -186,9 +186,9 @@ class RayExecutor:
         return min(int(resources.get(name, 0) / amount) for name, amount in needed.items())
 
     def _listen(self, timeout: float) -> Ended | None:
-        """Waits a little for a message of any task, or for a deadline, and takes note of it."""
+        """Waits briefly for a message of any task or for a deadline, and handles it."""
         deadline = min(task.deadline for task in self._tasks)
-        # Ray's own wait does not see a Ctrl-C before it ends.
+        # ray.wait does not notice Ctrl-C until it returns.
         seconds = min(timeout, max(0.0, deadline - time.monotonic()), _POLL_SECONDS)
         awaited = {task.awaited: task for task in self._tasks}
         ready, _ = self._ray.wait(list(awaited), timeout=seconds, fetch_local=False)
@@ -204,13 +204,13 @@ class RayExecutor:
             return None
         try:
             message = self._ray.get(next(task.stream))
-        except ExecutorError as error:  # Ray's error is also of the class that was raised there
+        except ExecutorError as error:  # Ray's error also inherits from the original class
             raise ExecutorError(str(error)) from None
         except (self._ray.exceptions.RayError, StopIteration) as error:
             self._tasks.remove(task)
             return task.died(error)
         if message is None:
-            if not self._is_draining:  # or it is taken back: it began too late
+            if not self._is_draining:  # otherwise it is cancelled, since it started too late
                 task.begin(self._trial_timeout)
             return None
         if isinstance(message, Outcome):

@@ -1,4 +1,4 @@
-"""A training as a Ray task: what runs there, and what is known of it here."""
+"""A training as a Ray task: the remote function, and its state in this process."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _loaded: dict[str, Work] = {}
 
 
 def train(packed: list[Any], job: Job, threads: int) -> Iterator[Any]:
-    """Does a job in a process of Ray: None when it begins, then its reports, then its outcome.
+    """Runs a job in a process of Ray. Yields None when it starts, then its reports and its outcome.
 
-    The training pushes its reports, and Ray's stream pulls them: so it runs in a thread of its own.
-    Cancelling the task raises in the main thread, and has the training end at its next report.
+    The training pushes its reports while Ray's stream pulls them, so it runs in its own thread.
+    Cancelling the task raises in the main thread and ends the training at its next report.
     """
     work = _load(packed[0])
     messages: SimpleQueue[Any] = SimpleQueue()
@@ -39,7 +39,7 @@ def train(packed: list[Any], job: Job, threads: int) -> Iterator[Any]:
         return is_cancelled.is_set()
 
     def run() -> None:
-        tune_torch(threads)  # holds for a thread
+        tune_torch(threads)  # applies to this thread only
         try:
             messages.put(work.run(job, hear))
         except BaseException as error:  # noqa: BLE001 - raised again in the task's own thread
@@ -60,7 +60,7 @@ def train(packed: list[Any], job: Job, threads: int) -> Iterator[Any]:
 
 
 def _next(messages: SimpleQueue[Any]) -> Any:
-    """The next message; a wait without an end could not be cancelled."""
+    """The next message. An unlimited wait could not be cancelled."""
     while True:
         with suppress(Empty):
             return messages.get(timeout=0.1)
@@ -79,7 +79,7 @@ class RayTask:
     """A job that has been submitted.
 
     Args:
-        job: what it does.
+        job: the job.
         stream: of its messages, an ``ObjectRefGenerator``.
     """
 
@@ -94,44 +94,44 @@ class RayTask:
 
     @property
     def awaited(self) -> Any:
-        """What to wait for: the next message, or the end of a task that has been cancelled.
+        """What to wait for: the next message, or the end of a cancelled task.
 
-        Cancelling ends the stream at once, but not the task, and the end of a stream whose task
-        goes on blocks whoever reads it.
+        Cancelling ends the stream at once, but not the task. Reading past the end of a stream
+        blocks as long as its task runs.
         """
         return self.stream.completed() if self.stopping or self._verdict else self.stream
 
     @property
     def has_begun(self) -> bool:
-        """Whether its process has said so."""
+        """Whether its process has reported that the training started."""
         return self._began is not None
 
     def begin(self, limit: float | None) -> None:
-        """The training begins, and may take ``limit`` seconds."""
+        """Records that the training started. It may take ``limit`` seconds."""
         self._began = time.monotonic()
         if limit is not None and not self.stopping:
             self.deadline = self._began + limit
             self._late = f"timed out after {limit:g} s"
 
     def stop(self, grace: float) -> None:
-        """The training has been interrupted, and may take ``grace`` seconds to end."""
+        """Records that the training was interrupted. It may take ``grace`` seconds to end."""
         self.stopping = True
         self.deadline = time.monotonic() + grace
 
     def expire(self) -> None:
-        """The task is being killed; once more in a second, as Ray may not be able to yet."""
+        """Sets the next deadline of a task that is being killed, since Ray may need another try."""
         self.deadline = time.monotonic() + 1.0
         self._verdict = self._late
 
     def died(self, error: Exception) -> Died:
-        """What has happened to its job."""
+        """The death of its job, with the reason."""
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
         reason = self._verdict or one_line(error)
         return Died(self.job, reason, seconds)
 
 
 def import_ray() -> Any:
-    """The library, or an error that says how to get it."""
+    """Imports Ray, or raises an error that says how to install it."""
     try:
         import ray  # noqa: PLC0415 - an extra, and 79 MB
     except ImportError as error:
@@ -141,12 +141,12 @@ def import_ray() -> Any:
 
 @contextmanager
 def kept_local(ray: Any) -> Iterator[None]:
-    """Has the servers that Ray starts listen on 127.0.0.1, not on every interface.
+    """Makes the servers that Ray starts listen on 127.0.0.1 instead of all interfaces.
 
-    That is what Ray itself does on systems where it supports no clusters. There is no public way:
-    on Linux ``ray.init`` takes an address of 127.0.0.1 for a mistake, and mends it, and the
-    environment variable behind this name is read once, when Ray is imported. Where a version of
-    Ray does not have the name, nothing is changed: see :func:`is_local` for what came of it.
+    Ray does the same on systems where it does not support clusters. There is no public option. On
+    Linux ``ray.init`` replaces an address of 127.0.0.1, and the environment variable behind the
+    patched name is only read when Ray is imported. If a version of Ray lacks the name, nothing is
+    changed; :func:`is_local` checks the result.
     """
     constants = getattr(getattr(ray, "_private", None), "ray_constants", None)
     before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
@@ -161,5 +161,5 @@ def kept_local(ray: Any) -> Iterator[None]:
 
 
 def is_local(ray: Any) -> bool:
-    """Whether the servers of this node listen on this machine alone."""
+    """Whether the servers of this node only listen on this machine."""
     return bool(ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback)

@@ -1,4 +1,4 @@
-"""How the work of a study travels to where its trainings run."""
+"""Sends the work of a study to the processes that run its trainings."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ __all__ = ["pack", "tune_torch", "unpack"]
 
 
 def pack(work: Work) -> bytes:
-    """The work as bytes that :func:`pickle.loads` reads.
+    """Serializes the work to bytes that :func:`pickle.loads` reads.
 
-    Functions and classes of ``__main__`` (a script, a notebook) travel whole, with the globals
-    that they use; those of a module travel by name, and the module is imported at the other end.
+    Functions and classes of ``__main__`` (a script, a notebook) are sent by value, with the globals
+    that they use. Those of a module are sent by name, and the worker imports the module.
 
     Raises:
-        ArgumentError: naming the part of the work that cannot travel.
+        ArgumentError: names the part of the work that cannot be sent.
     """
     try:
         return _dumps(work)
     except Exception as error:
         raise ArgumentError(
             f"{_culprit(work)} cannot be sent to other processes: {error}. Open files, "
-            "connections, locks and the like inside build or train, where they are used"
+            "connections, locks and similar objects inside build or train, where they are used"
         ) from error
 
 
 def unpack(packed: bytes | mmap) -> Work:
-    """The work again, where it is done.
+    """Loads the work in a worker.
 
     Raises:
-        ExecutorError: if it cannot be loaded, with what to do about it.
+        ExecutorError: if it cannot be loaded; the message says what to do.
     """
     try:
         work: Work = pickle.loads(packed)  # noqa: S301 - the study's own, for its own processes
     except Exception as error:
         raise ExecutorError(
-            f"a worker could not load the functions of the study: {error!r}. What a module "
-            "defines must be importable there, or travel whole: "
+            f"a worker could not load the functions of the study: {error!r}. Their modules must be "
+            "importable in the worker, or be sent by value: "
             "cloudpickle.register_pickle_by_value(module)"
         ) from error
     return work
 
 
 def tune_torch(threads: int) -> None:
-    """Sets torch up for training beside other workers.
+    """Configures torch for training beside other workers.
 
-    Two teams of threads on the same cores cost far more than they give; and denormal numbers,
-    which small networks reach with weight decay, are up to a hundred times slower.
+    More threads than cores slow all workers down. Denormal numbers, which small networks reach with
+    weight decay, are up to a hundred times slower than normal ones.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

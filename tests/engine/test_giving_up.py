@@ -75,7 +75,7 @@ def copies(network, config):
 @pytest.mark.parametrize("train", [averages, copies])
 def test_it_names_what_the_forward_never_reached(train):
     said = error_of(Averaged, train, density=0.25)
-    assert "The forward never reached target.0, target.2" in said
+    assert "forward pass on example_inputs never used target.0, target.2" in said
 
 
 def test_it_says_what_to_do_where_a_pruned_size_meets_data():

@@ -90,7 +90,7 @@ def test_ctrl_c_once_ends_the_training_in_flight_and_begins_no_other(
     assert result.interrupted
     assert outcomes(result) == undisturbed[0][: at + 1]
     assert len(train.begun) == train.closed == at + 1
-    assert "finishing 1 training in flight; Ctrl-C again stops now" in caplog.text
+    assert "finishing 1 training; press Ctrl-C again to stop now" in caplog.text
     again = Trainings()
     resumed = study(again, tmp_path).run(4)
     assert not resumed.interrupted
@@ -216,7 +216,7 @@ def test_nothing_is_said_of_how_many_that_is_not_so(handlers, caplog):
     with interruptible() as interruption, caplog.at_level(logging.WARNING, "proxyhpo"):
         with interruption.draining(lambda: 3):
             os.kill(os.getpid(), signal.SIGINT)
-        assert "finishing 3 trainings in flight" in caplog.text
+        assert "finishing 3 trainings" in caplog.text
 
 
 def test_a_forked_child_ends_when_it_is_terminated(handlers):

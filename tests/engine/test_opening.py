@@ -138,6 +138,6 @@ def test_a_cost_that_leads_below_the_rung_below_is_refused_before_any_training(s
     steps(lambda network: float(network[0].out_features))
     trained = []
     monkeypatch.setitem(globals(), "train", lambda network, config: trained.append(config) or 0.0)
-    with pytest.raises(ArgumentError, match=r"rung 1 came out at density .*cheaper"):
+    with pytest.raises(ArgumentError, match=r"rung 1 resulted in density .*cheaper"):
         run(Rung(0.5, keep=2), Rung(cost=0.3, keep=1), Rung(1))
     assert not trained

@@ -41,7 +41,7 @@ def test_a_rung_may_be_measured_before_it_opens():
     assert (list(state.history.measured), state.history.openings) == ([0], {})
     state.apply(*OPENING)
     assert state.history.openings[0].exponents == {"lr": -0.5}
-    with pytest.raises(StoreError, match="rung 0 has opened without having been measured"):
+    with pytest.raises(StoreError, match="rung 0 was opened without a measurement"):
         State.replay(2, [OPENING])
 
 
@@ -82,7 +82,7 @@ def test_kinds_of_others_are_passed_over():
     ],
 )
 def test_events_of_another_form_are_refused(event):
-    with pytest.raises(StoreError, match="no events of a study"):
+    with pytest.raises(StoreError, match="no valid events of a study"):
         State.replay(2, [TRIAL, event])
 
 
@@ -146,7 +146,7 @@ WRONG = [
 def test_a_field_that_holds_what_it_cannot_is_named(event, name, value):
     kind, body = event
     State.replay(2, [TRIAL, MEASURED, event])
-    with pytest.raises(StoreError, match=f"no events of a study.*{name}"):
+    with pytest.raises(StoreError, match=f"no valid events of a study.*{name}"):
         State.replay(2, [TRIAL, MEASURED, (kind, {**body, name: value})])
 
 
@@ -172,9 +172,9 @@ def death(rung, trial=0):
     [
         ([record(1)], "trial 0 has not entered rung 1"),
         ([death(1)], "trial 0 has not entered rung 1"),
-        ([record(0), record(0)], "trial 0 has ended at rung 0 already"),
-        ([record(0), death(0)], "trial 0 has ended at rung 0 already"),
-        ([record(0), UP, record(1), record(1, loss=0.0)], "trial 0 has ended at rung 1 already"),
+        ([record(0), record(0)], "trial 0 has already ended at rung 0"),
+        ([record(0), death(0)], "trial 0 has already ended at rung 0"),
+        ([record(0), UP, record(1), record(1, loss=0.0)], "trial 0 has already ended at rung 1"),
         ([("record", {**record(0)[1], "replicate": 1})], "no replicate 1"),
         ([("death", {**death(0)[1], "replicate": 1})], "no replicate 1"),
     ],

@@ -207,7 +207,7 @@ def test_ctrl_c_twice_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninter
         wait_for(lambda: len(begun(tmp_path)) >= 5)
         script.send_signal(signal.SIGINT)
         # It says that it has heard the first one; two at once may arrive as one.
-        assert any("Ctrl-C again stops now" in line for line in script.stderr)
+        assert any("Ctrl-C again to stop now" in line for line in script.stderr)
         script.send_signal(signal.SIGINT)
         some = records(script)
     assert 3 <= len(some) < len(begun(tmp_path)) < 12

@@ -247,7 +247,7 @@ def wait_until_gone(*pids, seconds=20):
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("SIGKILL", "the worker was killed by SIGKILL (out of memory, perhaps)"),
+        ("SIGKILL", "the worker was killed by SIGKILL (possibly out of memory)"),
         ("segfault", "the worker was killed by SIGSEGV"),
         ("exit", "the worker exited with code 3"),
     ],
@@ -510,10 +510,10 @@ def children(pid):
         ({"grace": "1"}, "grace must be a finite number of seconds > 0, got '1'"),
         ({"devices": "cuda:0"}, "devices must be a list"),
         ({"devices": []}, "devices must be a list"),
-        ({"devices": 2}, "devices must be a list of at least one device, got 2"),
-        ({"devices": [torch.device("cuda:0")]}, "devices: device.*is none of 'cpu'"),
-        ({"devices": ["gpu"]}, "devices: 'gpu' is none of 'cpu' and the 0 CUDA devices"),
-        ({"workers": 1, "devices": ["cpu", "cpu"]}, "at most one for each of the 1 workers"),
+        ({"devices": 2}, "devices must be a list with at least one device, got 2"),
+        ({"devices": [torch.device("cuda:0")]}, "devices: device.*is neither 'cpu' nor"),
+        ({"devices": ["gpu"]}, "devices: 'gpu' is neither 'cpu' nor one of the 0 CUDA devices"),
+        ({"workers": 1, "devices": ["cpu", "cpu"]}, "at most one device for each of the 1 workers"),
     ],
 )
 def test_arguments_are_checked_at_once(arguments, message, monkeypatch):
@@ -538,5 +538,5 @@ def test_devices_are_shared_out_and_counted_as_the_study_sees_them(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-7f")
     seen = environments(["cuda:1", "cuda:0"], workers=2)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["GPU-7f", "5"]
-    with pytest.raises(ArgumentError, match="'cuda:2' is none of"):
+    with pytest.raises(ArgumentError, match="'cuda:2' is neither 'cpu' nor"):
         environments(["cuda:2"], workers=1)

@@ -134,7 +134,7 @@ def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
     ("arguments", "message"),
     [
         ({"num_cpus": -1}, "num_cpus must be a finite number >= 0, got -1"),
-        ({"num_cpus": 0}, "needs some of num_cpus or num_gpus"),
+        ({"num_cpus": 0}, "num_cpus and num_gpus must not both be 0"),
         ({"num_gpus": "1"}, "num_gpus must be a finite number >= 0, got '1'"),
         ({"workers": 0}, "workers must be a whole number >= 1, got 0"),
         ({"trial_timeout": -1}, "trial_timeout must be a finite number of seconds > 0"),
@@ -272,7 +272,7 @@ def test_a_ray_without_the_private_name_is_started_and_looked_at(
     assert started == [{"include_dashboard": False, "logging_level": logging.WARNING}]
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == warned
-    assert all("could not be kept from listening on the network" in line for line in lines)
+    assert all("could not be restricted to local connections" in line for line in lines)
     assert constants is None or not vars(constants)
 
 

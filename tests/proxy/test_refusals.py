@@ -92,7 +92,10 @@ def half_nan(slices):
     "scores, message",
     [
         (half_nan, "Undefined: score must return numbers, got NaN for 32 of 64 classes of body"),
-        (lambda slices: [1.0] * 64, "Undefined: score must return a tensor of one number for each"),
+        (
+            lambda slices: [1.0] * 64,
+            "Undefined: score must return a tensor with one number for each",
+        ),
     ],
 )
 def test_scores_must_be_numbers(scores, message):

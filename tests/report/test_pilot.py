@@ -54,7 +54,7 @@ def test_a_good_and_a_bad_proxy_are_told_apart():
     assert "try density 0.5" in repr(bad)
     worse = study(reverse, density=0.5).check()
     assert worse.density == 1
-    assert "the full network itself" in repr(worse)
+    assert "search on the full network, ladder=[Rung(1)]" in repr(worse)
 
 
 def test_advice_on_a_shorter_training_is_no_advice_on_pruning():
@@ -63,13 +63,13 @@ def test_advice_on_a_shorter_training_is_no_advice_on_pruning():
 
     check = study(train, ladder=[Rung(1, budget=0.2, keep=3), Rung(1)]).check()
     assert check.verdict == "do not use this proxy"
-    assert list(check.advice) == ["search on the full network itself, ladder=[Rung(1)]"]
+    assert list(check.advice) == ["search on the full network, ladder=[Rung(1)]"]
 
 
 def test_time_that_is_up_before_the_first_training_is_said():
     check = study(density=0.25).check(12, timeout=1e-9)
     assert list(check.advice) == [
-        "run it again: it ended when 0 configs were trained on both networks"
+        "run it again: it ended after 0 configs were trained on both networks"
     ]
 
 
@@ -130,7 +130,7 @@ def test_what_is_not_the_networks_bounds_the_saving():
     check = check_of(result, lambda density: None)
     assert check.yield_ratio == pytest.approx(0.46)
     assert check.fixed_share == pytest.approx(0.4)
-    assert "40% of a training goes elsewhere" in repr(check)
+    assert "40% of a training is spent outside of the network's steps" in repr(check)
 
 
 def test_no_complaint_where_the_network_is_what_takes_the_time():
@@ -150,7 +150,7 @@ def test_a_larger_proxy_is_advised_where_it_costs_hardly_more():
     result = with_seconds(study(density=0.1).check(8), below=1.0, above=10.0)
     check = check_of(result, {0.2: 0.11, 0.4: 0.12}.get)
     assert check.density == pytest.approx(0.4)
-    assert "take density 0.4" in repr(check)
+    assert "use density 0.4" in repr(check)
 
 
 def test_it_is_kept_beside_the_study_and_resumed(tmp_path):

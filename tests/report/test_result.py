@@ -149,7 +149,7 @@ def test_a_pickled_result_is_the_same_without_the_code(result):
     assert copy.leaderboard() == result.leaderboard()
     for name, tensor in copy.best_weights().items():
         assert torch.equal(tensor, result.best_weights()[name])
-    with pytest.raises(ArgumentError, match=r"pass one, best_network\(network\)"):
+    with pytest.raises(ArgumentError, match=r"pass a network, best_network\(network\)"):
         copy.best_network()
     network = copy.best_network(build())
     expected = result.best_network()

@@ -154,13 +154,13 @@ HUGE = 10**400
     ],
 )
 def test_events_of_the_wrong_form_are_an_error(event):
-    with pytest.raises(StoreError, match=r"the (file|store) holds no events of a study"):
+    with pytest.raises(StoreError, match=r"the (file|store) contains no valid events of a study"):
         show(IDENTITY, [*EVENTS[:8], event])
 
 
 @pytest.mark.parametrize("identity", [{}, IDENTITY | {"ladder": 3}, IDENTITY | {"strategies": 1}])
 def test_an_identity_of_the_wrong_form_is_an_error(identity):
-    with pytest.raises(StoreError, match=r"the (file|store) holds no events of a study"):
+    with pytest.raises(StoreError, match=r"the (file|store) contains no valid events of a study"):
         show(identity, [])
 
 

@@ -75,7 +75,7 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path, content):
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     for message in both_ways(path):
-        assert "it is damaged, or no SQLite file at all" in message
+        assert "it is damaged, or not a SQLite file" in message
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -85,7 +85,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path):
     change(path, "CREATE TABLE studies (study_id INTEGER)")
     before = path.read_bytes()
     for message in both_ways(path):
-        assert "it is a SQLite file, but holds no proxyhpo study" in message
+        assert "it is a SQLite file, but contains no proxyhpo study" in message
     assert path.read_bytes() == before
 
 
@@ -109,7 +109,10 @@ def test_a_folder_is_no_study(tmp_path):
 def test_a_file_of_a_newer_version_is_not_touched(path):
     change(path, "PRAGMA user_version = 7")
     for message in both_ways(path):
-        assert "it has format 7, this proxyhpo knows format 1; a newer proxyhpo wrote it" in message
+        assert (
+            "it has format 7, this version reads format 1; it was written by a newer version"
+            in message
+        )
 
 
 TORN = [*range(1, 120, 7), 511, 512, 1000, 4095, 4096, 4097, 8192, 10_000, -4096, -512, -1]
@@ -338,7 +341,7 @@ def test_a_journal_cannot_have_a_file_deleted(path):
     end = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">2I", len(name), sum(name))
     path.with_name("study.db-journal").write_bytes(header + end + magic)
     for message in both_ways(path):
-        assert "'study.db-journal' is the journal of more than one database" in message
+        assert "'study.db-journal' is the journal of several databases" in message
     assert precious.read_text() == "precious"
 
 

@@ -31,7 +31,7 @@ def test_a_difference_is_named_in_words(given, line):
     text = message(STORED, given)
     assert line in text
     assert text.count("stored ") == 2  # the difference, and the advice
-    assert text.startswith("'study.db' holds a study with other settings:")
+    assert text.startswith("'study.db' contains a study with other settings:")
     assert text.endswith("or another file for a new study.")
 
 

@@ -54,7 +54,7 @@ def test_a_holder_written_by_somebody_else_is_not_repeated(tmp_path, try_elsewhe
 
 def test_the_same_process_is_refused_too(tmp_path):
     path = tmp_path / "lock"
-    with FileLock(path), pytest.raises(StoreLockedError, match="this process has it open already"):
+    with FileLock(path), pytest.raises(StoreLockedError, match="this process already has it open"):
         FileLock(path)
 
 

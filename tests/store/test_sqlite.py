@@ -78,7 +78,7 @@ def test_what_is_no_path_is_refused(given):
 @pytest.mark.parametrize("given", [":memory:", Path(":memory:"), "file::memory:?cache=shared"])
 def test_sqlites_name_for_memory_is_refused_and_makes_no_file(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArgumentError, match="leave store out, and the study is kept in memory"):
+    with pytest.raises(ArgumentError, match="omit store to keep the study in memory"):
         open_store(given, {})
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +101,7 @@ def test_one_writer_and_any_reader(path, tmp_path):
         link = tmp_path / "link.db"
         link.symlink_to(path)
         for name in (path, link):
-            with pytest.raises(StoreLockedError, match="this process has it open already"):
+            with pytest.raises(StoreLockedError, match="this process already has it open"):
                 open_store(name, IDENTITY)
         store.append("record", {"trial": 0})
         assert read_study(link) == (IDENTITY, [*EVENTS, ("record", {"trial": 0})])

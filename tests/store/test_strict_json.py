@@ -38,7 +38,7 @@ def test_numbers_too_long_for_text_are_refused():
 
 
 def test_the_reserved_key_is_refused_alone_and_kept_among_others():
-    with pytest.raises(ArgumentError, match=r"a has the one key '\$float', which is reserved"):
+    with pytest.raises(ArgumentError, match=r"a has only the key '\$float', which is reserved"):
         encode({"a": {"$float": "NaN"}})
     assert decode(encode({"$float": "NaN", "b": 1})) == {"$float": "NaN", "b": 1}
 

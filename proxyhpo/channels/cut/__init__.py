@@ -1,1 +1,1 @@
-"""Removing channels: a structure is planned once, then each network is scored and sliced."""
+"""Removes channels: each structure is planned once, then each network is scored and sliced."""

@@ -1,7 +1,7 @@
-"""Integers that arithmetic alone uses, such as ``self.d`` in ``scores / self.d ** 0.5``.
+"""Integers that are only used in arithmetic, such as ``self.d`` in ``scores / self.d ** 0.5``.
 
-No shape contradicts their old values, so that a run does not fail on them; but the narrower network
-would compute with the width of the full one.
+They affect no shape, so a run with their old values does not fail. The narrower network would
+silently compute with the width of the full one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["in_arithmetic"]
 def in_arithmetic(
     network: nn.Module, pool: Sequence[Candidate], taken: Collection[Candidate], found: Trace
 ) -> Iterator[Candidate]:
-    """The candidates whose old value, or a usual function of it, their modules calculate with.
+    """The candidates whose old value, or a common function of it, is used in arithmetic.
 
     Args:
-        network: the full one, or a copy with its integers.
-        pool: every integer that equals a size which changed.
-        taken: those that are changed already.
+        network: the full network, or a copy that has its integers.
+        pool: every integer attribute that equals a size that changed.
+        taken: the ones that are already changed.
         found: the trace of the full network.
     """
     numbers: dict[str, set[float]] = {}
@@ -51,12 +51,12 @@ def in_arithmetic(
 
 
 def _is_torchs(module: nn.Module) -> bool:
-    """Whether it is one of torch's own types, whose attributes follow from its tensors."""
+    """Whether it is one of torch's module types, whose attributes follow from its tensors."""
     return type(module).__module__.startswith("torch.")
 
 
 def _functions(size: int) -> tuple[float, ...]:
-    """What code makes of a width before it multiplies, divides or adds."""
+    """Functions of a width that code commonly multiplies, divides or adds."""
     if size < 2:
         return (float(size),)
     roots = (size, size**0.5, size**0.25, math.log(size))

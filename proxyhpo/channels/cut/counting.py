@@ -1,10 +1,9 @@
-"""How many classes of each group stay.
+"""How many classes of each group are kept.
 
-A weight that is square stays square: the heads of an attention together are as wide as what comes
-out of it, and code relies on that. Groups that meet in a square weight keep the same share of
-their classes, so they form one :class:`_Bundle`. A square that would force a bundle far from the
-density asked for is not respected; running the smaller network then shows whether the code needed
-it.
+A square weight stays square: the heads of an attention layer together are as wide as its output,
+and code relies on that. Groups that meet in a square weight therefore keep the same share of their
+classes; they form one :class:`_Bundle`. A square weight that would force a bundle far from the
+requested density is ignored. Running the smaller network then shows whether the code required it.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ __all__ = ["counts", "shares"]
 
 
 def counts(found: Trace, density: float, round_to: int) -> list[tuple[Group, range]]:
-    """The first so many classes of each group that is to become smaller.
+    """How many classes of each group are kept, as a range; only groups that become smaller.
 
     Args:
         found: the trace of the full network.
         density: the share of its classes that each group keeps, in (0, 1].
-        round_to: what the number of classes is rounded down to a multiple of, where there are
-            as many.
+        round_to: the number of classes is rounded down to a multiple of this, if it is not smaller.
     """
     groups = groups_of(found)
     sizes = [group.n for group in groups]
@@ -38,12 +36,12 @@ def counts(found: Trace, density: float, round_to: int) -> list[tuple[Group, ran
 def shares(
     sizes: Sequence[int], squares: Iterable[Sequence[int]], density: float, round_to: int
 ) -> list[int]:
-    """How many of so many classes stay.
+    """The number of classes that each group keeps.
 
     Args:
         sizes: how many classes each group has.
-        squares: places of groups that should keep the same share, the most important first.
-        density: the share that is asked for.
+        squares: indices of groups that should keep the same share, the most important first.
+        density: the requested share.
         round_to: see :func:`counts`.
 
     >>> shares([1, 6, 24, 30, 64, 100], [], 0.5, 8)
@@ -66,7 +64,7 @@ class _Bundle:
     """Groups that keep the same share of their classes.
 
     Args:
-        places: of the groups.
+        places: indices of the groups.
         sizes: how many classes each has.
     """
 
@@ -75,7 +73,7 @@ class _Bundle:
 
     @classmethod
     def of(cls, parts: Sequence[_Bundle]) -> _Bundle:
-        """The groups of several bundles together."""
+        """Combines several bundles into one."""
         return cls(
             tuple(place for part in parts for place in part.places),
             tuple(size for part in parts for size in part.sizes),
@@ -83,28 +81,28 @@ class _Bundle:
 
     @property
     def steps(self) -> int:
-        """The share is a multiple of 1 / steps, so that each count is a whole number."""
+        """The share must be a multiple of 1 / steps, so that each count is a whole number."""
         return math.gcd(*self.sizes)
 
     def _asked(self, density: float) -> int:
         return max(1, round(self.steps * density))
 
     def _factor(self, density: float) -> float:
-        """How far the share that can be had is from the density, as a factor of at least 1."""
+        """The ratio of the nearest possible share and the density, as a factor of at least 1."""
         share = self._asked(density) / self.steps
         return max(share / density, density / share)
 
     def holds(self, density: float, parts: Sequence[_Bundle]) -> bool:
-        """Whether the share is within rounding, or as near as the parts come by themselves."""
+        """Whether the share is near the density, or as near as that of the separate parts."""
         factor = self._factor(density)
         return factor < _ROUNDING or factor <= max(part._factor(density) for part in parts)  # noqa: SLF001 - its own class
 
     def kept(self, density: float, round_to: int) -> dict[int, int]:
-        """The number of classes of each group.
+        """The number of classes that each group keeps.
 
-        The share is rounded down until all groups have a multiple of ``round_to`` classes (those
-        with fewer classes than that need not), by an eighth at most; else until the largest group
-        does, by half at most.
+        The share is rounded down until all groups have a multiple of ``round_to`` classes, except
+        groups with fewer classes than that. It decreases by an eighth at most. If that is not
+        possible, it is rounded down until the largest group has such a multiple, by half at most.
         """
         asked = self._asked(density)
         for sizes, least in ((self.sizes, asked - asked // 8), ([max(self.sizes)], asked / 2)):
@@ -123,11 +121,11 @@ class _Bundle:
 
 
 _ROUNDING = 2.0
-"""A share nearer to the density than by this factor differs by rounding."""
+"""A share that differs from the density by at most this factor is attributed to rounding."""
 
 
 def _squares(groups: Sequence[Group], found: Trace) -> list[tuple[int, ...]]:
-    """The groups on both sides of each square weight; first the sides that most weights have."""
+    """The groups on both sides of each square weight, most frequent pairs first."""
     covering: dict[tuple[str, int], list[int]] = {}
     covered: Counter[tuple[str, int]] = Counter()
     for place, group in enumerate(groups):

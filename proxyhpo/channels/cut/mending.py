@@ -1,7 +1,8 @@
-"""What Python remembers of a network's sizes, put right.
+"""Updates the sizes that Python objects of a network remember.
 
-torch's own modules are known, one small function a type. In everybody else's an integer that
-equals a size that changed may be that size: such integers are candidates, and a run tells.
+For torch's modules there is one small function per type. In other modules an integer that equals a
+changed size may or may not be that size. Such integers are candidates, which are tried by running
+the network.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 __all__ = ["Candidate", "Edit", "Kind", "apply_edits", "candidates", "integers", "known_edits"]
 
 Path = tuple[str | int, ...]
-"""Attributes and indices, from a module inwards."""
+"""Attributes and indices, starting at a module."""
 
 Edit = tuple[str, Path, Any]
-"""Module name, path of attributes and indices below it, new value."""
+"""Module name, path of attributes and indices, new value."""
 
 Sizes = Callable[[str], Sequence[int] | None]
-"""Module name → the shape of its first input in the smaller network, if it was seen."""
+"""Module name → the shape of its first input in the smaller network, if known."""
 
 
 def known_edits(network: nn.Module, sizes: Sizes) -> list[Edit]:
-    """What torch's own modules have to remember, now that their tensors are smaller."""
+    """The attributes of torch's modules that must change because their tensors are smaller."""
     edits: list[Edit] = []
     for name, module in network.named_modules():
         for kind, mend in _MENDERS.items():
@@ -45,7 +46,7 @@ def known_edits(network: nn.Module, sizes: Sizes) -> list[Edit]:
 
 
 def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
-    """Sets attributes, also inside of tuples, lists, mappings and plain objects."""
+    """Sets attributes, also within tuples, lists, mappings and plain objects."""
     for name, path, value in edits:
         module: Any = network.get_submodule(name)
         state = _state(module)
@@ -60,16 +61,16 @@ def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
 
 
 Kind = tuple[str, Path, int, str | None]
-"""Module type, path of attributes, which of the possible sizes it takes, and a single module."""
+"""Module type, path of attributes, index among the possible sizes, and a single module."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An attribute of one type of module, and what it might have to become.
+    """An attribute of one module type, and its possible new values.
 
     Args:
-        kind: what tells it from others.
-        edits: for each module of the type in which it equals a size that changed.
+        kind: identifies it.
+        edits: one for each module of the type in which it equals a changed size.
     """
 
     kind: Kind
@@ -79,14 +80,14 @@ class Candidate:
 def candidates(
     network: nn.Module, changed: Mapping[str, Mapping[int, Sequence[int]]]
 ) -> list[Candidate]:
-    """Every integer attribute that equals a size which changed in its module.
+    """Every integer attribute that equals a size that changed in its module.
 
-    Modules of one type are taken to mean the same by the same attribute. Where a size has become
-    several ones in a module, that module has candidates of its own as well.
+    An attribute is assumed to mean the same in all modules of one type. If a size was replaced by
+    several sizes in a module, that module also has its own candidates.
 
     Args:
-        network: the full one, or a copy with its integers.
-        changed: module that ran → old size → what it has become there, likeliest first.
+        network: the full network, or a copy that has its integers.
+        changed: module that ran → old size → its new sizes there, most likely first.
     """
     places: dict[tuple[str, Path], list[tuple[str, Sequence[int]]]] = {}
     for name, module in network.named_modules():
@@ -109,14 +110,14 @@ def candidates(
 def _sizes_in(
     name: str, changed: Mapping[str, Mapping[int, Sequence[int]]]
 ) -> Mapping[int, Sequence[int]]:
-    """Those of the module itself, or of what it is a part of where it only holds things."""
+    """The sizes of the module itself, or of its parent if it is only a container."""
     while name and name not in changed:
         name = name.rpartition(".")[0]
     return changed.get(name, {})
 
 
 def integers(module: nn.Module) -> Iterator[tuple[Path, int]]:
-    """Path and value of every integer that a module remembers, also inside what it holds."""
+    """Path and value of every integer that a module remembers, also in its containers."""
     private = vars(nn.Module()).keys()
     for attribute, value in (_state(module) or vars(module)).items():
         if attribute not in private:
@@ -124,12 +125,12 @@ def integers(module: nn.Module) -> Iterator[tuple[Path, int]]:
 
 
 def _state(module: nn.Module) -> dict[str, Any] | None:
-    """What a module is copied and pickled by, where it derives its attributes from that again.
+    """The state that a module is copied and pickled by, if it derives its attributes from it.
 
-    An attribute of such a module would be lost with the next copy (einops' layers, for example).
+    An attribute of such a module would be lost in the next copy (einops' layers, for example).
     """
     kinds = (kind for kind in type(module).__mro__ if "__getstate__" in vars(kind))
-    kind: Any = next(kinds, nn.Module)  # objects have had the method since Python 3.11
+    kind: Any = next(kinds, nn.Module)  # since Python 3.11 every object has this method
     if kind is nn.Module or "__setstate__" not in vars(kind):
         return None
     state = kind.__getstate__(module)
@@ -167,7 +168,7 @@ def _set(holder: Any, path: Path, value: Any) -> None:
     elif isinstance(holder, (list, dict)):
         holder[first] = value  # type: ignore[index]  # an index of a list, or a key
     else:
-        object.__setattr__(holder, str(first), value)  # frozen dataclasses too
+        object.__setattr__(holder, str(first), value)  # also sets attributes of frozen dataclasses
 
 
 def _get(holder: Any, key: str | int) -> Any:
@@ -176,7 +177,7 @@ def _get(holder: Any, key: str | int) -> Any:
     return getattr(holder, str(key))
 
 
-# torch's own modules: from smaller tensors to the attributes that have to agree with them.
+# torch's modules: from smaller tensors to the attributes that must match them.
 
 
 def _linear(module: nn.Linear, _: Any) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def _convolution(module: _ConvNd, _: Any) -> dict[str, Any]:
     turned = isinstance(module, _ConvTransposeNd)
     inner, outer = (first, second) if turned else (second, first)
     groups = module.groups
-    if groups > 1:  # as many groups as before, unless each was one channel
+    if groups > 1:  # the number of groups stays, unless each was one channel
         groups = first if turned and groups == module.in_channels else groups
         if not turned and groups == module.in_channels:
             groups = outer * groups // module.out_channels

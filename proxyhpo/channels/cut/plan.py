@@ -1,4 +1,4 @@
-"""How networks of one structure are made smaller: what a trace has found, as plain data."""
+"""A plan for pruning networks of one structure: the result of a trace, as plain data."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from proxyhpo.errors import UnsupportedNetworkError
 __all__ = ["SECONDS", "Plan", "plan", "traced"]
 
 SECONDS = 60.0
-"""After so long a network that cannot be traced, or mended, is given up."""
+"""Time limit in seconds for tracing and repairing a network."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How networks of one structure are made smaller.
+    """How networks of one structure are pruned.
 
     Args:
-        selection: groups, and some classes of each that can stay: any other as many do as well.
-        edits: what Python has to remember.
-        skipped: what is left whole, as (name, reason).
-        contracted: parameter → the dimensions that its products sum over, none for a bias.
+        selection: groups, and an example of the classes of each that are kept. Any other choice of
+            as many classes works as well.
+        edits: attributes of Python objects to change.
+        skipped: what is not pruned, as (name, reason).
+        contracted: parameter → the dimensions that its products sum over; none for a bias.
         setting: how the network can be run.
         flops: of the smaller network and of the full one, in train mode.
-        narrower: place among the outputs in train mode → name of one that becomes smaller.
-        given: what nothing could make smaller, as (name, reason): inputs, outputs, tables.
-        varies: whether its operators count on values, as ``nonzero`` does.
+        narrower: index among the outputs in train mode → name of an output that becomes smaller.
+        given: what cannot be pruned in any network, as (name, reason): inputs, outputs, tables.
+        varies: whether some operators' shapes depend on values, as with ``nonzero``.
     """
 
     selection: Selection
@@ -56,7 +57,7 @@ def traced(
     clock: Clock,
     outputs: Sequence[str] | None = None,
 ) -> Trace:
-    """A trace, or a refusal that says that it took too long."""
+    """Traces a network, or raises an error that it took too long."""
     try:
         return trace(network, inputs, ignore=ignore, clock=clock, outputs=outputs)
     except TimeLimitError as error:
@@ -70,17 +71,17 @@ def plan(
     select: Callable[[Trace], Selection],
     outputs: Sequence[str] | None = None,
 ) -> Plan:
-    """Traces a network, and finds out how a selection of its classes can be made to work.
+    """Traces a network, and finds out how a selection of its classes can be kept.
 
     Args:
-        network: unwrapped; never changed.
+        network: unwrapped; it is not changed.
         inputs: a typical batch.
-        ignore: names of modules or parameters to leave whole.
-        select: from the trace to what is to stay.
+        ignore: names of modules or parameters that are not pruned.
+        select: given the trace, returns what is kept.
         outputs: names of the outputs that keep their sizes.
 
     Raises:
-        UnsupportedNetworkError: if the network cannot be looked into.
+        UnsupportedNetworkError: if the network cannot be traced.
     """
     clock = Clock(SECONDS)
     found = traced(network, inputs, ignore, clock, outputs)
@@ -120,6 +121,6 @@ def _plan(network: nn.Module, found: Trace, repair: Repair, mended: Mended) -> P
 
 def _too_long(network: nn.Module, error: TimeLimitError) -> UnsupportedNetworkError:
     return UnsupportedNetworkError(
-        f"{type(network).__name__} could not be looked into: {error}. A network whose own "
-        "constructor takes a width needs no tracing: build(width)"
+        f"{type(network).__name__} could not be traced: {error}. A network whose "
+        "constructor takes a width needs no tracing: build(width) with pruner='by-width'"
     )

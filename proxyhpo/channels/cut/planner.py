@@ -1,4 +1,4 @@
-"""Smaller networks, from plans that are made once for a structure."""
+"""The public functions: smaller networks, from plans that are made once per structure."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Shrunk:
     """A smaller network.
 
     Args:
-        network: the smaller copy: the same parameter names and mode, no storage shared.
-        skipped: what was left whole, as (parameter or module name, reason).
+        network: the smaller copy, with the same parameter names and mode. It shares no storage.
+        skipped: what was not pruned, as (parameter or module name, reason).
         contracted: parameter name → the dimensions that its products sum over (its fan-in).
     """
 
@@ -39,12 +39,12 @@ class Shrunk:
     skipped: Sequence[tuple[str, str]]
     contracted: Mapping[str, tuple[int, ...]]
     narrower: Mapping[int, str] = field(default_factory=dict)
-    """Place among the outputs in train mode → name of one that is smaller than before."""
+    """Index among the outputs in train mode → name of an output that is smaller than before."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a plan is made for, see :func:`shrink`."""
+    """The arguments that a plan depends on, see :func:`shrink`."""
 
     density: float
     ignore: tuple[str, ...]
@@ -66,25 +66,25 @@ def shrink(
     """A smaller copy of a network, in which each group of channels keeps a share of its classes.
 
     Args:
-        network: any module; it is left untouched. ``torch.compile``, DataParallel and
-            DistributedDataParallel are taken off.
+        network: any module; it is not changed. The wrappers of ``torch.compile``, DataParallel and
+            DistributedDataParallel are removed.
         example_inputs: a typical batch.
         density: the share of its classes that each group keeps, in (0, 1].
-        score: from the slices of a group to a score for each class: the highest stay.
-        ignore: names of modules or parameters to leave whole.
-        round_to: what the number of classes is rounded down to a multiple of, where that is not
-            below half of what was asked.
-        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+        score: from the slices of a group to a score for each class; the highest are kept.
+        ignore: names of modules or parameters that are not pruned.
+        round_to: the number of classes is rounded down to a multiple of this, unless that is less
+            than half of the requested number.
+        outputs: names of the outputs that training uses, by key, field or index (``"logits"``,
             ``"0"``): these keep their sizes. By default they are ``loss`` and ``logits``, or else
-            the first output, and every output that leads to no other one. Others, such as hidden
-            states, may become narrower.
-        plans: what tracing has found, by structure. A network whose plan is here is not traced,
-            only scored and sliced; a new plan is added. Plans are plain data, which pickles.
+            the first output, and every output from which no other output is computed. Others, such
+            as hidden states, may become narrower.
+        plans: the results of tracing, by structure. A network whose plan is included is not
+            traced, only scored and sliced; a new plan is added. Plans are picklable data.
 
     Raises:
         ArgumentError: for arguments outside their range, or unknown names in ``ignore``.
-        UnsupportedNetworkError: if the network cannot be made smaller; it says why, and the ways
-            out.
+        UnsupportedNetworkError: if the network cannot be made smaller; the message gives the
+            reasons and alternatives.
     """
     check_fraction("density", density)
     check_names("ignore", ignore)
@@ -112,7 +112,7 @@ def find_groups(
     """All groups of channels that can be pruned; and what cannot, as (tensor name, reason).
 
     Raises:
-        UnsupportedNetworkError: if the network cannot be looked into.
+        UnsupportedNetworkError: if the network cannot be traced.
     """
     network = unwrap(network)
     refuse(network)
@@ -125,19 +125,19 @@ def remove(
     groups_and_kept: Sequence[tuple[Group, Sequence[int]]],
     example_inputs: Inputs,
 ) -> Shrunk:
-    """A smaller copy in which each of these groups keeps just these classes.
+    """A smaller copy in which each of these groups keeps exactly these classes.
 
-    A group without which the network would not run stays whole, and is named in ``skipped``.
+    A group without which the network does not run is not pruned, and is listed in ``skipped``.
 
     Args:
-        network: any module; it is left untouched.
-        groups_and_kept: groups that :func:`find_groups` found, and the classes that stay, at
-            least one of each.
+        network: any module; it is not changed.
+        groups_and_kept: groups from :func:`find_groups`, and the classes to keep, at least one of
+            each group.
         example_inputs: a typical batch.
 
     Raises:
-        ArgumentError: for classes that a group does not have, or none.
-        UnsupportedNetworkError: if the network cannot be looked into.
+        ArgumentError: for classes that a group does not have, or if none is kept.
+        UnsupportedNetworkError: if the network cannot be traced.
     """
     for group, kept in groups_and_kept:
         if len(kept) == 0 or min(kept) < 0 or max(kept) >= group.n:
@@ -163,7 +163,7 @@ def _planned(network: nn.Module, inputs: Inputs, asked: _Asked) -> Plan:
 
 
 def _carried_out(network: nn.Module, made: Plan, score: Score | None) -> nn.Module:
-    """The smaller network: the classes with the highest scores, or those of the plan itself."""
+    """The smaller network: with the highest scores, or else with the classes of the plan."""
     tensors = owned_tensors(network)
     selection = made.selection
     if score is not None:
@@ -179,7 +179,7 @@ def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score)
     if not isinstance(scores, Tensor) or scores.shape != (group.n,):
         got = f"a tensor of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else scores
         raise ArgumentError(
-            f"score must return a tensor of one number for each of {group.n} classes, got {got}"
+            f"score must return a tensor with one number for each of {group.n} classes, got {got}"
         )
     if undefined := int(scores.isnan().sum()):
         raise ArgumentError(
@@ -190,7 +190,7 @@ def _best(group: Group, count: int, tensors: Mapping[str, Tensor], score: Score)
 
 
 def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made: Plan) -> None:
-    """Runs a forward and a backward on real numbers; done once for a plan."""
+    """Runs a forward and backward pass on real numbers; done once per plan."""
     try:
         missed = unreached(smaller, inputs, made.setting, varies=made.varies)
     except Exception as error:
@@ -200,13 +200,13 @@ def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made
     missed = missed and missed - unreached(network, inputs, made.setting, varies=False)
     if missed:
         raise UnsupportedNetworkError(
-            f"in the smaller {type(network).__name__} a backward no longer reaches "
+            f"in the smaller {type(network).__name__} no gradient reaches  "
             f"{', '.join(sorted(missed))}"
         )
 
 
 def _fingerprint(network: nn.Module, inputs: Inputs, asked: _Asked) -> str:
-    """What a plan depends on: shapes, types of modules, and the integers that they remember."""
+    """A hash of what a plan depends on: shapes, module types, and integer attributes."""
     said: list[object] = [asked]
     said += [(name, tuple(t.shape), t.dtype) for name, t in owned_tensors(network).items()]
     for name, module in network.named_modules():

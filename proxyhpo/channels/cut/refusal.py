@@ -1,4 +1,4 @@
-"""When a network that was pruned is no smaller one, and what is said then: the same for all."""
+"""The error for a network that did not become smaller, the same for all pruners."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from proxyhpo.errors import UnsupportedNetworkError
 __all__ = ["is_smaller", "no_smaller"]
 
 _ENOUGH = 0.9
-"""A proxy that costs more than this is not worth its training, unless it was asked for."""
+"""A proxy that costs more than this fraction is rejected, unless the density asked for it."""
 
 _SHOWN = 20
 
 _WAYS_OUT = (
-    "Ways out: a constructor that makes the narrow network itself, build(width) with "
+    "Alternatives: a constructor that makes the narrow network, build(width) with "
     "pruner='by-width'; a rule for an operator that has none (entry points "
     "proxyhpo.operator_rules); or a lower density."
 )
 
 
 def is_smaller(left: float, density: float) -> bool:
-    """Whether a network of which a fraction is left can be called smaller.
+    """Whether a network of which this fraction is left counts as smaller.
 
-    Near density 1 that is half of what was asked for: some layers are always left whole.
+    Near density 1 the limit is half of the requested reduction, since some layers are never pruned.
 
     >>> is_smaller(0.85, density=0.25), is_smaller(0.95, density=0.25)
     (True, False)
@@ -43,21 +43,21 @@ def no_smaller(
     *,
     otherwise: str = "no channels lead from one layer to another",
 ) -> UnsupportedNetworkError:
-    """The refusal: what was left whole and why, and the ways out.
+    """The error, with what was not pruned, the reasons, and alternatives.
 
     Args:
         network: the full network.
         left: the fraction of its cost that would be left.
-        density: that was asked for.
-        skipped: what was left whole, as (name, reason).
-        otherwise: why, where nothing is named.
+        density: the requested density.
+        skipped: what was not pruned, as (name, reason).
+        otherwise: the reason if nothing is listed.
     """
     reasons = [f"  {_described(network, name)}: {why}" for name, why in skipped[:_SHOWN]]
     more = len(skipped) - len(reasons)
     share = f"{left:.0%} of {type(network).__name__}"
     lines = [
-        f"{share} is left at density {density:.3g}, which is no smaller network. Left whole:",
-        *(reasons or [f"  nothing by name: {otherwise}"]),
+        f"{share} is left at density {density:.3g}, which is not smaller. Not pruned:",
+        *(reasons or [f"  no named parts: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
         _WAYS_OUT,
     ]

@@ -1,7 +1,7 @@
-"""From groups and counts to a network that runs: mends integers, or leaves groups whole.
+"""Makes a selection of classes run: changes integers, or leaves groups unpruned.
 
-Every attempt is judged by how many operators ran as foretold, so that an integer is changed, or a
-group left whole, only where that helps at the very place where it failed.
+Every attempt is rated by how many operators ran as predicted. An integer is changed, or a group
+left unpruned, only if the run then gets past the operator at which it failed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from proxyhpo.channels.find.trace import Trace
 __all__ = ["Mended", "Repair", "Selection"]
 
 Selection = Sequence[tuple[Group, Sequence[int]]]
-"""Groups, and the classes of each that stay."""
+"""Groups, and the classes of each that are kept."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Mended:
     """A selection that was tried.
 
     Args:
-        selection: groups, and the classes of each that stay.
-        edits: what Python has to remember.
+        selection: groups, and the classes of each that are kept.
+        edits: attributes of Python objects that were changed.
         outcome: how far it ran.
         taken: the candidates among the edits.
-        forecast: what was foretold.
+        forecast: the predicted sizes.
     """
 
     selection: Selection
@@ -59,13 +59,13 @@ class Mended:
 
 @dataclass
 class Repair:
-    """Makes a selection work, at the price of groups left whole where there is no other way.
+    """Makes a selection run. Groups are left unpruned if there is no other way.
 
     Args:
-        network: the full network, unwrapped; never changed.
+        network: the full network, unwrapped; it is not changed.
         inputs: a typical batch.
         found: its trace.
-        clock: ends it.
+        clock: limits the time.
     """
 
     network: nn.Module
@@ -73,21 +73,21 @@ class Repair:
     found: Trace
     clock: Clock
     left_whole: list[tuple[Group, str]] = field(default_factory=list)
-    """What could not be pruned, and why."""
+    """What could not be pruned, with reasons."""
 
     def __post_init__(self) -> None:
         self.working = self.found.setting.network(self.network)
         self._helped: list[Kind] = []
 
     def run(self, selection: Selection) -> Mended:
-        """The largest part of a selection that works; an empty one always does."""
+        """The largest part of a selection that runs. An empty selection always does."""
         mended = self._mend(selection)
         while mended.outcome.failure is not None and mended.selection:
             mended = self._leave_whole(mended)
         return self._calculating(mended) if mended.selection else mended
 
     def _calculating(self, mended: Mended) -> Mended:
-        """Also with the integers that arithmetic uses, as far as everything runs as before."""
+        """Also changes the integers used in arithmetic, if everything still runs as predicted."""
         attempt = _Attempt(self, mended.selection)
         pool = candidates(self.working, _changes(self.found, attempt.forecast))
         for candidate in in_arithmetic(self.working, pool, mended.taken, self.found):
@@ -97,7 +97,7 @@ class Repair:
         return mended
 
     def _leave_whole(self, failed: Mended) -> Mended:
-        """Without the group that is to blame, or without all of which one may be."""
+        """Leaves the group unpruned that causes the failure, or all that may cause it."""
         suspects = self._suspects(failed)
         for suspect in suspects:
             without = [pair for pair in failed.selection if pair[0] is not suspect]
@@ -111,7 +111,7 @@ class Repair:
         return self._bisect(failed)
 
     def _suspects(self, failed: Mended) -> list[Group]:
-        """The groups whose classes are seen where it failed, those that come out of it first."""
+        """The groups that occur where it failed; those in the operator's results first."""
         step = failed.outcome.step
         if step is None:
             return []
@@ -125,7 +125,7 @@ class Repair:
         return found
 
     def _bisect(self, failed: Mended) -> Mended:
-        """Halves the selection until the groups are found that do not work."""
+        """Halves the selection until the groups that fail are found."""
         works: list[tuple[Group, Sequence[int]]] = []
 
         def add(some: Selection) -> None:
@@ -148,7 +148,7 @@ class Repair:
         self.left_whole.extend((group, str(failed.outcome.failure)) for group in groups)
 
     def _mend(self, selection: Selection, *, search: bool = True) -> Mended:
-        """Tries it with torch's own modules mended, then with candidates, while they help."""
+        """Tries a selection with torch's modules updated, then with candidates that help."""
         attempt = _Attempt(self, selection)
         best = attempt.run(())
         if best.outcome.failure is None:
@@ -170,7 +170,7 @@ class Repair:
     def _better(
         self, best: Mended, attempt: _Attempt, choices: Sequence[Sequence[Candidate]]
     ) -> Mended | None:
-        """With the first of these that lets it run further, if any does."""
+        """The first of these candidates with which it runs further, if there is one."""
         for some in choices:
             if some:
                 tried = attempt.run([*best.taken, *some])
@@ -180,7 +180,7 @@ class Repair:
 
 
 class _Attempt:
-    """Runs a selection with one set of edits after the other."""
+    """Runs one selection with different sets of edits."""
 
     def __init__(self, repair: Repair, selection: Selection) -> None:
         self.forecast = Forecast(repair.found, selection)
@@ -214,8 +214,8 @@ class _Attempt:
 def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
     """The candidates in the modules that were running when it failed, innermost first.
 
-    Before them those that would make a size what it should be at that very operator; after them
-    those of the modules inside the innermost one, since code may ask its parts.
+    First come candidates that give the size expected at that very operator; last come those of the
+    innermost module's children, since its code may use their attributes.
     """
     step = best.outcome.step
     if step is None:
@@ -235,7 +235,7 @@ def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
 
 
 def _fits(candidate: Candidate, best: Mended) -> bool:
-    """Whether it is in a module that was running, and gives a size that is missing there."""
+    """Whether it is in a module that was running, and gives a size that is expected there."""
     step = best.outcome.step
     assert step is not None
     missing = {new for _, new in _resized(step, best.forecast)}
@@ -244,13 +244,13 @@ def _fits(candidate: Candidate, best: Mended) -> bool:
 
 
 def _within(name: str, outer: str) -> bool:
-    """Whether a module is a part of another, or a part of a part."""
+    """Whether a module is a descendant of another."""
     inner = name.removeprefix(f"{outer}.") if outer else name
     return (inner != name or not outer) and inner.count(".") <= 1
 
 
 def _first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
-    """Module → the first tensor of more than one dimension that an operator in it saw."""
+    """Module → the first tensor of more than one dimension that an operator in it received."""
     seen: dict[str, Sequence[Dim]] = {}
     for steps in found.steps.values():
         for step in steps:
@@ -261,7 +261,7 @@ def _first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
 
 
 def _changes(found: Trace, forecast: Forecast) -> Mapping[str, Mapping[int, Sequence[int]]]:
-    """Module → old size → the sizes that it becomes in there; what it does itself counts most."""
+    """Module → old size → its new sizes there; those of the module's own operators first."""
     counts: dict[str, Counter[tuple[int, int]]] = {}
     for steps in found.steps.values():
         for step in steps:

@@ -1,4 +1,4 @@
-"""Smaller tensors: the classes that stay, cut out of every dimension that holds them."""
+"""Slices tensors: only the kept classes remain in every dimension that contains them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from proxyhpo.channels.find.skeleton import copy_with
 __all__ = ["Kept", "Score", "Slices", "chosen", "kept_indices", "sliced"]
 
 Kept = Mapping[Key, npt.NDArray[np.int64]]
-"""Tensor and dimension → the indices that stay, ascending; what is not named stays whole."""
+"""Tensor and dimension → the kept indices, ascending; other dimensions keep all."""
 
 Score = Callable[[Sequence[Tensor]], Tensor]
-"""From the slices of a group, for each parameter and dimension one float tensor of shape
-(n, elements), to n scores: the classes with the highest stay."""
+"""From the slices of a group, one float tensor of shape (n, elements) for each parameter and
+dimension, to n scores. The classes with the highest scores are kept."""
 
 
 class Slices(Sequence[Tensor]):
-    """What a score sees: one after the other, since all at once may be as large as the network.
+    """The slices that a score receives. They are made one at a time to save memory.
 
-    The slices are those of the parameters, or of buffers where a group has no others; of complex
-    tensors they are the magnitudes.
+    They are slices of the parameters, or of buffers if a group has no parameters. Complex tensors
+    are given as magnitudes.
     """
 
     def __init__(self, group: Group, tensors: Mapping[str, Tensor]) -> None:
@@ -53,7 +53,7 @@ class Slices(Sequence[Tensor]):
         name, axis = self._keys[index]
         tensor, positions = self._tensors[name].detach(), self._group.positions[name, axis]
         places = positions.ravel()
-        if not np.array_equal(places, np.arange(tensor.shape[axis])):  # else it need not be copied
+        if not np.array_equal(places, np.arange(tensor.shape[axis])):  # otherwise no copy is needed
             tensor = tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
         if tensor.is_complex():
             tensor = tensor.abs()
@@ -61,7 +61,7 @@ class Slices(Sequence[Tensor]):
 
 
 def chosen(scores: Tensor, count: int) -> list[int]:
-    """The classes with the highest scores, ascending; of equal ones the first."""
+    """The classes with the highest scores, ascending; the first of equal ones."""
     order = torch.sort(scores.detach().cpu(), descending=True, stable=True).indices
     return sorted(order[:count].tolist())
 
@@ -69,7 +69,7 @@ def chosen(scores: Tensor, count: int) -> list[int]:
 def kept_indices(
     groups_and_kept: Sequence[tuple[Group, Sequence[int]]], shapes: Mapping[str, Sequence[int]]
 ) -> Kept:
-    """What stays of every dimension, once each group keeps just these classes."""
+    """The kept indices of every dimension if each group keeps exactly these classes."""
     stays: dict[Key, npt.NDArray[np.bool_]] = {}
     for group, kept in groups_and_kept:
         gone = np.ones(group.n, np.bool_)
@@ -81,7 +81,7 @@ def kept_indices(
 
 
 def sliced(network: nn.Module, tensors: Mapping[str, Tensor], kept: Kept) -> nn.Module:
-    """A copy with smaller tensors, which shares no storage with the network."""
+    """A copy with smaller tensors. It shares no storage with the network."""
     axes: dict[str, list[int]] = {}
     for name, axis in kept:
         axes.setdefault(name, []).append(axis)

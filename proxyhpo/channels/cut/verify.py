@@ -1,7 +1,8 @@
-"""A smaller network, held against what the trace of the full one foretells.
+"""Compares a smaller network with the prediction from the trace of the full one.
 
-Right shapes at the end are not enough: ``view(batch, -1, self.head_dim)`` with an old ``head_dim``
-makes fewer heads and goes through. So every operator's shape is compared on the way.
+Correct output shapes are not sufficient: ``view(batch, -1, self.head_dim)`` with an old
+``head_dim`` makes fewer heads without an error. The shape of every operator's result is therefore
+compared.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ _VARIED = {
     )
     for name in names
 }
-"""Operators of which others may run on other sizes: with a size of 1 nothing has to be copied, and
-a layer may then be one product with a bias instead of a product and a sum."""
+"""Operators that may or may not run at other sizes: with a size of 1 nothing has to be copied, and
+a layer may be one product with a bias instead of a product and a sum."""
 
 
 class Forecast:
-    """The sizes that dimensions have once some classes are gone.
+    """Predicts the sizes of dimensions after classes are removed.
 
     Args:
         found: the trace of the full network.
-        groups_and_kept: the classes of each group that stay.
+        groups_and_kept: the classes of each group that are kept.
     """
 
     def __init__(
@@ -64,22 +65,22 @@ class Forecast:
         return self._roots[found.owned[name][axis][positions[:, 0]]]
 
     def touches(self, roots: Dim, dims: Sequence[Dim]) -> bool:
-        """Whether any of these classes is found in any of the dimensions."""
+        """Whether any of these classes occurs in any of the dimensions."""
         return any(bool(np.isin(self._roots[dim], roots).any()) for dim in dims)
 
     def size(self, dim: Dim) -> int:
-        """How many indices of a dimension stay."""
+        """How many indices of a dimension are kept."""
         return int(np.rint(self._stays[self._roots[dim]].sum()))
 
     def shape(self, dims: Sequence[Dim]) -> tuple[int, ...]:
-        """The shape that a tensor of these dimensions will have."""
+        """The predicted shape of a tensor with these dimensions."""
         return tuple(self.size(dim) for dim in dims)
 
     def agrees(self, dims: Sequence[Dim], shape: Sequence[int], *, varies: bool = False) -> bool:
-        """Whether a tensor has that shape.
+        """Whether a tensor has the predicted shape.
 
-        Sizes that only Python knows may be any; so may those that the inputs decide, where they
-        vary.
+        Any size is accepted where only Python determines it. With ``varies``, this also holds for
+        sizes that the inputs determine.
         """
         return len(dims) == len(shape) and all(
             size == self.size(dim)
@@ -91,13 +92,13 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a smaller network ran as foretold.
+    """How far a smaller network ran as predicted.
 
     Args:
-        progress: operators that were, in train and in eval mode.
-        flops: of the forward in train mode.
-        failure: what went wrong, None if nothing.
-        step: the operator of the full network at which it went wrong, if that is known.
+        progress: number of operators that matched, in train and in eval mode.
+        flops: of the forward pass in train mode.
+        failure: what went wrong; None if nothing did.
+        step: the operator of the full network at which it went wrong, if known.
     """
 
     progress: int
@@ -107,11 +108,11 @@ class Outcome:
 
 
 class _DeviationError(Exception):
-    """A shape that was not foretold."""
+    """A shape differs from the prediction."""
 
 
 class _Follower:
-    """Compares a forward with a trace, operator by operator."""
+    """Compares a forward pass with a trace, operator by operator."""
 
     def __init__(self, steps: Sequence[Step], forecast: Forecast) -> None:
         self._forecast = forecast
@@ -142,10 +143,10 @@ class _Follower:
         self.progress += 1
 
     def _finds(self, name: str) -> bool:
-        """Whether this operator is the next of the trace.
+        """Whether this operator is the next one of the trace.
 
-        From a difference on, what may vary is passed over on both sides, up to the next operator
-        that may not. If that one differs too, the code took another way.
+        After a difference, optional operators are skipped on both sides, up to the next one that is
+        not optional. If that one differs, too, the code took another path.
         """
         self._astray |= not self._is_next(name)
         if self._astray:
@@ -162,7 +163,7 @@ class _Follower:
 
     @property
     def step(self) -> Step | None:
-        """The operator that comes next in the trace, as long as the two can be compared."""
+        """The next operator of the trace, as long as the two can be compared."""
         at_end = self._lost or self.progress == len(self._expected)
         return None if at_end else self._expected[self.progress]
 
@@ -172,7 +173,7 @@ def follow(
 ) -> Outcome:
     """Runs a smaller network in the setting of the trace.
 
-    ``make`` gives a fresh one for each mode, since a forward may leave something behind.
+    ``make`` returns a new network for each mode, since a forward pass may leave state behind.
     """
     progress = flops = 0
     for training, steps in found.steps.items():
@@ -206,13 +207,13 @@ def follow(
 
 
 def unreached(network: nn.Module, inputs: Inputs, setting: Setting, *, varies: bool) -> set[str]:
-    """The trainable parameters that a backward does not reach.
+    """The trainable parameters that receive no gradient.
 
-    Where operators count on values (``varies``), examples may take other ways through a smaller
-    network: then only parameters of modules that ran can be missed.
+    If the shapes of operators depend on values (``varies``), examples may take other paths through
+    a smaller network. Then only parameters of modules that ran are considered.
 
-    Runs as training will, forward and backward, and then in eval mode; whatever that raises is
-    raised. The network is untouched: each run is on a copy of its own.
+    It runs a forward and backward pass as in training, and a forward pass in eval mode. Exceptions
+    are not caught. Each run uses a copy, so the network is not changed.
     """
     trained = copied(network)
     learned = {name: p for name, p in trained.named_parameters() if p.requires_grad}

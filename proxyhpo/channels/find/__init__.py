@@ -1,4 +1,4 @@
-"""Finding the channels of a network: one forward is watched, operator by operator.
+"""Finds the channels of a network by recording one forward pass, operator by operator.
 
-The rule of each operator says which indices belong together.
+A rule for each operator says which indices belong together.
 """

@@ -1,4 +1,4 @@
-"""A limit on the time that a look at a network may take."""
+"""A time limit for tracing a network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ __all__ = ["Clock", "TimeLimitError"]
 
 
 class TimeLimitError(Exception):
-    """Looking at a network took too long."""
+    """Tracing a network took too long."""
 
 
 class Clock:
-    """Raises once this thread has worked for a number of seconds.
+    """Raises an exception once this thread has used a number of seconds of CPU time.
 
-    Time in which other processes had the processor does not count: whether a network is refused
-    must not depend on how busy the machine is. What never comes to an operator, or waits without
-    working, is ended by the wall's clock: a forward has four times as long by that. (A single call
-    outside of Python that does not return cannot be ended.)
+    CPU time is used because a network must not be refused on a busy machine and accepted on an idle
+    one. Code that runs no operators, or waits, is limited by wall-clock time: each forward pass may
+    take four times as long. (A single call outside of Python that does not return cannot be ended.)
     """
 
     def __init__(self, seconds: float) -> None:
@@ -29,20 +28,20 @@ class Clock:
         self._end = time.thread_time() + seconds
 
     def check(self) -> None:
-        """Raises TimeLimitError if the time is over."""
+        """Raises TimeLimitError if the time is up."""
         if time.thread_time() > self._end:
             raise TimeLimitError(f"it took longer than {self._seconds:g} s")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Ends what runs inside, whatever it does, if it takes too long by the wall's clock."""
+        """Ends the code in the block if it takes too long by wall-clock time."""
         wall = _WALL * self._seconds
         alarm = _Alarm(wall)
         alarm.start()
         try:
             yield
         except Exception as error:
-            if alarm.rang:  # user code may have caught that, and raised something else
+            if alarm.rang:  # user code may have caught it and raised something else
                 raise TimeLimitError(f"a forward took longer than {wall:g} s") from error
             raise
         finally:
@@ -50,11 +49,11 @@ class Clock:
 
 
 _WALL = 4
-"""How many times as long a forward may take by the wall's clock: others may be busy, too."""
+"""Wall-clock limit of a forward pass, as a multiple of the CPU time limit."""
 
 
 class _Alarm(threading.Thread):
-    """Raises TimeLimitError in the thread that made it, again and again until it is stopped."""
+    """Raises TimeLimitError in the thread that created it, repeatedly until it is stopped."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(daemon=True, name="proxyhpo-alarm")
@@ -64,21 +63,21 @@ class _Alarm(threading.Thread):
         self.rang = False
 
     def run(self) -> None:
-        """Waits, and rings."""
+        """Waits, then raises the exception."""
         pause = self._seconds
         while not self._stopped.wait(pause):
             with self._lock:
                 if not self._stopped.is_set():
                     self.rang = True
                     self._ring()
-            pause = 1.0  # for code that catches every exception and goes on
+            pause = 1.0  # for code that catches all exceptions and continues
 
     def stop(self) -> None:
-        """Nothing is raised after this.
+        """Stops. No exception is raised after this returns.
 
-        What has rung may not have been raised yet. It is raised and caught here instead of being
-        cleared: CPython keeps checking for an exception that was cleared, and CPython 3.11 does so
-        in an endless loop while a debugger or coverage traces the thread.
+        A pending exception may not have been raised yet. It is raised and caught here, not cleared:
+        CPython keeps checking for an exception that was cleared, and CPython 3.11 does so in an
+        endless loop while a debugger or coverage traces the thread.
         """
         raised = False
         while not raised:
@@ -87,7 +86,7 @@ class _Alarm(threading.Thread):
                     self._stopped.set()
                 if not self.rang:
                     return
-                raised = True  # from here on, what is raised is the last one
+                raised = True  # the next exception is the last one
                 self._ring()
                 while True:
                     pass
@@ -95,6 +94,6 @@ class _Alarm(threading.Thread):
                 continue
 
     def _ring(self) -> None:
-        """Replaces one that has not been raised yet: a thread has place for one."""
+        """Sets the pending exception of the thread, of which there can only be one."""
         error = ctypes.py_object(TimeLimitError)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target_thread, error)

@@ -1,7 +1,7 @@
-"""One forward of a copy of a network, with a look at every operator on its way.
+"""Runs one forward pass of a copy of a network and observes every operator.
 
-Attention and recurrent layers are made to decompose into plain products. Nothing global stays
-changed: random states, settings and warnings are as before.
+Attention and recurrent layers are decomposed into plain products. Global state (random states,
+settings and warnings) is restored afterwards.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ __all__ = [
 OpOverload = torch._ops.OpOverload  # noqa: SLF001 - torch has no other name for the type
 
 Observe = Callable[[OpOverload, Sequence[Any], dict[str, Any], Any, tuple[str, ...]], None]
-"""Called with an operator, its arguments, its result and the names of the modules around it."""
+"""Called with an operator, its arguments, its result and the names of the enclosing modules."""
 
 
 class _Draws:
-    """Gives each random operator of a forward a seed of its own.
+    """Gives each random operator of a forward pass its own seed.
 
-    A smaller network draws fewer numbers in a dropout. Without this a decision that comes later,
-    such as whether a layer is skipped, would differ from the full network's.
+    A smaller network draws fewer numbers in a dropout. Without separate seeds, a later random
+    decision, such as whether to skip a layer, would differ from that of the full network.
     """
 
     def __init__(self) -> None:
         self._count = 0
 
     def prepare(self, function: OpOverload) -> None:
-        """Sets the seed of the operator that runs next, if it is a random one."""
+        """Sets the seed of the next operator, if it is a random one."""
         if torch.Tag.nondeterministic_seeded in function.tags:
             self._count += 1
             torch.manual_seed(self._count)
 
 
 class DrawsAlike(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
-    """Inside it the k-th random operator draws the same, whatever sizes came before."""
+    """Within it the k-th random operator draws the same numbers, whatever the sizes before it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
@@ -67,7 +67,7 @@ class DrawsAlike(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch u
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:  # the signature that torch calls
+    ) -> Any:  # signature prescribed by torch
         del types
         self._draws.prepare(func)
         return func(*args, **(kwargs or {}))
@@ -81,11 +81,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyp
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch's compiler is imported, which takes seconds and is not used here
+        return False  # otherwise torch's compiler is imported, which takes seconds
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:  # the signature that torch calls
+    ) -> Any:  # signature prescribed by torch
         del types
         self._clock.check()
         kwargs = dict(kwargs or {})
@@ -107,15 +107,16 @@ def forward(
     meta: bool,
     training: bool,
 ) -> Any:
-    """Runs a copy of a network that may be spoilt, without gradients.
+    """Runs a network without gradients. The network may be modified, so pass a copy.
 
     Args:
         network: on the CPU, or on the meta device.
-        inputs: as they are, on the same device.
-        observe: called after every operator that gives a tensor.
-        meta: whether tensors have no values; whatever code makes is then put there, too.
-        clock: ends it.
-        training: in train mode, else in eval mode.
+        inputs: on the same device.
+        observe: called after every operator that returns a tensor.
+        meta: whether tensors have no values. Tensors created by the code are then moved to the meta
+            device, too.
+        clock: limits the time.
+        training: whether to run in train mode instead of eval mode.
 
     Returns:
         The network's outputs.
@@ -127,17 +128,17 @@ def forward(
         stack.enter_context(torch.no_grad())
         modules = stack.enter_context(_module_stack(network))
         stack.enter_context(_Watch(observe, clock, modules, meta=meta))
-        stack.enter_context(clock.watching())  # innermost: what puts things back is not cut off
+        stack.enter_context(clock.watching())  # innermost, so that clean-up code is not interrupted
         return call(network, inputs)
 
 
 def outputs_of(structure: Any) -> list[Tensor]:
-    """Every tensor in a network's outputs, those in attributes of objects too, in order."""
+    """Every tensor in a network's outputs, in order, also in attributes of objects."""
     return [tensor for _, tensor in named_outputs(structure)]
 
 
 def named_outputs(structure: Any) -> list[tuple[str, Tensor]]:
-    """The same tensors with their names: keys, fields and places, joined by dots.
+    """The same tensors with their names: keys, fields and indices, joined by dots.
 
     >>> [name for name, _ in named_outputs({"logits": torch.zeros(2), "states": [torch.ones(1)]})]
     ['logits', 'states.0']
@@ -149,10 +150,10 @@ def named_outputs(structure: Any) -> list[tuple[str, Tensor]]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The same random numbers each time, nothing compiled, nothing said; all put back after.
+    """Fixes random numbers, disables compilation, and silences warnings; restores all afterwards.
 
-    On one thread: a forward of two examples gains little from more, and waits long for them where
-    other processes are busy.
+    It uses one thread, since a forward pass of two examples gains little from more, and waits long
+    for them if other processes are busy.
     """
     threads = torch.get_num_threads()
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' forwards may draw from the global state
@@ -239,7 +240,7 @@ def _collect(structure: Any, found: list[tuple[str, Tensor]], path: tuple[str, .
 
 
 _DEPTH = 6
-"""How deep tensors are looked for in what a network returns."""
+"""Maximum depth at which tensors are searched for in a network's outputs."""
 
 
 def _named_parts(structure: Any) -> Iterator[tuple[str, Any]]:

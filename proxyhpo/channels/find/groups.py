@@ -1,4 +1,4 @@
-"""Groups of channels: classes of labels that the same dimensions of the same tensors hold."""
+"""Groups of channels: classes of labels that occur in the same dimensions of the same tensors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Classes of channels of which any may go, as long as some stay.
+    """Classes of channels. Any of them may be removed as long as at least one is kept.
 
     Args:
         positions: tensor and dimension → the indices of each class there, of shape
-            (n, indices a class).
-        rewired: whether the classes are shares of one class that holds all of its dimensions, as
-            repeated channel shuffles leave it. Any share may go, but what stays then meets other
-            weights than before, as in a network that was built narrow.
+            (n, indices per class).
+        rewired: whether the classes are equal parts of a single class that fills its dimensions, as
+            repeated channel shuffles produce. Any part may be removed, but the kept channels then
+            meet other weights than before, as in a network that was built narrow.
     """
 
     positions: Mapping[Key, npt.NDArray[np.int64]]
@@ -36,12 +36,12 @@ class Group:
 
     @property
     def n(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(next(iter(self.positions.values())))
 
     @property
     def names(self) -> list[str]:
-        """The tensors that lose something when a class goes, in the network's order."""
+        """The tensors that become smaller when a class is removed, in the network's order."""
         return list(dict.fromkeys(name for name, _ in self.positions))
 
     def __repr__(self) -> str:
@@ -49,10 +49,10 @@ class Group:
 
 
 def groups_of(found: Trace) -> list[Group]:
-    """All groups that a trace found, in the order of the network's tensors.
+    """All groups of a trace, in the order of the network's tensors.
 
-    A class of a single index is left out: that is a position which the example inputs did not
-    reach, rather than a channel which leads from one layer to another.
+    A class with a single index is omitted: it is a position that the example inputs did not use,
+    not a channel that connects layers.
     """
     labels = found.labels
     dims = {
@@ -85,7 +85,7 @@ def groups_of(found: Trace) -> list[Group]:
 
 
 def protected_of(found: Trace) -> list[tuple[str, str]]:
-    """(tensor name, reason) of every dimension with an index that must stay; kernels aside."""
+    """(tensor name, reason) of every dimension with an index that must be kept, except kernels."""
     said: dict[tuple[str, str], None] = {}
     for name, dims in found.owned.items():
         for dim in dims:
@@ -100,10 +100,10 @@ def _group(
     dims: Mapping[Key, npt.NDArray[np.int64]],
     cuts: int,
 ) -> Group:
-    """These classes, or a single one cut into as many shares as all that holds it allows."""
+    """These classes, or a single class divided into as many parts as its dimensions allow."""
     alone = len(next(iter(positions.values()))) == 1
     if not alone or any(held.size < dims[key].size for key, held in positions.items()):
-        return Group(positions)  # a single class beside others cannot be cut
+        return Group(positions)  # a single class beside others cannot be divided
     shares = math.gcd(cuts, *(held.size for held in positions.values()))
     return Group({key: held.reshape(-1, shares).T for key, held in positions.items()}, rewired=True)
 
@@ -111,7 +111,7 @@ def _group(
 def _positions(
     roots: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Where each class is found in a dimension, of shape (classes, times)."""
+    """The positions of each class in a dimension, of shape (classes, times)."""
     rank = np.searchsorted(classes, roots).clip(max=len(classes) - 1)
     held = np.flatnonzero(classes[rank] == roots)
     return held[np.argsort(rank[held], kind="stable")].reshape(len(classes), -1)

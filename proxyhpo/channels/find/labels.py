@@ -1,10 +1,10 @@
-"""Labels for the indices of dimensions, and which of them must live and die together.
+"""Labels for the indices of dimensions, and which of them must be removed together.
 
 Every index of every dimension of a tensor has a label, a whole number. Labels that are *joined*
-are removed together or not at all; what is joined to something that cannot be removed is
+are removed together or not at all. Labels joined to something that cannot be removed are
 *protected*, with a reason. A dimension of a tensor is an array of labels, one for each index.
 
-The label :data:`FIXED` stands for an index whose existence the inputs decide: an example of the
+The label :data:`FIXED` stands for an index that is determined by the inputs: an example of the
 batch, a pixel, a token.
 """
 
@@ -20,29 +20,29 @@ import numpy.typing as npt
 __all__ = ["DIVIDES", "FIXED", "INPUT", "INSIDE", "NATURAL", "OUTPUT", "ROWS", "Dim", "Labels"]
 
 Dim = npt.NDArray[np.int64]
-"""The labels of one dimension, one for each of its indices."""
+"""The labels of one dimension, one for each index."""
 
 FIXED = 0
 
 INPUT = "its size comes from the inputs"
-OUTPUT = "its size is that of an output"
+OUTPUT = "its size is the size of an output"
 ROWS = "its rows are looked up by index"
-INSIDE = "it is the inside of a kernel"
-DIVIDES = "it divides a dimension that is pruned along another part"
+INSIDE = "it is the spatial extent of a kernel"
+DIVIDES = "it is part of a dimension that is pruned along another part"
 NATURAL = (INPUT, OUTPUT, ROWS, INSIDE, DIVIDES)
-"""Reasons that lie in the nature of a network: these cannot be pruned in any network."""
+"""Reasons that apply to every network: such dimensions can never be pruned."""
 
 
 @dataclass(frozen=True)
 class _Product:
-    """A dimension (``whole``, in the shape of its parts) that is also seen as several parts."""
+    """A dimension (``whole``, in the shape of its parts) that is also viewed as several parts."""
 
     whole: npt.NDArray[np.int64]
     parts: Sequence[Dim]
 
 
 class Labels:
-    """A union-find over labels, in bulk, with reasons for what is protected.
+    """A union-find structure over labels, vectorized, with reasons for protected labels.
 
     >>> labels = Labels()
     >>> rows, columns = labels.new(4), labels.new(4)
@@ -56,18 +56,18 @@ class Labels:
 
     def __init__(self) -> None:
         self._parent = np.zeros(1, np.int64)
-        self._why = np.ones(1, np.int64)  # by root: 0 if it may be removed, else a reason
-        self._solid = np.zeros(1, np.bool_)  # by root: whether more than Python made its size
-        self._cuts = np.zeros(1, np.int64)  # by root: what numbers of equal shares must divide
+        self._why = np.ones(1, np.int64)  # by root: 0 if it may be removed, otherwise a reason
+        self._solid = np.zeros(1, np.bool_)  # by root: whether its size comes from more than Python
+        self._cuts = np.zeros(1, np.int64)  # by root: the number of equal parts must divide it
         self._count = 1
         self._starts = [0]
         self._reasons = ["", *NATURAL]
         self._products: list[_Product] = []
         self.sources: list[tuple[Dim, Sequence[Dim]]] = []
-        """(labels made for a reshaped dimension, the dimensions that it came from)."""
+        """(labels made for a reshaped dimension, the dimensions that it was made of)."""
 
     def new(self, size: int, *, solid: bool = True) -> Dim:
-        """New labels for a dimension; not solid if only a Python number gave its size."""
+        """New labels for a dimension; not solid if only a Python number determined its size."""
         start, self._count = self._count, self._count + size
         if self._count > len(self._parent):
             room = max(self._count, 2 * len(self._parent)) - len(self._parent)
@@ -82,11 +82,11 @@ class Labels:
         return labels
 
     def all(self) -> Dim:
-        """Every label so far, :data:`FIXED` first."""
+        """All labels so far, :data:`FIXED` first."""
         return np.arange(self._count)
 
     def origins(self) -> Dim:
-        """For every label a number of the dimension that it was made for."""
+        """For every label, the number of the dimension for which it was created."""
         return np.searchsorted(np.array(self._starts), self.all(), side="right")
 
     def find(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -101,12 +101,12 @@ class Labels:
         return roots
 
     def solid(self) -> npt.NDArray[np.bool_]:
-        """For every label whether its class is more than sizes that Python gave, or stays."""
+        """For every label, whether its class is protected or not only sized by Python."""
         roots = self.find(self.all())
         return self._solid[roots] | (self._why[roots] > 0)
 
     def join(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
-        """Joins labels position by position; a partner of :data:`FIXED` becomes protected."""
+        """Joins labels position by position. Labels joined with :data:`FIXED` become protected."""
         left, right = (side.ravel() for side in np.broadcast_arrays(left, right))
         if left.size == 0 or np.array_equal(left, right):
             return
@@ -120,7 +120,7 @@ class Labels:
             apart = left != right
             low = np.minimum(left, right)[apart]
             high = np.maximum(left, right)[apart]
-            self._parent[high] = low  # where one has several partners the last wins: go on
+            self._parent[high] = low  # with several partners the last one wins, so repeat
             left, right = low, high
         after = self.find(before)
         np.maximum.at(self._why, after, self._why[before])
@@ -133,16 +133,16 @@ class Labels:
         self.cut_evenly(matrix, matrix.shape[1])
 
     def cut_evenly(self, labels: npt.NDArray[np.int64], count: int) -> None:
-        """Notes that these can be cut into equal shares only if their number divides this one."""
+        """Records that the number of equal parts of these labels must divide ``count``."""
         roots = np.unique(self.find(labels.ravel()))
         self._cuts[roots] = np.gcd(self._cuts[roots], count)
 
     def shares(self, label: np.int64) -> int:
-        """What the number of equal shares of a class must divide; 0 if nothing was noted."""
+        """The recorded number for :meth:`cut_evenly`; 0 if there is none."""
         return int(self._cuts[self.find(np.array([label]))[0]])
 
     def protect(self, labels: npt.NDArray[np.int64], reason: str) -> None:
-        """Marks the classes of these labels as not to be removed; the first reason stays."""
+        """Marks the classes of these labels as not removable; the first reason is kept."""
         roots = self.find(labels.ravel())
         roots = roots[self._why[roots] == 0]
         if roots.size:
@@ -151,17 +151,17 @@ class Labels:
             self._why[roots] = self._reasons.index(reason)
 
     def protected(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether each label's class must stay."""
+        """Whether each label's class is protected."""
         return self._why[self.find(labels)] > 0
 
     def reason(self, label: np.int64) -> str:
-        """Why this label's class must stay; empty if it need not."""
+        """Why this label's class is protected; empty if it is not."""
         return self._reasons[int(self._why[self.find(np.array([label]))[0]])]
 
-    # One dimension seen as several, and several seen as one.
+    # One dimension viewed as several, and several viewed as one.
 
     def merge(self, parts: Sequence[Dim]) -> Dim:
-        """The labels of a dimension that these were flattened into."""
+        """The labels of a dimension into which these were flattened."""
         sizes = [part.size for part in parts]
         free = [axis for axis, part in enumerate(parts) if not self.protected(part).all()]
         if len(parts) == 1:
@@ -178,7 +178,7 @@ class Labels:
         return np.broadcast_to(made.reshape(shape), sizes).ravel()
 
     def divide(self, whole: Dim, sizes: Sequence[int]) -> list[Dim]:
-        """The labels of the dimensions that this one was unflattened into."""
+        """The labels of the dimensions into which this one was unflattened."""
         if len(sizes) == 1:
             return [whole]
         parts = [np.zeros(size, np.int64) for size in sizes]
@@ -203,11 +203,11 @@ class Labels:
         return parts
 
     def settle(self) -> None:
-        """Decides, for every dimension that is seen as several parts, which part is pruned.
+        """Decides which part is pruned, for every dimension that is viewed as several parts.
 
-        Only one part can be: an index of the whole goes if and only if its index in that part
-        goes. Usually all others are protected (pixels, heads); where more are left the last is
-        taken, so that heads become narrower rather than fewer.
+        Only one part can be: an index of the whole is removed if and only if its index in that part
+        is removed. Usually all others are protected (pixels, heads). If more remain, the last one
+        is chosen, so that heads become narrower rather than fewer.
         """
         pending = self._products
         while pending:
@@ -241,13 +241,13 @@ class Labels:
             self.protect(product.parts[axis], DIVIDES)
 
     def _free(self, product: _Product) -> list[int]:
-        """The parts that may be pruned; none along which the whole has the same classes again."""
+        """The parts that may be pruned, except if the classes of the whole repeat along them."""
         roots = self.find(product.whole)
         free = [axis for axis, part in enumerate(product.parts) if self._is_solid(part)]
         return [axis for axis in free if _varies(roots, axis)] or free
 
     def _is_solid(self, part: Dim) -> bool:
-        """Whether any of these may be removed, and is more than a size that Python gave."""
+        """Whether any of these may be removed and has a size not given by Python alone."""
         roots = self.find(part)
         return bool((self._solid[roots] & (self._why[roots] == 0)).any())
 

@@ -1,9 +1,9 @@
-"""Which outputs of a network have to keep their size.
+"""Which outputs of a network must keep their size.
 
-Training compares outputs with targets, so their sizes are given. That holds for a loss, for logits
-and for every other head. It does not hold for what the network computes on its way to them and
-returns as well, such as hidden states, attention maps and caches of keys and values: those may be
-narrower in a smaller network.
+Training compares outputs with targets, so their sizes are given. This applies to a loss, to logits
+and to every other head. It does not apply to intermediate results that are returned as well, such
+as hidden states, attention maps and caches of keys and values. These may be narrower in a smaller
+network.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SEEN = {
     )
     for name in names
 }
-"""Operators whose result is their operand, seen otherwise."""
+"""Operators whose result is a view or copy of their operand."""
 
 
 class Origins:
@@ -37,13 +37,13 @@ class Origins:
         self._seen_of: dict[int, int] = {}
 
     def note(self, out: Tensor, operator: str, operands: Sequence[Tensor]) -> None:
-        """An operator has made a tensor out of others, or has written to it."""
+        """Records that an operator computed a tensor from others, or wrote to it."""
         self._operands.setdefault(id(out), set()).update(map(id, operands))
         if operator in _SEEN and operands and operands[0] is not out:
             self._seen_of[id(out)] = id(operands[0])
 
     def of(self, tensors: Sequence[Tensor]) -> set[int]:
-        """The ids of all tensors that these were computed from, themselves left out."""
+        """The ids of all tensors from which these were computed, excluding themselves."""
         found: set[int] = set()
         pending = [id(tensor) for tensor in tensors]
         while pending:
@@ -53,7 +53,7 @@ class Origins:
         return found - {id(tensor) for tensor in tensors}
 
     def whole(self, tensor: Tensor) -> set[int]:
-        """The ids of a tensor and of all that it is a view or a copy of."""
+        """The ids of a tensor and of all tensors of which it is a view or a copy."""
         found = {id(tensor)}
         at = id(tensor)
         while at in self._seen_of and self._seen_of[at] not in found:
@@ -70,9 +70,9 @@ def kept_outputs(
     Args:
         named: all outputs, in order.
         origins: what they were computed from.
-        asked: names of outputs that training uses: a key, a field or a place, or a longer name
-            such as ``"states.0"``. If None, ``loss`` and ``logits`` where there are any, else the
-            first output, and in either case those that lead to no other output.
+        asked: names of outputs that training uses: a key, a field or an index, or a longer name
+            such as ``"states.0"``. If None: ``loss`` and ``logits`` if they exist, or else the
+            first output, and all outputs from which no other output is computed.
 
     Raises:
         UnknownNameError: for a name that no output has.

@@ -24,19 +24,19 @@ __all__ = [
     "still_owned",
 ]
 
-IGNORED = "it is to be left alone (ignore)"
+IGNORED = "it is excluded by ignore"
 UNUSED = "no operator uses it on example_inputs"
 
 
 def labelled(labels: Labels, tensor: Tensor) -> list[Dim]:
     """New labels for the dimensions of a tensor."""
-    if tensor.layout != torch.strided:  # such as the adjacency of a graph
+    if tensor.layout != torch.strided:  # for example a sparse adjacency matrix
         return fixed(tensor.shape)
     return [labels.new(size) if size > 1 else fixed([size])[0] for size in tensor.shape]
 
 
 def still_owned(network: nn.Module, owned: Mapping[str, list[Dim]]) -> dict[str, Tensor]:
-    """The tensors that are known by name, unless a forward has put others in their place."""
+    """The tensors that are known by name, except those that a forward pass has replaced."""
     return {
         name: tensor
         for name, tensor in owned_tensors(network).items()
@@ -45,7 +45,7 @@ def still_owned(network: nn.Module, owned: Mapping[str, list[Dim]]) -> dict[str,
 
 
 def protect_insides(network: nn.Module, labels: Labels, owned: Mapping[str, list[Dim]]) -> None:
-    """Kernels of convolutions are known before a parametrization reshapes them."""
+    """Protects the kernels of convolutions before a parametrization reshapes them."""
     insides = [name for name, module in network.named_modules() if isinstance(module, _ConvNd)]
     for name, dims in owned.items():
         if name.startswith(tuple(f"{inside}." for inside in insides) or ("\0",)):
@@ -56,10 +56,10 @@ def protect_insides(network: nn.Module, labels: Labels, owned: Mapping[str, list
 def join_siblings(
     network: nn.Module, labels: Labels, owned: Mapping[str, list[Dim]], unused: set[str]
 ) -> None:
-    """Takes what no example reached in one part of a list to be as in a part that was reached.
+    """Treats unused entries of a module list like the entries that were used.
 
-    An expert that no example was sent to has the same structure as the others, and will be used
-    in their place.
+    An expert to which no example was sent has the same structure as the others, and may be used
+    instead of them later.
     """
     for prefix, module in network.named_modules():
         if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
@@ -79,7 +79,7 @@ def _siblings(
     owned: Mapping[str, list[Dim]],
     unused: AbstractSet[str],
 ) -> tuple[dict[object, list[str]], list[tuple[object, str]]]:
-    """The first part of each kind that was reached; and (kind, name) of those that were not."""
+    """The first used entry of each kind, and (kind, name) of those that were not used."""
     reached: dict[object, list[str]] = {}
     waiting: list[tuple[object, str]] = []
     for name, part in container.named_children():
@@ -99,7 +99,7 @@ def _siblings(
 def protect_rest(
     labels: Labels, owned: Mapping[str, list[Dim]], ignore: Sequence[str], unused: AbstractSet[str]
 ) -> None:
-    """Protects tensors that are to be left alone, and those that no operator saw."""
+    """Protects tensors that are excluded, and those that no operator used."""
     for name, dims in owned.items():
         ignored = any(name == other or name.startswith(f"{other}.") for other in ignore)
         if ignored or name in unused:
@@ -110,7 +110,7 @@ def protect_rest(
 def contracted(
     labels: Labels, owned: Mapping[str, list[Dim]], summed: Sequence[Dim]
 ) -> dict[str, tuple[int, ...]]:
-    """Which dimensions of which parameters the labels belong to, through all reshapes."""
+    """The dimensions of parameters to which the labels belong, through all reshapes."""
     hit = np.zeros(len(labels.all()), np.bool_)
     for dim in summed:
         hit[dim] = True

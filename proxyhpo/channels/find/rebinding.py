@@ -24,16 +24,16 @@ _DEPTH = 3  # hook tables, and functions in lists or partials within them
 
 
 def rebind(network: nn.Module, copied: nn.Module, memo: dict[int, Any]) -> None:
-    """Replaces, in ``copied``, functions and weak references that lead to parts of ``network``.
+    """Replaces functions and weak references in ``copied`` that lead to parts of ``network``.
 
     Args:
         network: the original.
         copied: its deep copy; changed in place.
-        memo: what ``copy.deepcopy`` filled: id of an original object → its copy.
+        memo: filled by ``copy.deepcopy``: id of an original object → its copy.
 
     Raises:
-        UnsupportedNetworkError: for a function that reaches the original through a global
-            variable, which cannot be bound to a copy.
+        UnsupportedNetworkError: for a function that uses the original through a global variable,
+            which cannot be replaced in a copy.
     """
     twins = {id(one): twin for one, twin in zip(network.modules(), copied.modules(), strict=True)}
     rebound = _Rebound({**memo, **twins}, twins)
@@ -48,7 +48,7 @@ _CARRIERS = (types.FunctionType, functools.partial, weakref.ref, list, tuple, di
 
 
 class _Rebound:
-    """Makes the copy's own version of a value; one that needs none is returned as it is."""
+    """Returns the copy's version of a value, or the value itself if it needs none."""
 
     def __init__(self, memo: dict[int, Any], twins: Mapping[int, nn.Module]) -> None:
         self._memo, self._twins = memo, twins
@@ -66,7 +66,7 @@ class _Rebound:
             return functools.partial(self(value.func, depth - 1), *value.args, **value.keywords)
         if type(value) is tuple:
             return tuple(self(part, depth - 1) for part in value)
-        if isinstance(value, (dict, list)):  # they are the copy's own, so changed in place
+        if isinstance(value, (dict, list)):  # these belong to the copy, so change them in place
             entries = value.items() if isinstance(value, dict) else enumerate(value)
             for key, part in list(entries):
                 value[key] = self(part, depth - 1)
@@ -75,7 +75,7 @@ class _Rebound:
         return value
 
     def _function(self, function: types.FunctionType) -> types.FunctionType:
-        """The function with the copy instead of the original in its closure and defaults."""
+        """The function with the original replaced by the copy in its closure and defaults."""
         if id(function) in self._done:
             return self._done[id(function)]
         self._check_globals(function)
@@ -103,13 +103,13 @@ class _Rebound:
     def _cell(self, cell: types.CellType) -> types.CellType:
         try:
             content = cell.cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # an empty cell
             return cell
         twin = self._twin(content)
         return cell if twin is content else types.CellType(twin)
 
     def _twin(self, value: Any) -> Any:
-        """The copy of a value that is a part of the network, or that holds one."""
+        """The copy of a value that is a part of the network, or that contains one."""
         if id(value) in self._memo:
             return self._memo[id(value)]
         if isinstance(value, types.FunctionType):
@@ -137,7 +137,7 @@ class _Rebound:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """What a container or a plain object of the user's holds directly."""
+    """The direct contents of a container or of a plain user object."""
     if isinstance(value, (list, tuple, set)):
         yield from value
     elif isinstance(value, dict):
@@ -149,7 +149,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The global names that a function uses, those of functions defined inside it included."""
+    """The global names that a function uses, including those of nested functions."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -1,4 +1,4 @@
-"""Applies the operators' rules while a forward runs, and keeps a log of it."""
+"""Applies the operators' rules during a forward pass and records the operators."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from proxyhpo.channels.find.rules.factories import unmet
 __all__ = ["Recorder", "Step", "flops_of", "operator_name"]
 
 _TURNED = {"aten::" + name for name in ("transpose", "t", "squeeze", "unsqueeze", "as_strided")}
-"""Operators that, in place, give a tensor another shape."""
+"""Operators that change the shape of a tensor in their in-place form."""
 
 _COUNTING = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operator of a forward, and the labels that went in and came out."""
+    """One operator of a forward pass, with the labels of its operands and results."""
 
     operator: str
     modules: tuple[str, ...]
@@ -35,13 +35,13 @@ class Step:
     scalars: tuple[float, ...] = ()
     """The numbers that it calculates with, such as a factor."""
     varies: bool = False
-    """Whether sizes that the inputs decide may be others in a smaller network: it counts on values,
-    as ``nonzero`` does, or is given what such an operator gave."""
+    """Whether sizes that the inputs determine may differ in a smaller network: the operator's shape
+    depends on values, as with ``nonzero``, or an operand comes from such an operator."""
 
 
 @dataclass
 class Recorder:
-    """Follows labels through one forward.
+    """Follows labels through one forward pass.
 
     Args:
         labels: the labels so far.
@@ -49,16 +49,18 @@ class Recorder:
 
     labels: Labels
     steps: list[Step] = field(default_factory=list)
-    """Every operator that gave a tensor, in order."""
+    """Every operator that returned a tensor, in order."""
     used: set[str] = field(default_factory=set)
-    """Names of the owned tensors that an operator has seen."""
+    """Names of the owned tensors that an operator has used."""
     summed: list[Dim] = field(default_factory=list)
-    """Labels of weights' dimensions that products with data sum over."""
+    """Labels of weights' dimensions over which products with data sum."""
     flops: int = 0
-    """As torch's own counter has them."""
+    """As counted by torch's own counter."""
 
     def __post_init__(self) -> None:
-        self._known: dict[int, tuple[Tensor, list[Dim]]] = {}  # holds the tensor: ids stay unique
+        self._known: dict[
+            int, tuple[Tensor, list[Dim]]
+        ] = {}  # keeps tensors alive: ids stay unique
         self._data: set[int] = set()
         self._names: dict[int, str] = {}
         self._varying: set[int] = set()
@@ -68,7 +70,7 @@ class Recorder:
     def start(
         self, tensors: Mapping[str, Tensor], owned: Mapping[str, list[Dim]], inputs: Any
     ) -> None:
-        """Makes a network's own tensors and its inputs known."""
+        """Registers the network's own tensors and its inputs."""
         for name, tensor in tensors.items():
             self._known[id(tensor)] = (tensor, owned[name])
             self._names[id(tensor)] = name
@@ -119,11 +121,11 @@ class Recorder:
                 self.labels.protect(dim[dim > 0], OUTPUT)
 
     def varies(self, tensor: Tensor) -> bool:
-        """Whether sizes of it that the inputs decide depend on values, see :class:`Step`."""
+        """Whether input-dependent sizes of the tensor depend on values, see :class:`Step`."""
         return id(tensor) in self._varying
 
     def _read(self, operator: str, operands: Sequence[Tensor]) -> None:
-        """Protects what had to stay if the values of these tensors were ever used."""
+        """Protects labels that must be kept if the values of these tensors are used."""
         if not operator.endswith("_like") and not operator.startswith("aten::new_"):
             for operand in operands:
                 for dim, reason in self._unread.pop(id(operand), ()):
@@ -141,7 +143,7 @@ class Recorder:
     def _ruled(
         self, function: torch._ops.OpOverload, call: Call, outs: Sequence[Tensor]
     ) -> Sequence[list[Dim]]:
-        if not call.tensors():  # whatever its name, it makes a tensor out of nothing
+        if not call.tensors():  # a factory, whatever its name
             return [unmet(self.labels, out.shape) for out in outs]
         rule = find_rule(call.operator, function)
         if rule is None:
@@ -187,7 +189,7 @@ def _scalars(operator: str, args: Sequence[Any]) -> tuple[float, ...]:
 
 
 def operator_name(function: torch._ops.OpOverload) -> str:
-    """Namespace and name, without overload and without the underscore of in-place forms.
+    """Namespace and name, without the overload and without the underscore of in-place forms.
 
     >>> operator_name(torch.ops.aten.add_.Tensor)
     'aten::add'
@@ -197,7 +199,7 @@ def operator_name(function: torch._ops.OpOverload) -> str:
 
 
 def flops_of(function: torch._ops.OpOverload, args: Any, kwargs: Any, result: Any) -> int:
-    """Floating point operations of one operator, as torch's own counter has them."""
+    """Floating point operations of one operator, as counted by torch's own counter."""
     from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - slow: it imports triton
 
     formula = flop_registry.get(function.overloadpacket)
@@ -207,7 +209,7 @@ def flops_of(function: torch._ops.OpOverload, args: Any, kwargs: Any, result: An
 def bound(
     function: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Every argument by its name, defaults included."""
+    """Every argument by name, including defaults."""
     names, defaults = _signature(function)
     return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
 

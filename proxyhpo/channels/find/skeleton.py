@@ -1,7 +1,7 @@
-"""Copies of a network with other tensors instead of its own.
+"""Copies of a network whose tensors are replaced.
 
-A copy shares nothing but what is handed in, needs no second set of weights, and keeps ties,
-hooks, parametrizations and modes, since :func:`copy.deepcopy` does all but the tensors.
+A copy shares only the tensors that are passed in, and needs no second set of weights. Ties, hooks,
+parametrizations and modes are kept, since :func:`copy.deepcopy` copies everything but the tensors.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ __all__ = ["cloned", "copied", "copy_with", "owned_tensors", "refuse", "spare", 
 
 
 def unwrap(network: nn.Module) -> nn.Module:
-    """The user's own network inside ``torch.compile``, DataParallel or DistributedDataParallel."""
+    """The user's network inside ``torch.compile``, DataParallel or DistributedDataParallel."""
     if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return unwrap(network.module)
-    inside = getattr(network, "_orig_mod", None)  # what torch.compile calls it
+    inside = getattr(network, "_orig_mod", None)  # attribute of torch.compile's wrapper
     return unwrap(inside) if isinstance(inside, nn.Module) else network
 
 
 def refuse(network: nn.Module) -> None:
-    """Raises for modules that cannot be looked into.
+    """Raises an error for modules that cannot be traced.
 
     Raises:
-        UnsupportedNetworkError: naming the module and its type.
+        UnsupportedNetworkError: names the module and its type.
     """
     for name, module in network.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsupportedNetworkError(
                 f"module {name!r} ({type(module).__name__}) is compiled by TorchScript, which "
-                "fixes its sizes: hand in the module that was scripted or traced"
+                "fixes its sizes: pass the module that was scripted or traced"
             )
         for part in (*module._parameters, *module._buffers, *module._modules):  # noqa: SLF001 - named_parameters may be what is hidden
             if part in _METHODS:
                 raise UnsupportedNetworkError(
                     f"module {name!r} ({type(module).__name__}) has a part named {part!r}, which "
-                    f"hides the method {part} of nn.Module: give it another name"
+                    f"hides the method {part} of nn.Module: rename it"
                 )
     for name, tensor in owned_tensors(network).items():
         if is_lazy(tensor):
             module = network.get_submodule(name.rpartition(".")[0])
             raise UnsupportedNetworkError(
                 f"parameter {name!r} of a {type(module).__name__} has no shape yet: run the "
-                "network once on a batch before handing it in"
+                "network once on a batch before passing it"
             )
 
 
@@ -60,7 +60,7 @@ _METHODS = frozenset(name for name in dir(nn.Module) if callable(getattr(nn.Modu
 
 
 def owned_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Every parameter, buffer and plain tensor attribute, each once, by its first name."""
+    """Every parameter, buffer and plain tensor attribute, each once, under its first name."""
     found: dict[str, Tensor] = dict(network.named_parameters())
     found.update(network.named_buffers())
     seen = {id(tensor) for tensor in found.values()}
@@ -73,18 +73,18 @@ def owned_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 
 def spare(tensor: Tensor) -> Tensor:
-    """A clone that takes no memory of its own until it, or the original, is written to."""
+    """A copy-on-write clone, which takes no memory until it or the original is written to."""
     source = tensor.detach()
     if type(source) is Tensor and source.layout is torch.strided and not source.is_meta:
         try:
             return torch._lazy_clone(source)  # noqa: SLF001 - torch's copy on write has no other name
-        except RuntimeError:  # of memory that torch does not own, such as a NumPy array's
+        except RuntimeError:  # memory that torch does not own, such as a NumPy array
             return source.clone()
     return source.clone()
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A copy that may be run and spoilt: nothing that it writes reaches the network.
+    """A copy that may be run and modified without affecting the network.
 
     Raises:
         UnsupportedNetworkError: if the network cannot be copied.
@@ -93,7 +93,7 @@ def copied(network: nn.Module) -> nn.Module:
 
 
 def cloned(network: nn.Module) -> nn.Module:
-    """A copy to be kept, with memory of its own from the start.
+    """A permanent copy, which has its own memory from the start.
 
     Raises:
         UnsupportedNetworkError: if the network cannot be copied.
@@ -104,15 +104,15 @@ def cloned(network: nn.Module) -> nn.Module:
 def copy_with(
     network: nn.Module, make: Callable[[str, Tensor], Tensor], owned: Mapping[str, Tensor]
 ) -> nn.Module:
-    """A deep copy in which ``make(name, tensor)`` stands for each owned tensor.
+    """A deep copy in which ``make(name, tensor)`` replaces each owned tensor.
 
-    Parameters become parameters again and keep ``requires_grad``. Functions that refer to the
-    network, such as hooks, refer to the copy in the copy. What cannot be copied (locks, custom
-    operators, open files) is shared.
+    Parameters stay parameters and keep ``requires_grad``. Functions that refer to the network, such
+    as hooks, refer to the copy. Objects that cannot be copied (locks, custom operators, open files)
+    are shared.
 
     Raises:
-        UnsupportedNetworkError: if the network cannot be copied even so, or a function refers to
-            it through a global variable.
+        UnsupportedNetworkError: if the network cannot be copied, or a function refers to it through
+            a global variable.
     """
     memo: dict[int, Any] = {}
     for name, tensor in owned.items():
@@ -122,7 +122,7 @@ def copy_with(
         elif made is not tensor and tensor.is_leaf and tensor.requires_grad:
             made.requires_grad_()
         memo[id(tensor)] = made
-    for module in network.modules():  # most of a copy's time goes into empty tables of hooks
+    for module in network.modules():  # copying empty hook tables takes most of the time
         memo.update(
             {id(v): type(v)() for v in vars(module).values() if type(v) is OrderedDict and not v}
         )
@@ -152,7 +152,7 @@ def _copied(network: nn.Module, memo: dict[int, Any]) -> nn.Module:
 
 
 def _graph_tensors(network: nn.Module) -> dict[int, object]:
-    """Tensors that a forward left behind with their history, which deepcopy refuses to copy."""
+    """Tensors with autograd history left by a forward pass, which deepcopy refuses to copy."""
     return {
         id(tensor): tensor.detach().clone()
         for module in network.modules()
@@ -179,7 +179,7 @@ def _tensors(value: Any, depth: int) -> Iterator[Tensor]:
 
 
 def _uncopyable(network: nn.Module, memo: Mapping[int, object]) -> dict[int, object]:
-    """The attributes that cannot be copied, by their ids."""
+    """The attributes that cannot be copied, by id."""
     found: dict[int, object] = {}
     own = vars(nn.Module()).keys()
     for module in network.modules():

@@ -1,4 +1,4 @@
-"""What a network's forward says about its channels: which labels belong together."""
+"""Traces a network's forward pass: which labels belong together."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError, unknown_n
 __all__ = ["Output", "Setting", "Trace", "trace"]
 
 LARGE = 20_000_000
-"""Networks of more parameters are first run without values: that takes no memory, and no time for
-the products, but has an overhead in Python that is larger than the products of small ones."""
+"""Networks with more parameters are first run without values. That needs no memory and no time for
+products, but has a Python overhead that exceeds the time of a small network's products."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a network can be run for a look at it.
+    """How a network can be run for tracing.
 
     Args:
-        meta: without values; what looks at values raises then.
-        batch: on how many examples; None for all that were given.
+        meta: without values; code that reads values then raises an error.
+        batch: number of examples; None for all given ones.
     """
 
     meta: bool
     batch: int | None
 
     def inputs(self, inputs: Inputs, device: torch.device | str = "cpu") -> Any:
-        """The inputs, cut to the batch, where the network is."""
+        """The inputs, cut to the batch size and moved to the network's device."""
         cut = inputs if self.batch is None else with_batch(inputs, self.batch)
         device = "meta" if self.meta else device
         return map_tensors(lambda tensor: spare(tensor).to(device), cut)
 
     def network(self, network: nn.Module) -> nn.Module:
-        """A copy of the network, on the CPU if it has values, which a forward may spoil."""
+        """A copy of the network for a forward pass, on the CPU if it has values."""
         return copy_with(network, lambda _, tensor: self.tensor(tensor), owned_tensors(network))
 
     def tensor(self, tensor: Tensor) -> Tensor:
-        """A tensor of the network, which a forward may write to."""
+        """A copy of a tensor of the network, for a forward pass."""
         if self.meta:
             return torch.empty_like(tensor.detach(), device="meta")
         return spare(tensor).to("cpu")
@@ -68,7 +68,7 @@ class Output:
     """A tensor that a network returns.
 
     Args:
-        name: keys, fields and places that lead to it.
+        name: keys, fields and indices that lead to it.
         dims: its labels.
         varies: see :class:`~proxyhpo.channels.find.recorder.Step`.
     """
@@ -80,17 +80,17 @@ class Output:
 
 @dataclass(frozen=True)
 class Trace:
-    """All that was seen.
+    """The result of a trace.
 
     Args:
         labels: of every index.
         owned: name of a parameter, buffer or plain tensor → the labels of its dimensions.
-        setting: in which it could be run.
+        setting: how the network was run.
         steps: whether in train mode → every operator, in order.
         outputs: whether in train mode → each output, in order.
-        contracted: parameter → the dimensions that its products sum over, none for a bias.
-        flops: of the forward in train mode.
-        unused: names of the tensors that no operator saw.
+        contracted: parameter → the dimensions that its products sum over; none for a bias.
+        flops: of the forward pass in train mode.
+        unused: names of the tensors that no operator used.
     """
 
     labels: Labels
@@ -111,15 +111,15 @@ def trace(
     clock: Clock,
     outputs: Sequence[str] | None = None,
 ) -> Trace:
-    """Labels every index of a network's tensors, and follows them through its forward.
+    """Labels every index of a network's tensors, and follows the labels through its forward pass.
 
-    A copy is run, in train and in eval mode, on two examples; the network is left untouched.
+    It runs copies in train and in eval mode, on two examples. The network is not changed.
 
     Args:
         network: unwrapped.
         inputs: a typical batch.
-        ignore: names of modules or parameters to leave alone.
-        clock: ends it.
+        ignore: names of modules or parameters that are not pruned.
+        clock: limits the time.
         outputs: names of the outputs that keep their sizes, see
             :func:`~proxyhpo.channels.find.outputs.kept_outputs`.
 
@@ -146,7 +146,7 @@ def trace(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What does not depend on how the network is run, see :func:`trace`."""
+    """The arguments of :func:`trace` that do not depend on how the network is run."""
 
     ignore: Sequence[str]
     clock: Clock
@@ -162,7 +162,7 @@ def _settings(network: nn.Module) -> list[Setting]:
 
 
 def _traced_whole(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked) -> Trace:
-    """On all examples if the few do not reach every tensor: experts are chosen by values."""
+    """Uses all examples if a few do not reach every tensor, as with experts chosen by values."""
     found = _traced(network, inputs, setting, asked)
     if setting.batch is None or not found.unused:
         return found
@@ -181,7 +181,7 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked)
     owned = {name: labelled(labels, tensor) for name, tensor in owned_tensors(network).items()}
     protect_insides(network, labels, owned)
     runs: dict[bool, tuple[Recorder, list[tuple[str, Tensor]]]] = {}
-    for training in (True, False):  # on a copy each: what a forward remembers is no tensor of ours
+    for training in (True, False):  # one copy each, since a forward pass may store tensors
         copied = setting.network(network)
         recorder, working = Recorder(labels), setting.inputs(inputs)
         recorder.start(still_owned(copied, owned), owned, working)
@@ -193,10 +193,10 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked)
         except Exception as error:
             if training or isinstance(error, TimeLimitError):
                 raise
-            continue  # a network that only trains: there is no eval mode to look after
+            continue  # the network only runs in train mode
         named = named_outputs(outputs)
         if not named:
-            raise UnsupportedNetworkError(f"no tensor is in what {type(network).__name__} returns")
+            raise UnsupportedNetworkError(f"{type(network).__name__} returns no tensor")
         runs[training] = recorder, named
         recorder.finish(kept_outputs(named, recorder.origins, asked.outputs))
     used = {name for recorder, _ in runs.values() for name in recorder.used}

@@ -337,7 +337,9 @@ def test_a_loss_inside_the_network_is_nothing_to_report(loss):
 
 
 def test_a_refusal_gives_the_reasons_of_inputs_and_outputs():
-    with pytest.raises(UnsupportedNetworkError, match=r"weight .*: its size is that of an output"):
+    with pytest.raises(
+        UnsupportedNetworkError, match=r"weight .*: its size is the size of an output"
+    ):
         half(nn.Sequential(nn.Linear(16, 5), nn.Tanh()))
 
 

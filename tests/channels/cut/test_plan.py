@@ -159,8 +159,8 @@ def test_what_is_protected_is_named_with_its_reason():
     assert repr(groups[0]) == "Group(32 classes of 0.weight, 0.bias, 2.weight)"
     assert dict(protected) == {
         "0.weight": "its size comes from the inputs",
-        "2.weight": "its size is that of an output",
-        "2.bias": "its size is that of an output",
+        "2.weight": "its size is the size of an output",
+        "2.bias": "its size is the size of an output",
     }
 
 

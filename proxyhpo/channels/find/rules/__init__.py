@@ -1,19 +1,19 @@
-"""What each operator does to labels: one small function an operator.
+"""What each operator does to labels: one small function per operator.
 
-A *rule* is called for every operator of a forward, after it has run. It joins the labels that
-must live and die together, and returns the labels of what came out::
+A *rule* is called for every operator of a forward pass, after it has run. It joins the labels that
+must be removed together, and returns the labels of the result::
 
     @rule("mm")
     def mm(labels: Labels, call: Call) -> list[Dim]:
         rows, inner = call.dims("self")
         also_inner, columns = call.dims("mat2")
-        labels.join(inner, also_inner)      # summed over: one goes, the other goes
+        labels.join(inner, also_inner)      # summed over, so removed together
         call.sums_over("self", "mat2", inner, also_inner)
         return [rows, columns]
 
-What an operator without a rule touches is protected, and reported by the operator's name. A rule
-for one of your own operators, or for one of torch's that has none here, is such a function, offered
-by an entry point in the group ``proxyhpo.operator_rules`` whose name is the operator's
+Tensors of an operator without a rule are protected and reported under the operator's name. A rule
+for your own operator, or for one of torch's that has none here, is such a function. Register it as
+an entry point in the group ``proxyhpo.operator_rules`` under the operator's name
 (``mylib::myop``, ``aten::linalg_inv_ex``).
 """
 
@@ -36,7 +36,7 @@ from proxyhpo.channels.find.labels import FIXED, Dim, Labels
 __all__ = ["Call", "Dim", "Labels", "Result", "Rule", "find_rule", "fixed", "rule", "temporary"]
 
 Result = list[Dim] | tuple[list[Dim], ...]
-"""The labels of each dimension of the tensor that came out; a tuple where several did."""
+"""The labels of each dimension of the result; a tuple if there are several results."""
 
 _FAMILIES = (
     "contractions",
@@ -51,7 +51,7 @@ _FAMILIES = (
 
 
 class Known(Protocol):
-    """What is known of tensors."""
+    """What is known about tensors."""
 
     def dims(self, tensor: Tensor) -> list[Dim]:
         """The labels of each dimension."""
@@ -62,11 +62,11 @@ class Known(Protocol):
 
 @dataclass
 class Call:
-    """One operator at work.
+    """One call of an operator.
 
     Args:
-        operator: name, such as ``aten::mm``; the same for its in-place form.
-        arguments: every argument by the name in the operator's schema, defaults included.
+        operator: its name, such as ``aten::mm``; the same for its in-place form.
+        arguments: every argument by its name in the operator's schema, including defaults.
         result: what it returned.
         tensors_known: gives the labels of a tensor, and whether it depends on the inputs.
     """
@@ -76,10 +76,10 @@ class Call:
     result: Any
     tensors_known: Known
     summed: list[Dim] = field(default_factory=list)
-    """Labels of weights' dimensions that products with data sum over."""
+    """Labels of weights' dimensions over which products with data sum."""
     when_read: list[tuple[Dim, str]] = field(default_factory=list)
-    """Labels to protect once the values of the result are used, and why: its shape may be all that
-    is asked for."""
+    """Labels to protect if the values of the result are used, with the reason. They are not
+    protected if only its shape is used."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -94,7 +94,7 @@ class Call:
         return self.tensors_known.is_data(tensor)
 
     def tensors(self) -> list[Tensor]:
-        """Every tensor among the arguments, in order, those in lists too."""
+        """Every tensor among the arguments, in order, including those in lists."""
         found: list[Tensor] = []
         for value in self.arguments.values():
             parts = value if isinstance(value, (list, tuple)) else [value]
@@ -102,11 +102,11 @@ class Call:
         return found
 
     def axis(self, value: int, ndim: int) -> int:
-        """A dimension's number counted from the front."""
+        """A dimension's index counted from the front."""
         return value % ndim if ndim else 0
 
     def sums_over(self, left: str, right: str, left_dim: Dim, right_dim: Dim) -> None:
-        """Notes a product's inner dimension, where one factor is a weight and one is data."""
+        """Records a product's inner dimension if one factor is a weight and the other is data."""
         for name, dim, other in ((left, left_dim, right), (right, right_dim, left)):
             if not self.is_data(self[name]) and self.is_data(self[other]):
                 self.summed.append(dim)
@@ -132,7 +132,7 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
 
 @contextmanager
 def temporary(operator: str, function: Rule | None) -> Iterator[None]:
-    """Makes a rule the one for an operator, for a while, as in a test; or none, as if unknown."""
+    """Within the block, uses this rule for an operator; None makes the operator unknown."""
 
     def unknown(_: Labels, call: Call) -> Result:
         raise LookupError(f"no rule for {call.operator}")
@@ -149,7 +149,7 @@ def temporary(operator: str, function: Rule | None) -> Iterator[None]:
 
 
 def find_rule(operator: str, function: torch._ops.OpOverload) -> Rule | None:
-    """The rule for an operator: a built-in, a plug-in's, or that of all pointwise ones."""
+    """The rule for an operator: a built-in one, a plug-in's, or the one of pointwise operators."""
     _load_families()
     found = _RULES.get(operator) or _plugged(operator)
     if found is None and torch.Tag.pointwise in function.tags:
@@ -171,5 +171,5 @@ def _plugged(operator: str) -> Rule | None:
 
 
 def fixed(sizes: Sequence[int]) -> list[Dim]:
-    """Dimensions whose sizes the inputs decide."""
+    """Dimensions whose sizes the inputs determine."""
     return [np.full(size, FIXED, np.int64) for size in sizes]

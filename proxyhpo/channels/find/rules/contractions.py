@@ -10,14 +10,14 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, fixed, rule
 
 @rule("mm", "bmm", "_sparse_mm")
 def matrix_product(labels: Labels, call: Call) -> list[Dim]:
-    """(n, k) @ (k, m), with a batch in front or not."""
+    """(n, k) @ (k, m), with or without a batch dimension."""
     left, right = ("sparse", "dense") if "sparse" in call.arguments else ("self", "mat2")
     return _product(labels, call, left, right)
 
 
 @rule("addmm", "_addmm_activation", "addbmm", "baddbmm", "_sparse_addmm")
 def product_and_sum(labels: Labels, call: Call) -> list[Dim]:
-    """The same, and a bias that is added."""
+    """The same, plus a bias."""
     batched = "batch1" in call.arguments
     out = _product(labels, call, *(("batch1", "batch2") if batched else ("mat1", "mat2")))
     out = out[-call.result.ndim :]  # addbmm sums over the batch
@@ -56,7 +56,7 @@ def outer(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("linear")
 def linear(labels: Labels, call: Call) -> list[Dim]:
-    """X @ weight.T + bias, where it was not taken apart."""
+    """X @ weight.T + bias, if it was not decomposed."""
     *batch, inner = call.dims("input")
     rows, columns = call.dims("weight")
     labels.join(inner, columns)
@@ -68,7 +68,7 @@ def linear(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("_trilinear")
 def trilinear(labels: Labels, call: Call) -> list[Dim]:
-    """Three operands, each with dimensions of size 1 put in, multiplied and partly summed."""
+    """Three operands, each expanded by dimensions of size 1, multiplied and partly summed."""
     names = ("i1", "i2", "i3")
     opened = {name: _opened(call.dims(name), call[f"expand{name[1]}"]) for name in names}
     out = []
@@ -95,7 +95,7 @@ def distance(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("convolution", "_convolution")
 def convolution(labels: Labels, call: Call) -> list[Dim]:
-    """Channels are summed over, within groups; the kernel's inside and pixels stay."""
+    """Channels are summed over, within groups; kernel sizes and pixels are kept."""
     batch, channels, *pixels = call.dims("input")
     first, second, *kernel = call.dims("weight")
     pixels = [_passed(labels, call, axis, pixel) for axis, pixel in enumerate(pixels)]
@@ -116,9 +116,9 @@ def convolution(labels: Labels, call: Call) -> list[Dim]:
 
 
 def _passed(labels: Labels, call: Call, axis: int, pixels: Dim) -> Dim:
-    """As many positions come out as went in, or else their number has to stay.
+    """Passes the dimension on if its size is unchanged; otherwise its size must be kept.
 
-    In the first case the kernel may slide along channels: with fewer of them it meets other
+    In the first case the kernel may slide along channels. With fewer channels it then covers other
     neighbours, as in a network that was built narrow.
     """
     size = call.result.shape[2 + axis]
@@ -131,9 +131,9 @@ def _passed(labels: Labels, call: Call, axis: int, pixels: Dim) -> Dim:
 def _grouped(labels: Labels, channels: Dim, out: Dim, inner: Dim, groups: int) -> Dim:
     if groups == 1:
         labels.join(channels, inner)
-    elif inner.size == 1:  # depthwise: a channel goes with its outputs
+    elif inner.size == 1:  # depthwise: a channel is removed with its outputs
         labels.join(np.repeat(channels, out.size // groups), out)
-    else:  # every group stays and loses the same offsets, so that they stay equal in size
+    else:  # every group is kept and loses the same offsets, so that sizes stay equal
         labels.tie(channels.reshape(groups, -1))
         labels.join(channels.reshape(groups, -1)[0], inner)
         labels.tie(out.reshape(groups, -1))

@@ -1,4 +1,4 @@
-"""Operators that make tensors: the sizes come from Python, and take on what they meet."""
+"""Operators that create tensors, whose sizes come from Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, fixed, rule
 
 
 def unmet(labels: Labels, shape: Sequence[int]) -> list[Dim]:
-    """New labels: the number is right once the network's integers are mended."""
+    """New labels, joined with whatever they meet; the sizes are updated by mending."""
     return [labels.new(size, solid=False) if size > 1 else fixed([size])[0] for size in shape]
 
 
@@ -19,7 +19,7 @@ def unmet(labels: Labels, shape: Sequence[int]) -> list[Dim]:
     "hann_window", "hamming_window", "blackman_window",
 )  # fmt: skip
 def made(labels: Labels, call: Call) -> list[Dim]:
-    """See :func:`unmet`: these may have tensors as arguments all the same, ``out`` or ``self``."""
+    """See :func:`unmet`. These may still have tensors as arguments, ``out`` or ``self``."""
     return unmet(labels, call.result.shape)
 
 

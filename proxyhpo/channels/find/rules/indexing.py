@@ -1,4 +1,4 @@
-"""Cutting, joining and looking up: labels move with their indices."""
+"""Slicing, concatenation and lookup: labels move with their indices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxyhpo.channels.find.rules import Call, Labels, Result, fixed, rule
 
 @rule("cat")
 def cat(labels: Labels, call: Call) -> list[Dim]:
-    """One after the other along a dimension; the other dimensions are joined."""
+    """Concatenates along a dimension; the other dimensions are joined."""
     parts = [call.dims(part) for part in call["tensors"] if part.numel() or part.ndim > 1]
     axis = call.axis(call["dim"], len(parts[0]))
     out = _joined(labels, parts, axis)
@@ -21,7 +21,7 @@ def cat(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("stack")
 def stack(labels: Labels, call: Call) -> list[Dim]:
-    """One upon the other along a new dimension."""
+    """Stacks along a new dimension."""
     parts = [call.dims(part) for part in call["tensors"]]
     out = _joined(labels, parts, None)
     out.insert(call.axis(call["dim"], len(out) + 1), fixed([len(parts)])[0])
@@ -30,7 +30,7 @@ def stack(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("split", "unsafe_split", "split_with_sizes", "unsafe_split_with_sizes")
 def split(labels: Labels, call: Call) -> Result:
-    """Pieces of a dimension; where they are equal they will be cut equal again, so stay so."""
+    """Pieces of a dimension. Equal pieces stay equal, since they will be cut equally again."""
     dims = call.dims("self")
     axis = call.axis(call["dim"], len(dims))
     sizes = [piece.shape[axis] for piece in call.result]
@@ -45,7 +45,7 @@ def split(labels: Labels, call: Call) -> Result:
 
 @rule("slice")
 def cut(labels: Labels, call: Call) -> list[Dim]:
-    """A range of indices: those inside and those outside are counted apart."""
+    """A range of indices. Those inside and outside form separate groups."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dim"], len(dims))
     whole = dims[axis]
@@ -57,7 +57,7 @@ def cut(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("select")
 def select(labels: Labels, call: Call) -> list[Dim]:
-    """A single index, which must be there if the result is used for more than its shape."""
+    """A single index, which must be kept if more than the result's shape is used."""
     del labels
     dims = list(call.dims("self"))
     dim = dims.pop(call.axis(call["dim"], len(dims)))
@@ -94,7 +94,7 @@ def index(labels: Labels, call: Call) -> list[Dim]:
       "scatter_reduce", "take_along_dim", "select_scatter", "slice_scatter", "topk", "sort",
       "argsort", "cummax", "cummin", "_cummax_helper")  # fmt: skip
 def along(labels: Labels, call: Call) -> Result:
-    """Picks, reorders or writes along one dimension, which must stay."""
+    """Picks, reorders or writes along one dimension, which must be kept."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dim"], len(dims))
     _pick(labels, call, dims[axis])
@@ -127,14 +127,14 @@ def embedding_bag(labels: Labels, call: Call) -> Result:
 
 @rule("_pack_padded_sequence")
 def pack(_: Labels, call: Call) -> Result:
-    """Steps of all sequences in one dimension; the features pass."""
+    """Puts the steps of all sequences into one dimension; features pass."""
     data, sizes = call.result
     return [*fixed(data.shape[:1]), *call.dims("input")[2:]], fixed(sizes.shape)
 
 
 @rule("_pad_packed_sequence")
 def unpack(_: Labels, call: Call) -> Result:
-    """The way back."""
+    """The inverse of :func:`pack`."""
     data, lengths = call.result
     return [*fixed(data.shape[:2]), *call.dims("data")[1:]], fixed(lengths.shape)
 
@@ -149,7 +149,7 @@ def _joined(labels: Labels, parts: list[list[Dim]], but: int | None) -> list[Dim
 
 
 def _covered(indices: list[Tensor | None]) -> list[int]:
-    """The dimensions that are looked up: a mask of booleans covers several."""
+    """The dimensions that are looked up; a boolean mask covers several."""
     axis = 0
     covered: list[int] = []
     for where in indices:
@@ -161,7 +161,7 @@ def _covered(indices: list[Tensor | None]) -> list[int]:
 
 
 def _count_apart(labels: Labels, piece: Dim) -> None:
-    """Makes these a group of their own, so that a fixed share of them stays."""
+    """Makes these a separate group, so that a fixed share of them is kept."""
     if piece.size and not labels.protected(piece).all():
         labels.join(piece, labels.new(piece.size, solid=False))
         labels.cut_evenly(piece, piece.size)
@@ -182,7 +182,7 @@ def _pass(dim: Dim, size: int) -> Dim:
 
 
 def _join_sources(labels: Labels, call: Call, dims: list[Dim], axis: int) -> None:
-    """Whatever is written or read along the dimension agrees in the other ones."""
+    """Joins the other dimensions of everything that is read or written along this one."""
     for name in ("source", "src"):
         tensor = call.arguments.get(name)
         if not isinstance(tensor, Tensor) or tensor.ndim != len(dims):

@@ -1,4 +1,4 @@
-"""Normalisations: scales, shifts and running statistics go with their channels."""
+"""Normalisations: scales, shifts and running statistics are removed with their channels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def layer_norm(labels: Labels, call: Call) -> Result:
 
 @rule("native_group_norm")
 def group_norm(labels: Labels, call: Call) -> Result:
-    """Groups stay and lose the same offsets; a group of one channel goes with it."""
+    """Groups are kept and lose the same offsets; a group of one channel is removed with it."""
     source, *channelwise = call.tensors()
     dims = call.dims(source)
     alone = call["group"] == dims[1].size

@@ -1,4 +1,4 @@
-"""Operators that work on each element alone: equal positions are joined."""
+"""Operators that work on each element separately: equal positions are joined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
     "normal_functional", "poisson", "fake_quantize_per_tensor_affine_cachemask",
 )  # fmt: skip
 def pointwise(labels: Labels, call: Call) -> list[Dim] | tuple[list[Dim], ...]:
-    """Joins equal positions of all operands; a dimension of size 1 that is stretched, not."""
+    """Joins equal positions of all operands, except in dimensions of size 1 that are expanded."""
     if isinstance(call.result, (tuple, list)):
         outs = [out for out in call.result if isinstance(out, Tensor)]
         return tuple(_broadcast(labels, call, out.shape) for out in outs)
@@ -33,7 +33,7 @@ def pointwise(labels: Labels, call: Call) -> list[Dim] | tuple[list[Dim], ...]:
     "binary_cross_entropy_with_logits", "soft_margin_loss",
 )  # fmt: skip
 def loss(labels: Labels, call: Call) -> list[Dim]:
-    """Compares position by position, and may then sum all up."""
+    """Compares position by position, and may then sum over all."""
     return _broadcast(labels, call, call.tensors()[0].shape)[: call.result.ndim]
 
 
@@ -42,7 +42,7 @@ def loss(labels: Labels, call: Call) -> list[Dim]:
     "_ctc_loss", "nll_loss_nd", "cross_entropy_loss",
 )  # fmt: skip
 def class_loss(labels: Labels, call: Call) -> Result:
-    """Picks the score of one class: their number is that of the network's outputs."""
+    """Picks the score of one class, so the number of classes is kept."""
     dims = call.dims(call.tensors()[0])
     classes = dims[2 if call.operator == "aten::_ctc_loss" else min(1, len(dims) - 1)]
     labels.protect(classes[classes > 0], OUTPUT)
@@ -59,7 +59,7 @@ def along(_: Labels, call: Call) -> list[Dim]:
 
 @rule("glu")
 def glu(labels: Labels, call: Call) -> list[Dim]:
-    """One half gates the other: the same offset of each half is joined."""
+    """One half gates the other: the same offsets of both halves are joined."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dim"], len(dims))
     halves = dims[axis].reshape(2, -1)

@@ -1,4 +1,4 @@
-"""Reductions end a label: what is summed up may become narrower."""
+"""Reductions: the dimensions that are summed over may become narrower."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
     "median", "nanmedian", "mode", "count_nonzero", "kthvalue", "_linalg_check_errors",
 )  # fmt: skip
 def reduction(labels: Labels, call: Call) -> Result:
-    """Drops the dimensions that are reduced, or leaves them with size 1."""
+    """Removes the reduced dimensions, or keeps them with size 1."""
     operands = call.tensors()
     if len(operands) > 1 and call.operator in ("aten::max", "aten::min"):  # of two tensors
         return _elementwise(labels, call)

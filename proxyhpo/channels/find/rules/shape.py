@@ -1,4 +1,4 @@
-"""Views and copies: dimensions are moved, put in, taken out, cut up and put together."""
+"""Views and copies: dimensions are moved, added, removed, split and merged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def permute(_: Labels, call: Call) -> list[Dim]:
 
 @rule("transpose", "t", "numpy_T")
 def transpose(_: Labels, call: Call) -> list[Dim]:
-    """Two dimensions change places."""
+    """Swaps two dimensions."""
     dims = list(call.dims("self"))
     if len(dims) > 1:
         one, other = call.arguments.get("dim0", 0), call.arguments.get("dim1", 1)
@@ -42,7 +42,7 @@ def transpose(_: Labels, call: Call) -> list[Dim]:
 
 @rule("unsqueeze")
 def unsqueeze(_: Labels, call: Call) -> list[Dim]:
-    """A dimension of size 1 is put in."""
+    """Adds a dimension of size 1."""
     dims = list(call.dims("self"))
     dims.insert(call.axis(call["dim"], len(dims) + 1), fixed([1])[0])
     return dims
@@ -50,7 +50,7 @@ def unsqueeze(_: Labels, call: Call) -> list[Dim]:
 
 @rule("squeeze")
 def squeeze(_: Labels, call: Call) -> list[Dim]:
-    """Dimensions of size 1 are taken out."""
+    """Removes dimensions of size 1."""
     dims = call.dims("self")
     given = call.arguments.get("dim", range(len(dims)))
     axes = {call.axis(axis, len(dims)) for axis in ([given] if isinstance(given, int) else given)}
@@ -59,7 +59,7 @@ def squeeze(_: Labels, call: Call) -> list[Dim]:
 
 @rule("expand")
 def expand(labels: Labels, call: Call) -> list[Dim]:
-    """Sizes of 1 are stretched to what Python says."""
+    """Expands sizes of 1 to sizes given by Python."""
     shape = call.result.shape
     dims = [*fixed([1] * (len(shape) - len(call.dims("self")))), *call.dims("self")]
     return [_stretched(labels, dim, size) for dim, size in zip(dims, shape, strict=True)]
@@ -67,7 +67,7 @@ def expand(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("repeat")
 def repeat(labels: Labels, call: Call) -> list[Dim]:
-    """Dimensions one after the other, several times."""
+    """Repeats dimensions several times."""
     shape = call.result.shape
     dims = [*fixed([1] * (len(shape) - len(call.dims("self")))), *call.dims("self")]
     return [
@@ -78,7 +78,7 @@ def repeat(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("flip")
 def flip(_: Labels, call: Call) -> list[Dim]:
-    """Indices backwards: their places are not kept, so both ends must agree."""
+    """Reverses indices. Positions change, so both ends must agree."""
     dims = call.dims("self")
     axes = {call.axis(axis, len(dims)) for axis in call["dims"]}
     return [dim[::-1] if axis in axes else dim for axis, dim in enumerate(dims)]
@@ -86,7 +86,7 @@ def flip(_: Labels, call: Call) -> list[Dim]:
 
 @rule("roll")
 def roll(labels: Labels, call: Call) -> list[Dim]:
-    """Indices moved on by a number that Python gave: what is moved stays."""
+    """Shifts indices by a number that Python gave, so the dimension is kept."""
     dims = list(call.dims("self"))
     for axis in call["dims"]:
         dim = dims[axis]
@@ -96,7 +96,7 @@ def roll(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("unfold")
 def windows(labels: Labels, call: Call) -> list[Dim]:
-    """Windows over a dimension, which stays."""
+    """Windows over a dimension, which is kept."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dimension"], len(dims))
     labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} slides along it")
@@ -106,7 +106,7 @@ def windows(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("as_strided")
 def as_strided(labels: Labels, call: Call) -> list[Dim]:
-    """Known only where the shape stays."""
+    """Only known if the shape is unchanged."""
     dims = call.dims("self")
     if [dim.size for dim in dims] == list(call.result.shape):
         return dims
@@ -125,13 +125,13 @@ def view_as_complex(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("view_as_real")
 def view_as_real(_: Labels, call: Call) -> list[Dim]:
-    """The way back."""
+    """The inverse of :func:`view_as_complex`."""
     return [*call.dims("self"), *fixed([2])]
 
 
 @rule("_fft_r2c", "_fft_c2c", "_fft_c2r")
 def fourier(labels: Labels, call: Call) -> list[Dim]:
-    """Transformed dimensions stay."""
+    """Transformed dimensions are kept."""
     dims = list(call.dims("self"))
     for axis in call["dim"]:
         labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} transforms it")
@@ -150,7 +150,7 @@ def pixel_shuffle(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("pixel_unshuffle")
 def pixel_unshuffle(labels: Labels, call: Call) -> list[Dim]:
-    """The way back."""
+    """The inverse of :func:`pixel_shuffle`."""
     del labels
     *batch, channels, _, _ = call.dims("self")
     repeated = np.repeat(channels, call["downscale_factor"] ** 2)
@@ -168,7 +168,7 @@ def channel_shuffle(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "view_copy")
 def view(labels: Labels, call: Call) -> list[Dim]:
-    """Dimensions cut up and put together, in blocks of equal product."""
+    """Splits and merges dimensions, in blocks of equal product."""
     if call.result.numel() == 0 or "size" not in call.arguments:
         return fixed(call.result.shape)
     out = fixed(call.result.shape)
@@ -189,7 +189,7 @@ def _stretched(labels: Labels, dim: Dim, size: int) -> Dim:
 
 
 def _blocks(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """The shortest runs of dimensions, before and after, that hold equally many elements."""
+    """The shortest runs of dimensions, before and after, with equally many elements."""
     i = j = 0
     while i < len(old):
         before, after = [i], [j]
@@ -206,7 +206,7 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int],
 
 
 def _reshaped(labels: Labels, dims: list[Dim], sizes: list[int]) -> list[Dim]:
-    """Cuts each dimension at the borders of the new ones, and puts the pieces together."""
+    """Splits each dimension at the borders of the new ones, and merges the pieces."""
     borders = sorted({*accumulate((dim.size for dim in dims), mul), *accumulate(sizes, mul)})
     if any(border % below for below, border in pairwise(borders)):
         for dim in dims:
@@ -220,7 +220,7 @@ def _reshaped(labels: Labels, dims: list[Dim], sizes: list[int]) -> list[Dim]:
 
 
 def _take(factors: Iterator[int], product: int) -> list[int]:
-    """As many factors as make up the product."""
+    """Takes as many factors as make up the product."""
     taken: list[int] = []
     reached = 1
     while reached < product:

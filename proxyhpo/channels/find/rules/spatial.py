@@ -1,4 +1,4 @@
-"""Pooling, resizing and padding: channels pass, pixels stay."""
+"""Pooling, resizing and padding: channels pass, pixels are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
     "replication_pad1d", "replication_pad2d", "replication_pad3d", "mkldnn_max_pool2d",
 )  # fmt: skip
 def spatial(labels: Labels, call: Call) -> Result:
-    """The last dimensions, as many as the operator's name says, are pixels."""
+    """The last dimensions are pixels; the operator's name says how many there are."""
     found = re.search(r"(\d)d", call.operator)
     assert found is not None
     dims = call.dims(call.tensors()[0])
@@ -37,7 +37,7 @@ def spatial(labels: Labels, call: Call) -> Result:
 
 @rule("constant_pad_nd")
 def pad(labels: Labels, call: Call) -> list[Dim]:
-    """What is put beside channels has a size that Python gave; beside pixels it is fixed."""
+    """Padding beside channels has a size that Python gave; beside pixels it is fixed."""
     dims = list(call.dims("self"))
     amounts = call["pad"]
     for axis, (before, after) in enumerate(zip(amounts[::2], amounts[1::2], strict=True), start=1):
@@ -56,7 +56,7 @@ def unfold(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("col2im")
 def fold(labels: Labels, call: Call) -> list[Dim]:
-    """Patches put together again."""
+    """Combines patches again; the inverse of :func:`unfold`."""
     *batch, rows, _ = call.dims("self")
     matrix = rows.reshape(-1, int(np.prod(call["kernel_size"])))
     labels.tie(matrix.T)
@@ -68,5 +68,5 @@ def _padded(labels: Labels, dim: Dim, before: int, after: int) -> Dim:
         moves = not labels.protected(dim).all()
         return labels.new(count, solid=False) if moves and count > 1 else fixed([count])[0]
 
-    inside = dim[max(0, -before) : dim.size - max(0, -after)]  # a negative amount cuts
+    inside = dim[max(0, -before) : dim.size - max(0, -after)]  # a negative amount crops
     return np.concatenate([beside(max(0, before)), inside, beside(max(0, after))])
