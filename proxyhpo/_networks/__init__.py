@@ -1,1 +1,1 @@
-"""What can be told of any network, and done to it: built, measured, rescaled, compared."""
+"""Operations on any network: building, measuring, rescaling and comparing."""

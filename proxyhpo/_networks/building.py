@@ -1,7 +1,8 @@
 """A fresh full network for every training, and which of its weights are pretrained.
 
-Trials must not share weights: one that starts where another ended is not comparable with it. So
-the user hands in a function that makes a new network at each call, or a network that is copied.
+Trials must not share weights: a trial that continues from the weights of another is not comparable
+with it. The user therefore provides a function that makes a new network at each call, or a network
+that is copied.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ from proxyhpo.errors import ArgumentError, ProxyHPOError, UnsupportedNetworkErro
 __all__ = ["Build", "Builder", "Examined", "structure"]
 
 Build = Callable[..., nn.Module] | nn.Module
-"""Takes nothing, the config, or also ``width``; or a network, to be copied."""
+"""Takes nothing, the config, or also ``width``; or a network, which is copied."""
 
 _TWO_SEEDS = (1, 2)
 _REMEMBERED = 100  # networks; each may have a thousand parameters with long names
 
 
 class Builder:
-    """Makes full networks, each a new one.
+    """Makes full networks, a new one at each call.
 
     Args:
-        build: a callable that takes nothing, or the config as its one required argument (or as
-            ``config``), and possibly ``width`` as well; or a network, which is copied.
-        pretrained: True if all weights are pretrained, False if none is, None to find out.
-        pass_width: whether ``build`` is also asked for narrow networks, so that the full one has
-            to be asked for by ``width=1``.
+        build: a callable that takes nothing, or the config as its only required argument (or as
+            ``config``), and optionally ``width``; or a network, which is copied.
+        pretrained: True if all weights are pretrained, False if none is, None to detect it.
+        pass_width: whether ``build`` is also called for narrow networks, so that the full one is
+            requested with ``width=1``.
 
     Raises:
         ArgumentError: if ``build`` cannot be called in one of these ways, or is a network and
-            ``pretrained`` does not say whether its weights are worth keeping.
+            ``pretrained`` is None.
     """
 
     def __init__(
@@ -55,9 +56,9 @@ class Builder:
         if isinstance(build, nn.Module):
             if pretrained is None:
                 raise ArgumentError(
-                    f"build is a network ({type(build).__name__}), which does not tell whether "
-                    "its weights are pretrained: say pretrained=True or False, or give a function "
-                    "that makes a new network at each call"
+                    f"build is a network ({type(build).__name__}), which does not show whether its "
+                    "weights are pretrained: set pretrained=True or False, or pass a function that "
+                    "makes a new network at each call"
                 )
             self._call: Callable[..., nn.Module] = partial(cloned, build)
             self._takes = Takes()
@@ -65,7 +66,7 @@ class Builder:
             self._call, self._takes = build, told_by_signature(build)
         else:
             raise ArgumentError(
-                f"build must be a function that makes a network, or a network, got {build!r}"
+                f"build must be a network, or a function that makes one, got {build!r}"
             )
         self._pretrained = pretrained
         self._full_width = 1.0 if pass_width else None
@@ -73,17 +74,17 @@ class Builder:
 
     @property
     def takes_width(self) -> bool:
-        """Whether the user's constructor can make narrow networks itself."""
+        """Whether the user's constructor can make narrow networks."""
         return self._takes.no_fraction is None
 
     @property
     def no_width(self) -> str | None:
-        """Why it cannot, or None if it can."""
+        """Why it cannot; None if it can."""
         return self._takes.no_fraction
 
     @property
     def finds_out(self) -> bool:
-        """Whether building twice tells what is pretrained, since the user did not say."""
+        """Whether pretrained weights are detected by building twice."""
         return self._pretrained is None
 
     @property
@@ -95,12 +96,12 @@ class Builder:
         """A new network, drawn from the global random states.
 
         Args:
-            config: with objects instead of their labels; in terms of the full network.
+            config: in terms of the full network, with objects instead of labels.
             width: of a narrow network, below 1; only for a constructor that takes it.
 
         Raises:
-            ArgumentError: if what was made is not a network, or if ``build`` raised an exception
-                for this config or width.
+            ArgumentError: if the result is not a network, or if ``build`` raises an exception for
+                this config or width.
             UnsupportedNetworkError: for lazy modules that have not run yet.
         """
         keywords = self._takes.keywords(config, width or self._full_width)
@@ -117,30 +118,28 @@ class Builder:
                 f"build failed for {' and '.join(given)}: {one_line(error)}"
             ) from error
         if not isinstance(network, nn.Module):
-            raise ArgumentError(
-                f"build must return an nn.Module, it returned {type(network).__name__}"
-            )
+            raise ArgumentError(f"build must return an nn.Module, got {type(network).__name__}")
         for name, parameter in network.named_parameters():
             if is_lazy(parameter):
                 raise UnsupportedNetworkError(
                     f"build returned a network whose parameter {name!r} has no shape yet, since "
-                    "its module is a lazy one: run it once on a batch before returning it"
+                    "its module is lazy: run the network once on a batch before returning it"
                 )
         return network
 
     def seeded(self, config: Mapping[str, Any], seed: int) -> nn.Module:
-        """The same, from random states seeded with ``seed``; the caller's are put back."""
+        """The same, from random states seeded with ``seed``; the caller's states are restored."""
         with preserved_random_state():
             seed_everything(seed)
             return self.build(config)
 
     def examined(self, config: Mapping[str, Any], network: nn.Module | None = None) -> Examined:
-        """What two builds of the full network show; they are made once for a structure.
+        """The comparison of two builds of the full network, made once for each structure.
 
         Args:
-            config: with objects instead of their labels; in terms of the full network.
-            network: one built from it, if at hand: nothing is built where another one of the same
-                structure has been examined.
+            config: in terms of the full network, with objects instead of labels.
+            network: a network built from the config, if available. Then nothing is built if a
+                network of the same structure has been examined.
 
         Raises:
             ArgumentError: if ``build`` returns the same weights twice.
@@ -166,10 +165,10 @@ class Builder:
         Args:
             config: see :meth:`examined`.
             network: see :meth:`examined`.
-            unused: names of parameters that no output depends on; they have no say.
+            unused: names of parameters that no output depends on; these are ignored.
 
         Raises:
-            ArgumentError: if ``build`` seeds torch itself, so that all weights come out equal.
+            ArgumentError: if ``build`` seeds torch, so that all weights are equal in every build.
         """
         examined = self.examined(config, network)
         if self._pretrained is not None:
@@ -177,8 +176,8 @@ class Builder:
             return Origins(frozenset(names), float(self._pretrained), self._pretrained)
         if examined.seeds_itself:
             raise ArgumentError(
-                "build seeds torch's random state itself, so its new weights cannot be told from "
-                "pretrained ones: leave the seeding out (every training is seeded anyway), or say "
+                "build seeds torch's random state, so new weights cannot be distinguished from "
+                "pretrained ones: remove the seeding (every training is seeded anyway), or set "
                 "pretrained=True or False"
             )
         return origins(examined.origin, unused)
@@ -189,7 +188,7 @@ class Builder:
         self._examined[key] = examined
 
     def _build_twice(self, config: Mapping[str, Any]) -> Examined:
-        """One network after the other, so that memory never holds two of them."""
+        """Builds one network after the other, so that only one is in memory."""
         with preserved_random_state():
             seed_everything(_TWO_SEEDS[0])
             network = self.build(config)
@@ -205,7 +204,7 @@ class Builder:
         if any(id(parameter) in now for ref in earlier if (parameter := ref()) is not None):
             raise ArgumentError(
                 "build returned the same weights twice: it must make a new network at each call, "
-                "or every training would go on from where the one before it ended. Hand in the "
+                "or every training would continue from the weights of the previous one. Pass the "
                 "network itself to have it copied."
             )
         network = unwrap(network)
@@ -219,13 +218,13 @@ class Builder:
 
 @dataclass(frozen=True)
 class Examined:
-    """What two builds showed.
+    """The comparison of two builds.
 
     Args:
         shapes: parameter name → its shape.
         origin: parameter name → where its values come from.
         seeds_itself: whether ``build`` seeds torch's random state.
-        widths: module name → how many outputs each of its layers has.
+        widths: module name → number of outputs of each of its layers.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -235,7 +234,7 @@ class Examined:
 
 
 def _layer_widths(network: nn.Module) -> Iterator[tuple[str, int]]:
-    """By the names that linear, convolutional and recurrent layers have for it."""
+    """Number of outputs, from the attributes of linear, convolutional and recurrent layers."""
     for name, module in network.named_modules():
         for attribute in ("out_features", "out_channels", "hidden_size"):
             if isinstance(width := getattr(module, attribute, None), int):
@@ -243,7 +242,7 @@ def _layer_widths(network: nn.Module) -> Iterator[tuple[str, int]]:
 
 
 def structure(network: nn.Module) -> bytes:
-    """A digest of the names and shapes of its parameters.
+    """A digest of the names and shapes of the parameters.
 
     >>> structure(nn.Linear(2, 3)) == structure(nn.Linear(2, 3)) != structure(nn.Linear(2, 4))
     True
@@ -253,7 +252,7 @@ def structure(network: nn.Module) -> bytes:
 
 
 def _choices(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What might choose between weights of equal shapes, one pretrained and one not: no float."""
+    """The values that may switch between pretrained and new weights of equal shapes: no floats."""
     return tuple(
         sorted((name, repr(value)) for name, value in config.items() if type(value) is not float)
     )

@@ -1,4 +1,4 @@
-"""How the user's function that builds a network wants to be called, told by its signature."""
+"""How to call the user's function that builds a network, according to its signature."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NO_DEFAULT = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Takes:
-    """What a constructor takes.
+    """The arguments of a constructor.
 
     Args:
         has_config: whether it takes the config.
         config_keyword: the name of the config, if it is passed by name.
-        width: the default of its parameter ``width``, ``inspect.Parameter.empty`` if that has
-            none, and None if there is no such parameter.
+        width: the default of its parameter ``width``; ``inspect.Parameter.empty`` if that has no
+            default, None if there is no such parameter.
     """
 
     has_config: bool = False
@@ -32,14 +32,14 @@ class Takes:
     width: Any = None
 
     def arguments(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-        """The positional arguments; copies, since a constructor may change what it is given."""
+        """The positional arguments; copies, since a constructor may modify its arguments."""
         return (_copies(config),) if self.has_config and self.config_keyword is None else ()
 
     def keywords(self, config: Mapping[str, Any], width: float | None) -> dict[str, Any]:
         """The keyword arguments.
 
-        If no pruner asks for narrow networks (``width`` is None), a default of ``width`` is left as
-        it is: it need not be a fraction then.
+        If no pruner needs narrow networks (``width`` is None), the default of ``width`` is used. It
+        then need not be a fraction.
         """
         keywords: dict[str, Any] = {}
         if width is not None or self.width is _NO_DEFAULT:
@@ -50,11 +50,11 @@ class Takes:
 
     @property
     def no_fraction(self) -> str | None:
-        """Why its ``width`` cannot be the fraction that by-width pruning asks for, if so."""
+        """Why ``width`` is not the fraction that by-width pruning needs; None if it is."""
         if self.width is None:
             return "build has no parameter `width`"
         if self.width is not _NO_DEFAULT and not (is_real(self.width) and 0 < self.width <= 1):
-            return f"the default of its `width` is {self.width!r}, which is no such fraction"
+            return f"the default of its `width` is {self.width!r}, which is not a fraction"
         return None
 
 
@@ -63,17 +63,18 @@ def _copies(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def told_by_signature(build: Callable[..., Any]) -> Takes:
-    """What a constructor takes.
+    """Reads the arguments of a constructor from its signature.
 
     Raises:
-        ArgumentError: if it requires arguments besides the config and ``width``.
+        ArgumentError: if it requires arguments other than the config and ``width``.
+
 
     >>> told_by_signature(lambda config, width=1: None)
     Takes(has_config=True, config_keyword=None, width=1)
     """
     try:
         parameters = inspect.signature(build).parameters.values()
-    except (TypeError, ValueError):  # a builtin: it tells nothing, so it is given nothing
+    except (TypeError, ValueError):  # a builtin without a signature: called without arguments
         return Takes()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     others = [p for p in named if p.name != "width"]
@@ -88,6 +89,6 @@ def told_by_signature(build: Callable[..., Any]) -> Takes:
         )
     if config is None:
         return Takes(width=width)
-    # A first argument may have any name; one that is not the first is called by its name.
+    # A first argument may have any name; later ones are passed by name.
     first = config is named[0] and config.kind is not config.KEYWORD_ONLY
     return Takes(has_config=True, config_keyword=None if first else config.name, width=width)

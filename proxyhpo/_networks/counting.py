@@ -1,4 +1,4 @@
-"""The floating-point operations of a forward, counted without computing it where possible."""
+"""Counts the floating-point operations of a forward pass, without computing it if possible."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Forward:
-    """What one forward in train mode showed.
+    """The results of one forward pass in train mode.
 
     Args:
-        flops: floating-point operations of matrix products and convolutions, counting a
-            multiplication and an addition as two; None if they could not be counted.
-        by_module: module name → its share of them, that of the modules inside it included.
+        flops: floating-point operations of matrix products and convolutions; a multiplication and
+            an addition count as two. None if they could not be counted.
+        by_module: module name → its share of them, including the modules inside it.
         reason: why they could not be counted.
-        shapes: of the tensors in the output; None if there was no forward.
+        shapes: of the tensors in the output; None if the forward pass failed.
     """
 
     flops: int | None
@@ -40,9 +40,9 @@ class Forward:
 
 
 def forward(network: nn.Module, inputs: Inputs) -> Forward:
-    """Counts the FLOPs of a forward of a copy, without values where the network allows that.
+    """Counts the FLOPs of a forward pass of a copy, without values if the network allows it.
 
-    Attention and recurrent layers are counted as the products that they are made of.
+    Attention and recurrent layers are counted as the products of which they consist.
 
     >>> import torch
     >>> forward(nn.Linear(3, 5), torch.zeros(4, 3)).flops
@@ -56,7 +56,7 @@ def forward(network: nn.Module, inputs: Inputs) -> Forward:
             failures.append(one_line(error))
     return Forward(
         None,
-        reason=f"the forward failed on the meta device ({failures[0]}) and on real tensors "
+        reason=f"the forward pass failed on the meta device ({failures[0]}) and on real tensors "
         f"({failures[1]})",
     )
 

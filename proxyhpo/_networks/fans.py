@@ -1,8 +1,8 @@
-"""How many numbers each output of a parameter sums, and what share of them a proxy has kept.
+"""How many products each output of a parameter sums, and what fraction of them a proxy keeps.
 
-The *fan-in* of a weight is the number of products that one of its outputs sums. What a proxy keeps
-of it, layer by layer, tells how its updates differ in size from the full network's (see
-:mod:`proxyhpo.transfers`), and in the mean how narrow the proxy is.
+The *fan-in* of a weight is the number of products that one of its outputs sums. The fraction that a
+proxy keeps in each layer determines how the size of its updates differs from the full network's
+(see :mod:`proxyhpo.transfers`). The mean over the layers is the proxy's width ratio.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Contracted = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class FanRatios:
-    """What a parameter of a proxy has kept of its fans in the full network.
+    """The fraction of the full network's fans that a parameter of a proxy keeps.
 
     Args:
-        r_in: kept fraction of its fan-in; None for what is no weight matrix (biases, gains,
-            embeddings, positions).
+        r_in: kept fraction of its fan-in; None for parameters that are not weight matrices (biases,
+            gains, embeddings, positions).
         r_out: kept fraction of its outputs.
     """
 
@@ -54,12 +54,13 @@ class FanRatios:
 def fan_in(
     network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
 ) -> float | None:
-    """How many products each output of a parameter sums; None if it is no weight matrix.
+    """How many products each output of a parameter sums; None if it is not a weight matrix.
 
     Args:
-        network: that the parameter is part of.
+        network: contains the parameter.
         name: of the parameter.
-        contracted: the dimensions that are summed over; otherwise the type of the module tells.
+        contracted: the dimensions that are summed over. By default they follow from the module
+            type.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8))
     >>> fan_in(network, "0.weight"), fan_in(network, "1.weight")
@@ -82,16 +83,16 @@ def fan_in(
 def fan_ratios(
     network: nn.Module, full: nn.Module, contracted: Contracted | None = None
 ) -> dict[str, FanRatios]:
-    """Parameter name → what a proxy has kept of its fans.
+    """Parameter name → the fractions of its fans that a proxy keeps.
 
-    Where weights are masked rather than cut, the kept fraction of those that were not zero takes
-    the place of the fan-in's, and all outputs are still there.
+    If weights are masked rather than cut, the fan-in's fraction is replaced by the fraction of
+    nonzero weights that is kept. All outputs then remain.
 
     Args:
-        network: the proxy; its parameters have the names that they have in ``full``.
-        full: the network that it came from.
-        contracted: the dimensions that are summed over, where the pruner knows them; otherwise
-            the types of modules tell.
+        network: the proxy; its parameters have the same names as in ``full``.
+        full: the network from which it was made.
+        contracted: the dimensions that are summed over, if the pruner knows them. Otherwise they
+            follow from the module types.
 
     >>> fan_ratios(nn.Linear(16, 4), nn.Linear(64, 4))["weight"]
     FanRatios(r_in=0.25, r_out=1.0)
@@ -104,7 +105,7 @@ def fan_ratios(
         if original is None:
             continue
         alias, dims = name, (contracted or {}).get(name)
-        if dims is None:  # a tied weight has several names, and may be a matrix under one of them
+        if dims is None:  # a tied weight may be a matrix under another name
             alias = next((a for a in aliases[name] if fan_in(full, a) is not None), name)
         before, after = fan_in(full, alias, dims), fan_in(network, alias, dims)
         r_in = None if before is None else (after or 0) / before
@@ -121,15 +122,15 @@ def width_ratio(
     contracted: Contracted | None = None,
     unreached: Collection[str] = (),
 ) -> float:
-    """The mean kept fraction of fan-in over the trained weight matrices, by their full size.
+    """The mean kept fraction of fan-in over the trained weight matrices, weighted by full size.
 
-    Matrices that are frozen, or that no output depends on (a teacher, an average of the weights,
-    an auxiliary head that is switched off), take no part in training and do not count.
+    Matrices that are frozen, or that no output depends on (a teacher, a weight average, a disabled
+    auxiliary head), do not take part in training and are not counted.
 
     Args:
         network: the proxy.
-        full: the network that it came from.
-        contracted: the dimensions that are summed over, where the pruner knows them.
+        full: the network from which it was made.
+        contracted: the dimensions that are summed over, if the pruner knows them.
         unreached: names of parameters that no output depends on.
     """
     parameters = dict(full.named_parameters())
@@ -145,12 +146,12 @@ def width_ratio(
 
 
 def parameter_count(network: nn.Module, away: Mapping[str, int] | None = None) -> int:
-    """The number of weights, less those that masks hold at zero."""
+    """The number of weights, without those that masks hold at zero."""
     return sum(p.numel() for p in network.parameters()) - sum((away or {}).values())
 
 
 def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:
-    """Parameter name → how many of its weights became zero, where it kept its shape."""
+    """Parameter name → how many of its weights became zero, if its shape is unchanged."""
     originals = dict(full.named_parameters())
     away = {
         name: int(originals[name].count_nonzero() - parameter.count_nonzero())
@@ -161,13 +162,13 @@ def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:
 
 
 def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that holds a parameter, and what it is called there."""
+    """The module that contains a parameter, and the parameter's name there."""
     path, _, leaf = name.rpartition(".")
     return network.get_submodule(path), leaf
 
 
 def _outputs(network: nn.Module, name: str, contracted: tuple[int, ...] | None) -> float:
-    """How many outputs a parameter has: the entries of the dimensions that are not summed over."""
+    """How many outputs a parameter has: the size of the dimensions that are not summed over."""
     module, leaf = owner(network, name)
     weight = network.get_parameter(name)
     if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:
@@ -185,17 +186,17 @@ def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[i
     if isinstance(module, nn.MultiheadAttention) and leaf in ("bias_k", "bias_v"):
         return ()
     if weight.ndim > 2 and weight.shape[0] == 1 and leaf != "weight":
-        return ()  # such as positions of shape (1, tokens, channels), which are added to a batch
+        return ()  # for example positions of shape (1, tokens, channels), which are added
     return tuple(range(1, weight.ndim))
 
 
 def _is_used_both_ways(weight: Tensor, contracted: tuple[int, ...]) -> bool:
-    """Whether some product sums over each dimension of a matrix, as in a tied autoencoder."""
+    """Whether products sum over both dimensions of a matrix, as in a tied autoencoder."""
     return weight.ndim > 1 and len(contracted) == weight.ndim
 
 
 def _aliases(network: nn.Module) -> dict[str, list[str]]:
-    """Name of each parameter → all names that it has."""
+    """Name of each parameter → all its names."""
     names: dict[Tensor, list[str]] = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
         names.setdefault(parameter, []).append(name)

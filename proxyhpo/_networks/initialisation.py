@@ -1,13 +1,13 @@
-r"""The scale of the user's own initialisation, kept in a network that became narrower.
+r"""Restores the scale of the user's initialisation in a network that became narrower.
 
-A weight that was drawn for a fan-in of n keeps its size when the fan-in is cut to m, so the signal
-shrinks by about :math:`\sqrt{m/n}` in each layer, and a deep network without normalisation falls
-silent. Whatever the scheme was, each weight gets back its
+A weight drawn for a fan-in of n keeps its size when the fan-in is cut to m. The signal then shrinks
+by about :math:`\sqrt{m/n}` in each layer, and vanishes in a deep network without normalisation. For
+any initialisation scheme, each weight is rescaled to its original
 
 .. math:: \mathrm{rms}(W) \cdot \sqrt{\text{fan-in}},
 
 which is what fan-in schemes (Kaiming, LeCun) hold constant: He et al., arXiv:1502.01852. Calling
-``reset_parameters()`` instead would replace the user's scheme by that of PyTorch.
+``reset_parameters()`` instead would replace the user's scheme by PyTorch's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from proxyhpo._networks.fans import fan_in
 
 __all__ = ["is_constant", "rescale"]
 
-_POWER_ITERATIONS = 15  # as many as torch does when the parametrization is made
+_POWER_ITERATIONS = 15  # the number that torch uses when it creates the parametrization
 
 
 def rescale(
@@ -35,17 +35,17 @@ def rescale(
     inherited: Collection[str] = (),
     contracted: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    """Gives the weights of a pruned network, in place, the scale of those they came from.
+    """Rescales the weights of a pruned network in place to the scale of the original ones.
 
-    Tensors that the user made constant (zero-initialised branches, gains of one) stay as they
-    are. Slices of an orthogonal matrix are not orthogonal, and are made so again. Under spectral
-    normalisation a weight has no scale of its own to be kept.
+    Constant tensors (zero-initialised branches, gains of one) stay as they are. Slices of an
+    orthogonal matrix are not orthogonal, and are orthogonalised again. Under spectral normalisation
+    the scale of the weight has no effect.
 
     Args:
-        network: the pruned network; its parameters have the names that they have in ``full``.
-        full: the network that it came from.
-        inherited: names of parameters to leave alone, as pretrained ones.
-        contracted: parameter name → the dimensions that its products sum over, where known.
+        network: the pruned network; its parameters have the same names as in ``full``.
+        full: the network from which it was made.
+        inherited: names of parameters to leave unchanged, such as pretrained ones.
+        contracted: parameter name → the dimensions that its products sum over, if known.
     """
     originals = dict(full.named_parameters())
     with torch.no_grad():
@@ -66,7 +66,7 @@ def rescale(
 
 
 def is_constant(tensor: Tensor) -> bool:
-    """Whether all entries are equal, as of a bias of zeros or a gain of ones.
+    """Whether all entries are equal, as in a bias of zeros or a gain of ones.
 
     >>> is_constant(torch.ones(3)), is_constant(torch.arange(3))
     (True, False)
@@ -75,7 +75,7 @@ def is_constant(tensor: Tensor) -> bool:
 
 
 def _refresh_spectral_norms(network: nn.Module) -> None:
-    """Slices of singular vectors are none, and the norm that they estimate is far too small."""
+    """Recomputes singular vectors, since slices of them give far too small a norm."""
     for module in filter(is_parametrized, network.modules()):
         by_name = cast("nn.ModuleDict", module.parametrizations)
         for name, parametrizations in by_name.items():
@@ -86,23 +86,23 @@ def _refresh_spectral_norms(network: nn.Module) -> None:
             for part in iterates:
                 part.train()
             for _ in range(_POWER_ITERATIONS if iterates else 0):
-                getattr(module, name)  # one power iteration, as in each forward in train mode
+                getattr(module, name)  # one power iteration, as in a forward pass in train mode
             for part, mode in zip(iterates, modes, strict=True):
                 part.train(mode)
 
 
 def _scale(tensor: Tensor, fan: float | None) -> float:
-    """The rms times √fan-in; of a vector, whose entries are not summed, the rms alone."""
+    """The rms times √fan-in; for a vector, whose entries are not summed, only the rms."""
     rms = float(_precise(tensor).norm()) / math.sqrt(max(tensor.numel(), 1))
     return rms * math.sqrt(fan or 1)
 
 
 def _is_orthogonal(weight: Tensor, tolerance: float = 1e-3) -> bool:
-    """Whether the rows (or the columns, if they are fewer) are orthogonal and equally long."""
+    """Whether the rows (or the columns, if they are fewer) are orthogonal and of equal length."""
     if weight.ndim < 2:
         return False
     matrix = _wide(weight)
-    # A few rows tell nearly always, and spare the product of all of them.
+    # Checking a few rows is nearly always sufficient, and avoids the product of all of them.
     return len(matrix) > 1 and all(
         _has_orthonormal_rows(rows, tolerance) for rows in (matrix[:8], matrix)
     )
@@ -116,7 +116,7 @@ def _has_orthonormal_rows(rows: Tensor, tolerance: float) -> bool:
 
 
 def _orthogonal(weight: Tensor) -> Tensor:
-    """The rows (or columns) made orthogonal one after the other, each in its own direction."""
+    """Orthogonalises the rows (or columns) one after the other, keeping their directions."""
     q, r = torch.linalg.qr(_wide(weight).mH)
     diagonal = r.diagonal()
     wide: Tensor = (q * torch.where(diagonal == 0, 1.0, diagonal.sgn())).mH
@@ -134,5 +134,5 @@ def _is_numeric(tensor: Tensor) -> bool:
 
 
 def _precise(tensor: Tensor) -> Tensor:
-    """In single precision, real or complex."""
+    """Converts to single precision, real or complex."""
     return tensor.to(torch.complex64 if tensor.is_complex() else torch.float32)

@@ -1,4 +1,4 @@
-"""Loading what a training left into a network as ``build`` makes it, which may differ a little."""
+"""Loads trained weights into a network made by ``build``, which may differ slightly."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["load"]
 
 logger = logging.getLogger("proxyhpo")
 
-_EXTRA = "_extra_state"  # what torch calls the state that a module's get_extra_state returns
+_EXTRA = "_extra_state"  # torch's name for what get_extra_state returns
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Loads the tensors in place.
 
-    A buffer that the first forward registers is not yet there, and is registered. The extra state
-    of a module may be any object; only tensors are kept, so other kinds stay as ``build`` made them
-    and a warning says so.
+    A buffer that is registered by the first forward pass does not exist yet; it is registered here.
+    The extra state of a module may be any object, but only tensors are stored. Other kinds keep the
+    value from ``build``, and a warning is logged.
 
     Args:
-        network: with the architecture that was trained.
-        state: a ``state_dict``, as far as it consists of tensors.
+        network: has the architecture that was trained.
+        state: a ``state_dict``, without values that are not tensors.
 
     Raises:
-        RuntimeError: naming the tensors that are missing, unexpected, or have other shapes.
+        RuntimeError: names the tensors that are missing, unexpected, or have other shapes.
     """
     result = network.load_state_dict(dict(state), strict=False)
     extra = [name for name in result.missing_keys if name.endswith(_EXTRA)]
@@ -38,7 +38,7 @@ def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise RuntimeError(f"missing: {missing}; unexpected: {unexpected}")
     if extra:
         logger.warning(
-            "the extra state of %s is not a tensor and was not kept: it is as build made it",
+            "the extra state of %s is not a tensor and was not stored; build's value is used",
             ", ".join(
                 name.removesuffix(_EXTRA).removesuffix(".") or "the network" for name in extra
             ),
@@ -46,7 +46,7 @@ def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _registered(network: nn.Module, name: str, tensor: Tensor) -> bool:
-    """Registers a buffer in the module that lacks it; False if there is no place for it."""
+    """Registers a buffer in the module that lacks it; False if that is not possible."""
     path, _, leaf = name.rpartition(".")
     try:
         module = network.get_submodule(path)

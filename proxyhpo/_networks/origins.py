@@ -1,9 +1,9 @@
-"""Which weights of a network are pretrained, and which only come out equal from every build.
+"""Which weights of a network are pretrained, and which are merely equal in every build.
 
-A weight that comes out equal from two builds under different seeds was not drawn. It may have been
-loaded, or computed by a formula: an identity, sinusoids, the ``A_log`` of a state-space layer. Both
-are *inherited* by a proxy as they are. The *network* is taken for pretrained only if most of its
-weight matrices were loaded, as far as their values tell.
+A weight that is equal in two builds under different seeds was not drawn at random. It may have been
+loaded, or computed by a formula: an identity, sinusoids, the ``A_log`` of a state-space layer. A
+proxy *inherits* both unchanged. The *network* is considered pretrained only if most of its weight
+matrices seem to have been loaded, judging by their values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxyhpo._networks.initialisation import is_constant
 
 __all__ = ["Origin", "Origins", "compared", "origins", "sampled"]
 
-_SAMPLE = 65_536  # entries of each parameter that are compared
+_SAMPLE = 65_536  # number of entries of each parameter that are compared
 _MOST = 0.5
 _PARAMETRIZED = ".parametrizations."
 
@@ -31,12 +31,12 @@ class Origin:
     """Where one parameter comes from.
 
     Args:
-        entries: how many numbers it has.
+        entries: number of its entries.
         is_matrix: whether products sum over it.
-        is_constant: whether its entries are all equal, as in a bias of zeros.
-        is_equal: whether most of its entries came out equal from two builds.
-        is_varied: whether most of its entries differ from each other, as trained ones do and those
-            of an identity do not.
+        is_constant: whether all its entries are equal, as in a bias of zeros.
+        is_equal: whether most of its entries are equal in two builds.
+        is_varied: whether most of its entries differ from each other. This holds for trained
+            weights, but not for an identity.
     """
 
     entries: int
@@ -48,12 +48,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Origins:
-    """What was taken for pretrained.
+    """Which parameters are considered pretrained.
 
     Args:
         inherited: names of the parameters that a proxy inherits unchanged.
-        share: the fraction of the entries of its weight matrices that are pretrained.
-        is_pretrained: whether the network as a whole is.
+        share: fraction of the entries of its weight matrices that are pretrained.
+        is_pretrained: whether the network as a whole is considered pretrained.
     """
 
     inherited: frozenset[str]
@@ -66,7 +66,7 @@ def origins(found: Mapping[str, Origin], unused: Collection[str] = ()) -> Origin
 
     Args:
         found: parameter name → where it comes from.
-        unused: names of parameters that no output depends on; they have no say.
+        unused: names of parameters that no output depends on; these are ignored.
     """
     drawn_or_loaded = {n: o for n, o in found.items() if not o.is_constant and n not in unused}
     matrices = {n: o for n, o in drawn_or_loaded.items() if o.is_matrix} or drawn_or_loaded
@@ -95,7 +95,7 @@ def compared(network: nn.Module, earlier: Mapping[str, Tensor]) -> dict[str, Ori
 
     Args:
         network: from a second build.
-        earlier: what was sampled from the first one.
+        earlier: the entries sampled from the first build.
     """
     now = sampled(network)
     return {
@@ -111,7 +111,7 @@ def compared(network: nn.Module, earlier: Mapping[str, Tensor]) -> dict[str, Ori
 
 
 def _keys(name: str, known: Collection[str]) -> list[str]:
-    """A parameter and the weight computed from it: its randomness may sit in a buffer."""
+    """A parameter and the weight computed from it, whose randomness may come from a buffer."""
     if _PARAMETRIZED not in name:
         return [name]
     path, _, inner = name.partition(_PARAMETRIZED)
@@ -127,7 +127,7 @@ def _entries(tensor: Tensor) -> Tensor:
 
 
 def _is_equal(before: Tensor | None, now: Tensor) -> bool:
-    """Whether most entries are equal; zeros tell nothing, as those of padding or of a mask."""
+    """Whether most entries are equal. Zeros, as in padding or masks, are ignored."""
     if before is None or before.shape != now.shape:
         return False
     told = (before != 0) | (now != 0)

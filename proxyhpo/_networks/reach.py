@@ -1,4 +1,4 @@
-"""Which parameters the outputs of a network depend on, and which of them make the outputs."""
+"""Which parameters the outputs of a network depend on, and which produce the outputs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ELEMENTWISE_NODES = ("MulBackward", "AddBackward", "SubBackward", "DivBackward"
 
 @dataclass(frozen=True)
 class Reach:
-    """What a backward from the outputs reaches; frozen parameters count as if they were not.
+    """The parameters reached by a backward pass from the outputs, as if none were frozen.
 
     Args:
-        parameters: names of those that the outputs depend on.
-        heads: names of the weight matrices whose products reach an output through no other one.
-        unreached: names of the others, which take no part in training.
+        parameters: names of the parameters that the outputs depend on.
+        heads: names of the weight matrices whose products reach an output through no other matrix.
+        unreached: names of the other parameters, which do not take part in training.
     """
 
     parameters: frozenset[str]
@@ -38,14 +38,14 @@ class Reach:
 
 
 def reach(network: nn.Module, inputs: Inputs) -> Reach:
-    """Follows the graph of a forward in train mode back from its outputs.
+    """Follows the autograd graph of a forward pass in train mode back from its outputs.
 
-    Two examples are run, without values if the network allows that. A network that looks at values
-    may route examples by them, or skip layers at random in train mode: where a parameter is left
-    unreached, the whole batch is run, and also in eval mode.
+    Two examples are run, without values if the network allows it. A network may route examples by
+    their values, or skip layers at random in train mode. If a parameter is not reached, the whole
+    batch is therefore run, and also in eval mode.
 
     Args:
-        network: left untouched.
+        network: it is not changed.
         inputs: a typical batch.
 
     Raises:
@@ -98,7 +98,7 @@ def _followed(network: nn.Module, inputs: Inputs, setting: Setting, *, training:
 
 
 def _nodes(outputs: list[Tensor], *, through_matrices: bool) -> Iterator[Any]:
-    """The nodes of the outputs' graph, up to those that take a weight matrix or to all leaves."""
+    """The nodes of the outputs' graph: up to those that use a weight matrix, or all of them."""
     seen: set[Any] = set()
     pending: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
     while pending:
@@ -112,7 +112,7 @@ def _nodes(outputs: list[Tensor], *, through_matrices: bool) -> Iterator[Any]:
 
 
 def _matrices_of(node: Any) -> Iterator[Tensor]:
-    """The matrices that an operation takes directly, or transposed or cast."""
+    """The matrices that an operation uses directly, or after a transpose or cast."""
     if node.name().startswith(_ELEMENTWISE_NODES):
         return
     for before, _ in node.next_functions:

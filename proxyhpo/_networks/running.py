@@ -1,7 +1,7 @@
-"""Running a network to see whether it works and how long it takes.
+"""Runs a network to see whether it works and how long it takes.
 
-Each run is on a copy of its own and on inputs of its own. A forward may keep a hidden state, grow
-a buffer, or write to its inputs; none of that reaches the network, its trainings or the next run.
+Each run uses its own copy and its own inputs. A forward pass may store a hidden state, grow a
+buffer or write to its inputs. None of this affects the network, its trainings or the next run.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["one_step", "run", "step_seconds"]
 _WARM_UP = 2
 _REPETITIONS = 5
 _SHORT, _MOST = 0.1, 60
-"""Steps of small networks vary much: they are repeated for so many seconds, at most so often."""
+"""Step times of small networks vary, so steps are repeated up to this time and this number."""
 
 _AS_GIVEN = Setting(meta=False, batch=None)
 
 
 def run(network: nn.Module, inputs: Inputs) -> None:
-    """One forward of a copy in train mode, where the network is.
+    """Runs one forward pass of a copy in train mode, on the network's device.
 
     Raises:
         Exception: whatever the network raises.
@@ -46,13 +46,13 @@ def step_seconds(
     device: torch.device | str = "cpu",
     limit: float = 2.0,
 ) -> float:
-    """The time of one forward and backward in train mode: the median of a few.
+    """The time of one forward and backward pass in train mode: the median of several.
 
     Args:
-        network: to be timed; it and global random states are left as they were.
+        network: the network to time. It and the global random states are not changed.
         inputs: a batch.
-        device: where. A network that is spread over several devices is timed where it is.
-        limit: seconds after which no further step is started; one is taken in any case.
+        device: where to run. A network that is spread over several devices is timed where it is.
+        limit: seconds after which no further step starts; at least one step is timed.
 
     Returns:
         Seconds for the whole batch.
@@ -78,12 +78,12 @@ def step_seconds(
 
 
 def one_step(network: nn.Module, batch: Inputs, device: torch.device) -> float:
-    """The seconds of a forward and a backward on the device, where the gradients stay."""
+    """The seconds of a forward and backward pass. The gradients stay on the device."""
     network.zero_grad(set_to_none=True)
     _synchronise(device)
     began = time.perf_counter()
     losses = [_sum(tensor) for tensor in outputs_of(call(network, batch)) if tensor.requires_grad]
-    if losses:  # otherwise all weights are frozen
+    if losses:  # empty if all weights are frozen
         torch.stack([loss.to(device) for loss in losses]).sum().backward()  # type: ignore[no-untyped-call]  # torch's
     _synchronise(device)
     return time.perf_counter() - began
@@ -94,7 +94,7 @@ def _sum(output: Tensor) -> Tensor:
 
 
 def _with_own_state(network: nn.Module) -> nn.Module:
-    """A copy with the same parameters, and with buffers and attributes of its own."""
+    """A copy with the same parameters, but its own buffers and attributes."""
 
     def make(_: str, tensor: Tensor) -> Tensor:
         return tensor if isinstance(tensor, nn.Parameter) else spare(tensor)

@@ -1,4 +1,4 @@
-"""The proxy: a smaller network that stands in for the full one, made and measured."""
+"""The proxy, a smaller network that stands in for the full one: building and measuring it."""
 
 from proxyhpo._proxy.factory import NetworkFactory
 from proxyhpo._proxy.proxy import Proxy

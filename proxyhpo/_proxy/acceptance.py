@@ -1,4 +1,4 @@
-"""Whether the full network runs on the inputs, and whether a pruned one can stand in for it."""
+"""Checks that the full network runs on the inputs, and that a pruned one can replace it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["check_outputs", "check_runs", "check_smaller"]
 
 
 def check_runs(network: nn.Module, inputs: Inputs) -> None:
-    """Refuses example inputs that the full network fails on, cut to two examples and as they are.
+    """Checks that the network runs on two of the example inputs, or on all of them.
 
     Raises:
-        ArgumentError: naming ``example_inputs``, with their shape and what the network raised.
+        ArgumentError: names ``example_inputs``, their shape, and what the network raised.
     """
     try:
         run(network, with_batch(inputs, 2))
@@ -31,7 +31,7 @@ def check_runs(network: nn.Module, inputs: Inputs) -> None:
         raise
     except Exception as cut:  # noqa: BLE001 - whatever a user's forward raises
         try:
-            run(network, inputs)  # it may be written for batches of one size
+            run(network, inputs)  # it may only support one batch size
         except torch.OutOfMemoryError:
             raise
         except Exception:  # noqa: BLE001 - likewise
@@ -43,27 +43,27 @@ def check_runs(network: nn.Module, inputs: Inputs) -> None:
 
 
 def check_outputs(before: Forward, after: Forward, narrower: Mapping[int, str]) -> None:
-    """Refuses a pruned network whose outputs have other shapes, or that does not run.
+    """Checks that a pruned network runs and that its outputs have the right shapes.
 
     Args:
-        before: a forward of the full network.
-        after: a forward of the proxy.
-        narrower: places of the outputs that may have other shapes, see
+        before: a forward pass of the full network.
+        after: a forward pass of the proxy.
+        narrower: indices of the outputs that may have other shapes, see
             :class:`~proxyhpo.pruners.Pruned`.
 
     Raises:
-        UnsupportedNetworkError: saying which shapes, or why.
+        UnsupportedNetworkError: with the shapes, or the reason why it does not run.
     """
     if before.shapes is None or _given(before, narrower) == _given(after, narrower):
         return
     raise UnsupportedNetworkError(
-        f"the pruned network's outputs have the shapes {after.shapes}, the full one's "
-        f"{before.shapes}; {after.reason or 'a pruner must leave the head whole'}"
+        f"the pruned network's outputs have shapes {after.shapes}, the full network's "
+        f"{before.shapes}; {after.reason or 'a pruner must not prune the outputs'}"
     )
 
 
 def _given(seen: Forward, narrower: Mapping[int, str]) -> Sequence[tuple[int, ...] | None] | None:
-    """The shapes of the outputs, None for those that may have others."""
+    """The shapes of the outputs; None for those that may differ."""
     if seen.shapes is None:
         return None
     return [None if place in narrower else shape for place, shape in enumerate(seen.shapes)]
@@ -72,17 +72,17 @@ def _given(seen: Forward, narrower: Mapping[int, str]) -> Sequence[tuple[int, ..
 def check_smaller(
     pruned: Pruned, full: nn.Module, density: float, before: Forward, after: Forward
 ) -> None:
-    """Refuses a proxy that costs what the full network costs: an error, not a result.
+    """Checks that a proxy costs less than the full network.
 
     Args:
         pruned: the proxy.
-        full: the network that it came from.
-        density: that was asked for.
-        before: a forward of the full network.
-        after: a forward of the proxy.
+        full: the network from which it was made.
+        density: the requested density.
+        before: a forward pass of the full network.
+        after: a forward pass of the proxy.
 
     Raises:
-        UnsupportedNetworkError: with what was left whole and why, and the ways out.
+        UnsupportedNetworkError: lists what was not pruned, the reasons, and alternatives.
     """
     left = _left(pruned.network, full, before, after)
     if not (is_smaller(left, density) if _is_cut(pruned.network, full) else left < 1):
@@ -91,14 +91,14 @@ def check_smaller(
             left,
             density,
             pruned.skipped,
-            otherwise=f"the pruner returned a network of {left:.0%} of the cost"
+            otherwise=f"the pruner returned a network with {left:.0%} of the cost"
             if left < 0.995
             else "the pruner returned a network of equal cost",
         )
 
 
 def _left(network: nn.Module, full: nn.Module, before: Forward, after: Forward) -> float:
-    """The fraction of FLOPs that is left; of weights, for masks and where FLOPs are unknown."""
+    """The fraction of FLOPs that is left; of weights for masks, or if FLOPs are unknown."""
     if _is_cut(network, full) and before.flops and after.flops:
         return after.flops / before.flops
     return parameter_count(network, masked_away(network, full)) / parameter_count(full)
@@ -110,7 +110,7 @@ def _is_cut(network: nn.Module, full: nn.Module) -> bool:
 
 
 def _shapes(inputs: Any) -> Any:
-    """The shape of each tensor in its place, for a message."""
+    """The inputs with each tensor replaced by its shape, for a message."""
     if isinstance(inputs, Tensor):
         return tuple(inputs.shape)
     if isinstance(inputs, Mapping):

@@ -1,4 +1,4 @@
-"""The config whose network is measured for all configs: the centre of the space, if possible."""
+"""The config whose network is measured on behalf of all: the centre of the space if possible."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TRIES = 50
 def first_that_runs(space: Space, attempt: Callable[[Mapping[str, Any]], None]) -> Config:
     """The centre of the space, or the first of some random configs for which ``attempt`` works.
 
-    Not every combination of hyperparameters has to make a network: a width may not be divisible
-    by a number of heads. Equal spaces give equal configs.
+    Some combinations of hyperparameters may not give a network: a width may not be divisible by a
+    number of heads. Equal spaces give equal configs.
 
     Args:
         space: of the study.
-        attempt: builds and runs the full network of a config (with objects for their labels).
+        attempt: builds and runs the full network of a config (with objects instead of labels).
 
     Raises:
-        Exception: what the centre raised, if no config works.
+        Exception: the error of the centre, if no config works.
     """
     try:
         attempt(space.resolve(space.center()))

@@ -1,4 +1,4 @@
-"""Choosing a density by what a proxy costs, and saying when it saves too little."""
+"""Chooses a density by the cost of the proxy, and warns if it saves too little."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ logger = logging.getLogger("proxyhpo")
 
 _BUILDS = 6
 _LOWEST_DENSITY = 1 / 64
-_CLOSE = 0.05  # of a cost, on a log scale; times repeat no better
+_CLOSE = 0.05  # tolerance of the log cost; measured times are no more precise
 WORTHWHILE = 1.3
-"""How many times faster a proxy has to be, to be worth anything."""
+"""How many times faster a proxy must be to be worthwhile."""
 
 
 def density_for_cost(
@@ -35,18 +35,18 @@ def density_for_cost(
 ) -> Proxy:
     """The proxy whose cost is nearest to a fraction of the full network's.
 
-    A few densities are tried, each where a line through what is known, on log scales, reaches the
-    cost. It is logged, as a warning, if the proxy found saves less than a factor of 1.3.
+    It tries a few densities, each by linear interpolation between known costs, on log scales. A
+    warning is logged if the resulting proxy is less than 1.3 times faster.
 
     Args:
         factory: makes and measures the networks.
         config: see :meth:`NetworkFactory.network`.
-        cost: the fraction aimed at, in (0, 1].
+        cost: the target fraction, in (0, 1].
         seed: see :meth:`NetworkFactory.network`.
-        by: whether a measured step or the FLOPs of a forward count as the cost.
+        by: whether the cost is the measured step time or the FLOPs of a forward pass.
 
     Raises:
-        ArgumentError: naming the argument; also for FLOPs that cannot be counted.
+        ArgumentError: names the argument; also if FLOPs cannot be counted.
         UnsupportedNetworkError: if the network cannot be pruned.
     """
     check_fraction("cost", cost)
@@ -68,7 +68,7 @@ def density_for_cost(
 
 
 def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | None:
-    """A sentence on why a proxy saves hardly any time, or None if it saves enough."""
+    """A sentence on why a proxy saves hardly any time; None if it saves enough."""
     saving = base.step_seconds / proxy.step_seconds
     if saving >= WORTHWHILE:
         return None
@@ -80,24 +80,24 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
         return text + "its weights are masked, which saves no time on dense hardware"
     if work < 1 / WORTHWHILE:
         return text + (
-            f"its FLOPs are {work:.0%}, but at this size the time goes into other things than "
-            "products; a larger batch or a larger network gains more"
+            f"its FLOPs are {work:.0%}, but at this size most time is not spent on products; "
+            "a larger batch or a larger network gains more"
         )
     names = ", ".join(name for name, _ in proxy.skipped[:5])
-    return text + f"its FLOPs are {work:.0%}" + (f"; left whole: {names}" if names else "")
+    return text + f"its FLOPs are {work:.0%}" + (f"; not pruned:  {names}" if names else "")
 
 
 def _nearest(measured: Callable[[float], tuple[float, Proxy]], aim: float) -> Proxy:
-    """The proxy nearest to ``aim``, a log of a cost; ``measured`` gives that of a density."""
+    """The proxy nearest to ``aim``, a log cost. ``measured`` gives the cost of a density."""
     tried: list[tuple[float, Proxy]] = []
     refusal: UnsupportedNetworkError | None = None
-    # Points (log density, log cost); the lower one is a guess: FLOPs go with the density squared.
+    # Points (log density, log cost). The lower one is a guess: FLOPs ~ density squared.
     low, high = (math.log(_LOWEST_DENSITY), 2 * math.log(_LOWEST_DENSITY)), (0.0, 0.0)
     for _ in range(_BUILDS):
         at = _between(low, high, aim)
         try:
             cost, proxy = measured(math.exp(at))
-        except UnsupportedNetworkError as error:  # as large as the full network, so less is needed
+        except UnsupportedNetworkError as error:  # not smaller, so try a lower density
             refusal, high = error, (at, 0.0)
             continue
         tried.append((abs(cost - aim), proxy))
@@ -111,7 +111,7 @@ def _nearest(measured: Callable[[float], tuple[float, Proxy]], aim: float) -> Pr
 
 
 def _between(low: tuple[float, float], high: tuple[float, float], aim: float) -> float:
-    """Where the line between two points reaches ``aim``, but at neither end."""
+    """Where the line between two points reaches ``aim``, excluding both ends."""
     share = (aim - low[1]) / max(high[1] - low[1], 1e-9)
     return low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
 

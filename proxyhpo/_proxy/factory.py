@@ -1,9 +1,8 @@
-"""The proxy, a smaller network that stands in for the full one: built, pruned, measured.
+"""Builds, prunes and measures proxies: smaller networks that stand in for the full one.
 
-Every training run starts from a fresh network: it is built, pruned, and its weights are rescaled
-to the scale that the user's initialisation gave them, or inherited where they are pretrained. At
-density 1 it is what ``build`` returns, and nothing else: there is no second way for the full
-network.
+Every training starts from a fresh network. It is built and pruned, and its weights are rescaled to
+the scale of the user's initialisation, or inherited if they are pretrained. At density 1 the
+network is what ``build`` returns; there is no separate code for the full network.
 """
 
 from __future__ import annotations
@@ -35,21 +34,21 @@ __all__ = ["NetworkFactory"]
 
 
 class NetworkFactory(FullNetworks):
-    """Makes the network for a training run, of any density, and measures what one costs.
+    """Makes the network for a training, of any density, and measures its cost.
 
     Args:
         build: makes a new full network at each call. It takes nothing, or the config (in terms of
-            the full network), or also ``width``. Or a network, which is copied at each call and
-            needs ``pretrained=``.
+            the full network), and optionally ``width``. Or a network, which is copied at each call
+            and needs ``pretrained=``.
         pruner: makes it smaller.
         example_inputs: a typical batch.
-        pretrained: True if all weights are pretrained (they are then inherited as they are), False
-            if none is (all are rescaled). None tells them apart by building twice: those that
-            come out equal under different seeds are pretrained.
-        device: where step times are measured; one of this machine's.
+        pretrained: True if all weights are pretrained (they are then inherited unchanged), False if
+            none is (all are rescaled). None detects them by building twice: weights that are equal
+            under different seeds are pretrained.
+        device: of this machine, where step times are measured.
 
     Raises:
-        ArgumentError: naming the argument.
+        ArgumentError: names the invalid argument.
     """
 
     def __init__(
@@ -76,19 +75,19 @@ class NetworkFactory(FullNetworks):
     def network(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
     ) -> nn.Module:
-        """A fresh network for one training run; equal arguments give equal networks.
+        """A fresh network for one training; equal arguments give equal networks.
 
         Args:
-            config: with objects instead of their labels; in terms of the full network.
+            config: in terms of the full network, with objects instead of labels.
             density: in (0, 1]; 1 is what ``build`` returns.
-            seed: the only source of randomness. The caller's random states are put back.
+            seed: the only source of randomness. The caller's random states are restored.
 
         Raises:
             ArgumentError: for a density outside its range, or if ``build`` does not make a new
                 network at each call.
-            UnsupportedNetworkError: if it cannot be pruned, saying why; if it did not become
-                smaller, in FLOPs or, where weights are masked, in weights that are not zero; or if
-                its outputs have other shapes.
+            UnsupportedNetworkError: if it cannot be pruned, with the reason; if it did not become
+                smaller (in FLOPs, or for masks in nonzero weights); or if its outputs have other
+                shapes.
         """
         return self.make(config, density=density, seed=seed).network
 
@@ -99,12 +98,12 @@ class NetworkFactory(FullNetworks):
 
         Raises:
             ArgumentError: see :meth:`network`.
-            UnsupportedNetworkError: likewise.
+            UnsupportedNetworkError: see :meth:`network`.
         """
         full = self._full(config, density, seed)
         if density == 1:
             return Made(full)
-        # The architecture may depend on the config, so that each has to be checked, once.
+        # The architecture may depend on the config, so each structure has to be checked once.
         is_new = (self._key(full), density) not in self._checked
         if is_new:
             check_runs(unwrap(full), self._inputs)
@@ -129,7 +128,7 @@ class NetworkFactory(FullNetworks):
 
         Raises:
             ArgumentError: see :meth:`network`.
-            UnsupportedNetworkError: likewise.
+            UnsupportedNetworkError: see :meth:`network`.
         """
         if density < 1:
             self.network(config, density=density, seed=seed)
@@ -137,11 +136,11 @@ class NetworkFactory(FullNetworks):
     def measured(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
     ) -> Proxy:
-        """The same network, and what it costs.
+        """The same network, and its cost.
 
         Raises:
             ArgumentError: see :meth:`network`.
-            UnsupportedNetworkError: likewise.
+            UnsupportedNetworkError: see :meth:`network`.
         """
         full = self._full(config, density, seed)
         check_runs(unwrap(full), self._inputs)
@@ -154,7 +153,7 @@ class NetworkFactory(FullNetworks):
         after = self._check(pruned, full, density)
         parameters = parameter_count(pruned.network, masked_away(pruned.network, full))
         ratio = width_ratio(pruned.network, full, pruned.contracted, unreached)
-        del full  # its memory, before the proxy takes some for the steps
+        del full  # free its memory before the proxy is timed
         return replace(
             self._measure(pruned, after),
             density=density,
@@ -166,13 +165,13 @@ class NetworkFactory(FullNetworks):
     def width_ratio(
         self, config: Mapping[str, Any], *, density: float, seed: np.random.SeedSequence
     ) -> float | None:
-        """That of this config's own proxy, or None if all configs have the same network.
+        """The width ratio of this config's proxy, or None if all configs have the same network.
 
-        Pruned once for each structure; after that only the full network is built.
+        Each structure is pruned once. After that only the full network is built.
 
         Raises:
             ArgumentError: see :meth:`network`.
-            UnsupportedNetworkError: likewise.
+            UnsupportedNetworkError: see :meth:`network`.
         """
         if not self._builder.takes_config:
             return None
@@ -184,7 +183,7 @@ class NetworkFactory(FullNetworks):
         return self._width_ratios[key]
 
     def _width_ratio(self, full: nn.Module, pruned: Pruned, density: float) -> float:
-        """That of a proxy; found once for each structure."""
+        """The width ratio of a proxy, computed once for each structure."""
         key = (self._key(full), density)
         if key not in self._width_ratios:
             self._width_ratios[key] = width_ratio(
@@ -221,7 +220,7 @@ class NetworkFactory(FullNetworks):
         return pruned
 
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
-        """Refuses a proxy that cannot stand in for the full network; returns its forward."""
+        """Checks that a proxy can replace the full network; returns its forward pass."""
         full = unwrap(full)
         before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
         check_outputs(before, after, pruned.narrower)
@@ -245,5 +244,5 @@ class NetworkFactory(FullNetworks):
 
 
 def _numbers(seed: np.random.SeedSequence) -> list[int]:
-    """Seeds for building, for the pruner's generator, and for what runs while it prunes."""
+    """Seeds for building, for the pruner's generator, and for code that runs while it prunes."""
     return [int(word) >> 1 for word in seed.generate_state(3, np.uint64)]

@@ -1,4 +1,4 @@
-"""Full networks: made, and described as far as a search has to know them before it begins."""
+"""Full networks: builds them, and describes what a search must know before it starts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ logger = logging.getLogger("proxyhpo")
 
 
 class FullNetworks:
-    """Makes the full network of a config, and knows what two builds and a backward show of it.
+    """Makes the full network of a config, and describes its parameters.
 
     Args:
         build: makes a new full network at each call, see :class:`~proxyhpo._proxy.NetworkFactory`.
         example_inputs: a typical batch.
-        pretrained: True, False, or None to find out.
+        pretrained: True, False, or None to detect it.
         pass_width: see :class:`~proxyhpo._networks.building.Builder`.
 
     Raises:
-        ArgumentError: naming the argument.
+        ArgumentError: names the invalid argument.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class FullNetworks:
         return self._builder.takes_config
 
     def config_to_measure(self, space: Space) -> dict[str, Any]:
-        """A config of which the network can be built and runs, with objects for their labels.
+        """A config whose network can be built and run, with objects instead of labels.
 
-        That is the centre of the space, unless some combinations of hyperparameters make no
-        network and the centre is one of them; then the first of a few random configs.
+        It is the centre of the space. If the centre gives no valid network, it is the first of a
+        few random configs that does.
 
         Raises:
-            Exception: what the network of the centre raised, if none of them can be built.
+            Exception: the error of the centre, if none of them works.
         """
         if self._measurable is None:
             self._measurable = space.center()
@@ -78,10 +78,10 @@ class FullNetworks:
     def origins(self, config: Mapping[str, Any]) -> Origins:
         """Which parameters of the full network are pretrained, and whether it is as a whole.
 
-        Builds twice; once in all for a ``build`` that does not take the config.
+        Builds twice for each config, or twice in total if ``build`` does not take the config.
 
         Raises:
-            ArgumentError: if ``build`` seeds torch itself or returns the same network twice.
+            ArgumentError: if ``build`` seeds torch or returns the same network twice.
         """
         found = self._builder.origins(config)
         if found.inherited and self._builder.finds_out:
@@ -92,7 +92,7 @@ class FullNetworks:
         return found
 
     def pretrained_parameters(self, config: Mapping[str, Any]) -> frozenset[str]:
-        """The names of the parameters of a pretrained network; none of one that is not.
+        """The names of the parameters of a pretrained network; empty for another network.
 
         Raises:
             ArgumentError: see :meth:`origins`.
@@ -109,9 +109,9 @@ class FullNetworks:
         return dict(self._builder.examined(config).shapes)
 
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
-        """How many outputs each layer of the full network has, but for heads and unused layers.
+        """Number of outputs of each layer of the full network, except heads and unused layers.
 
-        A head makes an output of the network, whatever the order in which layers are registered.
+        A head produces an output of the network, in whatever order layers are registered.
 
         Raises:
             ArgumentError: if ``build`` returns the same network twice.
@@ -139,12 +139,12 @@ class FullNetworks:
         return self._reach[key]
 
     def _key(self, full: nn.Module) -> bytes:
-        """What tells networks apart: nothing, where build must make the same one every time."""
+        """Distinguishes networks; empty if ``build`` always makes the same one."""
         return structure(full) if self._builder.takes_config else b""
 
 
 _TAKEN_FOR_PRETRAINED = (
-    "the network is taken for pretrained: %.0f%% of its weights come out equal from two builds "
-    "under different seeds. Pass pretrained=False if a formula or a generator with a seed of its "
-    "own makes them, or pretrained=True to confirm"
+    "the network is considered pretrained: %.0f%% of its weights are equal in two builds "
+    "under different seeds. Set pretrained=False if they come from a formula or from a generator "
+    "with its own seed, or pretrained=True to confirm"
 )

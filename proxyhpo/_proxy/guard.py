@@ -1,7 +1,7 @@
-"""The networks that are trained must be those that were measured.
+"""Checks that the networks that are trained are the ones that were measured.
 
 Costs, the width ratio and the correction of the learning rate come from one measured proxy. If a
-trial then trained another one, the search would rank its configs wrongly without any sign.
+trial trained another network, the search would silently rank its configs wrongly.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from proxyhpo.errors import UnsupportedNetworkError
 __all__ = ["Guard"]
 
 Widths = Mapping[str, tuple[tuple[int, ...], float | None]]
-"""Parameter name → its shape and fan-in: what parameter count, width ratio and correction use."""
+"""Parameter name → shape and fan-in, which determine parameter count, width ratio, correction."""
 
 
 class Guard:
-    """Remembers what was measured of each structure and density; compares what is made later."""
+    """Stores what was measured for each structure and density, and compares later networks."""
 
     def __init__(self) -> None:
         self._measured: dict[tuple[bytes, float], Widths] = {}
@@ -32,15 +32,15 @@ class Guard:
         network: nn.Module,
         contracted: Mapping[str, tuple[int, ...]] | None,
     ) -> None:
-        """Remembers the first network of a key, and refuses a later one that differs from it.
+        """Stores the first network of a key, and rejects later ones that differ from it.
 
         Args:
             key: structure of the full network, and density.
             network: full or pruned.
-            contracted: parameter name → the dimensions that its products sum over, where known.
+            contracted: parameter name → the dimensions that its products sum over, if known.
 
         Raises:
-            UnsupportedNetworkError: naming the first parameter that differs.
+            UnsupportedNetworkError: names the first parameter that differs.
         """
         made = _widths(unwrap(network), contracted or {})
         measured = self._measured.setdefault(key, made)
@@ -51,7 +51,7 @@ class Guard:
             f"{type(unwrap(network)).__name__} at density {key[1]:.3g}: the network to be trained "
             f"differs from the one that was measured: parameter {name!r} has "
             f"{_described(made.get(name))} instead of {_described(measured.get(name))}. Widths "
-            "must depend on the config alone, not on earlier calls of build or on the values of "
+            "may only depend on the config, not on earlier calls of build or on the values of "
             "the weights"
         )
 
@@ -65,5 +65,5 @@ def _widths(network: nn.Module, contracted: Mapping[str, tuple[int, ...]]) -> Wi
 
 def _described(width: tuple[tuple[int, ...], float | None] | None) -> str:
     if width is None:
-        return "no shape (there is none of that name)"
+        return "no shape (it does not exist)"
     return f"shape {width[0]} and fan-in {width[1]}"

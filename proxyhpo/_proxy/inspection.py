@@ -1,4 +1,4 @@
-"""Looking at a proxy before any search: what it keeps, what it costs, what was left whole."""
+"""Inspects a proxy before a search: what it keeps, what it costs, what was not pruned."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["Inspection", "Layer", "inspect"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A module with weights of its own, in the proxy and in the full network.
+    """A module that has weights, in the proxy and in the full network.
 
     Args:
         name: of the module.
         kind: its type.
         channels: (kept, full) outputs.
-        parameters: (kept, full) weights, less those that masks hold at zero.
-        flops: (kept, full) of a forward of the example batch.
+        parameters: (kept, full) weights, without those that masks hold at zero.
+        flops: (kept, full) of a forward pass of the example batch.
     """
 
     name: str
@@ -47,14 +47,15 @@ class Layer:
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """A proxy beside the full network; print it, or show it in a notebook.
+    """A proxy compared with the full network; can be printed, or shown in a notebook.
 
     Args:
         base: the full network.
-        proxy: the smaller one that stands in for it.
-        layers: one by one.
-        warnings: what speaks against this proxy.
-        notes: what is pretrained, frozen or never reached, and how the width ratio comes about.
+        proxy: the smaller network that stands in for it.
+        layers: a comparison of each layer.
+        warnings: possible problems of this proxy.
+        notes: which parameters are pretrained, frozen or unreached, and how the width ratio is
+            computed.
     """
 
     base: Proxy
@@ -70,7 +71,7 @@ class Inspection:
 
     @property
     def flops_ratio(self) -> float | None:
-        """FLOPs of a forward, as a fraction of the full network's; None if uncounted."""
+        """FLOPs of a forward pass, as a fraction of the full network's; None if uncounted."""
         if self.proxy.flops is None or self.base.flops is None:
             return None
         return self.proxy.flops / self.base.flops
@@ -88,7 +89,7 @@ class Inspection:
         return "\n".join((*lines, "", *self._totals(), *self._remarks()))
 
     def _repr_html_(self) -> str:
-        """The same for a notebook; names come from the user's code, so they are escaped."""
+        """The same for a notebook, HTML-escaped since names come from the user's code."""
         titles = "".join(f"<th>{title}</th>" for title in _TITLES)
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
@@ -126,7 +127,7 @@ class Inspection:
     def _remarks(self) -> list[str]:
         return [
             *self.notes,
-            *(f"left whole:  {name}: {reason}" for name, reason in self.proxy.skipped),
+            *(f"not pruned:   {name}: {reason}" for name, reason in self.proxy.skipped),
             *(
                 f"narrower:    output {name!r}; name it in the pruner's outputs if training uses it"
                 for name in self.proxy.narrower
@@ -156,14 +157,14 @@ def inspect(
         example_inputs: a typical batch.
         density: fraction of its channels (or weights) that each prunable layer keeps.
         pruner: name or instance.
-        config: that ``build`` gets, with objects instead of their labels.
-        pretrained: whether the weights are pretrained; found out by default.
+        config: for ``build``, with objects instead of labels.
+        pretrained: whether the weights are pretrained; detected by default.
         device: where step times are measured.
         seed: of the network.
 
     Raises:
-        ArgumentError: naming the argument; also if ``build`` takes a config and none is given.
-        UnsupportedNetworkError: if no smaller network can be made, saying why.
+        ArgumentError: names the argument; also if ``build`` takes a config and none is given.
+        UnsupportedNetworkError: if no smaller network can be made, with the reason.
     """
     example_inputs = at_least_two(check_inputs(example_inputs))
     networks = NetworkFactory(
@@ -175,8 +176,8 @@ def inspect(
     )
     if config is None and networks.takes_config:
         raise ArgumentError(
-            "build takes a config: pass config=, with the values of one config of the space, such "
-            "as space.resolve(space.center())"
+            "build takes a config: pass config=, one config of the space, for example "
+            "space.resolve(space.center())"
         )
     config, seeds = config or {}, np.random.SeedSequence(seed)
     proxy = networks.measured(config, density=density, seed=seeds)
@@ -215,14 +216,14 @@ def _layers(proxy: Proxy, base: Proxy, inputs: Inputs) -> list[Layer]:
 
 
 def _channels(module: nn.Module) -> int:
-    """How many outputs a module has; for a recurrent one, its hidden features."""
+    """Number of outputs of a module; for a recurrent module, its hidden features."""
     weights = dict(module.named_parameters(recurse=False))
     if isinstance(module, nn.RNNBase):
         return weights["weight_hh_l0"].shape[1]
     if isinstance(module, nn.modules.conv._ConvTransposeNd):  # noqa: SLF001 - the one base of all three
         return weights["weight"].shape[1] * module.groups
     weight = max(weights.values(), key=lambda parameter: parameter.ndim)
-    if weight.ndim == 0:  # a temperature, or the one scale of a residual branch
+    if weight.ndim == 0:  # a temperature, or the scale of a residual branch
         return 1
     return weight.shape[1 if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) else 0]
 

@@ -1,4 +1,4 @@
-"""Whether the largest batch of a search fits into memory, found out before the search."""
+"""Checks before a search whether its largest batch fits into memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def largest_batch(space: Space) -> int | None:
     """The largest ``batch_size`` in a space, or None if it has no such hyperparameter.
 
     Raises:
-        ArgumentError: if one of them is no number.
+        ArgumentError: if one of them is not a number.
 
     >>> largest_batch(Space({"batch_size": Choice([32, 256])}))
     256
@@ -32,24 +32,23 @@ def largest_batch(space: Space) -> int | None:
     try:
         return None if batch is None else max(int(size) for size in sizes)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"check_memory: a `batch_size` is no number: {sizes}") from error
+        raise ArgumentError(f"check_memory: `batch_size` must be numbers, got {sizes}") from error
 
 
 def check_memory(
     networks: NetworkFactory, space: Space, inputs: Inputs, device: torch.device | str = "cpu"
 ) -> None:
-    """Trains the full network for a step on the largest batch of the space.
+    """Trains the full network for one step on the largest batch of the space.
 
-    What is tried is what usually takes most: a forward and a backward of that batch in train mode
-    while two buffers as large as the weights are held, as Adam's are, and an update of the weights
-    with a third. All else stays at the centre of the space, hyperparameters of the architecture
-    included. Not tried is what only ``train`` knows: its loss, data, precision and copies of the
-    weights, and whatever else uses the device. On the CPU this catches
-    allocations that the system refuses; with memory overcommit the OS may kill the process
-    instead.
+    The check runs the usual peak of a training: a forward and backward pass in train mode while two
+    buffers as large as the weights are allocated, as in Adam, and an update with a third buffer.
+    All other hyperparameters, including those of the architecture, are at the centre of the space.
+    The check does not include what only ``train`` knows (its loss, data, precision and copies of
+    the weights) or other programs on the device. On the CPU it catches allocations that the system
+    refuses; with memory overcommit the OS may kill the process instead.
 
     Raises:
-        ArgumentError: if there is not enough memory, or no ``batch_size`` to tell by.
+        ArgumentError: if there is not enough memory, or no ``batch_size`` in the space.
         Exception: whatever else the network raises.
     """
     size = largest_batch(space)
@@ -76,16 +75,16 @@ def _train_a_step(network: nn.Module, inputs: Inputs, size: int, device: torch.d
     squares = [torch.zeros_like(weight) for weight in weights]
     one_step(network, batch, device)
     with torch.no_grad():
-        # All at the same time, as torch's optimizers do on CUDA; they are zero.
+        # Allocated at the same time, as in torch's optimizers on CUDA; filled with zeros.
         updates = [mean / (square + 1) for mean, square in zip(means, squares, strict=True)]
         for weight, update in zip(weights, updates, strict=True):
             weight.sub_(update)
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether it says that memory is short; torch's CPU has no class of errors for that."""
+    """Whether an error reports a lack of memory; torch has no class for that on the CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # The last is what cuBLAS and cuDNN say, whose errors are no torch.OutOfMemoryError.
+    # The last one comes from cuBLAS and cuDNN, whose errors are not torch.OutOfMemoryError.
     said = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
     return any(words in str(error) for words in said)

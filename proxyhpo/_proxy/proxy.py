@@ -1,4 +1,4 @@
-"""A proxy and what it costs."""
+"""A proxy and its cost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Made", "Proxy"]
 
 @dataclass(frozen=True)
 class Made:
-    """A network for one training run, and how narrow it is.
+    """A network for one training, and how narrow it is.
 
     Args:
         network: on the device on which ``build`` made it, in train mode.
-        fans: parameter name → what it has kept of its fans; none for the full network.
-        width_ratio: as that of a :class:`Proxy`.
+        fans: parameter name → the fractions of its fans that are kept; empty for the full network.
+        width_ratio: see :class:`Proxy`.
     """
 
     network: nn.Module
@@ -29,20 +29,21 @@ class Made:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A smaller network that stands in for the full one, and what it costs.
+    """A smaller network that stands in for the full one, and its cost.
 
     Args:
         network: on the device on which ``build`` made it, in train mode.
-        density: fraction of its channels (or weights) that each prunable layer was to keep.
-        parameters: the number of its weights, less those that masks hold at zero.
-        flops: of one forward of the example batch; None if they could not be counted.
-        step_seconds: of one forward and backward of the example batch, measured.
+        density: requested fraction of its channels (or weights) that each prunable layer keeps.
+        parameters: number of weights, without those that masks hold at zero.
+        flops: of one forward pass of the example batch; None if they could not be counted.
+        step_seconds: measured time of one forward and backward pass of the example batch.
         width_ratio: mean kept fraction of fan-in over its weight matrices, weighted by their size
             in the full network; 1 for the full network.
-        skipped: what was left whole, as (name, reason).
+        skipped: what was not pruned, as (name, reason).
         uncounted: why the FLOPs could not be counted.
-        unreached: names of parameters that no output depends on; they take no part in training.
-        contracted: parameter name → the dimensions that its products sum over, where known.
+        unreached: names of parameters that no output depends on, which do not take part in
+            training.
+        contracted: parameter name → the dimensions that its products sum over, if known.
         narrower: names of outputs that are smaller than the full network's.
     """
 

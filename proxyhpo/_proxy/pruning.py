@@ -1,4 +1,4 @@
-"""One full network, pruned, with the scale of its initialisation kept."""
+"""Prunes one full network, and keeps the scale of its initialisation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["check_constructor", "prune"]
 
 
 def check_constructor(pruner: Pruner, builder: Builder) -> None:
-    """Refuses a pruner that needs a constructor of narrow networks where there is none.
+    """Checks that ``build`` can make narrow networks if the pruner needs them.
 
     Raises:
-        ArgumentError: naming the pruner, and what ``build`` lacks.
+        ArgumentError: names the pruner, and what ``build`` lacks.
     """
     if pruner.needs_constructor and (reason := builder.no_width):
         raise ArgumentError(
-            f"pruner {type(pruner).__name__} asks the network's own constructor for a narrow one: "
+            f"pruner {type(pruner).__name__} needs a constructor that makes narrow networks: "
             f"build must take `width`, a fraction in (0, 1]; {reason}"
         )
 
@@ -43,22 +43,22 @@ def prune(
     density: float,
     seeds: tuple[int, int],
 ) -> Pruned:
-    """The pruned network, its weights rescaled or inherited.
+    """The pruned network, with its weights rescaled or inherited.
 
     Args:
         pruner: makes it.
         builder: made ``full``, from ``config``.
-        full: the full network; left untouched.
-        config: with objects instead of their labels; in terms of the full network.
+        full: the full network; it is not changed.
+        config: in terms of the full network, with objects instead of labels.
         inputs: a typical batch.
         density: below 1.
-        seeds: for the pruner's generator, and for what runs while it prunes (a forward with
-            dropout, or a plug-in that draws from the global random state).
+        seeds: for the pruner's generator, and for code that runs while it prunes (a forward pass
+            with dropout, or a plug-in that uses the global random state).
 
     Raises:
-        ArgumentError: for the pruner's settings.
+        ArgumentError: for invalid settings of the pruner.
         UnsupportedNetworkError: if the network cannot be pruned.
-        TypeError: if the pruner returns something else.
+        TypeError: if the pruner returns another type.
     """
     if pruner.needs_constructor:
         pruner = pruner.with_constructor(partial(_at_width, builder, config))
@@ -67,12 +67,12 @@ def prune(
         seed_everything(seeds[1])
         try:
             pruned = pruner.prune(full, inputs, density=density, generator=generator)
-        except ArgumentError as error:  # of its settings, or of the score that it brings
+        except ArgumentError as error:  # invalid settings or scores
             raise type(error)(f"{type(pruner).__name__}: {error}") from error
     if not isinstance(pruned, Pruned) or not isinstance(pruned.network, nn.Module):
         raise TypeError(
             f"{type(pruner).__name__}.prune must return a proxyhpo.pruners.Pruned with a network, "
-            f"it returned a {type(pruned).__name__}"
+            f"got a {type(pruned).__name__}"
         )
     if not pruned.from_scratch:
         rescale(

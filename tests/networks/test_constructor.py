@@ -28,7 +28,9 @@ def test_a_width_that_counts_units_keeps_its_default():
 
 
 def test_by_width_refuses_a_width_that_is_no_fraction():
-    with pytest.raises(ArgumentError, match="default of its `width` is 64, which is no such"):
+    with pytest.raises(
+        ArgumentError, match="default of its `width` is 64, which is not a fraction"
+    ):
         NetworkFactory(lambda width=64: mlp(width), ByWidthPruner(), torch.zeros(8, 4))
 
 

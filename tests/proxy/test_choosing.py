@@ -75,7 +75,7 @@ class TestDensityForCost:
         by_size, by_masks = caplog.records
         assert {(r.name, r.levelname) for r in caplog.records} == {("proxyhpo", "WARNING")}
         assert by_size.getMessage().startswith("cost 0.3: a step of the proxy of density ")
-        assert "the time goes into other things than products" in by_size.getMessage()
+        assert "most time is not spent on products" in by_size.getMessage()
         assert "masked, which saves no time" in by_masks.getMessage()
 
     @pytest.mark.parametrize("cost", [0, 1.5, True, float("nan")])
@@ -113,7 +113,7 @@ def measured(seconds, flops, skipped=()):
     [
         (measured(0.5, 25), None),
         (measured(0.8, 25), "1.25x faster: its FLOPs are 25%, but at this size"),
-        (measured(0.9, 95, [("conv", "view")]), "its FLOPs are 95%; left whole: conv"),
+        (measured(0.9, 95, [("conv", "view")]), "its FLOPs are 95%; not pruned: conv"),
         (measured(1.0, 100), "masked"),
         (measured(1.0, None), "could not be counted"),
     ],

@@ -86,7 +86,7 @@ def test_masks():
     assert second.channels == (32, 32)
     assert head.parameters == (66, 66)
     assert inspection.proxy.parameters == sum(layer.parameters[0] for layer in inspection.layers)
-    assert "left whole:  3.weight: head" in repr(inspection)
+    assert "not pruned:  3.weight: head" in repr(inspection)
 
 
 def test_warnings():
@@ -162,10 +162,10 @@ def test_what_is_inherited_frozen_and_unreached_is_said():
     text = repr(inspection)
     for line in (
         "width ratio: the mean kept fan-in of 3 weight matrices, from 0.25 (student.2.weight) to 1",
-        "(student.0.weight); frozen and unreached ones do not count",
-        "inherited:   positions; 0% of the weights are pretrained, but the network is not taken",
+        "(student.0.weight); frozen and unreached ones are excluded",
+        "inherited:   positions; 0% of the weights are pretrained, but the network is not",
         "frozen:      teacher\n",
-        "unreached:   off, teacher; no output depends on it in training",
+        "unreached:   off, teacher; no output depends on them in training",
     ):
         assert line in text
     assert not inspection.warnings or "pretrained" not in " ".join(inspection.warnings)
@@ -183,7 +183,7 @@ def test_a_pretrained_network_is_said_to_be_one():
 
     inspection = inspect(Tuned, torch.randn(16, 8))
     assert (
-        "inherited:   body.weight; 67% of the weights are pretrained, the network is taken"
+        "inherited:   body.weight; 67% of the weights are pretrained, the network is considered"
         in repr(inspection)
     )
     assert any("pretrained and inherited" in warning for warning in inspection.warnings)
