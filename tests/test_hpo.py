@@ -580,7 +580,7 @@ def test_nothing_but_silence_ends_the_study_early():
             {"store": ":memory:"},
             "store must be the path of a file, got ':memory:'; omit store",
         ),
-        ({"store": 3}, "store must be a path or None, got 3"),
+        ({"store": 3}, "store must be the path of a file or None, got 3"),
         ({"device": "gpu"}, "device: torch has no device called 'gpu'"),
         ({"device": "cuda"}, "device: 'cuda' is not available; torch sees cpu"),
         ({"device": "cuda:1"}, "device: 'cuda:1' is not available"),

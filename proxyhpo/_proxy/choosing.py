@@ -84,7 +84,7 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
             "a larger batch or a larger network gains more"
         )
     names = ", ".join(name for name, _ in proxy.skipped[:5])
-    return text + f"its FLOPs are {work:.0%}" + (f"; not pruned:  {names}" if names else "")
+    return text + f"its FLOPs are {work:.0%}" + (f"; not pruned: {names}" if names else "")
 
 
 def _nearest(measured: Callable[[float], tuple[float, Proxy]], aim: float) -> Proxy:

@@ -127,7 +127,7 @@ class Inspection:
     def _remarks(self) -> list[str]:
         return [
             *self.notes,
-            *(f"not pruned:   {name}: {reason}" for name, reason in self.proxy.skipped),
+            *(f"not pruned:  {name}: {reason}" for name, reason in self.proxy.skipped),
             *(
                 f"narrower:    output {name!r}; name it in the pruner's outputs if training uses it"
                 for name in self.proxy.narrower

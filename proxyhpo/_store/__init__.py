@@ -60,7 +60,7 @@ def check_path(path: object) -> Path | None:
     if path is None:
         return None
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ArgumentError(f"store must be a path or None, got {path!r}")
+        raise ArgumentError(f"store must be the path of a file or None, got {path!r}")
     name = str(path)
     if ":memory:" in name:
         raise ArgumentError(

@@ -188,7 +188,7 @@ def test_a_constructor_that_seeds_itself_is_told_from_a_pretrained_network():
         torch.manual_seed(0)
         return new()
 
-    with pytest.raises(ArgumentError, match="build seeds torch's random state itself"):
+    with pytest.raises(ArgumentError, match="build seeds torch's random state"):
         Builder(build).origins({})
     assert Builder(build, pretrained=False).origins({}).inherited == frozenset()
     assert Builder(build).examined({}).shapes

@@ -134,7 +134,7 @@ def test_a_deleted_file_is_written_again(path, store, also, is_noticed_by):
     for suffix in ("", *also):
         path.with_name(f"study.db{suffix}").unlink()
     expected = EVENTS
-    with pytest.raises(StoreError, match=r"deleted or replaced .* is in '.*study.db' now: resume"):
+    with pytest.raises(StoreError, match=r"deleted or replaced .* saved to '.*study.db': resume"):
         if is_noticed_by == "append":
             expected = [*EVENTS, ("record", {})]
             store.append("record", {})
@@ -162,7 +162,7 @@ def test_what_took_the_place_of_a_study_is_left_alone(path, store, tmp_path):
     with open_store(tmp_path / "other.db", {"seed": 1}) as other:
         other.append("trial", {"of": "other"})
     (tmp_path / "other.db").replace(path)
-    with pytest.raises(StoreError, match=r"is in '.*study.db-rescued-1' now"):
+    with pytest.raises(StoreError, match=r"saved to '.*study.db-rescued-1'"):
         store.append("record", {})
     store.close()
     assert read_study(path) == ({"seed": 1}, [("trial", {"of": "other"})])
@@ -236,6 +236,6 @@ def test_a_copy_replaces_nothing(path, store, tmp_path, there):
 
 def test_there_is_no_copy_of_what_is_no_study(tmp_path):
     (tmp_path / "notes.txt").write_text("lr = 0.1")
-    with pytest.raises(StoreError, match="no SQLite file"):
+    with pytest.raises(StoreError, match="not a SQLite file"):
         copy_study(tmp_path / "notes.txt", tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
