@@ -200,7 +200,7 @@ def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made
     missed = missed and missed - unreached(network, inputs, made.setting, varies=False)
     if missed:
         raise UnsupportedNetworkError(
-            f"in the smaller {type(network).__name__} no gradient reaches  "
+            f"in the smaller {type(network).__name__} no gradient reaches "
             f"{', '.join(sorted(missed))}"
         )
 
