@@ -1,9 +1,10 @@
-"""The command line: ``python -m proxyhpo show study.db``, ``copy`` and ``plugins``."""
+"""The command line: ``python -m proxyhpo show study.db`` and other commands."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import time
 from importlib.metadata import EntryPoint, entry_points, version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from proxyhpo._plugins import Group
 from proxyhpo._report.show import show
+from proxyhpo._report.stored import load_study
 from proxyhpo._store import copy_study
 from proxyhpo.errors import ProxyHPOError
 
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m proxyhpo",
-        description="Show and copy stored studies; list installed plug-ins.",
+        description="Show, report and copy stored studies; list installed plug-ins.",
     )
     parser.add_argument("--version", action="version", version=f"proxyhpo {version('proxyhpo')}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -52,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     copying.add_argument("study", type=Path, help="path of its file, such as study.db")
     copying.add_argument("copy", type=Path, help="path of the new file, which must not exist")
     copying.set_defaults(command=_copy)
+    writing = commands.add_parser("report", help="write a study with all plots as one HTML file")
+    writing.add_argument("study", type=Path, help="path of its file, such as study.db")
+    writing.add_argument("--output", type=Path, help="path of the HTML file (default: study.html)")
+    writing.set_defaults(command=_report)
+    best = commands.add_parser("config", help="the best config of a study as JSON")
+    best.add_argument("study", type=Path, help="path of its file, such as study.db")
+    best.set_defaults(command=_config)
     listing = commands.add_parser("plugins", help="the available plug-ins and their packages")
     listing.set_defaults(command=_plugins)
     return parser
@@ -67,6 +76,16 @@ def _show(options: argparse.Namespace) -> Iterable[str]:
 def _copy(options: argparse.Namespace) -> Iterable[str]:
     copy_study(options.study, options.copy)
     yield f"copied {options.study} to {options.copy}"
+
+
+def _report(options: argparse.Namespace) -> Iterable[str]:
+    output = options.output or options.study.with_suffix(".html")
+    load_study(options.study).save_html(output)
+    yield f"wrote {output}"
+
+
+def _config(options: argparse.Namespace) -> Iterable[str]:
+    yield json.dumps(load_study(options.study).best_config, indent=2)
 
 
 def _last_written(study: Path) -> float:

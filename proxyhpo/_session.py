@@ -160,7 +160,7 @@ class Session:
             outcome,
             correction=asked.end_scaling(),
             width_ratio=asked.width_ratio,
-            started_at=time.time() - (time.monotonic() - self._since[asked.job.id]),
+            started_at=time.time() - (time.monotonic() - self._waiting[asked.job.id][1]),
         )
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())

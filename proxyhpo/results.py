@@ -8,6 +8,7 @@ from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Death
 from proxyhpo._report.cost import Cost, RungCost
 from proxyhpo._report.fidelity import Estimate, Fidelity, Verdict
+from proxyhpo._report.importance import Importance
 from proxyhpo._report.pilot import Check
 from proxyhpo._session import Asked
 
@@ -19,6 +20,7 @@ __all__ = [
     "Death",
     "Estimate",
     "Fidelity",
+    "Importance",
     "Inspection",
     "Layer",
     "Measurement",

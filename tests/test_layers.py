@@ -13,6 +13,7 @@ import proxyhpo
 # From the top down. A module may import what stands below it, and from its own package.
 LAYERS = """
     __main__
+    _study_page
     integrations plots results testing
     _hpo
     _handle

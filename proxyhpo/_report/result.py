@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -16,11 +16,11 @@ from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
+from proxyhpo._report.card import card
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.importance import Importance, importance_of
 from proxyhpo._report.summary import Findings
-from proxyhpo._report.wording import config_words, rung_words
 from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
 from proxyhpo.space import Space
 
@@ -230,14 +230,20 @@ class Result:
         return printable("\n".join(self._findings.summary()))
 
     def _repr_html_(self) -> str:
-        """The summary and the leaderboards for a notebook, HTML-escaped."""
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-            for cells in self._table()
-        )
-        titles = "".join(f"<th>{title}</th>" for title in ("trial", "trained", "value", "config"))
-        head = html.escape(repr(self))
-        return f"<pre>{head}</pre><table><tr>{titles}</tr>{rows}</table>"
+        """A card for notebooks; everything in it is escaped."""
+        return card(self, self._findings)
+
+    def save_html(self, path: str | Path) -> None:
+        """Writes one HTML file with the card, all plots, leaderboards, costs and failures.
+
+        The file loads nothing from elsewhere. ``python -m proxyhpo report study.db`` writes the
+        same from a store. Without matplotlib it has no plots, and says so.
+
+        Args:
+            path: of the file, such as ``"study.html"``; replaced if it exists.
+        """
+        page: str = import_module("proxyhpo._study_page").study_page(self)
+        Path(path).write_text(page, encoding="utf-8")
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -246,18 +252,6 @@ class Result:
     @cached_property
     def _findings(self) -> Findings:
         return Findings(**{field.name: getattr(self, field.name) for field in fields(Findings)})
-
-    def _table(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (
-                str(record.trial),
-                rung_words(self.history, self.ladder, rung),
-                f"{record.value:.6g}",
-                printable(config_words(record.config)),
-            )
-            for rung in reversed(range(len(self.ladder)))
-            for record in self.leaderboard(rung)[:5]
-        ]
 
 
 def _row(record: Record, measured: Mapping[int, Measurement]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ __all__ = ["Findings"]
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
 
+_DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
+
 _ADVICE = {
     "do not use this proxy": "search a wider proxy, or the full network alone: ladder=[Rung(1)]",
     "too little evidence": "check() measures whether the proxy ranks configs like the full network",
@@ -55,6 +57,16 @@ class Findings:
 
     def summary(self) -> list[str]:
         """A summary of at most 12 lines."""
+        facts = [*self.facts(), ("details", _DETAILS)]
+        return [self.title(), *(f"  {title:<12} {text}" for title, text in facts)]
+
+    def title(self) -> str:
+        """How many trials there were, and whether the search has ended."""
+        state = ", interrupted" if self.interrupted else ""
+        return f"Result of {len(self.history.trials)} trials ({self.direction}{state})"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What was found, what it cost, what to trust and what to do next, each with its name."""
         found = [*self._found(), self._cost()]
         if self._overall is not None:
             found.append(("trust", self._trust(self._overall)))
@@ -63,10 +75,7 @@ class Findings:
             count = f"{len(self.failures)} of {len(self.history.records)} trainings"
             found.append(("failures", f"{count}, first: {self.failures[0].reason}"))
         found += [("next", text) for text in list(self._next())[:_STEPS]]
-        found.append(("details", "result.leaderboard(), .ledger(), .cost, .fidelity, .failures"))
-        state = ", interrupted" if self.interrupted else ""
-        head = f"Result of {len(self.history.trials)} trials ({self.direction}{state})"
-        return [head, *(f"  {title:<12} {text}" for title, text in found)]
+        return found
 
     def ledger(self) -> list[str]:
         """A table with one line per rung: what was trained there, and the cost."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from proxyhpo._records.records import Record
+from proxyhpo._report.incumbent import Incumbents, incumbents, spending
 from proxyhpo._report.result import Result
 from proxyhpo.plots._axes import (
     BEST,
@@ -38,18 +37,18 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
         ax: where to draw.
     """
     ax = axes_of(ax)
-    if not any(record.value is not None for record in result.records):
-        return note(ax, "No training has succeeded yet.")
-    spent, unit = _spending(result)
+    if not any(record.state == "finished" for record in result.records):
+        return note(ax, "No training has finished yet.")
+    spent, unit = spending(result)
     shown: list[float] = []
-    for rung in range(len(result.ladder)):
-        shown += _draw_rung(result, ax, rung, spent)
-    full_search = result.cost.full_search_base_trainings
+    for found in incumbents(result):
+        shown += _draw_rung(result, ax, found, spent[-1])
     if result.best is not None:
         place = next(i for i, record in enumerate(result.records) if record is result.best)
         ax.scatter(
             spent[place], result.best_value, s=160, marker="*", color=BEST, edgecolor=FULL, zorder=5
         )
+    full_search = result.cost.full_search_base_trainings
     if full_search is not None and len(result.ladder) > 1:
         ax.axvline(full_search, color=GREY, linestyle="--", linewidth=1)
         ax.annotate(
@@ -72,54 +71,19 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _draw_rung(result: Result, ax: Axes, rung: int, spent: Sequence[float]) -> list[float]:
+def _draw_rung(result: Result, ax: Axes, found: Incumbents, end: float) -> Sequence[float]:
     """Draws the best so far of a rung as steps, and returns the values shown."""
-    ended = [
-        (cost, record)
-        for cost, record in zip(spent, result.records, strict=True)
-        if record.rung == rung and record.state == "finished"
-    ]
-    if not ended:
-        return []
-    best = list(accumulate((record for _, record in ended), _better))
-    is_top = rung == len(result.ladder) - 1
-    values = [_value(record) for record in best]
+    is_top = found.rung == len(result.ladder) - 1
     ax.step(
-        [*(cost for cost, _ in ended), spent[-1]],
-        [*values, values[-1]],
+        [*found.costs, end],
+        [*found.best, found.best[-1]],
         where="post",
-        color=rung_color(result, rung),
+        color=rung_color(result, found.rung),
         linewidth=2.2 if is_top else 1.2,
         alpha=1 if is_top else 0.8,
-        label=label_of(result, rung),
+        label=label_of(result, found.rung),
     )
     if not is_top:
-        return values
-    every = [_value(record) for _, record in ended]
-    ax.plot([cost for cost, _ in ended], every, "o", color=FULL, markersize=4.5, alpha=0.8)
-    return every
-
-
-def _spending(result: Result) -> tuple[list[float], str]:
-    """What had been spent when each training had ended, and the unit.
-
-    The search is charged in equal parts to the trials, and measuring before the first.
-    """
-    cost = result.cost
-    unit = cost.base_training_seconds
-    search = cost.search_seconds / (cost.n_trials or 1)
-    seconds = list(accumulate(r.seconds + (search if r.rung == 0 else 0.0) for r in result.records))
-    scale = unit or 1.0
-    words = "base trainings" if unit else "seconds"
-    return [(cost.measuring_seconds + each) / scale for each in seconds], words
-
-
-def _better(best: Record, other: Record) -> Record:
-    assert best.loss is not None, "a finished record has a loss"
-    assert other.loss is not None, "a finished record has a loss"
-    return other if other.loss < best.loss else best
-
-
-def _value(record: Record) -> float:
-    assert record.value is not None, "a finished record has a value"
-    return record.value
+        return found.best
+    ax.plot(found.costs, found.values, "o", color=FULL, markersize=4.5, alpha=0.8)
+    return found.values

@@ -72,12 +72,6 @@ def _label(result: Result, ax: Axes, count: int) -> None:
                 fontsize="small",
                 va="center",
                 zorder=5,
-                bbox={
-                    "facecolor": ax.get_facecolor(),
-                    "alpha": 0.7,
-                    "edgecolor": "none",
-                    "pad": 0.5,
-                },
             )
     ax.set_xticks(range(len(names) + 1), [*map(text, names), "rank"])
     ax.set_yticks([])

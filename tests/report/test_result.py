@@ -1,3 +1,4 @@
+import html
 import pickle
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, load_study
-from proxyhpo.errors import ArgumentError, StoreError
+from proxyhpo.errors import ArgumentError, StoreError, printable
 from proxyhpo.results import Correction
 
 NASTY = "<script>alert('x')</script>\x1b[2J"
@@ -184,8 +185,25 @@ def test_a_result_prints_no_control_characters(result):
     assert all(c.isprintable() or c == "\n" for c in repr(result))
 
 
-def test_html_is_escaped(result):
+def test_the_card_is_escaped_and_shows_what_the_summary_says(result):
     text = result._repr_html_()
     assert NASTY not in text
     assert "&lt;script&gt;" in text
-    assert "<table>" in text
+    assert "<pre" not in text
+    for _, said in result._findings.facts():
+        assert html.escape(printable(said)) in text
+    assert f'<div class="big">{result.best_value:.6g}</div>' in text
+    assert text.count("<svg") == 1
+
+
+def test_the_card_of_a_search_that_has_just_begun_says_what_to_do():
+    text = study().result._repr_html_()
+    assert "nothing has been trained yet: call run()" in text
+    assert "<svg" not in text
+
+
+def test_the_card_marks_stopped_runs(result):
+    history = result.history.snapshot()
+    history._records = [replace(record, state="stopped") for record in result.leaderboard()]
+    text = replace(result, history=history, best=None)._repr_html_()
+    assert text.count("<tr class=faded>") == 3
