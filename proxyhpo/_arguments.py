@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from proxyhpo import _plugins as plugins
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_device
+from proxyhpo._validation import check_device, check_whole
 from proxyhpo.callbacks._interface import AnyCallback, Callback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
@@ -26,6 +26,8 @@ __all__ = [
     "direction_of",
     "evaluator_of",
     "executor_of",
+    "proxies_of",
+    "repeats_of",
     "stoppers_of",
 ]
 
@@ -81,6 +83,30 @@ def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
     if given is None:
         return None
     return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
+
+
+def proxies_of(given: object, **wanted: object) -> bool | Literal["auto"]:
+    """Whether to search on proxies; what is given of a ladder says that they are wanted.
+
+    Args:
+        given: of the user.
+        wanted: the arguments that describe the ladder, by name; None where they were not given.
+    """
+    if not (isinstance(given, bool) or given == "auto"):
+        raise ArgumentError(f'proxies must be "auto", True or False, got {given!r}')
+    named = [name for name, value in wanted.items() if value is not None]
+    if given is False and named:
+        raise ArgumentError(f"proxies=False: a search without proxies takes no {named[0]}=")
+    if isinstance(given, bool):
+        return given
+    return True if named else "auto"
+
+
+def repeats_of(given: int | None, *, is_default: bool) -> int:
+    """What was given; or else both of the best once more, where the ladder is a default one."""
+    if given is None:
+        return 2 if is_default else 0
+    return check_whole("repeats", given, 0)
 
 
 def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import Self
 
-from proxyhpo._engine.climb import Limits
+from proxyhpo._engine.limits import Limits
 from proxyhpo._records.records import Config, Record
 from proxyhpo._report.result import Result
 from proxyhpo._running import OpenStudy, run_study
@@ -69,8 +69,7 @@ class StudyHandle:
 
         Args:
             n_trials: total number of trials that enter the first rung, after which the best are
-                promoted. Without it there is no limit, and :meth:`climb` promotes the best. With a
-                default ladder, the first call decides how many are promoted, as in :meth:`run`.
+                promoted. Without it there is no limit, and :meth:`climb` promotes the best.
 
         Returns:
             What to train. None if nothing is left, or if more outcomes must be told first.
@@ -82,8 +81,7 @@ class StudyHandle:
         with self._lock:
             self._check_idle("ask")
             if self._session is None:
-                setup = self._setup.with_finalists(None, n_trials)
-                self._session = Session(self._open(setup))
+                self._session = Session(self._open(self._setup))
             return self._session.ask(limit)
 
     def tell(

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from torch import nn
 
-from proxyhpo._arguments import callbacks_of, check_version, executor_of, stoppers_of
+from proxyhpo._arguments import (
+    callbacks_of,
+    check_version,
+    executor_of,
+    proxies_of,
+    repeats_of,
+    stoppers_of,
+)
 from proxyhpo._handle import StudyHandle
 from proxyhpo._inputs import Inputs
 from proxyhpo._problem import Problem
@@ -59,6 +67,14 @@ class ProxyHPO(StudyHandle):
             width of the network; see :attr:`ladder`.
         density: shorthand for a ladder of two rungs, the first with this density.
         finalists: shorthand for the default ladder with this many trials on the full network.
+        proxies: whether to search on proxies. ``"auto"`` does so as long as a proxy takes two
+            thirds of the full network's time at most. This is decided by step times before the
+            first trial, and by trainings later. Otherwise trials start on the full network. True
+            always uses proxies, False never does. ``"auto"`` counts as True if ``ladder``,
+            ``density`` or ``finalists`` is given.
+        repeats: the largest number of further trainings, under another seed, of the two best
+            trials of the full network. They are made if the two differ by less than the noise of a
+            seed; the mean over the seeds then decides. The default is 2, and 0 with ``ladder``.
         controls: how many trials, drawn at random from those that are not promoted, are trained
             on the full network as well. They make the comparison with the proxy less biased by
             selection. A verdict against the proxy requires ten. Controls are never stopped early.
@@ -106,6 +122,8 @@ class ProxyHPO(StudyHandle):
         ladder: Sequence[Rung] | None = None,
         density: float | None = None,
         finalists: int | None = None,
+        proxies: bool | Literal["auto"] = "auto",
+        repeats: int | None = None,
         controls: int = 0,
         stopper: str | Stopper | None = "auto",
         finalist_stopper: str | Stopper | None = None,
@@ -134,8 +152,18 @@ class ProxyHPO(StudyHandle):
             steps=steps,
             pretrained=pretrained,
         )
+        is_default = ladder is None
+        wanted = proxies_of(proxies, ladder=ladder, density=density, finalists=finalists)
+        if wanted is False:
+            ladder = [Rung(1)]
         rungs = problem.ladder(ladder, density, finalists)
-        parts = problem.parts(rungs, searcher, transfer, seed, controls)
+        parts = replace(
+            problem.parts(rungs, searcher, transfer, seed, controls),
+            climbs_early=ladder is None,
+            follows_trials=ladder is None and finalists is None,
+            may_leave_proxies=wanted == "auto",
+            repeats=repeats_of(repeats, is_default=is_default),
+        )
         retries = check_whole("max_retries", max_retries, 0)
         running = Running(
             executor_of(executor), callbacks_of(callbacks), progress, check_memory, retries, ordered
@@ -143,23 +171,30 @@ class ProxyHPO(StudyHandle):
         stoppers = stoppers_of(stopper, finalist_stopper, rungs, running.executor, parts.controls)
         path, mark = check_path(store), check_version(version)
         spent = time.perf_counter() - began  # mostly building networks; charged to the first run
-        follows = ladder is None and finalists is None
-        super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent, follows))
+        super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent))
 
     @property
     def ladder(self) -> Sequence[Rung]:
         """The rungs, cheapest first. The default depends on the network.
 
-        It is ``[Rung(1/8, keep=3), Rung(1)]`` if every layer except the heads has at least 64
+        It is ``[Rung(1/8, keep=4), Rung(1)]`` if every layer except the heads has at least 64
         outputs, and a density of a quarter otherwise, or of a half for a pretrained network. In a
-        search of fewer than 15 trials, one in five is promoted to the full network.
+        search of fewer than 20 trials, one in five is promoted to the full network. On a default
+        ladder the best trial so far is promoted after 8 trials and again after 16, and the others
+        at the end.
         """
         return self._setup.parts.ladder
 
     def run(
-        self, n_trials: int, *, finalists: int | None = None, timeout: float | None = None
+        self,
+        n_trials: int | None = None,
+        *,
+        finalists: int | None = None,
+        base_trainings: float | None = None,
+        timeout: float | None = None,
+        worth: float | None = None,
     ) -> Result:
-        """Searches until ``n_trials`` have entered the first rung, and promotes the best ones.
+        """Searches for ``n_trials`` trials or until a budget is spent, and promotes the best ones.
 
         A study that was run before, with this object or from its store, is resumed. After Ctrl-C
         the running trainings finish, no new ones start, and the result so far is returned; a second
@@ -168,9 +203,16 @@ class ProxyHPO(StudyHandle):
 
         Args:
             n_trials: total number of trials, including failed ones and those of earlier runs.
+                Required unless there is a budget.
             finalists: how many trials reach the full network, instead of what the ladder says.
+            base_trainings: budget for the whole study, earlier runs included, in full trainings of
+                the full network. The cost of the finalists is reserved. The budget is exceeded by
+                less than one training per worker.
             timeout: seconds for this run, including the climb. A training in this process ends at
                 its next report.
+            worth: the least improvement of the value that a base training must be expected to
+                bring. No trial starts if less is expected from the values of the last 20 trials
+                (cost-aware stopping, arXiv:2507.12453).
 
         Raises:
             ArgumentError: for an invalid argument, or if the study is already running.
@@ -178,9 +220,9 @@ class ProxyHPO(StudyHandle):
             UnsupportedNetworkError: if no proxy can be made of the network.
             StoreError: if the store is in use, belongs to another study, or cannot be written.
         """
-        limits = self._setup.running.limits(check_whole("n_trials", n_trials, 1), timeout)
+        limits = self._setup.running.limits(n_trials, timeout, base_trainings, worth)
         with self._running("run"):
-            return self._run(self._setup.with_finalists(finalists, n_trials), limits)
+            return self._run(self._setup.with_finalists(finalists), limits)
 
     def climb(self, *, finalists: int | None = None) -> Result:
         """Promotes the best of the existing trials, without new ones.

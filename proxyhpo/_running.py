@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine.climb import climb
 from proxyhpo._engine.interruption import interruptible
+from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.progress import ProgressBar
 from proxyhpo._engine.study import Study
 from proxyhpo._proxy.memory import check_memory
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
+from proxyhpo._report.summary import NOTHING_LEFT
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
 
 __all__ = ["OpenStudy", "run_study"]
+
+logger = logging.getLogger("proxyhpo")
 
 
 class OpenStudy:
@@ -53,8 +58,13 @@ class OpenStudy:
         """Closes the store."""
         self.store.close()
 
-    def result(self, *, interrupted: bool = False) -> Result:
-        """What is known so far; a snapshot."""
+    def result(self, *, interrupted: bool = False, idle: bool = False) -> Result:
+        """What is known so far; a snapshot.
+
+        Args:
+            interrupted: whether a run ended before it was complete.
+            idle: whether a run found nothing to do.
+        """
         parts = self.setup.parts
         return result_of(
             self.study.state,
@@ -68,6 +78,7 @@ class OpenStudy:
             weights=self.store.weights_reader(),
             build=self.setup.full_network,
             interrupted=interrupted,
+            idle=idle,
         )
 
 
@@ -81,7 +92,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     """
     began = time.monotonic()
     setup, study = opened.setup, opened.study
-    running = setup.running
+    running, before = setup.running, len(study.history.records)
     try:
         with interruptible() as interruption, preserved_random_state(), ExitStack() as stack:
             study.prepare(setup.spent)
@@ -106,7 +117,10 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 interruption=interruption,
             )
             opened.store.check()
-        return opened.result(interrupted=not complete)
+        idle = complete and len(study.history.records) == before
+        if idle:
+            logger.warning(NOTHING_LEFT, len(study.history.trials))
+        return opened.result(interrupted=not complete, idle=idle)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
         return OpenStudy(setup, opened.store).result(interrupted=True)

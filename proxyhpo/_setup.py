@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -10,9 +11,9 @@ from pathlib import Path
 from torch import nn
 
 from proxyhpo import _plugins as plugins
-from proxyhpo._engine.climb import Limits
 from proxyhpo._engine.identity import identity_of
-from proxyhpo._engine.ladder import for_trials, with_finalists
+from proxyhpo._engine.ladder import with_finalists
+from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._problem import Problem
@@ -21,9 +22,9 @@ from proxyhpo._report.pilot import ladder_to_check
 from proxyhpo._runs import Work
 from proxyhpo._seeding import preserved_random_state, seed_sequence
 from proxyhpo._store import Store, open_store
-from proxyhpo._validation import check_seconds
+from proxyhpo._validation import check_number, check_seconds, check_whole
 from proxyhpo.callbacks._interface import AnyCallback
-from proxyhpo.errors import StoreError, UnsupportedNetworkError
+from proxyhpo.errors import ArgumentError, StoreError, UnsupportedNetworkError
 from proxyhpo.executors import Executor
 
 __all__ = ["Running", "Setup"]
@@ -49,10 +50,28 @@ class Running:
     max_retries: int
     ordered: bool
 
-    def limits(self, n_trials: int, timeout: float | None) -> Limits:
-        """How far a run goes."""
-        seconds = None if timeout is None else check_seconds("timeout", timeout)
-        return Limits(n_trials, seconds, self.max_retries, self.ordered)
+    def limits(
+        self,
+        n_trials: float | None,
+        timeout: float | None,
+        base_trainings: float | None = None,
+        worth: float | None = None,
+    ) -> Limits:
+        """How far a run goes.
+
+        Raises:
+            ArgumentError: naming the argument, also if none of the first three is given.
+        """
+        if n_trials is None and timeout is None and base_trainings is None:
+            raise ArgumentError("run: give n_trials, base_trainings or timeout: how far to search")
+        return Limits(
+            n_trials=math.inf if n_trials is None else check_whole("n_trials", n_trials, 1),
+            timeout=None if timeout is None else check_seconds("timeout", timeout),
+            base_trainings=_positive("base_trainings", base_trainings),
+            worth=_positive("worth", worth),
+            max_retries=self.max_retries,
+            ordered=self.ordered,
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,6 @@ class Setup:
         path: of the store, absolute; None keeps the study in memory.
         version: the user's own mark, part of the study's identity.
         spent: seconds that the networks built for this setup took.
-        follows_trials: whether how many trials climb depends on how many there are.
     """
 
     problem: Problem
@@ -77,7 +95,6 @@ class Setup:
     path: Path | None
     version: str | int | None
     spent: float = 0.0
-    follows_trials: bool = False
 
     @property
     def work(self) -> Work:
@@ -109,19 +126,17 @@ class Setup:
             return None
         return proxy.step_seconds
 
-    def with_finalists(self, finalists: int | None, n_trials: int | None = None) -> Setup:
+    def with_finalists(self, finalists: int | None) -> Setup:
         """The same study with another number of trials that reach the full network.
 
         Args:
-            finalists: that number, if it was given.
-            n_trials: of the search; a default ladder without that number follows it.
+            finalists: that number; None leaves it.
         """
-        ladder = self.parts.ladder
-        if finalists is not None:
-            ladder = with_finalists(ladder, finalists)
-        elif self.follows_trials and n_trials is not None:
-            ladder = for_trials(ladder, n_trials)
-        return replace(self, parts=replace(self.parts, ladder=ladder))
+        if finalists is None:
+            return self
+        ladder = with_finalists(self.parts.ladder, finalists)
+        parts = replace(self.parts, ladder=ladder, follows_trials=False, may_leave_proxies=False)
+        return replace(self, parts=parts)
 
     def for_check(self, n: int, *, second_seed: bool) -> Setup:
         """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with a store of its own.
@@ -133,6 +148,10 @@ class Setup:
             self.parts,
             ladder=ladder_to_check(self.parts.ladder, n, second_seed=second_seed),
             searcher=plugins.load("proxyhpo.searchers", "random")(),
+            climbs_early=False,
+            follows_trials=False,
+            may_leave_proxies=False,
+            repeats=0,
             controls=0,
         )
         path = None if self.path is None else Path(f"{os.fspath(self.path)}-{kind}")
@@ -163,6 +182,10 @@ class Setup:
             store.close()
             raise
         return store
+
+
+def _positive(name: str, value: float | None) -> float | None:
+    return None if value is None else check_number(name, value, above=0)
 
 
 def _warn_if_changed(store: Store, source: str | None) -> None:

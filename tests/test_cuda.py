@@ -24,6 +24,7 @@ def study(train, **options):
         searcher="random",
         progress=False,
         device="cuda",
+        proxies=True,
         **options,
     )
 

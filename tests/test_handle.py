@@ -24,7 +24,13 @@ def train(network, config):
 def study(train=train, **options):
     options = {"searcher": "random", "density": 0.5, "progress": False, **options}
     return ProxyHPO(
-        build, train, SPACE, example_inputs=torch.zeros(8, 8), direction="minimize", **options
+        build,
+        train,
+        SPACE,
+        example_inputs=torch.zeros(8, 8),
+        direction="minimize",
+        proxies=True,
+        **options,
     )
 
 

@@ -47,7 +47,7 @@ def study(train=train, space=SPACE, *, build=build, **options):
         "searcher": "random",
         **options,
     }
-    return ProxyHPO(build, train, space, **options)
+    return ProxyHPO(build, train, space, proxies=True, **options)
 
 
 def outcomes(result):
@@ -59,7 +59,7 @@ def width(network):
 
 
 def test_the_whole_way():
-    result = study().run(12, finalists=2)
+    result = study(ladder=[Rung(0.25, keep=2), Rung(1)]).run(12)
     assert sorted(record.rung for record in result.records) == [0] * 12 + [1] * 2
     best_two = {record.trial for record in result.leaderboard(0)[:2]}
     assert {record.trial for record in result.leaderboard()} == best_two
@@ -237,9 +237,8 @@ def test_train_must_be_a_function_or_an_evaluator():
 
 
 def test_n_trials_is_a_total_and_earlier_promotions_stay():
-    hpo = study()
-    first = hpo.run(6, finalists=2)
-    second = hpo.run(12, finalists=2)
+    hpo = study(ladder=[Rung(0.25, keep=2), Rung(1)])
+    first, second = hpo.run(6), hpo.run(12)
     assert outcomes(second)[:8] == outcomes(first)
     assert sum(record.rung == 0 for record in second.records) == 12
     best_two = {record.trial for record in second.leaderboard(0)[:2]}
@@ -248,7 +247,12 @@ def test_n_trials_is_a_total_and_earlier_promotions_stay():
 
 def test_running_again_does_nothing_again():
     hpo = study()
-    assert outcomes(hpo.run(4)) == outcomes(hpo.run(4))
+    first, second = hpo.run(4), hpo.run(4)
+    assert outcomes(first) == outcomes(second)
+    sentence = "nothing is left to do: this study has its 4 trials; a larger n_trials adds more"
+    assert sentence in repr(second)
+    assert sentence not in repr(first)
+    assert sentence not in repr(hpo.run(5))
 
 
 def test_enqueued_configs_come_first_and_once():
@@ -520,7 +524,7 @@ def test_a_grid_ends_by_itself():
 
     result = study(searcher=GridSearcher(points=2)).run(100)
     assert sum(record.rung == 0 for record in result.records) == 4
-    assert len(result.leaderboard(1)) == 3
+    assert len(result.leaderboard(1)) == 1
 
 
 def test_a_pretrained_module_is_inherited_and_trained_as_it_is():

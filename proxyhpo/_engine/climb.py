@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from proxyhpo._engine.giving_up import Judge
 from proxyhpo._engine.interruption import Interruption
+from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.notifier import Notifier
 from proxyhpo._engine.stopping import CurveWatch, Stoppers
 from proxyhpo._engine.study import Study
@@ -18,30 +17,9 @@ from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, 
 from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.executors import Executor
 
-__all__ = ["Limits", "climb", "settle"]
+__all__ = ["climb", "settle"]
 
 logger = logging.getLogger("proxyhpo")
-
-CAUTION = 1.25
-"""Safety factor on the predicted duration of the climb when there is a time limit."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of a run.
-
-    Args:
-        n_trials: total number of trials that enter rung 0.
-        timeout: seconds from now. Part of it is reserved for the rungs above the first.
-        max_retries: how often a training is tried again after its worker died.
-        ordered: decide on as many trainings as can run at a time, and wait for all of them before
-            deciding on more. The study can then be repeated with the same number of workers.
-    """
-
-    n_trials: int
-    timeout: float | None = None
-    max_retries: int = 0
-    ordered: bool = False
 
 
 def climb(
@@ -79,7 +57,7 @@ def climb(
         KeyboardInterrupt: at the second Ctrl-C.
     """
     interruption = interruption or Interruption()
-    remaining = _Remaining(study, limits, executor)
+    remaining = Remaining(study, limits, executor)
     judge = Judge(study)
     watch = CurveWatch(study, stoppers)
     notifier = Notifier(callbacks)
@@ -94,14 +72,14 @@ def climb(
     ):
         while not (stopping() or remaining.is_up):
             interruption.check()
-            more = _decided(study, remaining, executor, len(running), ordered=limits.ordered)
+            more = _decided(study, remaining, executor, running, ordered=limits.ordered)
             while not interruption.is_ending and (job := next(more, None)) is not None:
                 running[job.id] = job
                 watch.begin(job)
                 notifier.start(job)
                 executor.submit(job)
             if not running:
-                return not remaining.has_closed and not interruption.is_ending
+                return not remaining.is_cut and not interruption.is_ending
             ended = executor.wait_any(remaining.seconds)
             if ended is None:
                 if interruption.is_ending:  # the remaining jobs have not started
@@ -183,47 +161,23 @@ class _Listener:
 
 
 def _decided(
-    study: Study, remaining: _Remaining, executor: Executor, running: int, *, ordered: bool
+    study: Study,
+    remaining: Remaining,
+    executor: Executor,
+    running: Mapping[RunId, Job],
+    *,
+    ordered: bool,
 ) -> Iterator[Job]:
     """Yields the jobs that may start now."""
     if ordered:
-        if not running:
-            yield from study.next_batch(remaining.n_trials, executor.capacity)
+        size = min(executor.capacity, remaining.places(running))
+        if not running and size:
+            yield from study.next_batch(remaining.n_trials, size)
         return
-    for _ in range(executor.capacity + executor.ahead - running):
+    while len(running) < executor.capacity + executor.ahead and remaining.places(running):
         if (job := study.next_job(remaining.n_trials)) is None:
             return
         yield job
-
-
-class _Remaining:
-    """Remaining time and trials. Closes rung 0 early enough for the rungs above it."""
-
-    def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
-        self._study = study
-        self._limits = limits
-        self._executor = executor
-        self._began = time.monotonic()
-        self.has_closed = False
-
-    @property
-    def seconds(self) -> float | None:
-        timeout = self._limits.timeout
-        return None if timeout is None else max(0.0, self._began + timeout - time.monotonic())
-
-    @property
-    def is_up(self) -> bool:
-        return self.seconds is not None and self.seconds <= 0
-
-    @property
-    def n_trials(self) -> int:
-        left = self.seconds
-        if left is not None and not self.has_closed:
-            self.has_closed = left < CAUTION * self._study.predicted_seconds(
-                self._executor.capacity
-            )
-        entered = len(self._study.history.trials)
-        return entered if self.has_closed else max(entered, self._limits.n_trials)
 
 
 def _outcome(ended: Ended) -> Outcome:

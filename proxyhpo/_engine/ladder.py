@@ -15,15 +15,18 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["check_ladder", "default_ladder", "for_trials", "with_finalists"]
+__all__ = ["check_ladder", "default_ladder", "early_climbs", "finalists_of", "with_finalists"]
 
 
-FINALISTS = 3
-"""Trials that reach the full network in a search of 15 trials or more.
+FINALISTS = 4
+"""Trials that reach the full network in a search of 20 trials or more.
 
-In replays of five networks on CIFAR-10 and text, three finalists found as good a config as four, at
-a lower cost. More finalists found no better ones: the best of many noisy values is partly luck.
+In replays of five networks on CIFAR-10 and text, more than four chose no better: the best of many
+noisy values is partly the luckiest one.
 """
+
+EARLY = (8, 16)
+"""After so many trials the best one so far climbs, so that a best config is known early."""
 
 WIDE = 64
 """Outputs of a layer at which a proxy of an eighth still ranks configs well.
@@ -98,16 +101,27 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
     return rungs
 
 
-def for_trials(ladder: Sequence[Rung], n_trials: int) -> tuple[Rung, ...]:
-    """The default ladder for a search of so many trials: few trials have few finalists.
+def finalists_of(n_trials: float) -> int:
+    """How many of so many trials reach the full network by default.
 
-    One in five reaches the full network, :data:`FINALISTS` at most. So a short search costs less
-    than training each of its configs in full.
+    One in five, :data:`FINALISTS` at most. So a short search costs less than training each of its
+    configs in full.
 
-    >>> [rung.keep for rung in for_trials([Rung(1 / 8, keep=3), Rung(1)], 6)]
-    [1, None]
+    >>> [finalists_of(n) for n in (3, 6, 12, 25, 200)]
+    [1, 1, 2, 4, 4]
     """
-    return with_finalists(ladder, max(1, min(FINALISTS, n_trials // 5)))
+    return max(1, int(min(FINALISTS, n_trials // 5)))
+
+
+def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
+    """After how many trials the best one so far climbs, in a search of so many trials.
+
+    At most half of the finalists climb before the end, when all trials can be compared.
+
+    >>> early_climbs(4, 60), early_climbs(2, 12), early_climbs(1, 6)
+    ((8, 16), (8,), ())
+    """
+    return tuple(point for point in EARLY if point < n_trials)[: finalists // 2]
 
 
 def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:

@@ -19,7 +19,11 @@ __all__ = ["Parts"]
 class Parts:
     """The parts of a study. They do not change while it runs.
 
-    ``controls`` is the number of trials that reach the full network without having been selected.
+    ``climbs_early`` says whether some trials are promoted before all have ended, ``follows_trials``
+    whether the number of promoted trials depends on the number of trials; both are for ladders of
+    two rungs. ``may_leave_proxies`` says whether trials start on the full network if proxies cannot
+    save a third. ``controls`` is the number of trials that reach the full network without having
+    been selected, ``repeats`` the largest number of further trainings of the two best trials.
     ``checkpoints`` says whether each training gets a folder for its checkpoints.
     """
 
@@ -30,7 +34,11 @@ class Parts:
     networks: NetworkFactory
     direction: Direction
     seed: int
+    climbs_early: bool = False
+    follows_trials: bool = False
+    may_leave_proxies: bool = False
     controls: int = 0
+    repeats: int = 0
     checkpoints: bool = False
 
     @property

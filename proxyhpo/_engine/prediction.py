@@ -1,64 +1,195 @@
-"""Predicts how long the rest of the climb will take, from the trainings so far."""
+"""How long trainings take: by step times at first, and by trainings as soon as some have ended."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
+from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 
-__all__ = ["climb_seconds"]
+__all__ = ["Timing", "fixed_share", "n_reports", "share_of_training", "step_ratio"]
+
+_ABOVE_FLOPS = 2.0
+"""A step is not believed to gain more than this many times what its FLOPs do.
+
+A larger network uses hardware better and not worse, so a ratio beyond that is a busy machine's.
+"""
 
 
-def climb_seconds(
-    ladder: Sequence[Rung],
-    measured: Mapping[int, Measurement],
-    ended: Sequence[Record],
-    *,
-    controls: int = 0,
-    workers: int = 1,
-) -> float:
-    """Predicts the seconds for one more trial and for the climb; 0 if nothing is known yet.
+@dataclass(frozen=True)
+class Timing:
+    """The seconds of trainings of a study, as far as they are known.
 
-    A training on a higher rung takes the training time of rung 0, times the ratio of step times and
-    of budgets. The time for building and pruning a network stays the same. The number of trainings
-    on a rung is limited by ``keep`` and by the number of trials.
+    A training above rung 0 takes the time of one at rung 0 times a ratio; what it takes to build
+    and prune a network stays. The ratio is that of steps and budgets until trials have been trained
+    on both, and from then on that of their trainings.
 
     Args:
-        ladder: the rungs. The first and the last must have been measured.
-        measured: rung → measurement. Other rungs are estimated from their density or cost.
-        ended: records of rung 0.
-        controls: number of controls, which are trained on the last rung as well.
-        workers: number of trainings that run at the same time.
+        ladder: the rungs.
+        history: of the study.
     """
-    timed = [record for record in ended if record.seconds > 0]
-    if not timed:
-        return 0.0
-    # Promoted trials are usually trained in full, so stopped ones would bias the estimate.
-    whole = [record for record in timed if record.state != "stopped"] or timed
-    making = fmean(record.overhead_seconds for record in whole)
-    training = fmean(record.training_seconds for record in whole)
-    total = fmean(record.seconds for record in timed)
-    below, top = measured[0].step_seconds, measured[len(ladder) - 1].step_seconds
-    for number in range(1, len(ladder)):
-        known = measured.get(number)
-        step = _guessed(ladder, number, below, top) if known is None else known.step_seconds
-        ratio = max(1.0, step / below * ladder[number].budget / ladder[0].budget)
-        climbers = min(ladder[number - 1].keep or 0, len(ended) + 1)
-        if number == len(ladder) - 1:
-            climbers += min(controls, len(ended) + 1 - climbers)
-        total += math.ceil(climbers / workers) * (making + training * ratio)
-    return total
+
+    ladder: Sequence[Rung]
+    history: History
+
+    @cached_property
+    def _by_rung(self) -> list[list[Record]]:
+        found: list[list[Record]] = [[] for _ in self.ladder]
+        for record in self.history.records:
+            if record.seconds > 0:
+                found[record.rung].append(record)
+        return found
+
+    @cached_property
+    def _whole(self) -> list[Record]:
+        """Trainings at rung 0 that were not ended early; those that climb are not."""
+        timed = self._by_rung[0]
+        return [record for record in timed if record.state != "stopped"] or timed
+
+    @property
+    def trial(self) -> float | None:
+        """Seconds of one more trial at rung 0; None while unknown."""
+        return fmean(r.seconds for r in self._by_rung[0]) if self._by_rung[0] else None
+
+    @property
+    def base(self) -> float | None:
+        """Seconds of one full training of the full network; None while unknown."""
+        return self.training(len(self.ladder) - 1)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a training of the full network has finished, so that nothing is predicted."""
+        return any(record.state == "finished" for record in self._by_rung[-1])
+
+    def training(self, rung: int) -> float | None:
+        """Seconds of one whole training at a rung, building and pruning included.
+
+        The mean of those that finished there; before there are any it is predicted.
+        """
+        if finished := [r.seconds for r in self._by_rung[rung] if r.state == "finished"]:
+            return fmean(finished)
+        ratio = self.ratio(rung)
+        if not self._whole or ratio is None:
+            return None
+        making = fmean(record.overhead_seconds for record in self._whole)
+        return making + ratio * fmean(record.training_seconds for record in self._whole)
+
+    def ratio(self, rung: int) -> float | None:
+        """How many times longer a training takes at a rung than at rung 0; None while unknown."""
+        observed = self.observed_ratio(rung)
+        return step_ratio(self.history, self.ladder, rung) if observed is None else observed
+
+    def observed_ratio(self, rung: int) -> float | None:
+        """The same by the trials that were trained at both; None if there are none."""
+        whole = n_reports(self._by_rung[0])
+        above = {
+            record.trial: record.training_seconds
+            for record in self._by_rung[rung]
+            if record.state == "finished" and not record.replicate
+        }
+        below = {
+            record.trial: record.training_seconds / share_of_training(record, whole)
+            for record in self._by_rung[0]
+            if record.trial in above
+        }
+        seconds = sum(below.values())
+        return sum(above[trial] for trial in below) / seconds if seconds else None
+
+    def trial_share(self) -> float | None:
+        """Time of a trial at rung 0, as a fraction of that of a full training of the full network.
+
+        None until trials have been trained on both.
+        """
+        if self.trial is None or self.base is None:
+            return None
+        return None if self.observed_ratio(len(self.ladder) - 1) is None else self.trial / self.base
+
+    @property
+    def fixed_share(self) -> float | None:
+        """Share of a full training that no proxy makes faster, such as loading data.
+
+        From trials that were trained on both networks; None before there are any.
+        """
+        top = len(self.ladder) - 1
+        steps, observed = step_ratio(self.history, self.ladder, top), self.observed_ratio(top)
+        if steps is None or not observed or self.ladder[0].budget < 1:
+            return None
+        return fixed_share(1 / observed, 1 / steps)
 
 
-def _guessed(ladder: Sequence[Rung], number: int, below: float, top: float) -> float:
-    """Estimates the step seconds of an unmeasured rung; linear in the density, an overestimate."""
-    rung, first = ladder[number], ladder[0].density
-    if rung.cost is not None:
-        return rung.cost * top
-    if rung.density is None or first is None or first >= 1:
+def fixed_share(training: float, step: float) -> float | None:
+    """Share of a full training that pruning does not touch, from how much less a proxy takes.
+
+    A training is a fixed part and steps on both networks, with the same fixed part.
+
+    >>> fixed_share(training=0.55, step=0.1)
+    0.5
+
+    Args:
+        training: time of one on the proxy, as a fraction of one on the full network.
+        step: the same of a step.
+
+    Returns:
+        The share; None if a step of the proxy is not faster.
+    """
+    return None if step >= 1 else min(1.0, max(0.0, (training - step) / (1 - step)))
+
+
+def step_ratio(history: History, ladder: Sequence[Rung], rung: int) -> float | None:
+    """How many times longer a training takes at a rung than at rung 0, by the measured steps.
+
+    Args:
+        history: has measured rung 0 and the last one; a rung between is guessed.
+        ladder: the rungs.
+        rung: its index.
+    """
+    measured, top = history.measured, len(ladder) - 1
+    if 0 not in measured or top not in measured:
+        return None
+    below = measured[0]
+    budgets = ladder[rung].budget / ladder[0].budget
+    known = measured.get(rung)
+    if known is None:
+        step = _guessed(ladder, rung, below.step_seconds, measured[top].step_seconds)
+        return max(1.0, step / below.step_seconds * budgets)
+    return max(1.0, _steps(below, known) * budgets)
+
+
+def _steps(below: Measurement, above: Measurement) -> float:
+    steps = above.step_seconds / below.step_seconds
+    if below.flops and above.flops:
+        return min(steps, _ABOVE_FLOPS * above.flops / below.flops)
+    return steps
+
+
+def _guessed(ladder: Sequence[Rung], rung: int, below: float, top: float) -> float:
+    """Step seconds of a rung that has not been measured: in line with the density, rather much."""
+    wanted, first = ladder[rung], ladder[0].density
+    if wanted.cost is not None:
+        return wanted.cost * top
+    if wanted.density is None or first is None or first >= 1:
         return top
-    return below + (top - below) * (rung.density - first) / (1 - first)
+    return below + (top - below) * (wanted.density - first) / (1 - first)
+
+
+def n_reports(records: Sequence[Record]) -> float | None:
+    """How many reports a whole training at a rung makes, in the mean; None while unknown."""
+    counts = [len(record.reports) for record in records if record.state == "finished"]
+    return fmean(counts) if counts else None
+
+
+def share_of_training(record: Record, whole: float | None) -> float:
+    """How much of a whole training was done; by reports, since those stopped are short of some.
+
+    Args:
+        record: of the training.
+        whole: how many reports a whole one makes, if that is known.
+    """
+    if record.state != "stopped" or not record.reports or not whole:
+        return 1.0
+    return min(1.0, len(record.reports) / whole)

@@ -16,17 +16,16 @@ class ProgressBar:
 
     Args:
         study: whose trainings are counted.
-        n_trials: number of trials that will enter rung 0.
+        n_trials: total number of trials; infinite if only a budget ends the search.
     """
 
-    def __init__(self, study: Study, n_trials: int) -> None:
+    def __init__(self, study: Study, n_trials: float) -> None:
         from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is wanted
 
         self._study = study
-        climbers = sum(min(rung.keep or 0, n_trials) for rung in study.parts.ladder)
-        climbers += study.parts.controls
+        self._n_trials = n_trials
         self._bar: Any = tqdm(
-            total=n_trials + climbers,
+            total=study.expected_runs(n_trials),
             initial=len(study.history.records),
             unit="run",
             dynamic_ncols=True,
@@ -40,6 +39,7 @@ class ProgressBar:
         best = self._study.state.best
         if rung.is_base and best is not None:
             self._bar.set_postfix_str(f"best {best.value:.4g}")
+        self._bar.total = self._study.expected_runs(self._n_trials)
         self._bar.update()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which trials are promoted: the ones that are certain to be among the best, and the controls."""
+"""Which trials are promoted, early or at the end, and which are trained under a second seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
+from proxyhpo._engine.standing import noise_of, standings
 from proxyhpo._engine.state import State
 from proxyhpo._records.records import Record
 from proxyhpo._records.run_id import RunId
@@ -20,7 +22,8 @@ class Promotions:
     """Selects the next trial to promote, from the state alone. It changes nothing.
 
     A trial is promoted as soon as it is certain to be among the best of its rung, however the
-    outstanding trials of that rung turn out.
+    outstanding trials of that rung turn out. If the study promotes early, the best of the first
+    trials is promoted before that, and the remaining places go to the best of the others.
 
     Args:
         parts: of the study.
@@ -30,6 +33,28 @@ class Promotions:
     def __init__(self, parts: Parts, state: State) -> None:
         self._parts = parts
         self._state = state
+
+    def early(self, to_come: float) -> RunId | None:
+        """The training of the best of the first trials, if it is time for one of them to climb.
+
+        It depends on which trials have ended and not on when, so that the choice can be repeated.
+
+        Args:
+            to_come: how many trials may yet enter rung 0.
+        """
+        if not self._parts.climbs_early:
+            return None
+        state = self._state
+        ended = state.ended[0]
+        known = next(n for n in range(len(ended) + 1) if n not in ended)
+        points = early_climbs(self._keep(1, to_come), len(state.entered[0]) + to_come)
+        due = [point for point in points if point <= known]
+        failed = sum(self._has_failed(trial, 1) for trial in state.early)
+        if len(state.early) >= places(len(due), failed):
+            return None
+        first = {trial: record for trial, record in ended.items() if trial < due[-1]}
+        best = [trial for trial in _ranked(first) if trial not in state.entered[1]]
+        return RunId(best[0], 1) if best else None
 
     def next(self, to_come: float) -> RunId | None:
         """The training of the next promoted trial, on the highest rung for which there is one.
@@ -65,20 +90,81 @@ class Promotions:
         rng = np.random.default_rng(seed_sequence("control", self._parts.seed, drawn))
         return RunId(int(rng.choice(left)), top)
 
+    def repeats(self) -> list[RunId]:
+        """The trainings of the two best trials under one more seed, if they are too close to tell.
+
+        Asked when nothing else is left to do. Too close is closer than the noise that the
+        trainings of the full network have shown. If one has had fewer seeds, it is trained alone.
+        """
+        left = self._parts.repeats - len(self._state.repeated)
+        if left <= 0 or len(self._state.best_two) < 2 or self._state.unfinished:
+            return []
+        noise = noise_of(standings(self._state.history.records, self._parts.top))
+        first, second = self._state.best_two
+        if noise is None or not first.is_near(second, noise):
+            return []
+        fewest = min(len(first.runs), len(second.runs))
+        again = [each.trial for each in (first, second) if len(each.runs) == fewest][:left]
+        return [RunId(t, self._parts.top, self._state.seeds_of(t)) for t in again]
+
     def _certain(self, rung: int, to_come: float) -> list[int]:
         below = self._outstanding(rung - 1, to_come)
         if below == float("inf"):
             return []
-        ended, entered = self._state.ended[rung - 1], self._state.entered[rung].keys()
-        return promotable(ended, int(below), self._places(rung), entered)
+        return self._promotable(rung, int(below), to_come)
 
-    def _places(self, rung: int) -> int:
+    def _promotable(self, rung: int, outstanding: int, to_come: float) -> list[int]:
+        early = self._state.early if rung == 1 else set()
+        others = {t: record for t, record in self._state.ended[rung - 1].items() if t not in early}
+        left = self.places(rung, to_come) - len(early)
+        return promotable(others, outstanding, left, self._state.entered[rung].keys())
+
+    def to_climb(self, to_come: int) -> dict[int, int]:
+        """Rung → how many trainings there are still to be made, running ones included.
+
+        Args:
+            to_come: how many trials enter rung 0 before the search is closed.
+        """
+        found: dict[int, int] = {}
+        more = to_come
+        for rung in range(1, self._parts.top + 1):
+            early = len(self._state.early) if rung == 1 else 0
+            left = max(0, self.places(rung, to_come) - early)
+            entered, ended = self._state.entered[rung], self._state.ended[rung]
+            taken = sum(trial not in self._state.controls for trial in entered) - early
+            ready = len(self._promotable(rung, 0, to_come))
+            # What comes now may take a free place; that it replaces one who has climbed is rare.
+            more = ready + min(more, max(0, left - ready - taken))
+            found[rung] = more + len(entered) - len(ended)
+        controls = self._parts.controls - len(self._state.controls)
+        found[self._parts.top] += min(max(0, controls), len(self._state.entered[0]))
+        return found
+
+    def places(self, rung: int, to_come: float) -> int:
+        """How many trials are let up to a rung, with those that replace failed ones.
+
+        Args:
+            rung: above the first.
+            to_come: how many trials may yet enter rung 0.
+        """
+        ended, controls = self._state.ended[rung], self._state.controls
+        below = self._state.entered[rung - 1]
         failures = sum(
-            record.state == "failed"
-            for trial, record in self._state.ended[rung].items()
-            if trial not in self._state.controls
+            self._has_failed(trial, rung)
+            for trial in ended
+            if trial in below and trial not in controls
         )
-        return places(self._parts.ladder[rung - 1].keep or 0, failures)
+        return places(self._keep(rung, to_come), failures)
+
+    def _keep(self, rung: int, to_come: float) -> int:
+        """How many trials are let up to a rung, failures aside."""
+        if self._parts.follows_trials:
+            return finalists_of(len(self._state.entered[0]) + to_come)
+        return self._parts.ladder[rung - 1].keep or 0
+
+    def _has_failed(self, trial: int, rung: int) -> bool:
+        record = self._state.ended[rung].get(trial)
+        return record is not None and record.state == "failed"
 
     def _outstanding(self, rung: int, to_come: float) -> float:
         """How many more trials may end at a rung: running ones and those that may still enter."""
@@ -86,7 +172,7 @@ class Promotions:
         if rung == 0:
             return running + to_come
         if self._outstanding(rung - 1, to_come) > 0:
-            return running + self._places(rung)
+            return running + self.places(rung, to_come)
         return running + len(self._certain(rung, to_come))
 
 
@@ -108,10 +194,15 @@ def promotable(
     """
     if outstanding >= n_places:
         return []
+    certain = _ranked(ended)[: n_places - outstanding]
+    return [trial for trial in certain if trial not in entered]
+
+
+def _ranked(ended: Mapping[int, Record]) -> list[int]:
+    """The trials that did not fail, best first; those that were stopped come last."""
     ranked = sorted(
         (record.state == "stopped", record.loss, trial)
         for trial, record in ended.items()
         if record.loss is not None
     )
-    certain = [trial for _, _, trial in ranked[: n_places - outstanding]]
-    return [trial for trial in certain if trial not in entered]
+    return [trial for _, _, trial in ranked]

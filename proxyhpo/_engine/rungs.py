@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from proxyhpo._engine.parts import Parts
+from proxyhpo._engine.prediction import step_ratio
 from proxyhpo._proxy.choosing import density_for_cost, weak_saving
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
@@ -47,6 +48,40 @@ class Rungs:
             found = replace(found, seconds=found.seconds + self._spent.pop(rung, 0.0))
             self._write("measured", found.to_json())
         return self._history.measured[rung]
+
+    def step_ratio(self, doubtful: float) -> float:
+        """How many times longer a step of the full network takes than one of the first proxy.
+
+        A ratio that is small enough to matter is measured once more, since a busy machine slows
+        down steps and never speeds them up.
+
+        Args:
+            doubtful: the share of a step, above which that is done.
+        """
+        measured = self.ensure_measured(0), self.ensure_measured(self._parts.top)
+        ratio = self._step_ratio()
+        if ratio * doubtful < 1:
+            for before in measured:
+                self._measure_again(before)
+            ratio = self._step_ratio()
+        return ratio
+
+    def _step_ratio(self) -> float:
+        ratio = step_ratio(self._history, self._parts.ladder, self._parts.top)
+        assert ratio is not None, "both have been measured"
+        return ratio
+
+    def _measure_again(self, before: Measurement) -> None:
+        began, parts = time.perf_counter(), self._parts
+        config = parts.networks.config_to_measure(parts.space)
+        seeds = seed_sequence("measuring", parts.seed, before.rung)
+        proxy = parts.networks.measured(config, density=before.density, seed=seeds)
+        found = replace(
+            before,
+            step_seconds=min(before.step_seconds, proxy.step_seconds),
+            seconds=before.seconds + time.perf_counter() - began,
+        )
+        self._write("measured", found.to_json())
 
     def ensure_open(self, rung: int) -> Opening:
         """Opens a rung, unless it is open, and returns its opening.

@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from proxyhpo._engine.standing import Standing, standings
 from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, Stored, check_fields
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
@@ -16,7 +17,7 @@ from proxyhpo.errors import StoreError
 
 __all__ = ["State", "check_event"]
 
-_TRIAL = {"number": COUNT, "config": CONFIG, "seconds": SECONDS, "source": TEXT}
+_TRIAL = {"number": COUNT, "config": CONFIG, "seconds": SECONDS, "source": TEXT, "rung": COUNT}
 
 _STORED: Mapping[str, type[Stored]] = {
     "measured": Measurement,
@@ -49,16 +50,25 @@ class State:
         """Per rung: trial → number of trainings that had ended there when it entered, in order."""
         self.ended: list[dict[int, Record]] = [{} for _ in range(n_rungs)]
         """Per rung: trial → its record, of the trainings that have ended there."""
-        self.best: Record | None = None
-        """The best training of the full network."""
+        self.best_two: list[Standing] = []
+        """The two best trials of the full network, by the mean over their seeds."""
+        self.repeated: list[RunId] = []
+        """The trainings of the full network under a further seed that have started, in order."""
         self.controls: set[int] = set()
         """The trials that reached the full network without being selected."""
+        self.early: set[int] = set()
+        """The trials that were promoted from rung 0 before all of its trials had ended."""
+        self.why_full = ""
+        """Why new trials start on the full network, in one sentence; empty if they do not."""
         self.search_seconds = 0.0
+        self._repeats_ended: set[RunId] = set()
         self.batch_is_open = False
         """Whether any training was decided on since the last batch was closed."""
         self._effects: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "trial": self._add_trial,
             "promotion": self._promote,
+            "repeats": self._repeat,
+            "full": self._leave_proxies,
             "batch": self._close_batch,
             "measured": self._measure,
             "opening": self._open,
@@ -86,23 +96,35 @@ class State:
     @property
     def unfinished(self) -> list[RunId]:
         """Every training that has started and has not ended."""
-        return [
+        first = [
             RunId(trial, rung)
             for rung, entered in enumerate(self.entered)
             for trial in entered
             if trial not in self.ended[rung]
         ]
+        return first + [run for run in self.repeated if run not in self._repeats_ended]
+
+    @property
+    def best(self) -> Record | None:
+        """The best run of the best trial of the full network."""
+        return self.best_two[0].best if self.best_two else None
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Applies an event. Kinds that do not concern the study are ignored."""
         if kind in self._effects:
             self._effects[kind](body)
 
-    def is_better(self, record: Record) -> bool:
-        """Whether this training of the full network is better than all earlier ones."""
-        if record.rung != len(self.ended) - 1 or record.state != "finished" or record.loss is None:
-            return False
-        return self.best is None or self.best.loss is None or record.loss < self.best.loss
+    def best_with(self, record: Record) -> list[Standing]:
+        """The two best trials of the full network after this training of it.
+
+        They are among the two best so far and this one, unless a further seed has changed a mean.
+        """
+        if record.rung != len(self.ended) - 1 or record.state != "finished":
+            return self.best_two
+        if record.replicate:
+            return standings([*self.history.records, record], record.rung)[:2]
+        ranked = sorted([*self.best_two, Standing(record.trial, [record])], key=lambda s: s.rank)
+        return ranked[:2]
 
     def _close_batch(self, _: Mapping[str, Any]) -> None:
         self.batch_is_open = False
@@ -113,7 +135,9 @@ class State:
         number = self.history.add_trial(dict(body["config"]))
         if body["number"] != number:
             raise ValueError(f"trial {number} is numbered {body['number']!r:.80}")
-        self.entered[0][number] = len(self.ended[0])
+        rung = body.get("rung", 0)
+        self._check("rung", rung, len(self.ended))
+        self.entered[rung][number] = len(self.ended[rung])
         self.search_seconds += body.get("seconds", 0.0)
 
     def _promote(self, body: Mapping[str, Any]) -> None:
@@ -124,6 +148,25 @@ class State:
         self.entered[rung][trial] = len(self.ended[rung])
         if body.get("control") is True:
             self.controls.add(trial)
+        if body.get("early") is True:
+            self.early.add(trial)
+
+    def _repeat(self, body: Mapping[str, Any]) -> None:
+        self.batch_is_open = True
+        top = len(self.ended) - 1
+        for trial, replicate in body["runs"]:
+            self._check("trial", trial, len(self.history.trials))
+            if trial not in self.ended[top] or replicate != self.seeds_of(trial):
+                raise ValueError(f"there is no further seed {replicate!r:.80} of trial {trial}")
+            self.repeated.append(RunId(trial, top, replicate))
+
+    def _leave_proxies(self, body: Mapping[str, Any]) -> None:
+        check_fields("a decision", body, {"why": TEXT}, required=("why",))
+        self.why_full = body["why"]
+
+    def seeds_of(self, trial: int) -> int:
+        """Under how many seeds a trial of the full network has begun to be trained."""
+        return 1 + sum(run.trial == trial for run in self.repeated)
 
     def _open(self, body: Mapping[str, Any]) -> None:
         opening = Opening.from_json(body)
@@ -146,16 +189,23 @@ class State:
         self._check_runs(record)
         if record.config != self.history.trials[record.trial].config:
             raise ValueError(f"a record of trial {record.trial} has another config than the trial")
-        if self.is_better(record):
-            self.best = record
+        self.best_two = self.best_with(record)
         self.history.add_record(record)
-        self.ended[record.rung][record.trial] = record
+        if record.replicate:
+            self._repeats_ended.add(record.id)
+        else:
+            self.ended[record.rung][record.trial] = record
 
     def _check_runs(self, run: Record | Death) -> None:
         """A training can end, or die, only if it has started and not ended."""
         self._check("rung", run.rung, len(self.ended))
         self._check("trial", run.trial, len(self.history.trials))
-        self._check("replicate", run.replicate, 1)
+        if run.replicate:
+            if run.id not in self.repeated:
+                raise ValueError(f"trial {run.trial} is not trained under seed {run.replicate}")
+            if run.id in self._repeats_ended:
+                raise ValueError(f"trial {run.trial} has ended under seed {run.replicate} already")
+            return
         if run.trial not in self.entered[run.rung]:
             raise ValueError(f"trial {run.trial} has not entered rung {run.rung}")
         if run.trial in self.ended[run.rung]:

@@ -100,12 +100,14 @@ class CurveWatch:
 
     def _stopper(self, job: Job) -> Stopper | None:
         run, stoppers = job.id, self._stoppers
-        if stoppers.below is stoppers.top is None:
+        # A further seed is trained to be compared with the first one.
+        if stoppers.below is stoppers.top is None or run.replicate:
             return None
-        if run.rung < self._study.top:
+        state = self._study.state
+        if run.rung < self._study.top or (state.why_full and run.trial not in state.entered[0]):
             return stoppers.below
         # A control measures the full network's value, which a stopped training does not give.
-        return None if run.trial in self._study.state.controls else stoppers.top
+        return None if run.trial in state.controls else stoppers.top
 
     def _peers(self, run: RunId) -> list[Curve]:
         """The curves of trainings that ended on its rung before it entered, except failed ones."""

@@ -8,21 +8,23 @@ acted on.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from proxyhpo._engine.checkpoints import Checkpoints
+from proxyhpo._engine.outlook import Outlook
 from proxyhpo._engine.parts import Parts
-from proxyhpo._engine.prediction import climb_seconds
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.replayed import check_replayed
 from proxyhpo._engine.rungs import Rungs
+from proxyhpo._engine.standing import Standing
 from proxyhpo._engine.state import State, check_event
 from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
@@ -59,6 +61,7 @@ class Study:
         self._exhausted = False
         self._rungs = Rungs(parts, self.history, self._write)
         self._promotions = Promotions(parts, self.state)
+        self.outlook = Outlook(parts, self.state, self._promotions)
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
             self._checkpoints.keep(self._unfinished)
@@ -83,7 +86,7 @@ class Study:
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._exhausted:  # then more promotions may be certain
             job = self._promotion(n_trials)
-        return job or self._control(n_trials)
+        return job or self._control(n_trials) or self._repeat(n_trials)
 
     def next_batch(self, n_trials: float, size: int) -> list[Job]:
         """The next trainings to run, all decided before any of them starts.
@@ -123,6 +126,7 @@ class Study:
             ended_at=time.time(),
         )
         self._add(record, outcome)
+        self.outlook.tell_of_fixed_share(record)
         if self._checkpoints is not None:  # until it is recorded, it may be resumed
             self._checkpoints.drop(job.id)
         for warning in record.correction.warnings if record.correction else ():
@@ -130,20 +134,24 @@ class Study:
         return record
 
     def _add(self, record: Record, outcome: Outcome) -> None:
-        previous = self.state.best
-        if outcome.weights is not None and self.state.is_better(record):
+        kept = self._kept(self.state.best_two)
+        after = self._kept(self.state.best_with(record))
+        if outcome.weights is not None and record.id.name in after:
             # Weights are saved before the record that refers to them is written.
             self._store.save_weights(record.id.name, outcome.weights)
         self._write("record", record.to_json())
-        if previous is not None and self.state.best is not previous:
-            self._store.drop_weights(previous.id.name)
+        for name in kept - after:
+            self._store.drop_weights(name)
+
+    def _kept(self, best: Sequence[Standing]) -> set[str]:
+        """The runs whose weights are kept: the best, and that of a trial that may replace it."""
+        return {each.best.id.name for each in best[: 2 if self.parts.repeats else 1]}
 
     def _drop_old_weights(self) -> None:
         """Drops weights left by a killed run: without a record, or of a training no longer best."""
-        best = self.state.best
-        kept = None if best is None else best.id.name
+        kept = self._kept(self.state.best_two)
         for name in self._store.weights():
-            if _WEIGHTS.fullmatch(name) and name != kept:
+            if _WEIGHTS.fullmatch(name) and name not in kept:
                 self._store.drop_weights(name)
 
     def deaths(self, job: Job) -> int:
@@ -166,49 +174,85 @@ class Study:
         self._rungs.ensure_open(self.top)
         self._rungs.ensure_open(0)
 
-    def predicted_seconds(self, workers: int) -> float:
-        """Predicts the seconds for one more trial and the climb; see :func:`climb_seconds`."""
-        return climb_seconds(
-            self.parts.ladder,
-            self.history.measured,
-            list(self.state.ended[0].values()),
-            controls=self.parts.controls,
-            workers=workers,
+    def expected_runs(self, n_trials: float) -> int | None:
+        """Expected total number of trainings; None if the number of trials has no limit."""
+        n_trials = len(self.history.trials) + self._to_come(n_trials)
+        if n_trials == math.inf:
+            return None
+        return int(n_trials) + self.climbers(n_trials) + len(self.state.repeated)
+
+    def climbers(self, n_trials: float) -> int:
+        """Expected number of trainings above rung 0, if none fails."""
+        to_come = self._to_enter(n_trials)
+        expected = len(self.state.entered[0]) + to_come
+        climbing = sum(
+            min(self._promotions.places(rung, to_come), expected) for rung in range(1, self.top + 1)
         )
+        return int(climbing) + self.parts.controls
 
     def _to_come(self, n_trials: float) -> float:
+        """How many more trials may be proposed."""
+        return 0.0 if self._exhausted else max(0.0, n_trials - len(self.history.trials))
+
+    def _to_enter(self, n_trials: float) -> float:
         """How many more trials may enter rung 0."""
-        return 0.0 if self._exhausted else max(0.0, n_trials - len(self.state.entered[0]))
+        return 0.0 if self.state.why_full else self._to_come(n_trials)
+
+    def _uses_proxies(self) -> bool:
+        """Whether the next trial is trained on a proxy first; decided once it saves too little."""
+        if self.state.why_full or not self.parts.may_leave_proxies:
+            return not self.state.why_full
+        why = self.outlook.why_leave(self._rungs.step_ratio)
+        if why:
+            logger.warning(why)
+            self._write("full", {"why": why})
+        return not why
 
     def _promotion(self, n_trials: float) -> Job | None:
-        run = self._promotions.next(self._to_come(n_trials))
-        if run is None:
-            return None
-        # The rung opens first, since its exponents depend on the history at that time.
-        self._rungs.ensure_open(run.rung)
-        self._write("promotion", {"trial": run.trial, "rung": run.rung})
-        return self._job(run)
+        to_come = self._to_enter(n_trials)
+        if (run := self._promotions.early(to_come)) is not None:
+            return self._promoted(run, early=True)
+        run = self._promotions.next(to_come)
+        return None if run is None else self._promoted(run)
 
     def _control(self, n_trials: float) -> Job | None:
-        run = self._promotions.control(self._to_come(n_trials))
-        if run is None:
+        run = self._promotions.control(self._to_enter(n_trials))
+        return None if run is None else self._promoted(run, control=True)
+
+    def _repeat(self, n_trials: float) -> Job | None:
+        """The first of the trainings that tell the best two apart; the other one follows."""
+        runs = [] if self._to_come(n_trials) else self._promotions.repeats()
+        if not runs:
             return None
-        self._write("promotion", {"trial": run.trial, "rung": run.rung, "control": True})
+        self._write("repeats", {"runs": [[run.trial, run.replicate] for run in runs]})
+        self._unfinished.extend(runs[1:])
+        return self._job(runs[0])
+
+    def _promoted(self, run: RunId, **why: bool) -> Job:
+        # Opened first: its exponents may depend on what is known by now.
+        self._rungs.ensure_open(run.rung)
+        self._write("promotion", {"trial": run.trial, "rung": run.rung, **why})
         return self._job(run)
 
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
             return None
-        trial = self._propose()
-        return None if trial is None else self._job(RunId(trial, 0))
+        rung = 0 if self._uses_proxies() else self.top
+        trial = self._propose({} if rung == 0 else {"rung": rung})
+        return None if trial is None else self._job(RunId(trial, rung))
 
-    def _propose(self) -> int | None:
-        """Commits a new trial and returns its number, or None if there is nothing left to try."""
+    def _propose(self, where: Mapping[str, int]) -> int | None:
+        """Commits a new trial and returns its number, or None if there is nothing left to try.
+
+        Args:
+            where: the rung on which it starts, if that is not the first one.
+        """
         number = len(self.history.trials)
         while self._enqueued:
             config: Config = self._enqueued.popleft()
             if not self.history.has(config):
-                self._write("trial", {"number": number, "config": config, "source": "enqueued"})
+                body = {"number": number, "config": config, "source": "enqueued", **where}
+                self._write("trial", body)
                 return number
         if self._exhausted:
             return None
@@ -221,9 +265,8 @@ class Study:
             self._exhausted = True
             return None
         config = self.parts.space.validate(configs[0], argument="the searcher's proposal")
-        self._write(
-            "trial", {"number": number, "config": config, "source": "searcher", "seconds": seconds}
-        )
+        body = {"number": number, "config": config, "source": "searcher", "seconds": seconds}
+        self._write("trial", {**body, **where})
         return number
 
     def _job(self, run: RunId) -> Job:

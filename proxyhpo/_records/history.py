@@ -16,12 +16,12 @@ __all__ = ["History", "Trial"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A config as a searcher sees it: with what rung 0 observed.
+    """A config as a searcher sees it: with what its first training observed.
 
     Args:
         number: from 0, in order of proposal.
         config: in terms of the full network.
-        state: ``pending`` until its training at rung 0 has ended.
+        state: ``pending`` until its first training has ended, at rung 0 as a rule.
         loss: lower is better; None while pending and for a failure.
     """
 
@@ -96,7 +96,7 @@ class History:
 
     @property
     def pending(self) -> list[Config]:
-        """The configs proposed whose training at rung 0 has not ended, ordered by number."""
+        """The configs proposed whose first training has not ended, ordered by number."""
         return [trial.config for trial in self._trials if trial.state == "pending"]
 
     def has(self, config: Mapping[str, Any]) -> bool:
@@ -130,9 +130,9 @@ class History:
         return number
 
     def add_record(self, record: Record) -> None:
-        """Notes a training run that has ended; the first one at rung 0 is what searchers see."""
+        """Notes a training run that has ended; the first one of a trial is what searchers see."""
         self._records.append(record)
-        if record.rung == 0 and self._trials[record.trial].state == "pending":
+        if self._trials[record.trial].state == "pending":
             self._trials[record.trial] = Trial(
                 record.trial, record.config, record.state, record.loss
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from proxyhpo._engine.prediction import Timing, n_reports, share_of_training, step_ratio
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
@@ -57,7 +58,10 @@ class Cost:
             finalists, or else the ratio of step times. A stopped training counts with its estimated
             full length.
         predicted_full_search_seconds: the same with the ratio of step times, for comparison.
-        n_trials: number of trials that ended at rung 0.
+        n_trials: number of trials that ended at rung 0, or on the full network if they started
+            there.
+        fixed_share: share of a full training that no proxy makes faster, such as loading data,
+            measured on the finalists; None if unknown.
     """
 
     rungs: Sequence[RungCost]
@@ -68,6 +72,7 @@ class Cost:
     full_search_seconds: float | None
     predicted_full_search_seconds: float | None
     n_trials: int
+    fixed_share: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -107,10 +112,10 @@ class Cost:
             )
         else:
             lines.append(f"cost: {self.seconds:.1f} s")
-        if self.base_training_source == "measured" and self.predicted_full_search_seconds:
+        if self.fixed_share is not None:
             lines.append(
-                f"  a full search: {self.full_search_seconds:.1f} s by what the finalists took, "
-                f"{self.predicted_full_search_seconds:.1f} s by step times"
+                f"  {self.fixed_share:.0%} of a full training goes elsewhere than into the "
+                "network's steps, such as loading data"
             )
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
@@ -136,13 +141,14 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     by_rung: list[list[Record]] = [[] for _ in ladder]
     for record in history.records:
         by_rung[record.rung].append(record)
-    n_reports = _n_reports(by_rung[0])
-    by_steps = _step_ratio(history, ladder)
-    by_finalists = _finalists_ratio(by_rung[0], by_rung[-1], n_reports)
-    ratio = by_steps if by_finalists is None else by_finalists
-    full_search = _scaled(by_rung[0], ratio, n_reports)
+    top, timing = len(ladder) - 1, Timing(ladder, history)
+    # Those that were trained on the full network at once, the search having left the proxy.
+    began_below = {record.trial for record in by_rung[0]}
+    direct = [r for r in by_rung[top] if top and r.trial not in began_below]
+    full_search = _scaled(by_rung[0], timing.ratio(top), direct)
+    n_trials = len(by_rung[0]) + len(direct)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
-    predicted = None if full_search is None else _ratio(full_search, len(by_rung[0]))
+    predicted = None if full_search is None else _ratio(full_search, n_trials)
     unit = fmean(measured) if measured else predicted
     return Cost(
         rungs=[
@@ -155,50 +161,27 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
         base_training_seconds=unit,
         base_training_source="measured" if measured else "predicted",
         full_search_seconds=full_search,
-        predicted_full_search_seconds=_scaled(by_rung[0], by_steps, n_reports),
-        n_trials=len(by_rung[0]),
+        predicted_full_search_seconds=_scaled(by_rung[0], step_ratio(history, ladder, top), direct),
+        fixed_share=timing.fixed_share,
+        n_trials=n_trials,
     )
 
 
-def _step_ratio(history: History, ladder: Sequence[Rung]) -> float | None:
-    """How much longer the full network trains than the first proxy, by measured step times."""
-    below, top = history.measured.get(0), history.measured.get(len(ladder) - 1)
-    if below is None or top is None:
+def _scaled(lower: Sequence[Record], ratio: float | None, direct: Sequence[Record]) -> float | None:
+    """The estimated seconds of all trials on the full network, each trained in full.
+
+    Args:
+        lower: the trainings at rung 0.
+        ratio: how many times longer they take on the full network.
+        direct: the trainings of trials that began on the full network.
+    """
+    if (ratio is None or not lower) and not direct:
         return None
-    return top.step_seconds / below.step_seconds / ladder[0].budget
-
-
-def _n_reports(records: Sequence[Record]) -> float | None:
-    """Mean number of reports of a complete training at a rung; None if unknown."""
-    counts = [len(record.reports) for record in records if record.state == "finished"]
-    return fmean(counts) if counts else None
-
-
-def _share(record: Record, n_reports: float | None) -> float:
-    """Fraction of a full training that was done, measured in reports."""
-    if record.state != "stopped" or not record.reports or not n_reports:
-        return 1.0
-    return min(1.0, len(record.reports) / n_reports)
-
-
-def _finalists_ratio(
-    lower: Sequence[Record], upper: Sequence[Record], n_reports: float | None
-) -> float | None:
-    """How much longer the full network trains, by the trials that were trained on both."""
-    above = {r.trial: r.training_seconds for r in upper if r.state == "finished"}
-    below = {r.trial: r.training_seconds / _share(r, n_reports) for r in lower if r.trial in above}
-    return _ratio(sum(above[trial] for trial in below), sum(below.values()))
-
-
-def _scaled(
-    records: Sequence[Record], ratio: float | None, n_reports: float | None
-) -> float | None:
-    """The estimated seconds of the trials of rung 0 on the full network."""
-    if ratio is None or not records:
-        return None
+    below, above = n_reports(lower), n_reports(direct)
     return sum(
-        r.overhead_seconds + r.training_seconds / _share(r, n_reports) * ratio for r in records
-    )
+        r.overhead_seconds + r.training_seconds / share_of_training(r, below) * (ratio or 1.0)
+        for r in lower
+    ) + sum(r.overhead_seconds + r.training_seconds / share_of_training(r, above) for r in direct)
 
 
 def _rung_cost(
@@ -209,8 +192,8 @@ def _rung_cost(
     share = _ratio(measured.flops, top.flops)
     deaths = [death.seconds for death in history.deaths if death.rung == rung]
     seconds = sum(record.seconds for record in records) + sum(deaths)
-    n_reports = _n_reports(records)
-    trainings = wanted.budget * sum(_share(record, n_reports) for record in records)
+    whole = n_reports(records)
+    trainings = wanted.budget * sum(share_of_training(record, whole) for record in records)
     return RungCost(
         density=measured.density,
         budget=wanted.budget,

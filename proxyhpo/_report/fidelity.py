@@ -236,7 +236,10 @@ def _losses(history: History, rung: int) -> dict[int, float]:
     return {
         record.trial: record.loss
         for record in history.records
-        if record.rung == rung and record.state == "finished" and record.loss is not None
+        if record.rung == rung
+        and record.state == "finished"
+        and record.loss is not None
+        and not record.replicate  # a second seed is for the best two alone
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from proxyhpo._engine.prediction import fixed_share
 from proxyhpo._proxy.choosing import WORTHWHILE
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
@@ -52,7 +53,9 @@ class Check:
 
         Estimated by comparing ``yield_ratio`` with ``step_ratio``; None if that is not possible.
         """
-        return _fixed_share(self.yield_ratio, self.step_ratio)
+        if self.yield_ratio is None:
+            return None
+        return fixed_share(self.yield_ratio, self.step_ratio)
 
     def __repr__(self) -> str:
         """A summary of a few lines."""
@@ -86,7 +89,7 @@ def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> C
     below, top = result.measured[0], result.measured[len(result.ladder) - 1]
     step_ratio = below.step_seconds / top.step_seconds
     yield_ratio = _yield_ratio(result, fidelity)
-    fixed = _fixed_share(yield_ratio, step_ratio) or 0.0
+    fixed = 0.0 if yield_ratio is None else fixed_share(yield_ratio, step_ratio) or 0.0
 
     def cost(density: float) -> float | None:
         seconds = step_seconds(density)
@@ -119,13 +122,6 @@ def _yield_ratio(result: Result, fidelity: Fidelity) -> float | None:
         if rung == 0 and seconds.get((fidelity.upper, trial))
     ]
     return median(ratios) if ratios else None
-
-
-def _fixed_share(yield_ratio: float | None, step_ratio: float) -> float | None:
-    """Solves ratio = (fixed + steps of the proxy) / (fixed + steps of the full network)."""
-    if yield_ratio is None or step_ratio >= 1:
-        return None
-    return min(1.0, max(0.0, (yield_ratio - step_ratio) / (1 - step_ratio)))
 
 
 def _advised(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from proxyhpo._engine.standing import standings
 from proxyhpo._networks.loading import load
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
@@ -46,6 +47,8 @@ class Result:
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the run before it was complete.
+        idle: whether the run had nothing to do, since all its trials had been trained.
+        why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
         weights: loads the weights of the best training.
@@ -60,12 +63,14 @@ class Result:
     search_seconds: float
     interrupted: bool
     pretrained: bool = False
+    idle: bool = False
+    why_full: str = ""
     weights: Callable[[], Mapping[str, Tensor]] | None = None
     build: Callable[[Config], nn.Module] | None = None
 
     @property
     def best_record(self) -> Record:
-        """The best training of the full network.
+        """The best training of the full network: of the trial with the best mean over its seeds.
 
         Raises:
             NotClimbedError: if no training of the full network has succeeded.
@@ -81,10 +86,12 @@ class Result:
 
     @property
     def best_value(self) -> float:
-        """The last value that the best training of the full network reported."""
-        value = self.best_record.value
-        assert value is not None, "a finished record has a value"
-        return value
+        """The last value that the full network reported with the best config.
+
+        It is the mean over the seeds if that config was trained under several.
+        """
+        best = self.best_record.trial
+        return next(each.value for each in self._findings.standing if each.trial == best)
 
     def best_weights(self) -> Mapping[str, Tensor]:
         """The ``state_dict`` of the best training of the full network, on the CPU.
@@ -154,6 +161,8 @@ class Result:
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
         """The trainings at a rung that did not fail, best first; stopped ones come last.
 
+        A trial that was trained under several seeds stands where their mean puts it.
+
         Args:
             rung: index in the ladder; negative indices count from the end.
 
@@ -167,7 +176,13 @@ class Result:
             )
         index = rung % len(self.ladder)
         ended = [r for r in self.history.records if r.rung == index and r.loss is not None]
-        return sorted(ended, key=lambda record: (record.state == "stopped", record.loss))
+        means = {each.trial: each.rank for each in standings(ended, index)}
+
+        def rank(record: Record) -> tuple[bool, float | None, int, int]:
+            loss, trial = means.get(record.trial, (record.loss, record.trial))
+            return record.state == "stopped", loss, trial, record.replicate
+
+        return sorted(ended, key=rank)
 
     @property
     def cost(self) -> Cost:

@@ -75,6 +75,7 @@ def result_of(
     weights: Weights,
     build: Callable[[Config], nn.Module] | None = None,
     interrupted: bool = False,
+    idle: bool = False,
 ) -> Result:
     """The result of a study in a given state.
 
@@ -84,6 +85,7 @@ def result_of(
         weights: from the name of weights to the weights, read when they are asked for.
         build: makes the full network for a config.
         interrupted: whether a run ended before it was complete.
+        idle: whether a run found nothing to do.
     """
     return Result(
         space=study["space"],
@@ -93,6 +95,8 @@ def result_of(
         best=state.best,
         search_seconds=state.search_seconds,
         interrupted=interrupted,
+        idle=idle,
+        why_full=state.why_full,
         pretrained=study["pretrained"],
         weights=None if state.best is None else partial(weights, state.best.id.name),
         build=build,

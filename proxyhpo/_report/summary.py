@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from proxyhpo._engine.standing import Noise, Standing, noise_of, standings
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
@@ -14,7 +15,9 @@ from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, rung_words, table
 
-__all__ = ["Findings"]
+__all__ = ["NOTHING_LEFT", "Findings"]
+
+NOTHING_LEFT = "nothing is left to do: this study has its %d trials; a larger n_trials adds more"
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
@@ -39,11 +42,23 @@ class Findings:
     search_seconds: float
     interrupted: bool
     pretrained: bool
+    idle: bool
+    why_full: str
 
     @cached_property
     def cost(self) -> Cost:
         """The cost of the study, and the estimated cost of a full search."""
         return cost_of(self.history, self.ladder, self.search_seconds)
+
+    @cached_property
+    def standing(self) -> Sequence[Standing]:
+        """The trials of the full network, best first."""
+        return standings(self.history.records, len(self.ladder) - 1)
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """By how much the seed alone changes a training of the full network."""
+        return noise_of(self.standing)
 
     @cached_property
     def fidelity(self) -> Sequence[Fidelity]:
@@ -156,6 +171,8 @@ class Findings:
     def _next(self) -> Iterator[str]:
         if self.interrupted:
             yield "run() again resumes the study"
+        if self.idle:
+            yield NOTHING_LEFT % len(self.history.trials)
         if self.best is None or self._overall is None:
             return
         saved = self.cost.saved

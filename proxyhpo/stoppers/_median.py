@@ -13,6 +13,9 @@ from proxyhpo.stoppers._interface import Curve, Stopper
 
 __all__ = ["MedianStopper"]
 
+_NOISE = 0.1
+"""Share of what the best peer still gained, below which a difference says nothing."""
+
 
 @final
 class MedianStopper(Stopper):
@@ -21,6 +24,10 @@ class MedianStopper(Stopper):
     Usual is the median of the running means of the peers (Golovin et al., "Google Vizier", KDD
     2017). A mild rule: the best loss so far is compared with means, in which the bad losses of the
     first steps still count. It asks nothing of the shape of the curves, nor of how long they are.
+
+    Nothing is ended while curves are at chance level, where they differ by noise alone. A training
+    continues if the peer that ended best had been no better at this step, or if it is behind what
+    is usual by less than a tenth of what that peer still gained beyond it.
 
     Args:
         min_peers: how many trainings must have reached the step before any is ended there.
@@ -44,8 +51,14 @@ class MedianStopper(Stopper):
         step = len(losses)
         if step < self.min_steps:
             return False
-        means = [peer.mean(step) for peer in peers if len(peer) >= step]
-        return len(means) >= self.min_peers and losses.best() > median(means)
+        there = [peer for peer in peers if len(peer) >= step]
+        if len(there) < self.min_peers:
+            return False
+        usual, best = median(peer.mean(step) for peer in there), losses.best()
+        lowest = min(peer[-1] for peer in there)
+        # Of several that ended equally well, the one that was slowest: the order does not matter.
+        reached = max(peer.best(step) for peer in there if peer[-1] == lowest)
+        return best > max(usual, reached) and best - usual > _NOISE * (usual - lowest)
 
     @override
     def __repr__(self) -> str:

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxyhpo._engine import climb as climbing
-from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine import limits
+from proxyhpo._engine.climb import climb
+from proxyhpo._engine.limits import Limits
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
@@ -18,7 +19,9 @@ class Study:
     def __init__(self, predicted=0.0):
         self.parts = SimpleNamespace(loss=lambda value: value)
         self.history = History()
-        self.predicted = predicted
+        self.outlook = SimpleNamespace(
+            timing=SimpleNamespace(is_measured=True), predicted_seconds=lambda workers: predicted
+        )
         self.died = []
 
     def next_job(self, n_trials):
@@ -45,9 +48,6 @@ class Study:
 
     def retry(self, job, reason, seconds):
         self.died.append(job.id)
-
-    def predicted_seconds(self, workers):
-        return self.predicted
 
 
 class Executor:
@@ -213,7 +213,7 @@ class Time:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Time()
-    monkeypatch.setattr(climbing, "time", clock)
+    monkeypatch.setattr(limits, "time", clock)
     return clock
 
 

@@ -32,6 +32,7 @@ def study(path, **options):
         direction="minimize",
         progress=False,
         store=path,
+        proxies=True,
         **options,
     )
 

@@ -21,7 +21,9 @@ def train(network, config):
 
 def study(train=train, **options):
     options = {"direction": "maximize", "progress": False, "searcher": "random", **options}
-    return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
+    return ProxyHPO(
+        build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), proxies=True, **options
+    )
 
 
 def trials(result, rung):

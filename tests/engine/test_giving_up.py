@@ -25,6 +25,7 @@ def error_of(build, train, **options):
         direction="minimize",
         transfer="identity",
         progress=False,
+        proxies=True,
         **options,
     )
     with pytest.raises(TrainingFailedError) as caught:

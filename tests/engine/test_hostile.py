@@ -38,6 +38,7 @@ def study(path, train=training):
         searcher="random",
         progress=False,
         store=path,
+        proxies=True,
     )
 
 

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyhpo._engine.ladder import check_ladder, default_ladder, for_trials, with_finalists
+from proxyhpo._engine.ladder import (
+    check_ladder,
+    default_ladder,
+    early_climbs,
+    finalists_of,
+    with_finalists,
+)
 from proxyhpo._records.rung import Rung
 from proxyhpo.errors import ArgumentError
 
@@ -59,12 +65,12 @@ NARROW = [64, 48, 128]
 @pytest.mark.parametrize(
     ("density", "finalists", "widths", "expected"),
     [
-        (None, None, WIDE, (1 / 8, 3)),
-        (None, None, NARROW, (1 / 4, 3)),
-        (None, None, [], (1 / 4, 3)),  # nothing but the head
+        (None, None, WIDE, (1 / 8, 4)),
+        (None, None, NARROW, (1 / 4, 4)),
+        (None, None, [], (1 / 4, 4)),  # nothing but the head
         (None, 10, WIDE, (1 / 8, 10)),
         (None, 1, NARROW, (1 / 4, 1)),
-        (0.5, None, WIDE, (1 / 2, 3)),
+        (0.5, None, WIDE, (1 / 2, 4)),
         (1 / 4, 2, WIDE, (1 / 4, 2)),
     ],
 )
@@ -82,9 +88,12 @@ def test_a_density_that_cannot_be_is_not_taken_for_none(density):
         default_ladder(density, None, WIDE)
 
 
-@given(st.integers(1, 200), st.sampled_from([NARROW, WIDE]))
-def test_short_searches_have_few_finalists(n_trials, widths):
-    ladder = for_trials(default_ladder(None, None, widths), n_trials)
-    check_ladder(ladder, takes_budget=False)
-    assert ladder[0].keep == min(3, max(1, n_trials // 5))
-    assert n_trials < 15 or ladder == tuple(default_ladder(None, None, widths))
+@given(st.integers(1, 200))
+def test_short_searches_have_few_finalists(n_trials):
+    assert finalists_of(n_trials) == min(4, max(1, n_trials // 5))
+    assert all(8 <= point < n_trials for point in early_climbs(finalists_of(n_trials), n_trials))
+
+
+def test_without_a_limit_there_are_as_many_as_in_a_long_search():
+    assert finalists_of(float("inf")) == 4
+    assert early_climbs(4, float("inf")) == (8, 16)

@@ -1,67 +1,90 @@
 import pytest
 
-from proxyhpo._engine.prediction import climb_seconds
+from proxyhpo._engine.prediction import Timing, fixed_share, step_ratio
+from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 
 LADDER = [Rung(1 / 8, keep=6), Rung(1 / 2, keep=2), Rung(1)]
+TWO = [Rung(1 / 8, keep=2), Rung(1)]
+STEPS = {0: 0.06, 2: 1.0}
 
 
-def measurement(rung, density, step):
-    return Measurement(rung, density, density, 1, None, step)
+def timing(*records, ladder=LADDER, steps=STEPS, flops=None):
+    """From (trial, rung, state, seconds of training, of making) and the seconds of steps."""
+    history = History()
+    for rung, seconds in steps.items():
+        density = ladder[rung].density or 0.5
+        flop = None if flops is None else flops[rung]
+        history.add_measurement(Measurement(rung, density, density, 1, flop, seconds))
+    for trial in range(max((record[0] for record in records), default=-1) + 1):
+        history.add_trial({"x": trial})
+    for trial, rung, state, training, making in records:
+        value = None if state == "failed" else 1.0
+        history.add_record(
+            Record(trial, rung, 0, {"x": trial}, {}, state, value, value, (1.0,) * 4,
+                   seconds=training + making, overhead_seconds=making)
+        )  # fmt: skip
+    return Timing(ladder, history)
 
 
-BOTH_ENDS = {0: measurement(0, 1 / 8, 0.06), 2: measurement(2, 1.0, 1.0)}
-
-
-def ended(n, seconds=0.06, making=0.0, state="finished"):
-    return [
-        Record(i, 0, 0, {}, {}, state, 1.0, 1.0, seconds=seconds + making, overhead_seconds=making)
-        for i in range(n)
-    ]
+def proxies(n, seconds=0.06, making=0.0, state="finished", first=0):
+    return [(trial, 0, state, seconds, making) for trial in range(first, first + n)]
 
 
 def test_nothing_is_known_before_the_first_training():
-    assert climb_seconds(LADDER, {}, []) == 0
-    assert climb_seconds(LADDER, BOTH_ENDS, ended(3, seconds=0)) == 0
+    for empty in (timing(steps={}), timing(), timing(*proxies(3, seconds=0.0))):
+        assert (empty.trial, empty.base, empty.trial_share()) == (None, None, None)
 
 
-def test_a_rung_between_is_charged_less_than_the_full_network():
-    middle = 0.06 + 0.94 * 3 / 7
-    assert climb_seconds(LADDER, BOTH_ENDS, ended(20)) == pytest.approx(0.06 + 6 * middle + 2)
-    measured = {**BOTH_ENDS, 1: measurement(1, 1 / 2, 0.3)}
-    assert climb_seconds(LADDER, measured, ended(20)) == pytest.approx(0.06 + 6 * 0.3 + 2)
-
-
-def test_no_more_climb_than_there_are():
-    measured = {**BOTH_ENDS, 1: measurement(1, 1 / 2, 0.3)}
-    assert climb_seconds(LADDER, measured, ended(1)) == pytest.approx(0.06 + 2 * 0.3 + 2)
-    assert climb_seconds(LADDER, measured, ended(1), controls=2) == pytest.approx(0.06 + 2.6)
-    assert climb_seconds(LADDER, measured, ended(9), controls=2) == pytest.approx(0.06 + 5.8)
+def test_by_step_times_before_a_training_has_ended_above():
+    found = timing(*proxies(20))
+    assert found.trial == pytest.approx(0.06)
+    assert found.base == pytest.approx(1)
+    assert found.training(1) == pytest.approx(0.06 + 0.94 * 3 / 7)  # not measured yet, rather much
+    assert timing(*proxies(20), steps={**STEPS, 1: 0.3}).training(1) == pytest.approx(0.3)
 
 
 def test_making_a_network_takes_no_longer_above():
-    measured = {**BOTH_ENDS, 1: measurement(1, 1 / 2, 0.3)}
-    more = climb_seconds(LADDER, measured, ended(20, making=0.5))
-    assert more == pytest.approx(climb_seconds(LADDER, measured, ended(20)) + (1 + 6 + 2) * 0.5)
-
-
-def test_workers_climb_side_by_side():
-    measured = {**BOTH_ENDS, 1: measurement(1, 1 / 2, 0.3)}
-    assert climb_seconds(LADDER, measured, ended(20), workers=4) == pytest.approx(0.06 + 0.6 + 1)
-
-
-def test_a_budget_and_a_cost_are_charged_as_they_say():
-    ladder = [Rung(1, budget=0.2, keep=3), Rung(1)]
-    same = {0: measurement(0, 1.0, 1.0), 1: measurement(1, 1.0, 1.0)}
-    assert climb_seconds(ladder, same, ended(9, seconds=1)) == pytest.approx(1 + 3 * 5)
-    ladder = [Rung(1 / 8, keep=6), Rung(cost=0.25, keep=2), Rung(1)]
-    assert climb_seconds(ladder, BOTH_ENDS, ended(9)) == pytest.approx(0.06 + 6 * 0.25 + 2)
+    assert timing(*proxies(20, making=0.5)).base == pytest.approx(0.5 + 1)
 
 
 def test_those_that_climb_are_not_stopped():
-    whole, stopped = ended(1), ended(9, seconds=0.01, state="stopped")
-    ladder = [Rung(1 / 8, keep=2), Rung(1)]
-    found = climb_seconds(ladder, {0: BOTH_ENDS[0], 1: BOTH_ENDS[2]}, [*whole, *stopped])
-    assert found == pytest.approx((0.06 + 9 * 0.01) / 10 + 2)
+    found = timing(*proxies(1), *proxies(9, seconds=0.01, state="stopped", first=1))
+    assert found.trial == pytest.approx((0.06 + 9 * 0.01) / 10)
+    assert found.base == pytest.approx(1)
+
+
+def test_a_budget_and_a_cost_are_charged_as_they_say():
+    shorter = [Rung(1, budget=0.2, keep=3), Rung(1)]
+    assert timing(*proxies(9, seconds=1.0), ladder=shorter, steps={0: 1.0, 1: 1.0}).base == 5
+    cost = [Rung(1 / 8, keep=6), Rung(cost=0.25, keep=2), Rung(1)]
+    assert timing(*proxies(9), ladder=cost).training(1) == pytest.approx(0.25)
+
+
+def test_what_trainings_take_replaces_what_steps_say():
+    """Steps that were measured on a busy machine must not outlive the first full training."""
+    busy = {0: 0.01, 1: 10.0}
+    before = timing(*proxies(8, seconds=1.2), ladder=TWO, steps=busy)
+    assert before.base == pytest.approx(1200)
+    after = timing(*proxies(8, seconds=1.2), (3, 1, "finished", 2.4, 0), ladder=TWO, steps=busy)
+    assert after.base == pytest.approx(2.4)
+    assert after.trial_share() == pytest.approx(0.5)
+    assert after.ratio(1) == pytest.approx(2)
+
+
+def test_a_step_gains_no_more_than_its_work_allows():
+    busy = {0: 0.01, 1: 10.0}
+    found = timing(*proxies(8), ladder=TWO, steps=busy, flops={0: 100, 1: 1600})
+    assert found.ratio(1) == pytest.approx(32)
+    assert step_ratio(found.history, TWO, 0) == 1
+
+
+def test_what_no_proxy_makes_faster_is_told_from_trainings_on_both():
+    records = [*proxies(8, seconds=0.55), (3, 1, "finished", 1.0, 0)]
+    found = timing(*records, ladder=TWO, steps={0: 0.1, 1: 1.0})
+    assert found.fixed_share == pytest.approx(0.5)
+    assert timing(*records[:8], ladder=TWO, steps={0: 0.1, 1: 1.0}).fixed_share is None
+    assert fixed_share(training=0.05, step=0.1) == 0
+    assert fixed_share(training=0.9, step=1) is None

@@ -175,8 +175,8 @@ def death(rung, trial=0):
         ([record(0), record(0)], "trial 0 has already ended at rung 0"),
         ([record(0), death(0)], "trial 0 has already ended at rung 0"),
         ([record(0), UP, record(1), record(1, loss=0.0)], "trial 0 has already ended at rung 1"),
-        ([("record", {**record(0)[1], "replicate": 1})], "no replicate 1"),
-        ([("death", {**death(0)[1], "replicate": 1})], "no replicate 1"),
+        ([("record", {**record(0)[1], "replicate": 1})], "not trained under seed 1"),
+        ([("death", {**death(0)[1], "replicate": 1})], "not trained under seed 1"),
     ],
 )
 def test_a_run_ends_once_and_where_the_trial_has_entered(events, words):

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Report, Rung
-from proxyhpo._engine.climb import Limits, climb
+from proxyhpo._engine.climb import climb
+from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._runs import Died, Finished, Outcome, Reported
 from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
@@ -58,6 +59,7 @@ def study(path=None, *, train=train, **options):
         progress=False,
         transfer="identity",
         store=path,
+        proxies=True,
         **options,
     )
 

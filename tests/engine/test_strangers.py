@@ -22,7 +22,7 @@ def study(trained, **options):
         return 0.0
 
     options = {"searcher": "random", "direction": "minimize", "progress": False, **options}
-    return ProxyHPO(build, train, SPACE, example_inputs=torch.zeros(4, 6), **options)
+    return ProxyHPO(build, train, SPACE, example_inputs=torch.zeros(4, 6), proxies=True, **options)
 
 
 class Fixed(Searcher):
@@ -79,7 +79,9 @@ def test_a_list_of_rates_is_trained_at_rates_outside_of_it():
     options = {"direction": "minimize", "searcher": "random", "progress": False}
     options["transfer"] = "power-law"
     inputs = torch.zeros(4, 6)
-    result = ProxyHPO(build, train, space, example_inputs=inputs, **options).run(3, finalists=1)
+    result = ProxyHPO(build, train, space, example_inputs=inputs, proxies=True, **options).run(
+        3, finalists=1
+    )
     assert result.openings[0].exponents == {"lr": -0.5}
     for record in result.records:
         wanted = record.config["lr"]

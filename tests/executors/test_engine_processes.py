@@ -55,6 +55,7 @@ def study(train=train, **options):
         {"lr": Float(1e-3, 0.1, log=True)},
         example_inputs=torch.zeros(8, 6),
         direction="minimize",
+        proxies=True,
         **options,
     )
 
@@ -131,7 +132,7 @@ SCRIPT = """
         executor=ProcessExecutor(workers) if workers else None,
         max_retries=1,
         store=folder / "study.db",
-    ).run(10, finalists=2)
+    proxies=True, ).run(10, finalists=2)
     print(json.dumps(sorted((r.rung, r.trial, r.config["lr"], r.value) for r in result.records)))
 """
 

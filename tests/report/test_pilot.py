@@ -31,7 +31,7 @@ def reverse(network, config):
 
 def study(train=good, **options):
     options = {"direction": "maximize", "progress": False, **options}
-    return ProxyHPO(build, train, SPACE, example_inputs=torch.zeros(8, 6), **options)
+    return ProxyHPO(build, train, SPACE, example_inputs=torch.zeros(8, 6), proxies=True, **options)
 
 
 def trained(check):

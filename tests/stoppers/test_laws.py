@@ -128,3 +128,15 @@ def test_lagging_compares_with_the_best_at_half_the_steps():
 def test_settings_that_cannot_be_are_refused(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_median_ends_nothing_at_chance_level():
+    """Accuracies as losses: all begin near .9, and end at .4 or stay where they are."""
+    best = Curve([0.902, 0.7, 0.4])  # the eventual winner, among the worst at the first report
+    others = [Curve([first, 0.8, 0.6]) for first in (0.898, 0.899, 0.9, 0.901)]
+    stopper = MedianStopper(min_peers=5)
+    peers = [best, *others]
+    assert survives(stopper, [0.902, 0.7, 0.5], peers) == 3
+    assert survives(stopper, [0.91, 0.8, 0.6], [*others, Curve([0.89, 0.7, 0.4])]) == 3  # by noise
+    assert survives(stopper, [0.902, 0.902, 0.902], peers) == 2  # it has not left chance level
+    assert survives(stopper, [2.3, 0.5, 0.5], peers) == 1  # far behind what chance gives

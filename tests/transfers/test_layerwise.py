@@ -52,6 +52,7 @@ def study(train=train, **settings):
         direction="minimize",
         progress=False,
         stopper=None,
+        proxies=True,
         **settings,
     )
 

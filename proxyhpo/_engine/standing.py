@@ -1,0 +1,100 @@
+"""How the trials of the full network stand against each other, and how large a seed's noise is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from proxyhpo._records.records import Record
+
+__all__ = ["Noise", "Standing", "noise_of", "standings"]
+
+_LAST = 5  # reports of a run, of which the scatter is taken
+_SIGMAS = 2.0  # of the difference of two means, below which it counts as noise
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A trial of the full network, with the runs of it that finished, one a seed.
+
+    Args:
+        trial: its number.
+        runs: in the order of their seeds.
+    """
+
+    trial: int
+    runs: Sequence[Record]
+
+    @property
+    def loss(self) -> float:
+        """The mean of its seeds; lower is better."""
+        return fmean(record.loss for record in self.runs if record.loss is not None)
+
+    @property
+    def value(self) -> float:
+        """The same in the user's direction."""
+        return fmean(record.value for record in self.runs if record.value is not None)
+
+    @property
+    def best(self) -> Record:
+        """The best of its runs."""
+        return min(self.runs, key=lambda record: (record.loss, record.replicate))
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """To sort by; of equal ones the earlier trial comes first."""
+        return self.loss, self.trial
+
+    def is_near(self, other: Standing, noise: Noise) -> bool:
+        """Whether noise alone may explain the difference: two standard deviations of it."""
+        spread = math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
+        return abs(self.loss - other.loss) < _SIGMAS * noise.sd * spread
+
+
+@dataclass(frozen=True)
+class Noise:
+    """By how much two trainings of one config differ that differ in the seed alone.
+
+    Args:
+        sd: the standard deviation of one training's value.
+        source: ``seeds``, if configs were trained under several; or else ``reports``: by how much
+            the last reports of a training scatter around a smooth curve. That is a lower bound.
+    """
+
+    sd: float
+    source: str
+
+
+def standings(records: Iterable[Record], top: int) -> list[Standing]:
+    """The trials of the full network that finished, best first, by the mean of their seeds.
+
+    Args:
+        records: of the study.
+        top: the index of the last rung.
+    """
+    runs: dict[int, list[Record]] = {}
+    for record in records:
+        if record.rung == top and record.state == "finished":
+            runs.setdefault(record.trial, []).append(record)
+    return sorted((Standing(*each) for each in runs.items()), key=lambda each: each.rank)
+
+
+def noise_of(standing: Sequence[Standing]) -> Noise | None:
+    """The noise that the trainings of the full network have shown; None if they showed none."""
+    several = [[r.loss or 0.0 for r in each.runs] for each in standing if len(each.runs) > 1]
+    if several:
+        squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
+        freedom = sum(len(losses) - 1 for losses in several)
+        return Noise(math.sqrt(squares / freedom), "seeds")
+    bends = [bend for each in standing for run in each.runs for bend in _bends(run.values[-_LAST:])]
+    if not bends:
+        return None
+    # The variance of x - 2y + z is six times that of one of them.
+    return Noise(math.sqrt(fmean(bend**2 for bend in bends) / 6), "reports")
+
+
+def _bends(values: Sequence[float]) -> list[float]:
+    """The second differences, which a steady trend leaves at zero."""
+    return [x - 2 * y + z for x, y, z in zip(values, values[1:], values[2:], strict=False)]

@@ -1,0 +1,104 @@
+"""Budgets in full trainings of the full network and in seconds, and the price of going on."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO
+from proxyhpo.errors import ArgumentError
+from tests.engine.test_ordered import Shuffling
+
+FULL, PROXY = 1000.0, 100.0
+"""Seconds of a training, as it says itself; far above what anything else here takes."""
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def train(network, config):
+    seconds = FULL if network[0].out_features == 32 else PROXY
+    yield {"value": config["x"], "seconds": seconds}
+
+
+def study(**options):
+    options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
+    options = {"transfer": "identity", "proxies": True, **options}
+    return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
+
+
+def counts(result):
+    return tuple(sum(record.rung == rung for record in result.records) for rung in (0, 1))
+
+
+@pytest.mark.parametrize("budget", [2, 3, 5, 8])
+def test_a_budget_is_spent_and_hardly_exceeded(budget):
+    result = study().run(base_trainings=budget)
+    assert budget - 1 < result.cost.base_trainings < budget + 1
+    assert not result.interrupted
+    assert result.best_value == result.leaderboard()[0].value
+
+
+def test_what_the_finalists_cost_is_kept_back():
+    result = study().run(base_trainings=8)
+    assert counts(result) == (pytest.approx(40, abs=3), 4)
+
+
+def test_more_budget_resumes_the_search():
+    hpo = study()
+    first = hpo.run(base_trainings=3)
+    second = hpo.run(base_trainings=6)
+    assert second.records[: len(first.records)] == first.records
+    assert 5 < second.cost.base_trainings < 7
+    assert counts(second)[0] > counts(first)[0]
+    again = hpo.run(base_trainings=6)
+    assert again.cost.base_trainings <= 7
+
+
+def test_a_number_of_trials_ends_it_before():
+    result = study().run(10, base_trainings=50)
+    assert counts(result) == (10, 2)
+    assert not result.interrupted
+    short = study().run(100, base_trainings=3)
+    assert short.interrupted
+    assert short.cost.base_trainings < 4
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_workers_share_it(ordered):
+    class Three(Shuffling):
+        ahead = 0
+
+    result = study(executor=Three(0), ordered=ordered).run(base_trainings=5)
+    assert result.cost.base_trainings < 6.5
+    assert counts(result)[1] >= 2
+
+
+def test_a_timeout_needs_no_number_of_trials():
+    result = study().run(timeout=1.5)
+    assert not result.interrupted or result.records
+
+
+def test_something_must_end_a_search():
+    with pytest.raises(ArgumentError, match="give n_trials, base_trainings or timeout"):
+        study().run()
+
+
+@pytest.mark.parametrize("argument", ["base_trainings", "worth"])
+@pytest.mark.parametrize("value", [0, -1, math.nan, "8", True])
+def test_bad_budgets_are_refused(argument, value):
+    with pytest.raises(ArgumentError, match=argument):
+        study().run(9, **{argument: value})
+
+
+def test_a_search_ends_when_one_more_training_is_not_worth_it():
+    worth = study().run(200, worth=0.1)
+    assert 10 <= counts(worth)[0] < 60
+    assert not worth.interrupted
+    less = study().run(200, worth=1e-3)
+    assert counts(less)[0] > counts(worth)[0]
+    hpo = study()
+    first = hpo.run(200, worth=0.1)
+    assert hpo.run(200, worth=0.1).records == first.records

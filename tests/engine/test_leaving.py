@@ -1,0 +1,127 @@
+"""Trials begin on the full network where proxies cannot save a third of their time."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Rung, load_study
+from proxyhpo._engine import rungs
+from proxyhpo.errors import ArgumentError
+
+FASTER, AS_SLOW = 10.0, 1.2
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def training(share):
+    """Takes a second on the full network and this share of one on a proxy, as it says itself."""
+
+    def train(network, config):
+        seconds = 1.0 if network[0].out_features == 32 else share
+        for step in (1, 2, 3, 4):
+            yield {"value": config["x"] - step, "seconds": seconds * step / 4}
+
+    return train
+
+
+def study(share, **options):
+    options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
+    options = {"transfer": "identity", **options}
+    return ProxyHPO(
+        build, training(share), {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options
+    )
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """How many times faster a step of the proxy is, whatever this machine does."""
+
+    def measured(ratio):
+        monkeypatch.setattr(rungs, "step_ratio", lambda *_: ratio)
+
+    return measured
+
+
+def by_rung(result, rung):
+    return [record.trial for record in result.records if record.rung == rung]
+
+
+def test_no_trial_begins_on_a_proxy_whose_steps_save_too_little(steps):
+    steps(AS_SLOW)
+    result = study(0.1).run(8)
+    assert (by_rung(result, 0), by_rung(result, 1)) == ([], list(range(8)))
+    assert "a step of the proxy takes 83% of the full network's time" in result.why_full
+    assert result.best_value == min(record.value for record in result.leaderboard())
+    assert result.cost.full_search_base_trainings == pytest.approx(8, abs=0.5)
+    assert result.cost.n_trials == 8
+
+
+def test_bad_trainings_of_such_a_search_are_ended_by_the_stopper(steps):
+    steps(AS_SLOW)
+    result = study(0.1).run(20)
+    assert result.cost.rungs[-1].stopped > 3
+    assert result.cost.full_search_seconds > result.cost.seconds - result.cost.overhead_seconds
+
+
+def test_a_proxy_whose_trainings_save_too_little_is_left_after_the_first_finalist(steps, caplog):
+    steps(FASTER)
+    result = study(0.8).run(20)
+    assert by_rung(result, 0) == list(range(8))
+    assert by_rung(result, 1)[1:] == list(range(8, 20))
+    assert "a training of the proxy takes" in result.why_full
+    assert sum(result.why_full in message for message in caplog.messages) == 1
+
+
+def test_one_whose_trainings_save_enough_is_kept(steps):
+    steps(FASTER)
+    result = study(0.3).run(20)
+    assert by_rung(result, 0) == list(range(20))
+    assert len(by_rung(result, 1)) == 4
+    assert not result.why_full
+
+
+@pytest.mark.parametrize("options", [{"proxies": True}, {"density": 0.25}, {"finalists": 2}])
+def test_proxies_that_were_asked_for_are_kept(steps, options):
+    steps(AS_SLOW)
+    assert by_rung(study(0.9, **options).run(8), 0) == list(range(8))
+
+
+def test_a_search_without_proxies():
+    result = study(0.1, proxies=False).run(4)
+    assert list(result.ladder) == [Rung(1)]
+    with pytest.raises(ArgumentError, match="takes no density="):
+        study(0.1, proxies=False, density=0.5)
+    with pytest.raises(ArgumentError, match='"auto", True or False'):
+        study(0.1, proxies="yes")
+
+
+def test_the_decision_is_stored(steps, tmp_path):
+    steps(AS_SLOW)
+    path = tmp_path / "study.db"
+    first = study(0.1, store=path).run(3)
+    steps(FASTER)
+    second = study(0.1, store=path).run(6)
+    assert by_rung(second, 1) == list(range(6))
+    assert second.why_full == first.why_full == load_study(path).why_full
+
+
+def test_doubtful_steps_are_measured_once_more(tmp_path):
+    """This network is so small that no proxy of it is faster."""
+    with_doubt = study(0.1, store=tmp_path / "study.db")
+    result = with_doubt.run(1)
+    assert result.measured[0].step_seconds > 0
+    assert result.measured[1].seconds > 0
+
+
+def test_what_no_proxy_makes_faster_is_said_early(caplog):
+    with caplog.at_level(logging.WARNING, logger="proxyhpo"):
+        hpo = study(0.5, proxies=True, callbacks=[lambda record: hpo.stop() if record.rung else 0])
+        result = hpo.run(30)
+    assert len(result.records) == 9
+    said = [message for message in caplog.messages if "goes elsewhere" in message]
+    assert len(said) <= 1  # none where a step of the proxy is no faster on this machine
+    assert bool(said) == ((result.cost.fixed_share or 0) >= 0.25)

@@ -1,0 +1,161 @@
+"""The best two are trained under a further seed where they are too close to tell."""
+
+from statistics import fmean
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO, Rung, load_study
+from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._records.records import Record
+from proxyhpo._records.report import Report
+from tests.engine.test_early import order
+from tests.engine.test_ordered import Shuffling
+from tests.engine.test_resume import outcomes
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def noisy(network, config):
+    """Reports that scatter by about 1, around values that differ by less."""
+    for _ in range(4):
+        yield config["x"] + torch.randn(()).item()
+
+
+def study(train=noisy, **options):
+    options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
+    options = {"transfer": "identity", "stopper": None, "density": 0.25, **options}
+    return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
+
+
+def seeds(result):
+    """The replicates of each trial of the full network."""
+    found = {}
+    for record in result.records:
+        if record.rung == 1:
+            found.setdefault(record.trial, []).append(record.replicate)
+    return found
+
+
+def test_the_best_two_are_trained_once_more_and_the_mean_decides():
+    result = study().run(20)
+    once = [record for record in result.records if record.rung == 1 and not record.replicate]
+    best_two = {r.trial for r in sorted(once, key=lambda record: record.loss)[:2]}
+    assert {trial for trial, which in seeds(result).items() if which == [0, 1]} == best_two
+    means = {t: fmean(r.value for r in result.records if (r.trial, r.rung) == (t, 1))
+             for t in seeds(result)}  # fmt: skip
+    assert result.best_record.trial == min(means, key=means.__getitem__)
+    assert result.best_value == pytest.approx(min(means.values()))
+    assert result.leaderboard()[0].trial == result.best_record.trial
+    assert result.cost.rungs[1].runs == 6
+
+
+def test_another_seed_makes_another_network_and_another_training():
+    result = study().run(20)
+    runs = [r.values for r in result.records if (r.trial, r.rung) == (result.best.trial, 1)]
+    assert len(set(runs)) == len(runs)
+
+
+@pytest.mark.parametrize(("repeats", "runs"), [(0, 4), (1, 5), (4, 8)])
+def test_how_many_there_are_at_most_can_be_set(repeats, runs):
+    assert sum(record.rung for record in study(repeats=repeats).run(20).records) == runs
+
+
+def test_none_where_the_difference_is_clear_or_nothing_is_known_of_the_noise():
+    def smooth(network, config):
+        for step in (3, 2, 1):
+            yield config["x"] + step / 10
+
+    def single(network, config):
+        return config["x"] + torch.randn(()).item()
+
+    for train in (smooth, single):
+        assert not any(record.replicate for record in study(train).run(20).records)
+
+
+def test_a_ladder_that_was_given_has_none_unless_asked_for():
+    ladder = [Rung(0.25, keep=3), Rung(1)]
+    given = {"ladder": ladder, "density": None}
+    assert not any(record.replicate for record in study(**given).run(9).records)
+    assert any(record.replicate for record in study(**given, repeats=2).run(9).records)
+    plain = study(ladder=[Rung(1)], density=None, repeats=2).run(5)
+    assert sum(record.replicate for record in plain.records) == 2
+
+
+def test_the_weights_are_those_of_the_best_trial_whichever_wins(tmp_path):
+    def marked(network, config):
+        for _ in range(3):
+            value = config["x"] + torch.randn(()).item()
+            with torch.no_grad():
+                network[0].bias.fill_(value)
+            yield value
+
+    for seed in range(4):
+        result = study(marked, seed=seed, store=tmp_path / f"{seed}.db").run(20)
+        for found in (result, load_study(tmp_path / f"{seed}.db")):
+            weights = found.best_weights()
+            assert weights["0.bias"][0].item() == pytest.approx(found.best_record.value)
+        own = [r for r in result.records if (r.trial, r.rung) == (result.best.trial, 1)]
+        assert result.best_record == min(own, key=lambda record: record.loss)
+
+
+@pytest.mark.parametrize("executor", [None, Shuffling], ids=["one", "three, ordered"])
+@settings(max_examples=2)
+@given(seed=st.integers(0, 99), stops=st.sets(st.integers(9, 15), min_size=2, max_size=3))
+def test_resumed_equals_uninterrupted(tmp_path_factory, executor, seed, stops):
+    def made(**options):
+        parallel = {} if executor is None else {"executor": Shuffling(seed), "ordered": True}
+        return study(seed=seed, **parallel, **options)
+
+    def stopping(record):
+        count.append(record)
+        if len(count) in stops:
+            hpo.stop()
+
+    count, straight = [], made().run(11)
+    path = tmp_path_factory.mktemp("study") / "study.db"
+    for _ in range(len(stops) + 1):
+        hpo = made(store=path, callbacks=[stopping])
+        result = hpo.run(11)
+    assert not result.interrupted
+    assert outcomes(result) == outcomes(straight)
+    assert result.best_value == straight.best_value
+    assert executor is not None or order(result) == order(straight)
+    best, expected = result.best_weights(), straight.best_weights()
+    assert all(torch.equal(best[name], expected[name]) for name in expected)
+
+
+def test_asked_for_like_any_other_training():
+    hpo = study()
+    told = []
+    while (asked := hpo.ask(10)) is not None:
+        torch.manual_seed(asked.seed)
+        told.append((asked.trial, asked.density, [torch.randn(()).item() for _ in range(4)]))
+        hpo.tell(asked, told[-1][2])
+    last = {}
+    for trial, density, values in told:
+        if density == 1:
+            last.setdefault(trial, []).append(values[-1])
+    assert sorted(map(len, last.values())) == [2, 2]
+    assert hpo.result.best_value == pytest.approx(min(map(fmean, last.values())))
+
+
+def record(trial, *values, replicate=0):
+    reports = tuple(Report(value) for value in values)
+    return Record(trial, 1, replicate, {}, {}, "finished", values[-1], values[-1], reports)
+
+
+def test_noise_is_that_of_seeds_where_there_are_some_and_else_that_of_the_last_reports():
+    assert noise_of(standings([record(0, 1.0), record(1, 2.0)], 1)) is None
+    steady = [record(0, 3.0, 2.0, 1.0)]
+    assert noise_of(standings(steady, 1)).sd == 0
+    bent = noise_of(standings([record(0, 0.0, 6**0.5, 0.0)], 1))
+    assert (bent.sd, bent.source) == (pytest.approx(2), "reports")
+    pair = [*steady, record(0, 3.0, 2.0, 2.0, replicate=1)]
+    found = noise_of(standings(pair, 1))
+    assert (found.sd, found.source) == (pytest.approx(0.5**0.5), "seeds")
