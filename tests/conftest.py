@@ -31,6 +31,7 @@ collect_ignore = [
 # Folders and modules that start processes, train studies or run scripts, a test in seconds.
 SLOW = [
     "tests/benchmarks",
+    "tests/callbacks/test_trackers.py",
     "tests/channels/cut/test_equivalence.py",
     "tests/channels/test_memory.py",
     "tests/channels/test_networks.py",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = {
     "proxyhpo": "Choice Config Float History Int ProxyHPO ProxyHPOError Record Report Result Rung "
     "Space inspect load_study",
-    "proxyhpo.callbacks": "Callback TensorBoardCallback Training",
+    "proxyhpo.callbacks": "Callback MLflowCallback TensorBoardCallback Training WandbCallback",
     "proxyhpo.channels": "Group Plan Score Shrunk find_groups remove shrink",
     "proxyhpo.channels.find.rules": "Call Dim Labels Result Rule find_rule fixed rule temporary",
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "

@@ -1,0 +1,202 @@
+"""Which searcher finds good configs in few trials, on functions and on tables of trained networks.
+
+    python -m benchmarks.searchers [--repetitions 5] [--out searchers.jsonl] [--report-only]
+
+Needs the extras ``bench``, ``optuna`` and ``cmaes``. Every searcher proposes one config at a time;
+what a trial gives is computed by a public test function (hyperopt's and scikit-optimize's), or
+looked up in a table of full networks (HPOBench's and HPOLib's). Searchers are compared by the
+normalised regret of the best of the first 15, 30 and 60 trials: 0 is the best value known, 1 what
+the median of random configs gives. A finished search is a line of the file; run again, the command
+continues. It writes docs/benchmarks/searchers.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.samplers import GPSampler, TPESampler
+
+from benchmarks.pages import write_page
+from benchmarks.rows import Rows
+from benchmarks.tables import HPOBENCH, HPOLIB, Table, hpobench, hpolib
+from proxyhpo import Config, Space
+from proxyhpo.integrations.optuna import OptunaSearcher
+from proxyhpo.searchers import (
+    BayesianSearcher,
+    CMAESSearcher,
+    QMCSearcher,
+    RandomSearcher,
+    Searcher,
+    TPESearcher,
+)
+from tests.searchers.functions import FUNCTIONS, search
+
+COUNTS = (15, 30, 60)
+
+SEARCHERS: Mapping[str, Callable[[int], Searcher]] = {
+    "random": lambda _: RandomSearcher(),
+    "qmc": lambda seed: QMCSearcher(seed=seed),
+    "tpe (hyperopt)": lambda _: TPESearcher(),
+    "Optuna's TPE": lambda _: OptunaSearcher(TPESampler),
+    "Optuna's TPE, multivariate": lambda _: OptunaSearcher(TPESampler, multivariate=True),
+    "cma-es": lambda _: CMAESSearcher(),
+    "bayesian (scikit-optimize)": lambda _: BayesianSearcher(),
+    "Optuna's GP": lambda _: OptunaSearcher(GPSampler),
+}
+"""Title → a searcher for a seed."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A space, the loss of a config in it, and the losses that measure regret.
+
+    Args:
+        name: of the problem.
+        kind: ``"function"`` or ``"table"``.
+        space: that is searched.
+        loss: lower is better; takes a config and a generator for the noise.
+        best: the least loss known.
+        median: of random configs.
+    """
+
+    name: str
+    kind: str
+    space: Space
+    loss: Callable[[Config, np.random.Generator], float]
+    best: float
+    median: float
+
+    def regrets(self, losses: Sequence[float]) -> list[float]:
+        """Normalised, of the best of the first trials, for each of the counts."""
+        scale = self.median - self.best
+        return [max(0.0, (min(losses[:count]) - self.best) / scale) for count in COUNTS]
+
+
+def problems() -> list[Problem]:
+    """The functions without much noise, and a table of each data set."""
+    functions = [
+        _measured(name, "function", function.space, function.loss)
+        for name, function in FUNCTIONS.items()
+        if name not in {"n_arms", "gauss_wave2"}  # the least value seen there is mostly noise
+    ]
+    tables = [hpobench(name)[1] for name in HPOBENCH] + [hpolib(name)[0] for name in HPOLIB]
+    return functions + [_table(table) for table in tables]
+
+
+def _table(table: Table) -> Problem:
+    seeds = range(table.values.shape[-1])
+
+    def loss(config: Config, _: np.random.Generator) -> float:
+        return table.quality(config, seeds)
+
+    return _measured(table.name, "table", Space(table.space), loss)
+
+
+def _measured(name: str, kind: str, space: Space, loss: Callable[..., float]) -> Problem:
+    """Samples the space for the median, and for the best unless it is known better."""
+    rng = np.random.default_rng(0)
+    losses = [loss(space.sample(rng), rng) for _ in range(2000)]
+    known = {"quadratic1": 0.0, "q1_lognormal": 0.0, "distractor": -2.0, "branin": 0.397887,
+             "hart6": -3.32237}  # fmt: skip
+    return Problem(name, kind, space, loss, known.get(name, min(losses)), float(np.median(losses)))
+
+
+def run(rows: Rows, repetitions: int) -> None:
+    """Adds the searches that are missing; the cheap searchers first."""
+    todo = problems()
+    for repetition in range(repetitions):
+        for title, make in SEARCHERS.items():
+            for problem in todo:
+                of = {"problem": problem.name, "searcher": title, "repetition": repetition}
+                if rows.get(of) is None:
+                    rows.add(of, {"kind": problem.kind, **_search(problem, make(repetition), of)})
+
+
+def _search(problem: Problem, searcher: Searcher, of: Mapping[str, Any]) -> dict[str, Any]:
+    began = time.process_time()
+    history = search(searcher, problem.space, problem.loss, COUNTS[-1], seed=int(of["repetition"]))
+    losses = [trial.loss for trial in history.trials if trial.loss is not None]
+    return {
+        "regrets": problem.regrets(losses),
+        "seconds": (time.process_time() - began) / len(history.trials),
+    }
+
+
+def report(rows: Rows) -> list[str]:
+    """A table for each kind: the mean regret over problems of the median over repetitions."""
+    found = [{**of, **row} for of, row in rows.items()]
+    lines = []
+    for kind, words in (("table", "Tables of trained networks"), ("function", "Test functions")):
+        of_kind = [row for row in found if row["kind"] == kind]
+        n_problems = len({row["problem"] for row in of_kind})
+        head = " | ".join(f"{count} trials" for count in COUNTS)
+        lines += [
+            f"## {words}",
+            "",
+            f"{n_problems} problems, {len({row['repetition'] for row in of_kind})} repetitions.",
+            "",
+            f"| searcher | {head} | better than random | a proposal (CPU) |",
+            "|---|" + "---|" * (len(COUNTS) + 2),
+            *(_line(title, of_kind) for title in SEARCHERS),
+            "",
+        ]
+    return lines
+
+
+def _line(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    own, random = _medians(title, rows), _medians("random", rows)
+    shared = sorted(own.keys() & random.keys())
+    if not shared:
+        return f"| {title} | " + "- | " * (len(COUNTS) + 2)
+    mean = np.mean([own[problem] for problem in shared], axis=0)
+    wins = np.mean([own[problem][1] < random[problem][1] for problem in shared])
+    seconds = np.mean([row["seconds"] for row in rows if row["searcher"] == title])
+    cells = [f"{regret:.3f}" for regret in mean]
+    return f"| {title} | {' | '.join(cells)} | {wins:.0%} | {1000 * seconds:.0f} ms |"
+
+
+def _medians(title: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Problem → the median over repetitions, for each count."""
+    by_problem: dict[str, list[list[float]]] = {}
+    for row in rows:
+        if row["searcher"] == title:
+            by_problem.setdefault(row["problem"], []).append(row["regrets"])
+    return {problem: np.median(regrets, axis=0) for problem, regrets in by_problem.items()}
+
+
+INTRODUCTION = """
+# Searchers compared
+
+How good is the best config after a number of trials? The figure is the normalised regret: 0 is the
+best value known, 1 the median of random configs. It is the mean over problems of the median over
+repetitions. "Better than random" is the share of problems on which the median after 30 trials is
+lower than that of random search. All searchers have their default settings and propose one config
+at a time.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/data/searchers.jsonl"))
+    parser.add_argument("--report-only", action="store_true", help="search nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    rows = Rows(arguments.out)
+    if not arguments.report_only:
+        run(rows, arguments.repetitions)
+    page = Path("docs/benchmarks/searchers.md")
+    write_page(page, "python -m benchmarks.searchers", report(rows), INTRODUCTION)
+
+
+if __name__ == "__main__":
+    main()
