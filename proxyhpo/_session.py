@@ -153,14 +153,13 @@ class Session:
         """See :meth:`ProxyHPO.tell`."""
         if asked.job.id not in self._waiting:
             raise not_asked(asked)
-        if seconds is None:
-            seconds = time.monotonic() - self._waiting[asked.job.id][1]
-        outcome = outcome_of(value, seconds, stopped=stopped)
+        waited = time.monotonic() - self._waiting[asked.job.id][1]
+        outcome = outcome_of(value, waited if seconds is None else seconds, stopped=stopped)
         outcome = replace(
             outcome,
             correction=asked.end_scaling(),
             width_ratio=asked.width_ratio,
-            started_at=time.time() - (time.monotonic() - self._waiting[asked.job.id][1]),
+            started_at=time.time() - waited,
         )
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
