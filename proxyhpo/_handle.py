@@ -11,14 +11,16 @@ from torch import nn
 from typing_extensions import Self
 
 from proxyhpo._engine.limits import Limits
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Record
 from proxyhpo._report.result import Result
 from proxyhpo._running import OpenStudy, run_study
 from proxyhpo._session import Asked, Session, Told, not_asked
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import ArgumentError, NotClimbedError
+from proxyhpo.evaluators import Direction
 
 __all__ = ["StudyHandle"]
 
@@ -37,11 +39,17 @@ class StudyHandle:
         self._setup = setup
         self._memory: Store | None = None  # the store of a study without a path
         self._enqueued: list[Config] = []
+        self._known: list[KnownResult] = []
         self._open_study: OpenStudy | None = None  # while it runs or is asked for trainings
         self._session: Session | None = None
         self._is_running = False
         self._lock = RLock()  # guards the attributes above
         self._stopping = Event()
+
+    @property
+    def direction(self) -> Direction:
+        """Whether values are to ``"minimize"`` or to ``"maximize"``."""
+        return self._setup.parts.direction
 
     def stop(self) -> None:
         """Ends a run after the current event, for use in a callback. The study can be resumed."""
@@ -63,6 +71,30 @@ class StudyHandle:
             self._enqueued.append(valid)
             if self._open_study is not None:
                 self._open_study.study.enqueue(valid)
+
+    def add(self, config: Mapping[str, Any], value: float, *, source: str = "") -> None:
+        """Adds a result of the full network that is known already, such as that of a baseline.
+
+        The config is not trained and costs nothing. The searcher learns from it, and
+        :attr:`Result.known <proxyhpo.Result.known>` lists it. If the study has tried the config
+        itself, or knows a result of it, that stays.
+
+        Args:
+            config: in terms of the full network.
+            value: what a full training of the full network gave, in the study's direction.
+            source: where it comes from, for the result.
+
+        Raises:
+            ArgumentError: for a value that is not a finite number.
+            ConfigError: if the config lies outside the space.
+        """
+        valid = self._setup.problem.space.validate(config, argument="add")
+        number = check_number("add: value", value)
+        known = KnownResult(valid, number, self._setup.parts.loss(number), source)
+        with self._lock:
+            self._known.append(known)
+            if self._open_study is not None:
+                self._open_study.study.add(known)
 
     def ask(self, n_trials: int | None = None) -> Asked | None:
         """The next training to run, for callers with their own loop; :meth:`tell` its outcome.
@@ -178,7 +210,7 @@ class StudyHandle:
                 self._close()
 
     def _open(self, setup: Setup) -> OpenStudy:
-        self._open_study = OpenStudy.of(setup, self._memory, self._enqueued)
+        self._open_study = OpenStudy.of(setup, self._memory, self._enqueued, self._known)
         if setup.path is None:
             self._memory = self._open_study.store
         return self._open_study

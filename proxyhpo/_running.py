@@ -14,6 +14,7 @@ from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.progress import ProgressBar
 from proxyhpo._engine.study import Study
 from proxyhpo._proxy.memory import check_memory
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
@@ -35,21 +36,32 @@ class OpenStudy:
         setup: of the study.
         store: of the study, open.
         enqueued: configs to try before the searcher is asked.
+        known: results of the full network that need no training.
     """
 
-    def __init__(self, setup: Setup, store: Store, enqueued: Sequence[Config] = ()) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        store: Store,
+        enqueued: Sequence[Config] = (),
+        known: Sequence[KnownResult] = (),
+    ) -> None:
         self.setup = setup
         self.store = store
-        self.study = Study(setup.parts, store, enqueued)
+        self.study = Study(setup.parts, store, enqueued, known)
 
     @classmethod
     def of(
-        cls, setup: Setup, store: Store | None = None, enqueued: Sequence[Config] = ()
+        cls,
+        setup: Setup,
+        store: Store | None = None,
+        enqueued: Sequence[Config] = (),
+        known: Sequence[KnownResult] = (),
     ) -> OpenStudy:
         """Opens the study's store, unless an open one is given."""
         store = setup.open_store() if store is None else store
         try:
-            return cls(setup, store, enqueued)
+            return cls(setup, store, enqueued, known)
         except BaseException:
             store.close()
             raise

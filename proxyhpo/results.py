@@ -4,6 +4,7 @@ from proxyhpo._proxy.inspection import Inspection, Layer
 from proxyhpo._proxy.proxy import Proxy
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import Trial
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Death
 from proxyhpo._report.cost import Cost, RungCost
@@ -22,6 +23,7 @@ __all__ = [
     "Fidelity",
     "Importance",
     "Inspection",
+    "KnownResult",
     "Layer",
     "Measurement",
     "Opening",

@@ -27,7 +27,7 @@ NAMES = {
     "proxyhpo.executors": "Died Ended Executor Finished FuturesExecutor Hear InProcessExecutor Job "
     "Outcome ProcessExecutor RayExecutor Reported RunId Work",
     "proxyhpo.integrations.lightning": "LightningEvaluator ReportCallback",
-    "proxyhpo.integrations.optuna": "OptunaSearcher to_optuna",
+    "proxyhpo.integrations.optuna": "OptunaSearcher from_optuna to_optuna",
     "proxyhpo.integrations.skorch": "ReportCallback SkorchEvaluator",
     "proxyhpo.integrations.transformers": "ReportCallback TrainerEvaluator",
     "proxyhpo.plots": "plot_agreement plot_climb plot_contour plot_cost plot_curves "
@@ -35,7 +35,7 @@ NAMES = {
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",
     "proxyhpo.results": "Asked Check Correction Cost Death Estimate Fidelity Importance Inspection "
-    "Layer Measurement Opening Proxy RungCost Trial Verdict",
+    "KnownResult Layer Measurement Opening Proxy RungCost Trial Verdict",
     "proxyhpo.searchers": "BayesianSearcher CMAESSearcher GridSearcher QMCSearcher "
     "RandomSearcher Searcher TPESearcher",
     "proxyhpo.space": "Choice Float Int Space Unseen",

@@ -26,6 +26,12 @@ def check_replayed(history: History, parts: Parts) -> None:
     """
     _check_configs(history, parts.space)
     _check_openings(history, parts.space, parts.ladder)
+    for known in history.known:
+        if known.loss != parts.loss(known.value):
+            raise StoreError(
+                f"the store holds a known result whose loss {known.loss!r} does not go with its "
+                f"value {known.value!r}"
+            )
     for record in history.records:
         if record.value is not None and record.loss != parts.loss(record.value):
             raise StoreError(
@@ -38,6 +44,8 @@ def _check_configs(history: History, space: Space) -> None:
     try:
         for trial in history.trials:
             space.validate(trial.config, argument=f"trial {trial.number}")
+        for known in history.known:
+            space.validate(known.config, argument="a known result")
     except ConfigError as error:
         raise StoreError(f"the store contains a config outside the space: {error}") from error
 

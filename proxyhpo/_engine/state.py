@@ -10,6 +10,7 @@ from typing_extensions import Self
 from proxyhpo._engine.standing import Standing, standings
 from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, Stored, check_fields
 from proxyhpo._records.history import History
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Death, Record
 from proxyhpo._records.run_id import RunId
@@ -24,6 +25,7 @@ _STORED: Mapping[str, type[Stored]] = {
     "opening": Opening,
     "death": Death,
     "record": Record,
+    "known": KnownResult,
 }
 """Kind of event → type of its body."""
 
@@ -74,6 +76,7 @@ class State:
             "opening": self._open,
             "record": self._add_record,
             "death": self._add_death,
+            "known": self._add_known,
         }
 
     @classmethod
@@ -183,6 +186,12 @@ class State:
         death = Death.from_json(body)
         self._check_runs(death)
         self.history.add_death(death)
+
+    def _add_known(self, body: Mapping[str, Any]) -> None:
+        result = KnownResult.from_json(body)
+        if self.history.has(result.config):
+            raise ValueError(f"the result of {result.config} is known twice, or was found here")
+        self.history.add_known(result)
 
     def _add_record(self, body: Mapping[str, Any]) -> None:
         record = Record.from_json(body)

@@ -26,6 +26,7 @@ from proxyhpo._engine.replayed import check_replayed
 from proxyhpo._engine.rungs import Rungs
 from proxyhpo._engine.standing import Standing
 from proxyhpo._engine.state import State, check_event
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import seed_sequence
@@ -47,9 +48,16 @@ class Study:
         parts: the parts of the study.
         store: its existing events are replayed.
         enqueued: configs to try before the searcher is asked. Each is tried once.
+        known: results of the full network that need no training.
     """
 
-    def __init__(self, parts: Parts, store: Store, enqueued: Iterable[Config] = ()) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        store: Store,
+        enqueued: Iterable[Config] = (),
+        known: Iterable[KnownResult] = (),
+    ) -> None:
         self.parts = parts
         self.state = State.replay(len(parts.ladder), store.events())
         self.history = self.state.history
@@ -57,6 +65,7 @@ class Study:
         self._store = store
         self._drop_old_weights()
         self._enqueued = deque(enqueued)
+        self._known = deque(known)
         self._unfinished = deque(self.state.unfinished)
         self._exhausted = False
         self._rungs = Rungs(parts, self.history, self._write)
@@ -65,6 +74,7 @@ class Study:
         self._checkpoints = Checkpoints(store.checkpoints) if parts.checkpoints else None
         if self._checkpoints is not None:
             self._checkpoints.keep(self._unfinished)
+        self._take_known()
 
     @property
     def top(self) -> int:
@@ -75,12 +85,23 @@ class Study:
         """Adds a config to try before the searcher's proposals, unless it was tried before."""
         self._enqueued.append(config)
 
+    def add(self, result: KnownResult) -> None:
+        """Adds a known result, unless the config has been tried here or its result is known."""
+        self._known.append(result)
+
+    def _take_known(self) -> None:
+        while self._known:
+            result = self._known.popleft()
+            if not self.history.has(result.config):
+                self._write("known", result.to_json())
+
     def next_job(self, n_trials: float) -> Job | None:
         """The next training to run, or None until more outcomes are known.
 
         Args:
             n_trials: total number of trials that enter rung 0.
         """
+        self._take_known()
         if self._unfinished:
             return self._job(self._unfinished.popleft())
         job = self._promotion(n_trials) or self._new_trial(n_trials)
@@ -258,7 +279,8 @@ class Study:
             return None
         began = time.perf_counter()
         rng = np.random.default_rng(seed_sequence("proposal", self.parts.seed, number))
-        proposed = self.parts.searcher.propose(self.parts.space, self.history, 1, rng=rng)
+        seen = self.history.with_known(same_scale=self.top == 0)
+        proposed = self.parts.searcher.propose(self.parts.space, seen, 1, rng=rng)
         configs = check_proposals(self.parts.searcher, proposed)
         seconds = time.perf_counter() - began
         if not configs:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from proxyhpo._records.known import KnownResult, normal_scores
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config, Death, Record, RecordState, config_key
 
@@ -51,6 +52,7 @@ class History:
         self._openings: dict[int, Opening] = {}
         self._deaths: list[Death] = []
         self._measured: dict[int, Measurement] = {}
+        self._known: list[KnownResult] = []
 
     def snapshot(self) -> History:
         """A copy that does not grow with this one."""
@@ -61,7 +63,40 @@ class History:
         copied._openings = dict(self._openings)
         copied._deaths = list(self._deaths)
         copied._measured = dict(self._measured)
+        copied._known = list(self._known)
         return copied
+
+    def with_known(self, *, same_scale: bool) -> History:
+        """What searchers see: known results come first, as finished trials.
+
+        Args:
+            same_scale: whether rung 0 trains the full network, as the known results do. Otherwise
+                both kinds of losses are replaced by their normal scores.
+        """
+        if not self._known:
+            return self
+        ranked = list if same_scale else normal_scores
+        shift, seen = len(self._known), History()
+        losses = ranked([result.loss for result in self._known])
+        seen._trials = [
+            Trial(number, result.config, "finished", loss)
+            for number, (result, loss) in enumerate(zip(self._known, losses, strict=True))
+        ]
+        own = iter(ranked([trial.loss for trial in self._trials if trial.loss is not None]))
+        seen._trials += [
+            replace(t, number=t.number + shift, loss=None if t.loss is None else next(own))
+            for t in self._trials
+        ]
+        seen._keys = set(self._keys)
+        seen._records = [replace(record, trial=record.trial + shift) for record in self._records]
+        seen._openings = dict(self._openings)
+        seen._measured = dict(self._measured)
+        return seen
+
+    @property
+    def known(self) -> Sequence[KnownResult]:
+        """Results of the full network that were added; they are no trials of the study."""
+        return self._known
 
     @property
     def measuring_seconds(self) -> float:
@@ -100,7 +135,7 @@ class History:
         return [trial.config for trial in self._trials if trial.state == "pending"]
 
     def has(self, config: Mapping[str, Any]) -> bool:
-        """Whether this config has been proposed already."""
+        """Whether this config has been proposed already, or its result is known."""
         return config_key(config) in self._keys
 
     def observed(self) -> list[tuple[Config, float]]:
@@ -128,6 +163,11 @@ class History:
         self._trials.append(Trial(number, config))
         self._keys.add(config_key(config))
         return number
+
+    def add_known(self, result: KnownResult) -> None:
+        """Notes a result that is known without a training."""
+        self._known.append(result)
+        self._keys.add(config_key(result.config))
 
     def add_record(self, record: Record) -> None:
         """Notes a training run that has ended; the first one of a trial is what searchers see."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from proxyhpo._engine.standing import standings
 from proxyhpo._networks.loading import load
 from proxyhpo._records.history import History
+from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
@@ -142,6 +143,11 @@ class Result:
     def records(self) -> Sequence[Record]:
         """All trainings that have ended, in order."""
         return tuple(self.history.records)
+
+    @property
+    def known(self) -> Sequence[KnownResult]:
+        """Results of the full network that were added, best first; not trained and not charged."""
+        return sorted(self.history.known, key=lambda known: known.loss)
 
     @property
     def measured(self) -> Mapping[int, Measurement]:

@@ -82,7 +82,7 @@ class Findings:
 
     def facts(self) -> list[tuple[str, str]]:
         """What was found, what it cost, what to trust and what to do next, each with its name."""
-        found = [*self._found(), self._cost()]
+        found = [*self._found(), *self._known(), self._cost()]
         if self._overall is not None:
             found.append(("trust", self._trust(self._overall)))
         found += [("warning", text) for text in self._warnings()[:_WARNINGS]]
@@ -118,7 +118,9 @@ class Findings:
             ]
             for rung, cost in zip(sorted(self.history.openings), self.cost.rungs, strict=True)
         ]
-        return [*table(titles, rows), *self._corrections(), *self._warnings()]
+        n_known = len(self.history.known)
+        known = [f"{n_known} known results were added: not trained, not charged"] if n_known else []
+        return [*table(titles, rows), *known, *self._corrections(), *self._warnings()]
 
     def not_climbed(self) -> str:
         """Why there is no best training of the full network, and what to do about it."""
@@ -144,6 +146,17 @@ class Findings:
             return [("best", self.not_climbed())]
         value = f"{self.best.value:.6g} on the full network (trial {self.best.trial})"
         return [("best value", value), ("best config", config_words(self.best.config))]
+
+    def _known(self) -> Iterator[tuple[str, str]]:
+        """The best known result, if it is better than all trainings here."""
+        known = min(self.history.known, key=lambda known: known.loss, default=None)
+        if known is None:
+            return
+        best = None if self.best is None else self.best.loss
+        if best is None or known.loss < best:
+            source = f" ({known.source})" if known.source else ""
+            text = f"{known.value:.6g}{source} with {config_words(known.config)}"
+            yield "better known", f"{text}; not trained here, so without weights"
 
     def _cost(self) -> tuple[str, str]:
         cost = self.cost

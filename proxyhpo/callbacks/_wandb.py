@@ -72,7 +72,7 @@ class WandbCallback(Callback):
     @override
     def on_training_end(self, training: Training, record: Record) -> None:
         """Ends the run as finished or failed."""
-        summary = {"state": record.state, "total_seconds": record.seconds}
+        summary: dict[str, Any] = {"state": record.state, "total_seconds": record.seconds}
         if record.reason is not None:
             summary["reason"] = record.reason
         self._end(training, summary, exit_code=int(record.state == "failed"))

@@ -1,4 +1,4 @@
-"""Optuna's samplers as searchers, and results as Optuna studies.
+"""Optuna's samplers as searchers, its studies as known results, and results as its studies.
 
 Needs ``pip install 'proxyhpo[optuna]'``.
 """
@@ -23,14 +23,14 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, ConfigError
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Choice, Int, Unseen
 
 if TYPE_CHECKING:
-    from proxyhpo import Config, History, Record, Result, Space
+    from proxyhpo import Config, History, ProxyHPO, Record, Result, Space
 
-__all__ = ["OptunaSearcher", "to_optuna"]
+__all__ = ["OptunaSearcher", "from_optuna", "to_optuna"]
 
 _ALLOWED = (TPESampler, GPSampler, RandomSampler)
 """Samplers that read trials alone. Others store their state in the study, and would lose it."""
@@ -171,6 +171,42 @@ class _Study:
             params=dict(params),
             distributions={name: self._axes[name] for name in params},
         )
+
+
+def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
+    """Adds the completed trials of an Optuna study as known results of the full network.
+
+    They are not trained again and cost nothing; see :meth:`ProxyHPO.add() <proxyhpo.ProxyHPO.add>`.
+    Trials with parameters outside the space of ``hpo`` are left out.
+
+    Args:
+        study: whose objective trained the full network to its end.
+        hpo: that is to learn from it.
+
+    Returns:
+        How many trials lie in the space.
+
+    Raises:
+        ArgumentError: if the study has another direction or several objectives, or if no completed
+            trial lies in the space.
+    """
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != [hpo.direction]:
+        raise ArgumentError(
+            f"study: its directions are {directions}, the values here are to {hpo.direction}"
+        )
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    refused: list[ConfigError] = []
+    for trial in trials:
+        assert trial.value is not None, "it is complete"
+        try:
+            hpo.add(trial.params, trial.value, source=f"Optuna trial {trial.number}")
+        except ConfigError as error:
+            refused.append(error)
+    if len(refused) == len(trials):
+        why = f"the first is refused: {refused[0]}" if refused else "it has none"
+        raise ArgumentError(f"study: no completed trial lies in the space; {why}")
+    return len(trials) - len(refused)
 
 
 def to_optuna(

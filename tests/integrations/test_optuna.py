@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, History, Int, ProxyHPO, Record, Rung, Space
 from proxyhpo.errors import ArgumentError
-from proxyhpo.integrations.optuna import OptunaSearcher, to_optuna
+from proxyhpo.integrations.optuna import OptunaSearcher, from_optuna, to_optuna
 from proxyhpo.testing import SearcherContract
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -97,3 +97,55 @@ def test_each_rung_of_a_search_becomes_a_study(tmp_path):
     )
     with pytest.raises(optuna.exceptions.DuplicatedStudyError):
         to_optuna(result, storage=storage, name="search")
+
+
+def paid_for(direction="minimize", *, high=1.0):
+    """An Optuna study of three trials, one of them failed."""
+    study = optuna.create_study(direction=direction)
+    axes = {
+        "lr": optuna.distributions.FloatDistribution(1e-3, high, log=True),
+        "kind": optuna.distributions.CategoricalDistribution(["a", "b"]),
+    }
+    for lr, kind, value in ((0.01, "a", 3.0), (high, "b", 2.0), (0.5, "a", None)):
+        state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
+        study.add_trial(
+            optuna.create_trial(
+                params={"lr": lr, "kind": kind}, distributions=axes, value=value, state=state
+            )
+        )
+    return study
+
+
+def searching(direction="minimize"):
+    return ProxyHPO(
+        lambda: nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2)),
+        lambda network, config: config["lr"],
+        {"lr": Float(1e-3, 1, log=True), "kind": Choice(["a", "b"])},
+        example_inputs=torch.zeros(8, 4),
+        direction=direction,
+        progress=False,
+    )
+
+
+def test_trials_that_a_study_has_paid_for_become_known_results():
+    hpo = searching()
+    assert from_optuna(paid_for(), hpo) == 2
+    assert [(known.config, known.value, known.source) for known in hpo.result.known] == [
+        ({"lr": 1.0, "kind": "b"}, 2.0, "Optuna trial 1"),
+        ({"lr": 0.01, "kind": "a"}, 3.0, "Optuna trial 0"),
+    ]
+
+
+def test_trials_outside_the_space_are_left_out():
+    assert from_optuna(paid_for(high=2.0), searching()) == 1
+
+
+def test_a_study_that_teaches_nothing_is_refused():
+    with pytest.raises(ArgumentError, match=r"its directions are .'maximize'.*to minimize"):
+        from_optuna(paid_for("maximize"), searching())
+    with pytest.raises(ArgumentError, match="no completed trial lies in the space; it has none"):
+        from_optuna(optuna.create_study(), searching())
+    other = optuna.create_study()
+    other.add_trial(optuna.create_trial(params={}, distributions={}, value=1.0))
+    with pytest.raises(ArgumentError, match="the first is refused: add: 'lr' is missing"):
+        from_optuna(other, searching())
