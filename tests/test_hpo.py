@@ -452,7 +452,7 @@ def test_what_is_told_is_finished_as_in_a_run():
         record = hpo.tell(asked, values, network=network)
         assert seen[-1] == record
         assert record not in before.records
-        with pytest.raises(ArgumentError, match="told already"):
+        with pytest.raises(ArgumentError, match="already told"):
             hpo.tell(asked, values)
     bias = hpo.result.best_network()[0].bias
     assert torch.equal(bias, torch.full((32,), hpo.result.best_config["lr"]))
