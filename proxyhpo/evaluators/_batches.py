@@ -27,8 +27,8 @@ class IndexBatches:
         n: how many examples there are, >= 1.
         size: of a batch, >= 1; the last one may be smaller.
         generator: shuffles, anew at every pass; None keeps the order.
-        drop_single: whether a last batch of a single example is left out where there are others:
-            batch normalisation cannot train on it.
+        drop_single: whether to omit a last batch of a single example if there are other batches,
+            since batch normalisation cannot train on it.
     """
 
     n: int
@@ -46,7 +46,7 @@ class IndexBatches:
             yield indices.tolist()
 
     def tensors(self) -> Iterator[Tensor]:
-        """The same as tensors of shape (size,), on the CPU."""
+        """The same indices as tensors of shape (size,), on the CPU."""
         if self.generator is None:
             order = torch.arange(self.n)
         else:
@@ -55,11 +55,11 @@ class IndexBatches:
 
 
 def check_data(name: str, data: object) -> Data:
-    """The data as :data:`Data`.
+    """Checks training or validation data.
 
     Raises:
-        TypeError: naming the argument, for anything else.
-        ArgumentError: if there are no examples, or not as many inputs as targets.
+        TypeError: names the argument, if it is not of type :data:`Data`.
+        ArgumentError: if there are no examples, or the numbers of inputs and targets differ.
     """
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         data = data.tensors
@@ -68,7 +68,7 @@ def check_data(name: str, data: object) -> Data:
         if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
             raise ArgumentError(
                 f"{name}: inputs of shape {tuple(inputs.shape)} and targets of shape "
-                f"{tuple(targets.shape)} must have equally many examples in dimension 0"
+                f"{tuple(targets.shape)} must have the same number of examples in dimension 0"
             )
     elif not (isinstance(data, Dataset) and hasattr(data, "__len__")):
         raise TypeError(
@@ -76,22 +76,22 @@ def check_data(name: str, data: object) -> Data:
             f"pairs with a length, got {_describe(data)}"
         )
     if count(data) == 0:
-        raise ArgumentError(f"{name} holds no examples")
+        raise ArgumentError(f"{name} contains no examples")
     return data
 
 
 def count(data: Data) -> int:
-    """How many examples there are."""
+    """The number of examples."""
     return len(data[0]) if isinstance(data, tuple) else len(data)  # type: ignore[arg-type]  # checked
 
 
 def batches(
     data: Data, indices: IndexBatches, device: torch.device, *, num_workers: int = 0
 ) -> Iterable[tuple[Any, Tensor]]:
-    """(inputs, targets) on the device, for each batch of indices; may be iterated many times.
+    """(inputs, targets) on the device for each batch of indices; can be iterated many times.
 
-    Tensors are brought to the device once and indexed there. A data set goes through a
-    ``DataLoader``, whose workers live as long as what is returned.
+    Tensors are moved to the device once and indexed there. A data set is read by a ``DataLoader``,
+    whose workers live as long as the returned object.
     """
     if isinstance(data, tuple):
         return _TensorBatches(data[0].to(device), data[1].to(device), indices)
@@ -127,7 +127,7 @@ class _LoadedBatches:
         for batch in self.loader:
             if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
                 raise TypeError(
-                    f"the data set must hold pairs (inputs, targets), got a {_describe(batch)}"
+                    f"the data set must contain pairs (inputs, targets), got a {_describe(batch)}"
                 )
             inputs, targets = map_tensors(lambda tensor: tensor.to(self.device), batch)
             yield inputs, targets

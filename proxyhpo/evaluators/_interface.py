@@ -21,32 +21,32 @@ Direction = Literal["minimize", "maximize"]
 
 
 class ReportFunction(Protocol):
-    """Takes the reports of a training."""
+    """Receives the reports of a training."""
 
     def __call__(self, value: Any, /, **metrics: Any) -> bool:
         """Reports the value after a step, such as an epoch.
 
-        It may be called anywhere in the call stack of the training, such as in a callback of a
-        framework. The last value reported is the trial's.
+        It may be called anywhere in the call stack of the training, for example in a callback of a
+        framework. The last reported value is the trial's value.
 
         Args:
             value: what the user optimises: an int, a float, a NumPy scalar, or a tensor or array
                 without dimensions.
-            metrics: further numbers, kept with the value. ``seconds`` overrides the measured
+            metrics: further numbers, stored with the value. ``seconds`` overrides the measured
                 training time so far.
 
         Returns:
-            Whether the training is to end now. The reports of a training that goes on are ignored.
+            Whether the training must end now. Reports after that are ignored.
 
         Raises:
             TypeError: for a value or metric that is not a number.
-            ValueError: for ``seconds`` that no training can take.
+            ValueError: for ``seconds`` outside the possible range.
         """
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """The training run that an evaluator is asked for.
+    """The training that an evaluator is asked to run.
 
     Args:
         number: of the trial, from 0.
@@ -54,10 +54,11 @@ class TrialRun:
         name: unique within the study, such as ``"trial-3-rung-1"``, for trackers and file names.
         density: of the network; 1 is the full network.
         budget: fraction of a full training, in (0, 1].
-        seed: in [0, 2**63), for generators of one's own.
-        device: where the study was told to train. The network is on the CPU, as ``build`` left it.
-        checkpoint_dir: an existing folder for checkpoints, for evaluators that ask for one; it is
-            the same one when the same training runs again because its process was killed.
+        seed: in [0, 2**63), for your own generators.
+        device: where the study was told to train. The network is on the CPU, as ``build`` returned
+            it.
+        checkpoint_dir: an existing folder for checkpoints, for evaluators that ask for one. It is
+            the same folder if the training runs again because its process was killed.
     """
 
     number: int
@@ -79,44 +80,44 @@ class ProxyEvaluator(ABC):
     ) -> None:
         """Trains the network in place, and reports after each step, such as an epoch.
 
-        It must report at least once, and end soon after ``report`` has returned True. Global
-        random states (``random``, numpy, torch) have been seeded before the call.
+        It must report at least once, and end soon after ``report`` has returned True. Global random
+        states (``random``, numpy, torch) are seeded before the call.
 
         Args:
             network: freshly built (and pruned); not shared with any other training.
-            config: what to train with, after the transfer; objects of a labelled choice
-                appear as the objects themselves.
-            report: takes each value, and says whether to end.
-            trial: which training run this is, with its budget and seed.
+            config: what to train with, after the transfer. Labelled choices appear as their
+                objects.
+            report: receives each value, and returns whether to end.
+            trial: the training to run, with its budget and seed.
         """
 
     @property
     def takes_budget(self) -> bool:
-        """Whether a budget below 1 is honoured (so that schedules anneal); False refuses one."""
+        """Whether it supports a budget below 1 (so that schedules anneal)."""
         return True
 
     @property
     def takes_checkpoint_dir(self) -> bool:
         """Whether it uses ``trial.checkpoint_dir``, which is None otherwise.
 
-        The study then makes a folder for each training, and removes it once the training has
+        The study then creates a folder for each training, and removes it once the training has
         ended.
         """
         return False
 
     @property
     def direction(self) -> Direction | None:
-        """The direction of its values, where the evaluator knows it; None leaves it to the user."""
+        """The direction of its values; None leaves it to the user."""
         return None
 
     @property
     def device(self) -> str | None:
-        """Where it trains, such as ``"cuda:0"``, where the evaluator knows it; None otherwise."""
+        """The device on which it trains, such as ``"cuda:0"``; None if it does not define one."""
         return None
 
     def check(self, space: Space) -> None:  # noqa: B027 - most evaluators can train with any space
-        """Refuses a space that it cannot train with; called once, before any training.
+        """Checks that it can train with this space; called once, before any training.
 
         Raises:
-            ArgumentError: naming the hyperparameter and what is allowed.
+            ArgumentError: names the hyperparameter and what is allowed.
         """

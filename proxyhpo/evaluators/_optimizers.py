@@ -25,7 +25,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], frozenset[str]
 def make_optimizer(
     weights: Iterable[nn.Parameter], name: str, config: Config
 ) -> torch.optim.Optimizer:
-    """The optimizer of that name, with what it uses of the config."""
+    """Creates the optimizer of that name, with the values that it uses of the config."""
     make, used = OPTIMIZERS[name]
     given = {key: config[key] for key in used & set(config)}
     if "beta1" in used:
@@ -36,15 +36,15 @@ def make_optimizer(
 
 
 def check_setting(optimizer: str, name: str, value: Any) -> None:
-    """Refuses a value that torch's optimizer refuses, and a momentum of 1 or more.
+    """Checks that torch's optimizer accepts a value, and that momentum is below 1.
 
     Raises:
-        ArgumentError: naming the hyperparameter.
+        ArgumentError: names the hyperparameter.
     """
     may = f"{name} may be {value!r} in this space"
     try:
         make_optimizer([nn.Parameter(torch.zeros(1))], optimizer, {name: value})
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{may}, which {optimizer} refuses: {error}") from error
-    if name == "momentum" and value >= 1:  # torch takes it, but what it adds up never dies away
+    if name == "momentum" and value >= 1:  # torch accepts it, but training diverges
         raise ArgumentError(f"{may}, with which {optimizer} diverges: it must be below 1")

@@ -1,4 +1,4 @@
-"""The evaluator that brings its own training loop, for classification and regression."""
+"""The evaluator with a training loop of its own, for classification and regression."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
     "constant": lambda progress: 1.0,  # noqa: ARG005 - whatever the progress
 }
-"""Name → the factor of the learning rate after a fraction of the training's steps."""
+"""Name → the factor of the learning rate after a given fraction of the training's steps."""
 
 
 @final
 class SupervisedEvaluator(ProxyEvaluator):
     """Trains on pairs of inputs and targets, and reports a validation value after each epoch.
 
-    These hyperparameters are taken from a config, where it has them:
+    It uses these hyperparameters of a config, if present:
 
     - ``lr``, ``weight_decay``; ``momentum`` (``sgd``, with Nesterov's acceleration, and
-      ``rmsprop``); ``beta1``, ``beta2`` (``adam``, ``adamw``): else what torch has as default;
-    - ``optimizer`` (a name), ``batch_size``, ``epochs``: else the arguments given here;
-    - ``label_smoothing`` (classification with the default loss): else 0.
+      ``rmsprop``); ``beta1``, ``beta2`` (``adam``, ``adamw``); otherwise torch's defaults;
+    - ``optimizer`` (a name), ``batch_size``, ``epochs``; otherwise the arguments given here;
+    - ``label_smoothing`` (classification with the default loss); otherwise 0.
 
     Args:
         train_data: a tuple of two tensors (inputs, targets) with the examples in dimension 0,
             which stay on the device; or a map-style torch ``Dataset`` of such pairs.
-        validation_data: the same kind; not the test data, since a search selects by it.
-        task: ``"classification"``: the network gives logits of shape (batch, classes, ...) for
-            integer targets of shape (batch, ...), trained with cross-entropy, and the value is
-            the accuracy, in [0, 1]. ``"regression"``: outputs as many as targets, trained with
-            the mean squared error, and the value is the loss.
-        epochs: of a full training. A budget takes that fraction of its steps, at least one.
+        validation_data: the same kind. Do not use test data, since the search selects by it.
+        task: ``"classification"``: the network returns logits of shape (batch, classes, ...) for
+            integer targets of shape (batch, ...). It is trained with cross-entropy, and the value
+            is the accuracy, in [0, 1]. ``"regression"``: as many outputs as targets. It is trained
+            with the mean squared error, and the value is the loss.
+        epochs: of a full training. A budget trains for that fraction of its steps, at least one.
         schedule: of the learning rate: ``"cosine"``, annealed to 0 within the budget, or
             ``"constant"``.
         device: where to train; by default CUDA if there is one.
-        loss: (outputs, targets) → scalar tensor, instead of the task's.
-        metric: (outputs, targets) of all validation examples → number, instead of the task's
-            value; which direction is better is then for the user to say.
-        batch_size: where the config has none; at most one smaller batch ends an epoch, left out
-            if it were a single example, on which batch normalisation cannot train.
-        optimizer: where the config has none: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
+        loss: (outputs, targets) → scalar tensor, instead of the task's loss.
+        metric: (outputs, targets) of all validation examples → number, instead of the task's value.
+            The user must then set the direction.
+        batch_size: if the config has none. At most one smaller batch ends an epoch; it is omitted
+            if it has a single example, on which batch normalisation cannot train.
+        optimizer: if the config has none: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         num_workers: processes that load a ``Dataset``; 0 loads in the training process.
-        ignore: hyperparameters of the space that are not for training, such as those that
+        ignore: hyperparameters of the space that training must not use, whatever their names, such
+            as those that ``build`` takes.
             ``build`` takes; training does without them, whatever they are called.
 
     Each report has the validation ``"loss"`` as a metric (without label smoothing). If it is not
-    finite, neither is the value: a network that diverged has no accuracy. All validation outputs
-    are held on the device at once.
+    finite, the value is not finite either. All validation outputs are kept on the device at once.
 
     Raises:
         ArgumentError: for a name, number or shape that is not allowed.
@@ -107,18 +107,18 @@ class SupervisedEvaluator(ProxyEvaluator):
         self.batch_size = check_whole("batch_size", batch_size, 1)
         self.optimizer = _known("optimizer", optimizer, OPTIMIZERS)
         if isinstance(ignore, str):
-            raise TypeError(f"ignore must be several names, such as [{ignore!r}], got {ignore!r}")
+            raise TypeError(f"ignore must be a list of names, such as [{ignore!r}], got {ignore!r}")
         self.ignore = sorted(ignore)
 
     @property
     @override
     def direction(self) -> Direction | None:
-        """Accuracy is maximised, a loss minimised; of a metric of the user's it is not known."""
+        """Accuracy is maximised, a loss is minimised; None for a metric of the user's."""
         return None if self._metric else self._task.direction
 
     @override
     def check(self, space: Space) -> None:
-        """Refuses hyperparameters that no training here would use, and values it cannot use."""
+        """Checks that training uses every hyperparameter and accepts every value."""
         used = {name: _options(space[name]) for name in sorted(set(space) - set(self.ignore))}
         optimizers = {
             _known("optimizer", option, OPTIMIZERS)
@@ -138,7 +138,7 @@ class SupervisedEvaluator(ProxyEvaluator):
     @override
     @property
     def device(self) -> str:
-        """Where it trains: as it was told, or else on CUDA if there is one."""
+        """Where it trains: the given device, or else CUDA if available."""
         return str(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @override
@@ -147,7 +147,7 @@ class SupervisedEvaluator(ProxyEvaluator):
     ) -> None:
         """Trains the network in place, on the device, and reports after each epoch.
 
-        The last epoch ends with the budget's last step, whole or not.
+        The last epoch ends with the budget's last step, which may be in the middle.
         """
         self._check_names(config, OPTIMIZERS)
         config = {name: value for name, value in config.items() if name not in self.ignore}
@@ -176,7 +176,7 @@ class SupervisedEvaluator(ProxyEvaluator):
     def _training_batches(
         self, size: int, seed: int, device: torch.device
     ) -> tuple[int, Iterable[tuple[Any, Tensor]]]:
-        """How many batches an epoch has, and the batches, shuffled anew for each."""
+        """The number of batches in an epoch, and the batches, reshuffled for each epoch."""
         generator = torch.Generator().manual_seed(seed)
         indices = IndexBatches(count(self._train_data), size, generator, drop_single=True)
         return len(indices), batches(
@@ -184,7 +184,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         )
 
     def _validation_batches(self, size: int, device: torch.device) -> Iterable[tuple[Any, Tensor]]:
-        # Nothing is kept for a backward, so larger batches fit.
+        # No activations are kept for a backward pass, so larger batches fit.
         indices = IndexBatches(count(self._validation_data), 4 * size)
         return batches(self._validation_data, indices, device, num_workers=self._num_workers)
 
@@ -221,8 +221,8 @@ class SupervisedEvaluator(ProxyEvaluator):
             if name not in allowed:
                 what = f"hyperparameter for a {self.task} with {' or '.join(sorted(optimizers))}:"
                 raise UnknownNameError(
-                    f"{unknown_name(what, name, allowed)}. Name those that are not for training, "
-                    f"such as those that build takes, in SupervisedEvaluator(ignore=[{name!r}])"
+                    f"{unknown_name(what, name, allowed)}. For a hyperparameter that training "
+                    f"must not use, such as one of build's: SupervisedEvaluator(ignore=[{name!r}])"
                 )
 
     def __repr__(self) -> str:
@@ -233,7 +233,7 @@ class SupervisedEvaluator(ProxyEvaluator):
 
 
 def _options(given: Any) -> list[Any]:
-    """The values that a hyperparameter or constant can take; of a range its ends."""
+    """The values that a hyperparameter or constant can take; for a range its bounds."""
     if isinstance(given, Choice):
         return [given.resolve(value) for value in given.values]
     return [given.low, given.high] if isinstance(given, (Float, Int)) else [given]

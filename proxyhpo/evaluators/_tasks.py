@@ -1,4 +1,4 @@
-"""What supervised tasks differ in: their targets, their loss, and the value that is reported."""
+"""The differences between supervised tasks: targets, loss and reported value."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class Task(ABC):
 
     @abstractmethod
     def check_targets(self, targets: Tensor) -> None:
-        """Refuses targets of shape (B, ...) whose type is wrong, with an ArgumentError."""
+        """Checks targets of shape (B, ...) and raises an ArgumentError for a wrong type."""
 
     @abstractmethod
     def check_setting(self, name: str, value: Any) -> None:
-        """Refuses a value of a hyperparameter that its loss refuses, with an ArgumentError."""
+        """Checks that the loss accepts a value of a hyperparameter; raises an ArgumentError."""
 
     @abstractmethod
     def matched(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs of a network and targets, with shapes and types that go together.
+        """The network's outputs and the targets, with matching shapes and types.
 
         Raises:
-            ArgumentError: if they cannot.
+            ArgumentError: if they do not match.
         """
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, config: Config) -> Tensor:
-        """The scalar to minimise in training, of a matched pair; an empty config is plain."""
+        """The training loss of a matched pair, a scalar; an empty config means no options."""
 
     @abstractmethod
     def value(self, outputs: Tensor, targets: Tensor, loss: float) -> float:
-        """How good a matched pair with this (unsmoothed) loss is."""
+        """The reported value of a matched pair that has this (unsmoothed) loss."""
 
 
 @final
@@ -62,8 +62,8 @@ class _Classification(Task):
     def check_targets(self, targets: Tensor) -> None:
         if targets.is_floating_point() or targets.is_complex():
             raise ArgumentError(
-                f"a classification needs targets of an integer type, got {targets.dtype}; is it "
-                'task="regression"?'
+                f"a classification needs targets of an integer type, got {targets.dtype}; did you "
+                'mean task="regression"?'
             )
 
     @override
@@ -72,7 +72,7 @@ class _Classification(Task):
             self.loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), {name: value})
         except (TypeError, RuntimeError) as error:
             raise ArgumentError(
-                f"{name} may be {value!r} in this space, which the loss refuses: {error}"
+                f"{name} may be {value!r} in this space, which the loss rejects: {error}"
             ) from error
 
     @override
@@ -80,7 +80,7 @@ class _Classification(Task):
         self.check_targets(targets)
         if outputs.ndim < 2 or outputs.shape[1] < 2:
             raise ArgumentError(
-                "the network must give logits of shape (batch, classes, ...) with at least 2 "
+                "the network must return logits of shape (batch, classes, ...) with at least 2 "
                 f"classes, got {tuple(outputs.shape)}"
             )
         return outputs, targets.long()
@@ -118,7 +118,7 @@ class _Regression(Task):
                 f"the network's outputs of shape {tuple(outputs.shape)} do not match targets of "
                 f"shape {tuple(targets.shape)}"
             )
-        # (B, 1) and (B,) would broadcast to (B, B), and train on nonsense.
+        # (B, 1) and (B,) would silently broadcast to (B, B).
         return outputs, targets.reshape(outputs.shape).to(outputs.dtype)
 
     @override

@@ -26,38 +26,38 @@ _OPTIONAL = ("report", "trial", "budget", "seed", "checkpoint_dir", "device")
 
 @final
 class TrainingEvaluator(ProxyEvaluator):
-    """Calls ``train(network, config)``, with what else it has parameters for.
+    """Calls ``train(network, config)``, with further arguments if it has parameters for them.
 
     ``train`` has one of three forms:
 
     - a generator that yields after each step, such as an epoch. To stop it early the generator is
-      closed, so its ``finally`` runs;
+      closed, so that its ``finally`` blocks run;
     - a function with a parameter ``report`` that returns nothing. It calls ``report(value)`` after
-      each step, from wherever it likes, such as a callback of a framework, and ends when that
-      returns True; what it reports afterwards is ignored;
-    - a plain function that returns the value.
+      each step, from anywhere, for example from a callback of a framework. It must end when
+      ``report`` returns True; later reports are ignored;
+    - a function that returns the value.
 
-    What it yields or returns is a number (an int, a float, a NumPy scalar, a tensor without
-    dimensions) or a mapping with a ``"value"`` and further metrics, all numbers. ``report`` takes
-    metrics by keyword, ``report(accuracy, loss=0.3)``. The last value is the trial's; the metric
+    It yields or returns a number (an int, a float, a NumPy scalar, a tensor without dimensions) or
+    a mapping with a ``"value"`` and further metrics, all numbers. ``report`` takes metrics by
+    keyword, ``report(accuracy, loss=0.3)``. The last value is the trial's value. The metric
     ``"seconds"`` overrides the measured training time.
 
     Args:
-        train: told by its signature (that of the innermost function, through ``functools.wraps``
-            and ``functools.partial``) which of these to pass by keyword:
+        train: its signature (that of the innermost function, through ``functools.wraps`` and
+            ``functools.partial``) decides which of these are passed by keyword:
 
             - ``report``: see :class:`~proxyhpo.evaluators.ReportFunction`;
-            - ``trial``: the :class:`~proxyhpo.evaluators.TrialRun`, with all that follows and a
+            - ``trial``: the :class:`~proxyhpo.evaluators.TrialRun`, with all of the following and a
               name for trackers;
-            - ``budget``: the fraction of a full training that is wanted, so that schedules can
+            - ``budget``: the fraction of a full training to train for, so that schedules can
               anneal;
             - ``seed``: a number in [0, 2**63);
-            - ``checkpoint_dir``: an existing folder, a ``pathlib.Path``, that is the same one when
+            - ``checkpoint_dir``: an existing folder, a ``pathlib.Path``. It is the same folder if
               this training runs again because its process or its study was killed, and is removed
               once the training has ended;
             - ``device``: the ``torch.device`` that the study was given.
 
-            ``**kwargs`` alone asks for none of them.
+            ``**kwargs`` alone requests none of them.
 
     Raises:
         TypeError: if ``train`` cannot be called, or is asynchronous.
@@ -99,15 +99,15 @@ class TrainingEvaluator(ProxyEvaluator):
     def evaluate(
         self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
     ) -> None:
-        """Calls ``train`` and reports each thing that it yields, or the one that it returns.
+        """Calls ``train`` and reports each value that it yields, or the one that it returns.
 
         Raises:
-            TypeError: if it yields or returns anything else than the class describes, or takes a
-                ``checkpoint_dir`` and the trial has none.
+            TypeError: if it yields or returns anything but the above, or takes a ``checkpoint_dir``
+                and the trial has none.
             ValueError: if a mapping has no ``"value"``.
         """
         if trial.checkpoint_dir is None and "checkpoint_dir" in self._optional:
-            raise TypeError("train takes a checkpoint_dir: give the trial an existing folder")
+            raise TypeError("train takes a checkpoint_dir: set that of the trial to a folder")
         offered = {
             "report": report,
             "trial": trial,
@@ -134,7 +134,7 @@ class TrainingEvaluator(ProxyEvaluator):
 
 
 def _steps(steps: Iterator[Any]) -> Generator[Any, None, None]:
-    """The same, as a generator that can be closed."""
+    """Wraps an iterator in a generator, which can be closed."""
     returned: Any = yield from steps  # type: ignore[func-returns-value]  # generators do
     if returned is not None:
         raise TypeError(f"train is a generator, and returned {returned!r} too: yield it instead")
@@ -147,15 +147,15 @@ def _returned(returned: Any) -> Report:
             f"return {ALLOWED}"
         )
     if inspect.iscoroutine(returned):
-        returned.close()  # it would warn that it was never awaited
+        returned.close()  # avoids the warning that it was never awaited
         raise TypeError("train must not be asynchronous: it returned a coroutine")
     return report_of(returned, "train returned")
 
 
 def _check_reporting(returned: Any) -> None:
-    """A function that takes ``report`` speaks by that alone."""
+    """Checks that a function that takes ``report`` neither yields nor returns values."""
     if isinstance(returned, Iterator):
-        raise TypeError("train takes `report` and is a generator: either report or yield")
+        raise TypeError("train takes `report` and is a generator: use either report or yield")
     if returned is not None:
         raise TypeError(f"train takes `report`, and returned {returned!r} too: report it instead")
 
@@ -168,11 +168,11 @@ def _is_async(train: Callable[..., Any]) -> bool:
 
 
 def _optional_parameters(train: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of the optional parameters ``train`` is to be called with."""
+    """The optional parameters that ``train`` accepts."""
     try:
         outer = inspect.signature(train, follow_wrapped=False)
         inner = inspect.signature(train)
-    except (ValueError, TypeError):  # of some functions written in C: nothing is known
+    except (ValueError, TypeError):  # some functions written in C have no signature
         return ()
     fixed = train.keywords if isinstance(train, functools.partial) else {}
     wanted = [name for name in _OPTIONAL if name in inner.parameters and name not in fixed]
@@ -181,7 +181,7 @@ def _optional_parameters(train: Callable[..., Any]) -> tuple[str, ...]:
         outer.bind("network", "config", **dict.fromkeys(accepted))
     except TypeError as error:
         raise ArgumentError(
-            f"train must take (network, config), and may take {', '.join(_OPTIONAL)} by name; "
+            f"train must take (network, config), and optionally {', '.join(_OPTIONAL)} by name; "
             f"its signature is {outer}: {error}"
         ) from None
     return accepted

@@ -19,7 +19,7 @@ __all__ = ["ByWidthPruner"]
 
 
 class ByWidthPruner(Pruner):
-    """Asks the user's constructor for a network of ``density`` times the width.
+    """Makes a network of ``density`` times the width with the user's constructor.
 
     Nothing is traced or pruned, so this works for any network whose constructor accepts a width.
     The narrow network's weights are initialised at its own width, so they need no rescaling. A
@@ -59,7 +59,7 @@ class ByWidthPruner(Pruner):
     ) -> Pruned:
         if self._build is None:
             raise ArgumentError(
-                "by-width: build must take `width`, or hand in ByWidthPruner(build)"
+                "by-width: build must take `width`, or use pruner=ByWidthPruner(build)"
             )
         check_fraction("density", density)
         with preserved_random_state():
@@ -74,18 +74,18 @@ class ByWidthPruner(Pruner):
 
 
 def _check(narrow: nn.Module, full: nn.Module, density: float) -> None:
-    """Refuses what cannot stand in for the full network."""
+    """Checks that the narrow network can stand in for the full one."""
     before = {name: tuple(p.shape) for name, p in full.named_parameters()}
     after = {name: tuple(p.shape) for name, p in narrow.named_parameters()}
     if density == 1 and before != after:
-        raise UnsupportedNetworkError("build(width=1) must make the full network")
+        raise UnsupportedNetworkError("build(width=1) must return the full network")
     if density < 1 and before == after:
         raise UnsupportedNetworkError(
-            f"build(width={density:.3g}) made {type(full).__name__} at its full width: it must "
+            f"build(width={density:.3g}) returned {type(full).__name__} at its full width; it must "
             "use `width`"
         )
     if strange := sorted(before.keys() ^ after.keys()):
         raise UnsupportedNetworkError(
-            f"build(width={density:.3g}) made a network with other parameters: "
+            f"build(width={density:.3g}) returned a network with other parameters: "
             f"{', '.join(strange[:5])}; only their shapes may depend on the width"
         )

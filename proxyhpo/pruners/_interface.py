@@ -17,19 +17,20 @@ __all__ = ["Pruned", "Pruner"]
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a pruner hands back.
+    """The result of a pruner.
 
     Args:
-        network: the smaller network. Parameters keep their names, so that each can be compared
-            with its original.
-        skipped: the modules that were not pruned, as (name, reason).
-        contracted: parameter name → the dimensions that its products sum over (its fan-in),
-            and no dimension for what sums nothing, such as a bias. For names that are not in it,
-            the module's type decides.
+        network: the smaller network. Parameters keep their names, so that each can be compared with
+            its original.
+        skipped: what was not pruned, as (module or parameter name, reason).
+        contracted: parameter name → the dimensions that its products sum over (its fan-in); empty
+            for parameters that sum nothing, such as a bias. For other names the module's type
+            decides.
         from_scratch: whether the weights were newly initialised at this width instead of copied
             from the given network.
-        narrower: place among the network's outputs in train mode → name of one that is smaller
-            than in the given network, such as a hidden state that is returned beside the logits.
+        narrower: index among the network's outputs in train mode → name of an output that is
+            smaller than in the given network, such as a hidden state that is returned beside the
+            logits.
     """
 
     network: nn.Module
@@ -42,8 +43,8 @@ class Pruned:
 class Pruner(ABC):
     """Makes a smaller network out of a network.
 
-    An implementation has settings but no state that changes its results: equal arguments give
-    equal networks. What it has found out about a structure of layers it may keep in :attr:`plans`.
+    An implementation has settings, but no state that affects its results: equal arguments give
+    equal networks. It may cache what it has computed for a structure of layers in :attr:`plans`.
     """
 
     @abstractmethod
@@ -57,7 +58,7 @@ class Pruner(ABC):
     ) -> Pruned:
         """A smaller copy of the network.
 
-        Called once for every training run on a proxy, never at density 1 by the engine.
+        Called once for every training on a proxy. The engine never calls it with density 1.
 
         Args:
             network: the full network, freshly built, on any device. It must not be modified, and
@@ -68,8 +69,8 @@ class Pruner(ABC):
             generator: on the CPU; the only source of randomness.
 
         Returns:
-            The smaller network: same outputs (structure and shapes), in the same train or eval
-            mode, every trainable parameter reached by a backward; and what was skipped.
+            The smaller network, with the same outputs (structure and shapes), the same train or
+            eval mode and a gradient for every trainable parameter; and what was skipped.
 
         Raises:
             UnsupportedNetworkError: if this network cannot be pruned, with the reason.
@@ -77,20 +78,20 @@ class Pruner(ABC):
 
     @property
     def plans(self) -> Mapping[str, Any]:
-        """What is known of each structure of layers that was pruned; nothing by default.
+        """What has been computed for each structure of layers; empty by default.
 
-        Plain data that depends on names, shapes and settings, never on the values of weights. It is
-        pickled with the pruner, so that workers need not trace a network again.
+        It is picklable data that depends on names, shapes and settings, never on the values of
+        weights. It is pickled with the pruner, so that workers need not trace a network again.
         """
         return {}
 
     @property
     def needs_constructor(self) -> bool:
-        """Whether narrow networks come from the user's ``build(width)``, which is still missing."""
+        """Whether narrow networks come from the user's ``build(width)``, which is not set yet."""
         return False
 
     def with_constructor(self, build: Callable[[float], nn.Module]) -> Pruner:
-        """The pruner for networks made by ``build``; called if :attr:`needs_constructor`.
+        """The same pruner for networks made by ``build``; called if :attr:`needs_constructor`.
 
         Args:
             build: makes a new network at a width in (0, 1].

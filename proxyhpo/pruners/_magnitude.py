@@ -1,4 +1,4 @@
-"""Unstructured pruning by magnitude: single weights are masked, nothing becomes smaller."""
+"""Unstructured pruning by magnitude: masks single weights; tensors keep their sizes."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from proxyhpo.pruners._masking import hold_at_zero
 __all__ = ["MagnitudePruner"]
 
 _FLOOR = 0.2
-"""Fraction of the density that each matrix keeps at least: one that is empty lets nothing pass."""
+"""Minimum fraction of the density that each matrix keeps, so that none becomes zero."""
 
 
 class MagnitudePruner(Pruner):
     """Masks the weights of smallest magnitude (Han et al., arXiv:1506.02626).
 
-    **It saves no time on dense hardware**: the masked network does the full network's work, and
-    its size counts in weights that are not zero. It is here to study sparse networks, and as a
-    control; to make trials cheaper, take a structured pruner. Sparse and dense networks do not
-    share their best hyperparameters either (arXiv:2405.15743).
+    **It saves no time on dense hardware**: the masked network does the same work as the full one,
+    and its size is the number of nonzero weights. Use it to study sparse networks, or as a control.
+    To make trials cheaper, use a structured pruner. Sparse and dense networks also have different
+    best hyperparameters (arXiv:2405.15743).
 
-    Weight matrices and kernels are masked, whatever their module; embeddings, biases, gains and
-    the head (what makes the output) are left whole. Weights stay masked through any optimizer,
+    Weight matrices and kernels of all modules are masked. Embeddings, biases, gains and the head
+    (the layer that produces the output) are not. Weights stay masked through any optimizer,
     ``deepcopy``, ``load_state_dict`` and moves between devices (:mod:`proxyhpo.pruners._masking`).
-    A matrix whose entries are all equal, as a zero-initialised one, is masked at random.
+    A matrix whose entries are all equal, such as a zero-initialised one, is masked at random.
 
     Args:
-        scope: ``"layer"`` keeps the same fraction of each matrix; ``"global"`` compares weights
-            across matrices, each of which keeps at least a fifth of that.
+        scope: ``"layer"`` keeps the same fraction of each matrix. ``"global"`` compares weights
+            across matrices; each matrix keeps at least a fifth of that fraction.
 
     Raises:
         UnknownNameError: for another scope.
@@ -88,7 +88,7 @@ class MagnitudePruner(Pruner):
         """Name → True where a weight is kept."""
         magnitudes = {name: w.detach().abs().float().cpu() for name, w in weights.items()}
         constant = {name for name, magnitude in magnitudes.items() if is_constant(magnitude)}
-        for name in sorted(constant):  # in one order, so that equal generators do the same
+        for name in sorted(constant):  # a fixed order, so that equal generators give equal masks
             magnitudes[name] = torch.rand(magnitudes[name].shape, generator=generator)
         kept = {name: _top(magnitude, density) for name, magnitude in magnitudes.items()}
         if self.scope == "global":
@@ -97,7 +97,7 @@ class MagnitudePruner(Pruner):
 
 
 def _top(score: Tensor, density: float) -> Tensor:
-    """True for the ``density`` highest; at least one."""
+    """True for the ``density`` highest entries, at least one."""
     kept = torch.zeros(score.numel(), dtype=torch.bool)
     kept[score.flatten().topk(max(1, round(density * score.numel())), sorted=False).indices] = True
     return kept.reshape(score.shape)

@@ -1,17 +1,18 @@
-"""Masks on single weights that hold whatever the training does.
+"""Masks on single weights that hold throughout any training.
 
-The parameters stay plain ones under their own names, so that optimizers, ``state_dict`` and
-``deepcopy`` see an ordinary network. What holds the masked weights at zero:
+The parameters stay ordinary ones under their own names, so that optimizers, ``state_dict`` and
+``deepcopy`` see an ordinary network. The masked weights are held at zero in three ways:
 
-* their gradient is zeroed by a hook on each parameter, which is enough for an optimizer that
-  treats each coordinate for itself;
-* after a step of any ``torch.optim`` optimizer they are zeroed again, for those that mix
+* a hook on each parameter zeroes their gradient, which is sufficient for optimizers that treat each
+  coordinate separately;
+* they are zeroed again after a step of any ``torch.optim`` optimizer, for optimizers that mix
   coordinates, such as Muon;
-* before a forward, and after ``load_state_dict``, they are zeroed again, for whatever else may
-  have written to them. A copy of the network gets its hooks here too.
+* they are zeroed again before a forward pass and after ``load_state_dict``, in case anything else
+  has written to them. Copies of the network get their hooks here, too.
 
-The masks are buffers that no ``state_dict`` has: they move with the network and are copied with
-it. They mark what is *away*, since filling with zeros also removes NaN, and multiplying does not.
+The masks are non-persistent buffers: they move with the network and are copied with it, but do not
+appear in a ``state_dict``. They mark the weights that are *removed*, since filling with zeros also
+removes NaN, and multiplication does not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SUFFIX = "_proxyhpo_away"
 
 
 class _Hold:
-    """What the hooks of one parameter share; it must not refer to the parameter itself."""
+    """State shared by the hooks of one parameter. It must not refer to the parameter itself."""
 
     def __init__(self, away: Tensor) -> None:
         self.away = away
@@ -50,7 +51,7 @@ _holds: MutableMapping[Tensor, _Hold] = WeakTensorKeyDictionary()
 
 
 def hold_at_zero(network: nn.Module, away: Mapping[str, Tensor]) -> None:
-    """Zeroes weights of a network, and keeps them zero through any training.
+    """Sets weights of a network to zero, and keeps them zero during any training.
 
     Args:
         network: changed in place.
@@ -74,9 +75,9 @@ def _before_forward(module: nn.Module, *_: Any) -> None:
 def _hold_all(network: nn.Module) -> None:
     for parameter, away in _masked(network):
         hold = _holds.get(parameter)
-        if hold is None:  # a copy of the network, or a parameter that was replaced
+        if hold is None:  # a copy of the network, or a replaced parameter
             hold = _holds[parameter] = _Hold(away)
-        hold.away = away  # another tensor once the network has moved to another device
+        hold.away = away  # a new tensor if the network has moved to another device
         if parameter.requires_grad and not hold.is_hooked:
             parameter.register_hook(hold.of_gradient)  # type: ignore[no-untyped-call]  # torch's
             hold.is_hooked = True
@@ -87,7 +88,7 @@ def _masked(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
     for module in network.modules():
         for name, buffer in module.named_buffers(recurse=False):
             if name.endswith(_SUFFIX):
-                # Under a parametrization the weight is no parameter, and is masked elsewhere.
+                # A parametrized weight is not a parameter; its original is masked.
                 parameter = getattr(module, name.removesuffix(_SUFFIX), None)
                 if isinstance(parameter, nn.Parameter):
                     yield parameter, buffer
@@ -95,7 +96,7 @@ def _masked(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
 
 @cache
 def _watch_optimizers() -> None:
-    """Once a process: the hook is one for all optimizers, and cheap for those of other networks."""
+    """Registers one hook per process, for all optimizers; cheap for those of other networks."""
     register_optimizer_step_post_hook(_after_step)
 
 

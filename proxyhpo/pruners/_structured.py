@@ -1,4 +1,4 @@
-"""Structured pruners remove whole channels; they differ in the score of a channel alone."""
+"""Structured pruners remove whole channels. They only differ in how they score channels."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["L1StructuredPruner", "RandomPruner", "StructuredPruner"]
 class StructuredPruner(Pruner):
     """Removes the channels with the lowest scores, the same share of every layer.
 
-    A subclass implements :meth:`score` and nothing else. A structure of layers is traced once: the
-    plan of what to remove is cached, and each further network is only scored and sliced.
+    A subclass implements only :meth:`score`. Each structure of layers is traced once: the plan of
+    what to remove is cached, and further networks are only scored and sliced.
 
     Args:
         ignore: names of modules or parameters that keep all their channels.
-        round_to: numbers of channels are rounded down to a multiple of this where layers are wide
+        round_to: numbers of channels are rounded down to a multiple of this if layers are wide
             enough; multiples of 8 are faster on most hardware.
-        outputs: names of the outputs that training uses, by key, field or place (``"logits"``,
+        outputs: names of the outputs that training uses, by key, field or index (``"logits"``,
             ``"0"``), which keep their sizes. By default they are ``loss`` and ``logits``, or else
-            the first output, and every output that leads to no other one.
+            the first output, and every output from which no other output is computed.
 
     Raises:
         ArgumentError: if a setting has the wrong type or is out of range.
@@ -55,13 +55,12 @@ class StructuredPruner(Pruner):
 
     @abstractmethod
     def score(self, slices: Sequence[Tensor], *, generator: torch.Generator) -> Tensor:
-        """One score for each of the ``n`` channels of a group; those with the highest are kept.
+        """One score for each of the ``n`` channels of a group; the highest are kept.
 
         Args:
-            slices: of each weight that the channels appear in, a float tensor of shape
-                (n, elements): row ``i`` holds what channel ``i`` contributes. The channels of a
-                group are connected by residual additions or the like and are kept or removed
-                together.
+            slices: for each weight that contains the channels, a float tensor of shape (n,
+                elements): row ``i`` contains the weights of channel ``i``. The channels of a group
+                are connected, for example by residual additions, and are kept or removed together.
             generator: on the CPU; the only source of randomness.
 
         Returns:
@@ -95,8 +94,8 @@ class StructuredPruner(Pruner):
 class L1StructuredPruner(StructuredPruner):
     """Keeps the channels with the largest weights, the same share of every layer.
 
-    The score is the L1 norm of Li et al. (arXiv:1608.08710), summed over all weights that a
-    channel appears in.
+    The score is the L1 norm of Li et al. (arXiv:1608.08710), summed over all weights that contain
+    the channel.
 
     Its settings are those of :class:`StructuredPruner`.
     """

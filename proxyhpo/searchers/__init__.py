@@ -1,10 +1,10 @@
 """Searchers propose the configs to try next.
 
-A searcher is a function of the history: it has settings but no state, so a study that was killed
-can be resumed without pickling anything. It sees what rung 0 observed (the cheapest proxies);
-whether the best of those are also the best on the full network is what the climb checks.
+A searcher is a function of the history: it has settings but no state, so an interrupted study can
+be resumed without pickling anything. It sees the results of rung 0 (the cheapest proxies). Whether
+the best of those are also the best on the full network is checked by the climb.
 
-Famous searches are combinations: grid or random search is :class:`Searcher` alone; Bayesian
+Known methods are combinations: grid and random search implement only :class:`Searcher`; Bayesian
 optimization and TPE fit a surrogate to ``history.observed()`` and treat ``history.pending`` as
 already tried.
 """

@@ -1,13 +1,13 @@
 """Bayesian optimization, with scikit-optimize's surrogates and acquisition functions.
 
-A surrogate (a Gaussian process, or an ensemble of trees) is fitted to the losses seen so far; the
-next config is the one whose acquisition, such as the expected improvement, is greatest (Jones,
-Schonlau and Welch, 1998). It works in the unit cube, where each option of a choice has an axis of
-its own (so that no option lies between two others) and what is inactive lies at the centre.
+A surrogate (a Gaussian process, or an ensemble of trees) is fitted to the losses seen so far. The
+next config is the one with the greatest acquisition, such as the expected improvement (Jones,
+Schonlau and Welch, 1998). It works in the unit cube, where each option of a choice has its own axis
+(so that no option lies between two others) and inactive hyperparameters lie at the centre.
 
-The acquisition is maximised here rather than by scikit-optimize, because only configs that exist
-and are new count: between whole numbers and options a surrogate stays uncertain for ever, and
-names again and again what has been tried.
+The acquisition is maximised here and not by scikit-optimize, because only new and valid configs
+count. Between whole numbers and options a surrogate always remains uncertain, and would keep
+proposing what has been tried.
 """
 
 from __future__ import annotations
@@ -46,33 +46,34 @@ Array = npt.NDArray[np.float64]
 
 _SURROGATES = ("ET", "GBRT", "GP", "RF")
 _ACQUISITIONS = ("EI", "LCB", "PI")
-_DESIGN_DRAWS = 32  # the most even of which is the next initial config; more would be less random
-_LISTED = 2000  # a space of at most so many configs is looked at as a whole
-_DRAWS = 1000  # configs with which the search for the greatest acquisition begins
-_SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # lengths of steps, one a round
-_STARTS = 5  # how many of the best configs each round goes on from ...
-_STEPS = 20  # ... with so many steps each
-_RESTARTS = 1  # of the fit of a Gaussian process's kernel, which takes half of the time
-_KEPT = 50  # how many of the best a round hands on; more than are likely to have been tried
+_DESIGN_DRAWS = 32  # candidates for an initial config, of which the most even is used
+_LISTED = 2000  # a space of at most this many configs is searched exhaustively
+_DRAWS = 1000  # initial configs of the search for the greatest acquisition
+_SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # step lengths, one per round
+_STARTS = 5  # how many of the best configs each round continues from ...
+_STEPS = 20  # ... with this many steps each
+_RESTARTS = 1  # of the kernel fit of a Gaussian process, which takes half of the time
+_KEPT = 50  # how many of the best a round passes on; more than are likely to have been tried
 
 
 @final
 class BayesianSearcher(Searcher):
     """Bayesian optimization, by scikit-optimize.
 
-    Makes the most of few trainings where up to about ten hyperparameters interact; takes about
-    half a second a config. Pending configs count as if they had come out average (the constant
-    liar of Ginsbourger, Le Riche and Carraro, 2010), so that others are proposed.
+    It makes good use of few trainings if up to about ten hyperparameters interact, and takes about
+    half a second per config. Pending configs are treated as if their loss were average (the
+    constant liar of Ginsbourger, Le Riche and Carraro, 2010), so that different configs are
+    proposed.
 
     Args:
-        surrogate: ``"GP"`` (a Gaussian process), or trees, which do not mind rough losses:
-            ``"RF"`` (random forest), ``"ET"`` (extra trees), ``"GBRT"`` (gradient boosting).
-        acquisition: ``"EI"`` (expected improvement), ``"PI"`` (its probability) or ``"LCB"``
-            (lower confidence bound).
-        n_initial: how many trials must have ended before the first model; until then the configs
-            fill the space evenly.
-        xi: least improvement that counts, for EI and PI, in standard deviations of the losses.
-        kappa: weight of the uncertainty, for LCB; greater explores more.
+        surrogate: ``"GP"`` (a Gaussian process), or trees, which can fit rough losses: ``"RF"``
+            (random forest), ``"ET"`` (extra trees), ``"GBRT"`` (gradient boosting).
+        acquisition: ``"EI"`` (expected improvement), ``"PI"`` (its probability) or ``"LCB"`` (lower
+            confidence bound).
+        n_initial: how many trials must have ended before the first model is fitted. Until then the
+            configs fill the space evenly.
+        xi: smallest improvement that counts, for EI and PI, in standard deviations of the losses.
+        kappa: weight of the uncertainty, for LCB; a greater value explores more.
 
     Raises:
         ArgumentError: for an unknown name, ``n_initial`` below 1, or ``xi`` or ``kappa`` below 0.
@@ -155,7 +156,7 @@ class _Model:
         return self._space.decode(self._ranked(self._with_lies(pending), points)[0])
 
     def _climb(self, surrogate: Any) -> Array:
-        """Configs as points, by acquisition, the greatest first; found by random steps uphill."""
+        """Points by acquisition, the greatest first; found by local random search."""
         axes = len(self._space.names)
         points = self._ranked(surrogate, self._rng.random((_DRAWS, axes)))
         starts = np.vstack([points[:_STARTS], self._points[np.argsort(self._losses)[:_STARTS]]])
@@ -168,7 +169,7 @@ class _Model:
         return points
 
     def _ranked(self, surrogate: Any, points: Array) -> Array:
-        """Points moved to where configs lie, by acquisition, the greatest first."""
+        """Points moved to valid configs, by acquisition, the greatest first."""
         points = _moved(self._space, np.clip(points, 0, 1))
         order = np.argsort(-self._acquisition(surrogate, points), kind="stable")
         ranked: Array = points[order]
@@ -188,7 +189,7 @@ class _Model:
 
     @cached_property
     def _fitted(self) -> Any:
-        """The surrogate, fitted to what was observed."""
+        """The surrogate, fitted to the observations."""
         features = _features(self._space, self._points)
         estimator = cook_estimator(
             self._settings.surrogate,
@@ -200,7 +201,7 @@ class _Model:
         return estimator.fit(features, self._losses)
 
     def _with_lies(self, pending: list[Array]) -> Any:
-        """The surrogate, told that what is pending came out average."""
+        """The surrogate, with pending configs observed as average."""
         if not pending:
             return self._fitted
         points = np.vstack([self._points, *pending])
@@ -210,7 +211,7 @@ class _Model:
 
 @final
 class _Predictor:
-    """A surrogate as an acquisition function sees it."""
+    """The interface of a surrogate that acquisition functions use."""
 
     def __init__(self, surrogate: Any) -> None:
         self._surrogate = surrogate
@@ -221,20 +222,20 @@ class _Predictor:
         if not isinstance(self._surrogate, GradientBoostingQuantileRegressor):
             mean, deviation = self._surrogate.predict(features, return_std=True)
             return mean, deviation
-        # Its own deviation needs a function that NumPy 2.4 has dropped; quantiles may cross.
+        # skopt's own deviation uses a function that NumPy 2.4 removed. Quantiles may cross.
         low, middle, high = self._surrogate.predict(features, return_quantiles=True).T
         return middle, np.maximum(high - low, 0) / 2
 
 
 def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:
-    """The same surrogate of other data; the kernel of a Gaussian process is not fitted again.
+    """The same surrogate for other data, without fitting the kernel of a Gaussian process again.
 
-    It must not adapt to lies, and fitting it is what takes the time.
+    The kernel must not adapt to pending configs, and fitting it takes most of the time.
     """
     estimator = clone(fitted)
     if isinstance(fitted, GaussianProcessRegressor):
         estimator.set_params(
-            kernel=fitted.kernel_.k1,  # without the noise, which becomes alpha
+            kernel=fitted.kernel_.k1,  # without the noise, which is passed as alpha
             alpha=fitted.alpha + fitted.noise_,
             noise=None,
             optimizer=None,
@@ -245,10 +246,10 @@ def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:
 def _most_even(
     space: Space, unseen: Unseen, points: list[Array], rng: np.random.Generator
 ) -> Config | None:
-    """Of a few random new configs the one that leaves the cube most evenly filled.
+    """Of several random new configs, the one that leaves the cube most evenly filled.
 
-    A design that looks at what is there already needs no state, and fits in with configs that
-    came from elsewhere. Evenness is the centered L2 discrepancy (Hickernell, 1998).
+    A design that considers the existing points needs no state, and takes configs from elsewhere
+    into account. Evenness is the centered L2 discrepancy (Hickernell, 1998).
     """
     drawn = [space.sample(rng) for _ in range(_DESIGN_DRAWS)]
     new = [config for config in drawn if config in unseen]
@@ -258,11 +259,11 @@ def _most_even(
 
 
 def _moved(space: Space, points: Array) -> Array:
-    """Points moved to where the configs that they decode to lie."""
+    """Points moved to the positions of the configs that they decode to."""
     if any(space.parent(name) for name in space.names):
         return np.array([space.encode(space.decode(point)) for point in points])
-    # Without conditions each axis is one of its own, which is much faster; on a continuous one
-    # there is a config everywhere.
+    # Without conditions the axes are independent, which is much faster. On a continuous axis every
+    # position is a config.
     moved = points.copy()
     for index, name in enumerate(space.names):
         hyperparameter = space[name]
@@ -275,7 +276,7 @@ def _moved(space: Space, points: Array) -> Array:
 
 
 def _features(space: Space, points: Array) -> Array:
-    """Points of the cube as a surrogate sees them, shape (points, features)."""
+    """Points of the cube as features of a surrogate, shape (points, features)."""
     columns = []
     for name, axis in zip(space.names, points.T, strict=True):
         size = space[name].size
@@ -283,22 +284,22 @@ def _features(space: Space, points: Array) -> Array:
             continue
         if isinstance(space[name], Choice):
             options = np.eye(int(size))[np.minimum(axis * size, size - 1).astype(int)]
-            columns.append(options[:, size == 2 :])  # of two options one axis says all
+            columns.append(options[:, size == 2 :])  # two options need only one axis
         else:
             columns.append(axis[:, np.newaxis])
     return np.hstack(columns)
 
 
 def _standardised(losses: Array) -> Array:
-    """The losses with mean 0 and standard deviation 1, those above the median drawn together.
+    """The losses with mean 0 and standard deviation 1, after compressing those above the median.
 
-    A diverged training may be worse than a good one by any factor, and would leave nothing of the
-    differences that matter. An excess over the median is drawn into the distance of the best loss
-    from it; the order is kept.
+    A diverged training may be worse by many orders of magnitude, which would hide the differences
+    that matter. An excess over the median is compressed to at most the distance of the best loss
+    from the median; the order is kept.
     """
     if not losses.size:
         return losses
-    losses = np.clip(losses, -1e100, 1e100)  # whose squares are finite
+    losses = np.clip(losses, -1e100, 1e100)  # so that squares are finite
     median = np.median(losses)
     scale = (median - losses.min()) or losses.std() or 1.0
     with np.errstate(over="ignore"):
@@ -310,7 +311,7 @@ def _standardised(losses: Array) -> Array:
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """One thread, since results depend on their number; and none of the libraries' warnings."""
+    """Uses one thread, since results depend on the number, and silences the libraries' warnings."""
     with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

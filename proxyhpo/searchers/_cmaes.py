@@ -26,14 +26,14 @@ class CMAESSearcher(Searcher):
     """Covariance matrix adaptation in the unit cube (Hansen and Ostermeier, 2001).
 
     Configs are drawn from a normal distribution that moves and stretches towards the better half of
-    each generation. It adapts to how numeric hyperparameters interact, and needs many trials: a few
-    dozen generations. The options of a choice count as ordered.
+    each generation. It adapts to interactions of numeric hyperparameters, and needs many trials: a
+    few dozen generations. The options of a choice are treated as ordered.
 
-    Needs ``pip install proxyhpo[cmaes]``.
+    Requires ``pip install proxyhpo[cmaes]``.
 
     Each proposal replays the evolution from the history, so a study can be resumed. A generation is
-    a block of consecutive trials; the distribution follows up to the first block in which a trial
-    is still running. Workers beyond the size of a generation draw from an older distribution.
+    a block of consecutive trials. The distribution is updated up to the first block in which a
+    trial is still running. Workers beyond the size of a generation draw from an older distribution.
 
     Args:
         sigma: initial standard deviation, in units of the cube's side.

@@ -27,17 +27,17 @@ __all__ = ["GridSearcher"]
 
 @final
 class GridSearcher(Searcher):
-    """Walks a shuffled grid once, then has nothing more to propose.
+    """Tries a shuffled grid once, then has nothing more to propose.
 
-    The order is a permutation that depends on the grid and ``seed`` alone, so that a search cut
-    short has still seen every axis evenly. It is computed, not stored: a grid may be of any size.
+    The order is a permutation that only depends on the grid and ``seed``, so an interrupted search
+    has still covered every axis evenly. It is computed and not stored, so a grid may have any size.
 
     Args:
-        points: values on a continuous axis, evenly spaced (on a log scale where the axis has one)
-            with both bounds among them; the centre if 1. An axis of whole numbers or steps has
-            all its values, or this many of them; a choice has all its options. A condition on
-            a number holds only where the grid has that number.
-        values: hyperparameter name → the values of its axis instead, in terms of the full network.
+        points: number of values on a continuous axis, evenly spaced (on the axis's scale) and
+            including both bounds; the centre if 1. An axis of whole numbers or steps has all its
+            values, but at most this many; a choice has all its options. A condition on a number
+            only holds if the grid contains that number.
+        values: hyperparameter name → the values to use instead, in terms of the full network.
         seed: of the order.
 
     Raises:
@@ -64,9 +64,9 @@ class GridSearcher(Searcher):
         return list(islice((config for config in walk if not history.has(config)), n))
 
     def _walk(self, lattice: Lattice, start: int) -> Iterator[Config]:
-        """Once round the grid, from where the trials so far have come to.
+        """Goes round the grid once, starting after the trials so far.
 
-        Trials from elsewhere make it start too far on, and what it skipped comes last.
+        Trials from elsewhere shift the start; the configs skipped thereby come last.
         """
         for step in range(lattice.size):
             position = (start + step) % lattice.size
@@ -91,7 +91,7 @@ class GridSearcher(Searcher):
 
 def _plain_list(name: str, given: object) -> list[Any]:
     if not isinstance(given, (list, tuple, range, np.ndarray)) or not len(given):
-        raise ArgumentError(f"values: {name!r} needs a list with a value or more, got {given!r}")
+        raise ArgumentError(f"values: {name!r} must be a list of at least one value, got {given!r}")
     return [python_value(value) for value in given]
 
 

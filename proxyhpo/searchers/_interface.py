@@ -27,28 +27,28 @@ class Searcher(ABC):
 
         Args:
             space: where configs come from.
-            history: what is known so far; read, never changed. Only trials ordered by number
-                matter, not the order in which they ended.
-            n: how many are wanted, >= 1.
+            history: what is known so far; read-only. Only the order of trial numbers matters, not
+                the order in which they ended.
+            n: number of configs to propose, >= 1.
             rng: the only source of randomness; equal history and generator state give equal
                 proposals.
 
         Returns:
-            ``n`` valid configs of plain Python values, new ones (``not history.has(config)``)
-            and distinct while the space has any left. Fewer than ``n``, or none, only if the
-            searcher has nothing more to propose (a grid that is used up).
+            ``n`` valid and distinct configs of plain Python values that are new (``not
+            history.has(config)``) while the space has any left. Fewer than ``n``, or none, only if
+            the searcher has nothing more to propose (an exhausted grid).
         """
 
 
 def check_proposals(searcher: Searcher, proposed: object) -> list[Any]:
-    """The same proposals, if they are a list; whether each is a config, the space tells.
+    """Checks that proposals are a list; the space checks each config.
 
     Raises:
-        TypeError: naming the searcher's class, for anything else.
+        TypeError: names the searcher's class.
     """
     if not isinstance(proposed, list):
         raise TypeError(
             f"{type(searcher).__name__}.propose must return a list of configs, "
-            f"it returned {proposed!r:.200}"
+            f"got {proposed!r:.200}"
         )
     return proposed

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["QMCSearcher"]
 
-_REPEATS = 100  # points in a row that are not new, before the rest is drawn at random
+_REPEATS = 100  # known points in a row after which the rest is drawn at random
 
 
 @final
 class QMCSearcher(Searcher):
     """The points of a scrambled Sobol sequence, in order (Bergstra and Bengio, 2012, section 4).
 
-    Like random search it learns nothing, and its trials are independent of each other. They leave
-    no large gaps, best after 2, 4, 8, ... trials. A finite space is used up to its last config.
+    Like random search it does not learn, and its trials are independent of each other. They leave
+    no large gaps, best after 2, 4, 8, ... trials. A finite space is searched without repeats.
 
     Args:
         seed: scrambles the sequence; trial number ``i`` gets its ``i``-th point, whatever the seed

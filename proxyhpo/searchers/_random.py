@@ -23,7 +23,7 @@ __all__ = ["RandomSearcher"]
 class RandomSearcher(Searcher):
     """Independent draws from the unit cube, without repeats (Bergstra and Bengio, 2012).
 
-    A finite space is used up to its last config; then there is nothing more to propose.
+    A finite space is searched without repeats; then there is nothing more to propose.
     """
 
     @override

@@ -1,12 +1,12 @@
 """The tree-structured Parzen estimator, by hyperopt (Bergstra et al., NeurIPS 2011).
 
-TPE models each hyperparameter by itself: where the good trials lie, and where the others lie. Of a
-few draws from the good ones it proposes the best by the ratio of the two densities.
+TPE models each hyperparameter separately: where the good trials lie, and where the others lie. From
+several draws of the good ones it proposes the best by the ratio of the two densities.
 
 hyperopt sees each number on its axis of the unit cube, so that scales, whole numbers and steps are
-what the space says, and each choice as the index of an option. A hyperparameter that is inactive
-in a trial is absent from what hyperopt is told of it. As each is modelled by itself, conditions
-need nothing else: what is part of a proposal, decoding decides.
+those of the space, and each choice as the index of an option. Hyperparameters that are inactive in
+a trial are omitted from the data for hyperopt. Since each one is modelled separately, conditions
+need no further treatment: decoding decides which are part of a proposal.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ __all__ = ["TPESearcher"]
 class TPESearcher(Searcher):
     """The tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by hyperopt.
 
-    Cheap, and at home in large spaces with choices and conditions. It does not model how
+    It is fast, and suits large spaces with choices and conditions. It does not model how
     hyperparameters interact; :class:`~proxyhpo.searchers.BayesianSearcher` does.
 
     Args:
-        n_initial: how many trials must have ended before the first model; until then configs are
-            drawn at random (hyperopt's ``n_startup_jobs``).
-        gamma: of N trials, the ``gamma * sqrt(N)`` best are the good ones, 25 at most.
-        n_candidates: how many draws the best is taken from (hyperopt's ``n_EI_candidates``);
-            fewer explore more.
-        prior_weight: of the uniform density that is mixed into both, in trials.
+        n_initial: how many trials must have ended before the first model is used. Until then
+            configs are drawn at random (hyperopt's ``n_startup_jobs``).
+        gamma: of N trials, the ``gamma * sqrt(N)`` best are the good ones, at most 25.
+        n_candidates: number of draws of which the best is proposed (hyperopt's
+            ``n_EI_candidates``); fewer explore more.
+        prior_weight: weight of the uniform density that is mixed into both, in trials.
 
     Raises:
         ArgumentError: for a count below 1, or a ``gamma`` or ``prior_weight`` not above 0.
@@ -96,7 +96,7 @@ class TPESearcher(Searcher):
 
 @final
 class _Parzen:
-    """What hyperopt knows: the space as its domain, the history as its trials."""
+    """The space as a hyperopt domain, and the history as hyperopt trials."""
 
     def __init__(self, space: Space, history: History) -> None:
         self.space = space
@@ -108,7 +108,7 @@ class _Parzen:
             self.tell(trial.config, None if trial.state == "pending" else next(observed)[1])
 
     def tell(self, config: Config, loss: float | None) -> None:
-        """Adds a trial; to hyperopt one without a loss is pending, and worse than any other."""
+        """Adds a trial. Without a loss it is pending, and counts as worse than any other."""
         number = len(self._documents)
         values = {name: [] if value is None else [value] for name, value in self._values(config)}
         indices = {name: [number] * len(value) for name, value in values.items()}
@@ -142,7 +142,7 @@ class _Parzen:
         return hp.uniform(name, 0, 1)
 
     def _values(self, config: Config) -> Iterator[tuple[str, float | None]]:
-        """Name → what hyperopt has for it: an index, a coordinate, or None if inactive."""
+        """Name → its value for hyperopt: an index, a coordinate, or None if inactive."""
         point = dict(zip(self.space.names, self.space.encode(config).tolist(), strict=True))
         for name in self._axes:
             hyperparameter = self.space[name]
@@ -154,7 +154,7 @@ class _Parzen:
                 yield name, point[name]
 
     def _place(self, name: str, values: list[float] | None) -> float:
-        """Where in [0, 1] hyperopt's value lies; the centre if there is nothing to choose."""
+        """The position of hyperopt's value in [0, 1]; the centre if there is nothing to choose."""
         if values is None:
             return 0.5
         [value] = values

@@ -1,4 +1,4 @@
-"""What the definitions of hyperparameters have in common in what they refuse."""
+"""Checks that the definitions of hyperparameters share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["checked_condition", "checked_range", "frozen_condition", "in_steps",
 
 
 def checked_range(low: Any, high: Any, step: Any, *, log: Any) -> tuple[Any, Any, Any]:
-    """Low, high and step as Python numbers that make a range.
+    """Low, high and step of a range, as Python numbers.
 
     Raises:
-        SpaceError: if they do not.
+        SpaceError: if they do not define a range.
     """
     low, high, step = map(python_value, (low, high, step))
     for name, number in {"low": low, "high": high, "step": 1 if step is None else step}.items():
@@ -29,8 +29,8 @@ def checked_range(low: Any, high: Any, step: Any, *, log: Any) -> tuple[Any, Any
         raise SpaceError(f"log=True needs low > 0, got low={low!r}")
     if log and step is not None:
         raise SpaceError(
-            "step and log exclude each other: equal steps are not equal ratios; "
-            "list the values in a Choice instead"
+            "step and log cannot be combined, since equal steps are not equal ratios; list the "
+            "values in a Choice instead"
         )
     if step is not None and step <= 0:
         raise SpaceError(f"step must be above 0, got {step!r}")
@@ -38,7 +38,7 @@ def checked_range(low: Any, high: Any, step: Any, *, log: Any) -> tuple[Any, Any
 
 
 def in_steps(step: float | None) -> str:
-    """The step in words that follow the range."""
+    """The step in words, to be appended to the range."""
     return "" if step is None else f" in steps of {step}"
 
 
@@ -48,7 +48,7 @@ def not_dividing(low: float, high: float, step: float) -> SpaceError:
 
 
 def frozen_condition(when: Any) -> Any:
-    """(name, (values...)) if it has the right form; a wrong one is kept for its message."""
+    """(name, (values...)) if it has the right form; otherwise unchanged, for the message."""
     if not (isinstance(when, tuple) and len(when) == 2):
         return when
     name, values = when

@@ -28,14 +28,14 @@ __all__ = ["CONDITIONAL", "Choice", "definition_in"]
 @final
 @dataclass(frozen=True, repr=False, eq=False)
 class Choice(Hyperparameter):
-    """One of several options, in no order.
+    """One of several options, unordered.
 
     Args:
         options: a list of plain values (None, bool, int, float, str; 1, 1.0 and True are three
-            options), or a mapping from labels to any objects. A config then holds the label;
-            ``build`` and ``train`` receive the object.
-        when: (name, value) or (name, [values]): active only while that other hyperparameter has
-            (one of) that value.
+            different options), or a mapping from labels to objects of any kind. A config then
+            contains the label, and ``build`` and ``train`` receive the object.
+        when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
+            of) these values.
 
     >>> Choice({"relu": max, "linear": sum}).values
     ('relu', 'linear')
@@ -80,10 +80,10 @@ class Choice(Hyperparameter):
         return alike[0]
 
     def resolve(self, value: Any) -> Any:
-        """The object that a label stands for; a plain value stands for itself.
+        """The object of a label; a plain value is returned unchanged.
 
-        The object is a copy, if it can be copied: what one ``build`` or ``train`` does to it must
-        not reach the next.
+        The object is a copy, if it can be copied, so that changes made by one ``build`` or
+        ``train`` do not affect the next.
         """
         return copied(self.options[value]) if isinstance(self.options, dict) else value
 
@@ -91,8 +91,8 @@ class Choice(Hyperparameter):
     def checked(self) -> Choice:
         if not isinstance(self.options, (tuple, dict)) or not self.options:
             raise SpaceError(
-                "options must be a list of plain values or a mapping from labels to objects, "
-                f"and not empty; got {self.options!r}"
+                "options must be a list of plain values or a mapping from labels to objects, and "
+                f"not empty, got {self.options!r}"
             )
         if isinstance(self.options, dict):
             options: Any = self.options
@@ -130,7 +130,7 @@ def _check_objects(options: Mapping[Any, Any]) -> None:
 
 
 def definition_in(option: object) -> Hyperparameter | None:
-    """A hyperparameter that stands where an object should, itself or in a container."""
+    """A hyperparameter given in place of an object, directly or in a container; None if none."""
     if isinstance(option, Hyperparameter):
         return option
     parts: Iterable[object] = ()
@@ -142,7 +142,7 @@ def definition_in(option: object) -> Hyperparameter | None:
 
 
 CONDITIONAL = (
-    "Put it beside the choice, under a name of its own, and say when it applies: "
+    "Define it beside the choice under its own name, and use when= for the condition: "
     "{'optimizer': Choice(['adam', 'sgd']), 'momentum': Float(0, 0.9, when=('optimizer', 'sgd'))}"
 )
 
@@ -161,5 +161,5 @@ def _check_plain_values(values: Iterable[object]) -> None:
                 "labels, such as Choice({'relu': nn.ReLU, 'gelu': nn.GELU})"
             )
         if (type(value), value) in seen:
-            raise SpaceError(f"the option {value!r} is there twice")
+            raise SpaceError(f"the option {value!r} occurs twice")
         seen.add((type(value), value))

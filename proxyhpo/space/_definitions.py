@@ -1,4 +1,4 @@
-"""The entries of a space by name: how they are checked, and read back from JSON."""
+"""The entries of a space by name: checking them, and reading them from JSON."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TYPES: dict[str, type[Any]] = {"float": Float, "int": Int, "choice": Choice}
 
 
 def checked(name: object, given: object) -> Any:
-    """The definition in its canonical form; a constant as a choice of one.
+    """The definition in its canonical form; a constant becomes a choice with one option.
 
     Raises:
-        SpaceError: naming the hyperparameter, if it is badly defined.
+        SpaceError: names the hyperparameter that is badly defined.
     """
     if type(name) is not str or not name:
         raise SpaceError(f"the name of a hyperparameter must be a str, got {name!r}")
@@ -31,15 +31,15 @@ def checked(name: object, given: object) -> Any:
 
 
 def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | None) -> object:
-    """The definition, or constant, that ``data`` describes.
+    """The definition or constant that ``data`` describes.
 
     Args:
         name: of the hyperparameter.
         data: its type and arguments.
-        objects: label → object, if they are to take the place of the labels.
+        objects: label → object, to replace the labels.
 
     Raises:
-        SpaceError: if it describes none, or the labels do not match.
+        SpaceError: if ``data`` is invalid, or the labels do not match.
     """
     arguments = dict(data)
     kind = arguments.pop("type", None)
@@ -50,7 +50,7 @@ def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | N
     if objects is not None:
         labels = arguments.get("options", [])
         if set(labels) != set(objects):
-            raise SpaceError(f"objects: {name!r} needs the labels {labels}, got {list(objects)}")
+            raise SpaceError(f"objects: {name!r} must have labels {labels}, got {list(objects)}")
         arguments["options"] = {label: objects[label] for label in labels}
     try:
         return _TYPES[kind](**arguments)
@@ -66,5 +66,5 @@ def _constant(given: object) -> Choice:
             f"it contains a {type(inner).__name__}, but a space is not nested. {CONDITIONAL}"
         )
     if isinstance(given, (list, tuple, dict, set, range)):
-        raise SpaceError(f"several options are a Choice({given!r}); a constant is one plain value")
+        raise SpaceError(f"a constant must be one plain value; use Choice({given!r}) for options")
     return Choice([given]).checked()

@@ -1,13 +1,13 @@
-"""One dimension of a space each: Float, Int and Choice.
+"""The base class of hyperparameters: Float, Int and Choice, each one dimension of a space.
 
-A hyperparameter maps its values onto the interval [0, 1] and back, so that every searcher can
-work in the unit cube. A countable one (with a step, an Int, a Choice) cuts the interval into bins
-of equal width, one a value, and encodes a value as the centre of its bin; on a log scale the
-width of a bin is that of its whole number. A continuous one rounds to ten significant digits of
-its range: what a search prints can then be typed in again, and is the same config.
+A hyperparameter maps its values to the interval [0, 1] and back, so that every searcher can work in
+the unit cube. A countable one (with a step, an Int, a Choice) divides the interval into bins of
+equal width, one for each value, and encodes a value as the centre of its bin. On a log scale the
+width of a bin is that of its whole number. A continuous one rounds to ten significant digits of its
+range, so that printed values can be entered again and give the same config.
 
-They are plain data. A bad definition is refused when its space is made, as only there the
-message can name the hyperparameter.
+They are plain data. A bad definition is rejected when its space is created, because only there can
+the message name the hyperparameter.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["Hyperparameter"]
 
 
 class Hyperparameter(ABC):
-    """What Float, Int and Choice have in common."""
+    """The common interface of Float, Int and Choice."""
 
     when: tuple[str, Any] | None
-    """(name, values): active only while that hyperparameter has one of these values."""
+    """(name, values): active only if that hyperparameter has one of these values."""
 
     @property
     @abstractmethod
     def values(self) -> Sequence[Any] | None:
-        """All values in order, never built in memory where they may be many; None if continuous."""
+        """All values in order, computed lazily if there are many; None if continuous."""
 
     @property
     @abstractmethod
@@ -41,7 +41,7 @@ class Hyperparameter(ABC):
 
     @abstractmethod
     def encode(self, value: Any) -> float:
-        """Where in [0, 1] a valid value lies."""
+        """The position of a valid value in [0, 1]."""
 
     @abstractmethod
     def decode(self, fraction: float) -> Any:
@@ -49,7 +49,7 @@ class Hyperparameter(ABC):
 
     @abstractmethod
     def canonical(self, value: object) -> Any:
-        """The same value as a plain Python one of this hyperparameter's type.
+        """The same value as a plain Python value of this hyperparameter's type.
 
         Raises:
             ConfigError: if it is not allowed.
@@ -65,11 +65,11 @@ class Hyperparameter(ABC):
 
     @property
     def size(self) -> float:
-        """How many values there are: an int, or ``math.inf`` if continuous."""
+        """The number of values: an int, or ``math.inf`` if continuous."""
         return math.inf if self.values is None else len(self.values)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
+        """The definition as plain JSON data."""
         names = [f.name for f in fields(cast("Any", self))]
         return {"type": type(self).__name__.lower(), **{n: getattr(self, n) for n in names}}
 

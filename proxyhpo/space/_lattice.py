@@ -1,4 +1,4 @@
-"""Finite sets of configs, numbered and shuffled without ever being listed."""
+"""Finite sets of configs, numbered and shuffled without being stored."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Lattice", "shuffled"]
 
 @final
 class Lattice:
-    """Every config that combines the given values, by number.
+    """All combinations of the given values as configs, by number.
 
-    An inactive hyperparameter does not multiply the configs: each is there once.
+    Inactive hyperparameters do not multiply the configs: each config occurs once.
 
     Args:
         space: where the configs come from.
-        axes: searchable name → its values, valid and distinct. If not given, all values of all
-            hyperparameters: every config of a finite space.
+        axes: searchable name → its values, valid and distinct. By default all values of all
+            hyperparameters, that is every config of a finite space.
 
     >>> from proxyhpo.space import Choice, Int, Space
     >>> space = Space({"a": Choice(["x", "y"]), "b": Int(1, 9, when=("a", "y"))})
@@ -38,7 +38,7 @@ class Lattice:
         self._space = space
         self._axes = {name: space[name].values for name in space.names} if axes is None else axes
         self._roots = [name for name in space.names if space.parent(name) not in space.names]
-        # The values of a hyperparameter on which others depend, as index → those others.
+        # Per hyperparameter: index of a value → the hyperparameters that depend on it.
         self._branches: dict[str, dict[int, list[str]]] = {}
         self._counts: dict[str, int] = {}
         for name in reversed(space.names):  # dependants first
@@ -64,7 +64,7 @@ class Lattice:
         return dict(sorted(found.items()))
 
     def _count(self, name: str) -> int:
-        """How many ways to set this hyperparameter and all that depend on it."""
+        """The number of ways to set this hyperparameter and all that depend on it."""
         branches = self._branches[name]
         return len(self._axes[name]) - len(branches) + sum(map(self._product, branches.values()))
 
@@ -72,13 +72,13 @@ class Lattice:
         return math.prod(self._counts[name] for name in names)
 
     def _fill(self, names: Sequence[str], number: int, values: Config) -> None:
-        """Sets these independent hyperparameters: each is one digit of the number."""
+        """Sets independent hyperparameters; each is one digit of the number."""
         for name in names:
             number, digit = divmod(number, self._counts[name])
             self._fill_one(name, digit, values)
 
     def _fill_one(self, name: str, number: int, values: Config) -> None:
-        """First come the values with dependants, a block each, then the others."""
+        """Sets one hyperparameter: values with dependants come first, a block each."""
         for index, children in self._branches[name].items():
             block = self._product(children)
             if number < block:
@@ -92,11 +92,11 @@ class Lattice:
 
 
 def shuffled(position: int, size: int, *, seed: int) -> int:
-    """Where a pseudo-random permutation of ``range(size)`` sends ``position``.
+    """The position to which a pseudo-random permutation of ``range(size)`` maps ``position``.
 
-    A Feistel network over the next power of four, walked until it comes back into the range
-    (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002); time and memory do not
-    grow with ``size``.
+    It is a Feistel network over the next power of four, iterated until the result is in the range
+    (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Time and memory do not grow
+    with ``size``.
 
     >>> sorted(shuffled(position, 5, seed=0) for position in range(5))
     [0, 1, 2, 3, 4]

@@ -37,12 +37,12 @@ class Float(Hyperparameter):
     """A real number between two bounds, both included.
 
     Args:
-        low: the least value.
+        low: the smallest value.
         high: the greatest value; may equal ``low``.
         log: whether equal ratios, rather than equal differences, are equally likely.
-        step: if given, only ``low``, ``low + step``, ..., ``high`` are values; not with ``log``.
-        when: (name, value) or (name, [values]): active only while that other hyperparameter has
-            (one of) that value.
+        step: if given, the values are ``low``, ``low + step``, ..., ``high``; not with ``log``.
+        when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
+            of) these values.
 
     >>> Float(1e-4, 1, log=True).decode(0.5)
     0.01
@@ -97,7 +97,7 @@ class Float(Hyperparameter):
         if not is_number(given) or not self.low <= given <= self.high:
             raise ConfigError(f"must be {self.allowed}, got {given!r}")
         if self.values is None or self.step is None:
-            return float(given) + 0.0  # no negative zero: it would be another config
+            return float(given) + 0.0  # avoids negative zero, which would be another config
         nearest = float(self.values[round((given - self.low) / self.step)])
         if abs(given - nearest) > 1e-6 * self.step:
             raise ConfigError(f"must be {self.allowed}, got {given!r}; the nearest is {nearest!r}")

@@ -1,14 +1,14 @@
-"""The space of hyperparameters: what a config may be, and where it lies in the unit cube.
+"""The space of hyperparameters: which configs are valid, and where they lie in the unit cube.
 
-A plain mapping from names to :class:`Float`, :class:`Int`, :class:`Choice` or constants is a
-space. Sampling, encoding into the unit cube and checking live here once, for all searchers.
+A space is a mapping from names to :class:`Float`, :class:`Int`, :class:`Choice` or constants.
+Sampling, checking and encoding into the unit cube are implemented here once, for all searchers.
 
 Conditions (``when=``) form a tree: each hyperparameter depends on at most one other, and is absent
-from a config in which that one has another value. In the cube it then sits at the centre, so that
-a surrogate sees no difference where there is none.
+from a config in which that one has another value. In the cube it then lies at the centre, so that
+a surrogate sees no differences along its axis.
 
-The order in which a space was written only decides the order in which configs are shown: ``names``
-does not depend on it, so neither do the configs of a study.
+The order in which a space is written only determines the order in which configs are shown.
+``names``, and thus the configs of a study, do not depend on it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Space(Mapping[str, Any]):
 
     Args:
         hyperparameters: name → :class:`Float`, :class:`Int`, :class:`Choice`, or a plain value,
-            which then is a constant and part of every config.
+            which is a constant and part of every config.
 
     Raises:
-        SpaceError: naming the hyperparameter that is badly defined, and why.
+        SpaceError: names the hyperparameter that is badly defined, and the reason.
 
     >>> space = Space({
     ...     "optimizer": Choice(["adam", "sgd"]),
@@ -66,7 +66,7 @@ class Space(Mapping[str, Any]):
                 "a space must be a mapping from names to Float, Int, Choice or constants, "
                 f"got {hyperparameters!r}"
             )
-        # A constant is a choice of one, but for being left out of the search.
+        # A constant is a choice with one option that is not searched.
         self._domains = {name: checked(name, given) for name, given in hyperparameters.items()}
         self._constants = {
             name: self._domains[name].values[0]
@@ -97,7 +97,7 @@ class Space(Mapping[str, Any]):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The searchable names: conditions after what they depend on, else by the alphabet.
+        """The searchable names, alphabetically, but each after the one that it depends on.
 
         This is the order of the cube's axes.
         """
@@ -105,7 +105,7 @@ class Space(Mapping[str, Any]):
 
     @cached_property
     def size(self) -> float:
-        """How many distinct configs there are: an int, or ``math.inf``.
+        """The number of distinct configs: an int, or ``math.inf``.
 
         >>> Space({"a": Choice([1, 2]), "b": Int(1, 9, when=("a", 2))}).size
         10
@@ -124,7 +124,7 @@ class Space(Mapping[str, Any]):
 
         Args:
             name: of a hyperparameter or constant of the space.
-            config: a valid config, or the part of one that ``name`` depends on.
+            config: a valid config, or the part of it on which ``name`` depends.
         """
         if name not in self._domains:
             raise unknown_name("hyperparameter", name, self)
@@ -143,7 +143,7 @@ class Space(Mapping[str, Any]):
         return self.decode(np.full(len(self.names), 0.5))
 
     def encode(self, config: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        """Where a valid config lies in the unit cube: shape (len(names),), 0.5 if inactive."""
+        """The position of a valid config in the unit cube: shape (len(names),), 0.5 if inactive."""
         return np.array(
             [self._domains[n].encode(config[n]) if n in config else 0.5 for n in self.names],
             dtype=float,
@@ -171,7 +171,7 @@ class Space(Mapping[str, Any]):
 
         Args:
             config: names and values, in terms of the full network.
-            argument: what messages call it.
+            argument: its name in messages.
 
         Raises:
             ConfigError: for a name that is unknown, missing or inactive, or a value that is not
@@ -196,14 +196,14 @@ class Space(Mapping[str, Any]):
         return self._in_given_order(values)
 
     def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The config as ``build`` and ``train`` receive it: objects in place of their labels."""
+        """The config as ``build`` and ``train`` receive it, with objects instead of labels."""
         return {
             name: domain.resolve(value) if isinstance(domain := self[name], Choice) else value
             for name, value in config.items()
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The definitions as plain JSON data; objects appear by their labels."""
+        """The definitions as plain JSON data; objects are represented by their labels."""
         return {
             name: given.to_json()
             if isinstance(given, Hyperparameter)
@@ -217,11 +217,11 @@ class Space(Mapping[str, Any]):
         data: Mapping[str, Mapping[str, Any]],
         objects: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Space:
-        """Back from :meth:`to_json`.
+        """The inverse of :meth:`to_json`.
 
         Args:
             data: name → definition.
-            objects: name → label → object, for choices of objects; one that is not named here
+            objects: name → label → object, for choices of objects. A choice that is not named here
                 becomes a choice of its labels.
 
         Raises:
@@ -234,7 +234,7 @@ class Space(Mapping[str, Any]):
         return cls({name: from_json(name, data[name], objects.get(name)) for name in data})
 
     def _condition(self, name: str, parent: str, values: tuple[Any, ...]) -> tuple[str, Any]:
-        """The condition with the values as the parent has them, in one order, each once."""
+        """The condition with the parent's own values, in their order, without duplicates."""
         if parent not in self:
             error = unknown_name("hyperparameter", parent, self)
             raise SpaceError(f"hyperparameter {name!r}: when names an {error}")
@@ -250,7 +250,7 @@ class Space(Mapping[str, Any]):
             return tuple(TopologicalSorter(parents).static_order())
         except CycleError as error:
             circle = " → ".join(map(repr, error.args[1]))
-            raise SpaceError(f"when goes in a circle: {circle}") from None
+            raise SpaceError(f"the conditions (when=) form a cycle: {circle}") from None
 
     def _in_given_order(self, values: Config) -> Config:
         return {name: values[name] for name in self if name in values}
@@ -270,6 +270,6 @@ class Space(Mapping[str, Any]):
             parent, allowed = self[name].when
             there = f"is {values[parent]!r}" if parent in values else "is itself absent"
             raise ConfigError(
-                f"{argument}: {name!r} must be absent, as {parent!r} {there}; it goes with "
+                f"{argument}: {name!r} must be absent, as {parent!r} {there}; it requires "
                 + " or ".join(map(repr, allowed))
             )

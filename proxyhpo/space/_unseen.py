@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Unseen"]
 
-_DRAWS = 30  # without a new config, before a finite space is walked through
-_DRAWS_IF_INFINITE = 10_000  # before giving up: enough for a branch taken once in a thousand draws
-_DRAWS_NEARBY = 10  # for each number of coordinates changed
-_ASKS = 3  # of a model, before a proposal that is not new is changed a little
+_DRAWS = 30  # draws without a new config after which a finite space is enumerated
+_DRAWS_IF_INFINITE = 10_000  # draws before giving up; finds a branch of probability 0.001
+_DRAWS_NEARBY = 10  # draws for each number of changed coordinates
+_ASKS = 3  # proposals of a model that are not new, before one is modified
 
 
 @final
@@ -30,7 +30,7 @@ class Unseen:
 
     Args:
         space: where configs come from.
-        history: what has been tried, or is being tried.
+        history: the configs that have been tried or are running.
         rng: for the draws.
     """
 
@@ -44,15 +44,15 @@ class Unseen:
         return config_key(config) not in self._taken and not self._history.has(config)
 
     def take(self, config: Config) -> Config:
-        """The same config, which is no longer new."""
+        """Marks a config as no longer new, and returns it."""
         self._taken.add(config_key(config))
         return config
 
     def asked(self, ask: Callable[[], npt.NDArray[np.float64]]) -> Config | None:
-        """A new config at, or near, a point that a model proposes; None if the space is used up.
+        """A new config at or near a point that a model proposes; None if the space is exhausted.
 
         Args:
-            ask: gives the model's next proposal, a point of the unit cube; it is asked a few times.
+            ask: returns the model's next proposal, a point of the unit cube; called a few times.
         """
         for _ in range(_ASKS):
             point = ask()
@@ -62,9 +62,9 @@ class Unseen:
         return self.near(point)
 
     def near(self, point: npt.NDArray[np.float64]) -> Config | None:
-        """A new config that differs from a point of the unit cube in as few axes as draws find.
+        """A new config that differs from a point of the unit cube in as few axes as possible.
 
-        None if the space is used up.
+        None if the space is exhausted.
         """
         n_axes = len(self._space.names)
         for n_changed in range(1, n_axes + 1):
@@ -78,7 +78,7 @@ class Unseen:
         return next(self.draws(), None)
 
     def draws(self) -> Iterator[Config]:
-        """New configs drawn from the unit cube, each taken, until there are no more."""
+        """New configs drawn from the unit cube, each marked as taken, until none is left."""
         is_finite = self._space.size < math.inf
         n_failed = 0
         while n_failed < (_DRAWS if is_finite else _DRAWS_IF_INFINITE):

@@ -1,4 +1,4 @@
-"""Plain values, and sequences of them cut into bins of the interval [0, 1]."""
+"""Plain values, and sequences of them as bins of the interval [0, 1]."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
     "rounded",
 ]
 
-_DIGITS = 10  # leaves the errors of log, exp and the division by the range well below rounding
+_DIGITS = 10  # more than the errors of log, exp and the division by the range
 
 
 @final
 @dataclass(frozen=True)
 class Steps(Sequence[float]):
-    """The numbers low, low + step, ..., high, as ``range`` has them for whole numbers.
+    """The numbers low, low + step, ..., high; like ``range`` for floats.
 
     >>> list(Steps(0.0, 0.3, 0.1))
     [0.0, 0.1, 0.2, 0.3]
@@ -50,7 +50,7 @@ class Steps(Sequence[float]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         position = range(len(self))[index]
-        if position in {0, len(self) - 1}:  # exact, however the bounds are rounded
+        if position in {0, len(self) - 1}:  # the bounds are exact
             return self.high if position else self.low
         return rounded(self.low + position * self.step, self.step)
 
@@ -63,12 +63,12 @@ class Steps(Sequence[float]):
 
 
 def find(values: Sequence[Any], value: object) -> int | None:
-    """The index of a value, or None; unlike ``==``, tells 1, 1.0 and True apart.
+    """The index of a value, or None. Unlike ``==``, it distinguishes 1, 1.0 and True.
 
     >>> find([1, True, 1.0], True)
     1
     """
-    if isinstance(values, (range, Steps)):  # may be long, and of one type
+    if isinstance(values, (range, Steps)):  # may be long, but has one type
         try:
             return values.index(cast("Any", value))
         except ValueError:
@@ -78,7 +78,7 @@ def find(values: Sequence[Any], value: object) -> int | None:
 
 
 def bin_centre(values: Sequence[Any], value: object) -> float:
-    """The centre of a value's bin, where [0, 1] is cut into one equal bin a value."""
+    """The centre of a value's bin if [0, 1] is divided into equal bins, one per value."""
     index = find(values, value)
     if index is None:
         raise ConfigError(f"{value!r} is not among the values")
@@ -86,13 +86,13 @@ def bin_centre(values: Sequence[Any], value: object) -> float:
 
 
 def in_bin(values: Sequence[Any], fraction: float) -> Any:
-    """The value whose bin holds ``fraction``."""
-    numerator, denominator = fraction.as_integer_ratio()  # exact for many values too
+    """The value whose bin contains ``fraction``."""
+    numerator, denominator = fraction.as_integer_ratio()  # exact also for many values
     return values[min(numerator * len(values) // denominator, len(values) - 1)]
 
 
 def rounded(value: float, scale: float) -> float:
-    """The value to ten significant digits of ``scale``; never a negative zero.
+    """The value rounded to ten significant digits of ``scale``; never a negative zero.
 
     >>> rounded(0.1 + 0.2, 1)
     0.3
@@ -101,12 +101,12 @@ def rounded(value: float, scale: float) -> float:
 
 
 def python_value(value: object) -> Any:
-    """The plain Python value of a NumPy scalar; anything else as it is."""
+    """The plain Python value of a NumPy scalar; other values are returned unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def is_number(value: object) -> bool:
-    """Whether it is an int or a float, and no bool."""
+    """Whether it is an int or a float, and not a bool."""
     return type(value) in {int, float}
 
 
@@ -116,7 +116,7 @@ def is_whole(value: Any) -> bool:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether it is a scalar that JSON gives back as it was."""
+    """Whether it is a scalar that JSON restores unchanged."""
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in {bool, int, str}

@@ -22,7 +22,7 @@ from proxyhpo.space._values import bin_centre, in_bin, is_whole, python_value
 
 __all__ = ["Int"]
 
-_LARGEST = 2**62  # so that the number of values fits what len() may return
+_LARGEST = 2**62  # so that len() can return the number of values
 
 
 @final
@@ -31,15 +31,15 @@ class Int(Hyperparameter):
     """A whole number between two bounds, both included.
 
     Args:
-        low: the least value.
+        low: the smallest value.
         high: the greatest value; may equal ``low``.
         log: whether equal ratios, rather than equal differences, are equally likely.
-        step: if given, only ``low``, ``low + step``, ..., ``high`` are values; not with ``log``.
-        when: (name, value) or (name, [values]): active only while that other hyperparameter has
-            (one of) that value.
+        step: if given, the values are ``low``, ``low + step``, ..., ``high``; not with ``log``.
+        when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
+            of) these values.
 
-    Encoding and decoding tell up to 2**52 values apart (on a log scale: values up to 2**40);
-    beyond that, decoding still gives valid values.
+    Encoding and decoding distinguish up to 2**52 values (on a log scale: values up to 2**40).
+    Beyond that, decoding still gives valid values.
 
     >>> Int(16, 64, step=16).decode(0.99)
     64

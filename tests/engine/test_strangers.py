@@ -35,7 +35,7 @@ class Fixed(Searcher):
 
 @pytest.mark.parametrize("proposed", [{"lr": 0.1, "optimizer": "sgd"}, None, iter([]), "lr", 0])
 def test_a_searcher_must_return_a_list(proposed):
-    with pytest.raises(TypeError, match=r"Fixed.propose must return a list of configs, it return"):
+    with pytest.raises(TypeError, match=r"Fixed.propose must return a list of configs, got"):
         study(trained := [], searcher=Fixed(proposed)).run(2)
     assert trained == []
 

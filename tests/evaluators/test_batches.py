@@ -110,9 +110,9 @@ def test_a_tensor_data_set_counts_as_its_tensors():
         ((torch.zeros(2).numpy(), [0, 1]), TypeError, "got tuple of ndarray, list"),
         (None, TypeError, "got NoneType"),
         ((torch.zeros(2), torch.zeros(3)), ArgumentError, r"\(2,\) and targets of shape \(3,\)"),
-        ((torch.tensor(1.0), torch.tensor(1.0)), ArgumentError, "equally many examples"),
-        ((torch.zeros(0, 2), torch.zeros(0)), ArgumentError, "train_data holds no examples"),
-        (Squares(0), ArgumentError, "train_data holds no examples"),
+        ((torch.tensor(1.0), torch.tensor(1.0)), ArgumentError, "same number of examples"),
+        ((torch.zeros(0, 2), torch.zeros(0)), ArgumentError, "train_data contains no examples"),
+        (Squares(0), ArgumentError, "train_data contains no examples"),
     ],
 )
 def test_other_data_is_refused_with_what_was_given(data, error, message):

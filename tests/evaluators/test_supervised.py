@@ -316,7 +316,7 @@ def test_counts_must_be_whole(name, given):
             r"beta1 may be 1.0 .* adam refuses: .* index 0",
         ),
         ({"optimizer": Choice(["adamw", "sgd"]), "beta2": 1}, r"beta2 may be 1 .* index 1"),
-        ({"label_smoothing": Float(0, 1.5)}, r"label_smoothing may be 1.5 .* the loss refuses"),
+        ({"label_smoothing": Float(0, 1.5)}, r"label_smoothing may be 1.5 .* the loss rejects"),
     ],
 )
 def test_values_that_no_training_could_use_are_refused(space, message):
@@ -368,7 +368,7 @@ def test_a_typo_is_refused_without_a_space_too():
         ({"num_workers": -1}, ArgumentError, "num_workers must be a whole number >= 0"),
         ({"device": "gpu"}, ArgumentError, "device: torch has no device called 'gpu'"),
         ({"device": "cuda:99"}, ArgumentError, "device: 'cuda:99' is not available"),
-        ({"ignore": "dropout"}, TypeError, "ignore must be several names"),
+        ({"ignore": "dropout"}, TypeError, "ignore must be a list of names"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(given, error, message):
@@ -380,7 +380,7 @@ def test_targets_of_the_wrong_kind_are_refused_at_once():
     x, y = line(9, 0)
     with pytest.raises(ArgumentError, match=r'integer type, got torch.float32.*task="regression"'):
         SupervisedEvaluator((x, y), (x, y))
-    with pytest.raises(ArgumentError, match="validation_data holds no examples"):
+    with pytest.raises(ArgumentError, match="validation_data contains no examples"):
         SupervisedEvaluator(TRAIN, (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)))
 
 

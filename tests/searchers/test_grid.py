@@ -117,9 +117,9 @@ def test_an_immense_grid_is_never_listed():
         ({"points": 2.5}, "points must be a whole number >= 1, got 2.5"),
         ({"points": True}, "points must be a whole number >= 1, got True"),
         ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
-        ({"values": {"lr": 0.1}}, "values: 'lr' needs a list with a value or more, got 0.1"),
-        ({"values": {"lr": []}}, "values: 'lr' needs a list with a value or more, got []"),
-        ({"values": {"opt": "sgd"}}, "values: 'opt' needs a list"),
+        ({"values": {"lr": 0.1}}, "values: 'lr' must be a list of at least one value, got 0.1"),
+        ({"values": {"lr": []}}, "values: 'lr' must be a list of at least one value, got []"),
+        ({"values": {"opt": "sgd"}}, "values: 'opt' must be a list"),
     ],
 )
 def test_bad_settings_are_refused(settings, words):

@@ -167,7 +167,7 @@ def test_validate_casts_and_fills_in_constants():
         ({"lr": True}, "'lr' must be a number"),
         ({"lr": ...}, "'lr' is missing; it must be a number in [0.0001, 1.0]"),
         ({"beta": ...}, "'beta' is missing"),
-        ({"momentum": 0.9}, "'momentum' must be absent, as 'optimizer' is 'adam'; it goes with"),
+        ({"momentum": 0.9}, "'momentum' must be absent, as 'optimizer' is 'adam'; it requires"),
         ({"nesterov": True}, "'nesterov' must be absent, as 'momentum' is itself absent"),
         ({"optimizer": "sdg"}, "'optimizer' must be one of 'adam', 'sgd', 'lbfgs', got 'sdg'"),
         ({"activation": nn.ReLU}, "'activation' must be one of 'relu', 'gelu', got <class"),
@@ -207,7 +207,7 @@ def test_a_choice_read_back_without_its_objects_has_its_labels():
         ({"a": {}}, {}, "'a': unknown type None"),
         ({"a": {"type": "float", "low": 1}}, {}, "'a': not the data of a float"),
         ({"a": {"type": "choice", "options": ["x"]}}, {"b": {}}, "unknown hyperparameter 'b'"),
-        ({"a": {"type": "choice", "options": ["x"]}}, {"a": {"y": 1}}, "needs the labels"),
+        ({"a": {"type": "choice", "options": ["x"]}}, {"a": {"y": 1}}, "must have labels"),
     ],
 )
 def test_data_that_is_no_space_is_refused(data, objects, words):
@@ -224,7 +224,7 @@ def test_data_that_is_no_space_is_refused(data, objects, words):
         (3, "a space must be a mapping"),
         ({3: Float(0, 1)}, "must be a str, got 3"),
         ({"a": Float}, "'a': <class"),
-        ({"a": [1, 2]}, "'a': several options are a Choice([1, 2])"),
+        ({"a": [1, 2]}, "'a': a constant must be one plain value; use Choice([1, 2])"),
         ({"a": math.inf, "b": Float(0, 1)}, "'a': inf is not a plain value"),
         ({"lr": Float(2, 1)}, "'lr': low must not be above high, got low=2, high=1"),
         ({"lr": Float(0, 1, when=("optimiser", "x"))}, "'lr': when names an unknown"),
@@ -232,8 +232,8 @@ def test_data_that_is_no_space_is_refused(data, objects, words):
         ({"lr": Float(0, 1, when=("x", []))}, "'lr': when must be (name, value)"),
         ({"a": Choice([1, 2]), "b": Int(0, 1, when=("a", 3))}, "'b': when: 'a' must be one of"),
         ({"a": "adam", "b": Int(0, 1, when=("a", "sgd"))}, "'b': when: 'a' must be one of 'adam'"),
-        ({"a": Int(0, 1, when=("a", 1))}, "circle: 'a' → 'a'"),
-        ({"a": Int(0, 1, when=("b", 1)), "b": Int(0, 1, when=("a", 1))}, "circle: "),
+        ({"a": Int(0, 1, when=("a", 1))}, "cycle: 'a' → 'a'"),
+        ({"a": Int(0, 1, when=("b", 1)), "b": Int(0, 1, when=("a", 1))}, "cycle: "),
     ],
 )
 def test_a_bad_space_is_refused(definitions, words):
