@@ -1,8 +1,8 @@
 """Hyperparameter optimization of PyTorch networks on a pruned copy of the network itself.
 
-A *proxy* is a smaller network that stands in for the user's own (the *base*): a pruned copy of
-it. proxyhpo searches on the proxy, climbs to the base with the few configs that earn it, and says
-what that cost and whether the two agreed.
+A *proxy* is a smaller network that stands in for the user's own (the *base*): a pruned copy of it.
+proxyhpo searches on the proxy, trains the best few configs on the base, and reports what that cost
+and whether the two agreed.
 """
 
 from importlib import import_module
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from proxyhpo import testing as testing
 
     __version__: str
-else:  # hidden from type checkers, which would accept any name otherwise
+else:  # hidden from type checkers, which would otherwise accept any name
 
     def __getattr__(name: str) -> object:
-        """The version, and the modules that ``import proxyhpo`` does not load."""
+        """The version, and modules that ``import proxyhpo`` does not load."""
         if name == "__version__":
             return version("proxyhpo")
         if name in ("callbacks", "plots", "testing"):

@@ -1,4 +1,4 @@
-"""Checks of the facade's arguments; each is refused by name, before anything is trained."""
+"""Checks of the facade's arguments. Errors name the argument and are raised before any training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
-    """The evaluator that was given, or the one that calls the function that was given."""
+    """The given evaluator, or one that calls the given function."""
     if isinstance(train, ProxyEvaluator):
         return train
     if not callable(train) or isinstance(train, type):
@@ -51,13 +51,13 @@ def stoppers_of(
     executor: Executor,
     controls: int,
 ) -> Stoppers:
-    """Stoppers by their names, or as they are; "auto" is the median rule below the full network.
+    """The stoppers, resolved by name; "auto" is the median rule below the full network.
 
-    Where controls are asked for, "auto" is none: what has been stopped cannot be drawn for one, and
-    a comparison without the worse half of the trials would be blind again.
+    With controls, "auto" means none: stopped trials cannot be drawn as controls, and a comparison
+    without the worse half of the trials would be biased by selection again.
 
     Raises:
-        ArgumentError: for stoppers that would never hear of a report, or have nothing to stop.
+        ArgumentError: for stoppers that would never receive a report, or have nothing to stop.
     """
     automatic = isinstance(below, str) and below == "auto"
     if automatic:
@@ -67,13 +67,13 @@ def stoppers_of(
     )
     if stoppers.given and not executor.streams:
         raise ArgumentError(
-            f"{' and '.join(stoppers.given)} cannot be given with {type(executor).__name__}: it "
-            "reports only the end of a training. InProcessExecutor, ProcessExecutor and "
-            "RayExecutor stream each report"
+            f"{' and '.join(stoppers.given)} cannot be used with {type(executor).__name__}, which "
+            "does not stream reports. InProcessExecutor, ProcessExecutor and RayExecutor stream "
+            "each report"
         )
     if stoppers.below is not None and len(ladder) == 1:
         raise ArgumentError(
-            "stopper= ends trainings below the full network, and the ladder has no rung there: say "
+            "stopper= ends trainings below the full network, but the ladder has no such rung: use "
             "finalist_stopper="
         )
     return stoppers
@@ -110,7 +110,7 @@ def repeats_of(given: int | None, *, is_default: bool) -> int:
 
 
 def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:
-    """What was said, or what the evaluator knows; never guessed."""
+    """The given direction, or the evaluator's; never guessed."""
     known = evaluator.direction
     if given is None and known is not None:
         return known
@@ -122,14 +122,14 @@ def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Directio
 
 
 def device_of(given: str | torch.device | None, evaluator: ProxyEvaluator) -> torch.device:
-    """What was said, or where the evaluator trains, or the CPU."""
+    """The given device, or the evaluator's, or the CPU."""
     if given is None and evaluator.device is not None:
         return check_device(f"device of {type(evaluator).__name__}", evaluator.device)
     return check_device("device", "cpu" if given is None else given)
 
 
 def executor_of(given: Executor | None) -> Executor:
-    """What was given, or the default: this process."""
+    """The given executor, or the default: this process."""
     if given is None:
         return InProcessExecutor()
     if is_executor(given):
@@ -156,7 +156,7 @@ def callbacks_of(given: Iterable[AnyCallback]) -> tuple[AnyCallback, ...]:
 
 
 def check_version(version: str | int | None) -> str | int | None:
-    """A mark that can be stored."""
+    """A label that can be stored."""
     if version is None or isinstance(version, (str, int)):
         return version
     raise ArgumentError(f"version must be a string or a whole number, got {version!r}")

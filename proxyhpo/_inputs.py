@@ -18,10 +18,10 @@ Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 
 def check_inputs(inputs: object) -> Inputs:
-    """The same inputs, if they are of a kind that a network can be called with.
+    """The same inputs, if a network can be called with them.
 
     Raises:
-        ArgumentError: naming ``example_inputs``, for any other kind, or without any tensor.
+        ArgumentError: names ``example_inputs``, if they are of another kind or contain no tensor.
     """
     if not isinstance(inputs, (Tensor, tuple, Mapping)):
         raise ArgumentError(
@@ -37,7 +37,7 @@ def check_inputs(inputs: object) -> Inputs:
 
     map_tensors(note, inputs)
     if not found:
-        raise ArgumentError("example_inputs holds no tensor")
+        raise ArgumentError("example_inputs must contain a tensor")
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
         raise ArgumentError("example_inputs must be a batch: dimension 0 of each tensor, >= 1")
     return inputs
@@ -46,7 +46,7 @@ def check_inputs(inputs: object) -> Inputs:
 def _refuse_packed(structure: object) -> None:
     if isinstance(structure, PackedSequence):
         raise ArgumentError(
-            "example_inputs holds a PackedSequence, which has no dimension of examples: hand in "
+            "example_inputs contains a PackedSequence, which has no dimension of examples: pass "
             "padded sequences and their lengths, and call pack_padded_sequence in forward"
         )
     if isinstance(structure, (tuple, list)):
@@ -67,7 +67,7 @@ def call(network: nn.Module, inputs: Inputs) -> Any:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
-    """The same structure of tuples, lists and mappings with ``function`` applied to its tensors."""
+    """The same nested tuples, lists and mappings, with ``function`` applied to all tensors."""
     if isinstance(structure, Tensor):
         return function(structure)
     if isinstance(structure, Mapping):
@@ -80,7 +80,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
 
 
 def with_batch(inputs: Inputs, size: int) -> Any:
-    """The inputs cut, or repeated, to ``size`` examples.
+    """The inputs, cut or repeated to ``size`` examples.
 
     >>> with_batch(torch.zeros(3, 5), 7).shape
     torch.Size([7, 5])
@@ -94,7 +94,7 @@ def with_batch(inputs: Inputs, size: int) -> Any:
 
 
 def at_least_two(inputs: Inputs) -> Any:
-    """The inputs; a single example twice, since batch normalisation cannot train on one.
+    """The inputs; a single example is repeated, since batch normalisation cannot train on it.
 
     >>> at_least_two(torch.zeros(1, 5)).shape, at_least_two(torch.zeros(3, 5)).shape
     (torch.Size([2, 5]), torch.Size([3, 5]))

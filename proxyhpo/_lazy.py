@@ -1,4 +1,4 @@
-"""Names of a package that are loaded when they are first used, since their libraries are slow."""
+"""Names of a package that are loaded on first use, since their libraries are slow to import."""
 
 from __future__ import annotations
 

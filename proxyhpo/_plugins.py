@@ -1,15 +1,15 @@
-"""From names to plug-ins.
+"""Finds plug-ins by name.
 
-A plug-in is an entry point of an installed distribution, in one of these groups; the built-ins
-come through the same door::
+A plug-in is an entry point of an installed distribution, in one of these groups. The built-ins are
+registered in the same way::
 
     proxyhpo.pruners         proxyhpo.searchers       proxyhpo.transfers
     proxyhpo.stoppers        proxyhpo.operator_rules
 
-Evaluators have no names: each needs data or a function, so an instance is given.
+Evaluators have no names: each needs data or a function, so an instance must be given.
 
-Nothing is imported until it is asked for by name, so a plug-in that is broken, or whose name is
-taken twice, does not affect others.
+Nothing is imported until it is requested by name, so a broken plug-in, or a duplicate name, does
+not affect others.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _WORDS: dict[str, str] = {
 
 
 def names(group: Group) -> list[str]:
-    """The names that there are in a group, sorted; those of broken plug-ins too.
+    """The names in a group, sorted, including those of broken plug-ins.
 
     >>> "tpe" in names("proxyhpo.searchers")
     True
@@ -57,8 +57,8 @@ def load(group: Group, name: str) -> Any:
     """What the entry point ``name`` of a group refers to: a class, or a function for a rule.
 
     Raises:
-        UnknownNameError: if no distribution offers the name.
-        PluginError: if it cannot be imported, or if several distributions claim the name.
+        UnknownNameError: if no distribution provides the name.
+        PluginError: if it cannot be imported, or if several distributions provide the name.
     """
     found = _found(group)
     if name not in found:
@@ -66,8 +66,8 @@ def load(group: Group, name: str) -> Any:
     if len(found[name]) > 1:
         claims = "; ".join(f"{_distribution(point)} ({point.value})" for point in found[name])
         raise PluginError(
-            f"{_WORDS[group]} {name!r} is claimed by {len(found[name])} distributions: {claims}. "
-            "Uninstall all but one, or hand in an instance instead of the name."
+            f"{_WORDS[group]} {name!r} is provided by {len(found[name])} distributions: {claims}. "
+            "Uninstall all but one, or pass an instance instead of the name."
         )
     [point] = found[name]
     try:
@@ -86,14 +86,14 @@ def resolve(group: Group, given: object, interface: type[T], *, argument: str | 
         given: a name, which is loaded and built with no arguments; or an instance of the
             interface, which is used as it is.
         interface: the base class that the strategy must have.
-        argument: what errors call it; by default by the group's word ("pruner").
+        argument: its name in errors; by default the group's word ("pruner").
 
     Raises:
-        TypeError: for anything else; it says so if a class was not instantiated, or if what ends
-            trainings (an Optuna pruner, a stopper) was given for what makes networks smaller.
+        TypeError: for anything else. The message says so if a class was not instantiated, or if a
+            stopper (or an Optuna pruner) was given as a pruner.
         ArgumentError: for a name whose class cannot be built without arguments.
         UnknownNameError: see :func:`load`.
-        PluginError: see :func:`load`; also if the plug-in is not of the interface.
+        PluginError: see :func:`load`; also if the plug-in does not implement the interface.
     """
     if isinstance(given, interface):
         return given
@@ -103,7 +103,7 @@ def resolve(group: Group, given: object, interface: type[T], *, argument: str | 
 
 
 def public_path(kind: type) -> str:
-    """Where users import a class from: its path without the private modules on the way.
+    """The path from which users import a class, without private modules.
 
     >>> from proxyhpo.searchers import TPESearcher
     >>> public_path(TPESearcher)
@@ -134,7 +134,7 @@ def _built(name: str, strategy: type[T]) -> T:
         signature.bind()
     except TypeError as error:
         raise ArgumentError(
-            f"{name!r} cannot be built without arguments ({error}): hand in an instance, "
+            f"{name!r} cannot be built without arguments ({error}): pass an instance, "
             f"{strategy.__name__}{signature.replace(return_annotation=signature.empty)}"
         ) from None
     return strategy()
@@ -147,19 +147,17 @@ def _refusal(group: Group, word: str, given: object, interface: type) -> str:
     if group == "proxyhpo.pruners" and (is_optunas or issubclass(cls, Stopper)):
         kind = "an Optuna pruner" if is_optunas else "a stopper"
         return (
-            f"{word}={given!r} is {kind}, which ends trials early: for that there is stopper=. A "
+            f"{word}={given!r} is {kind}, which ends trials early: use stopper= for that. A "
             f"pruner here prunes networks: {allowed}"
         )
     if group == "proxyhpo.stoppers" and is_optunas:
         known = ", ".join(map(repr, names(group)))
         return (
-            f"{word}={given!r} is Optuna's, and works in studies of Optuna's alone. The names here "
+            f"{word}={given!r} belongs to Optuna and only works in Optuna's studies. Allowed names "
             f"are {known}; {word} must be {allowed}"
         )
     if isinstance(given, type) and issubclass(given, interface):
-        return (
-            f"{word}={given.__name__} is a class: hand in an instance, such as {given.__name__}()"
-        )
+        return f"{word}={given.__name__} is a class: pass an instance, such as {given.__name__}()"
     return f"{word} must be {allowed}, got {given!r}"
 
 
@@ -171,7 +169,7 @@ def _found(group: str) -> dict[str, list[EntryPoint]]:
 
 @lru_cache(maxsize=len(_WORDS))
 def _read(group: str, path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:  # noqa: ARG001 - part of the key: another sys.path shows other distributions
-    """Name → entry points; kept, since reading those of every distribution takes a while."""
+    """Name → entry points; cached, since reading those of every distribution takes a while."""
     found: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
         found.setdefault(point.name, []).append(point)
@@ -179,7 +177,7 @@ def _read(group: str, path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:  # 
 
 
 def _distribution(point: EntryPoint) -> str:
-    if point.dist is None:  # pragma: no cover - only for entry points that were made by hand
+    if point.dist is None:  # pragma: no cover - only for entry points created by hand
         return "an unknown distribution"
     return f"{point.dist.metadata['Name']} {point.dist.version}"
 

@@ -47,7 +47,7 @@ class Problem:
         direction: of the values.
         steps: how many reports a full training makes; None if the evaluator takes a budget.
         is_pretrained: whether the network's weights are trained.
-        source: a digest of the source of the training function, if it can be read.
+        source: a digest of the source of the training function, if available.
     """
 
     space: Space
@@ -75,7 +75,7 @@ class Problem:
         steps: int | None,
         pretrained: bool | None,
     ) -> Problem:
-        """From the arguments of :class:`~proxyhpo.ProxyHPO` of these names."""
+        """Builds it from the arguments of :class:`~proxyhpo.ProxyHPO` with these names."""
         space = space if isinstance(space, Space) else Space(space)
         evaluator = evaluator_of(train)
         evaluator.check(space)
@@ -103,12 +103,12 @@ class Problem:
     def ladder(
         self, given: Sequence[Rung] | None, density: float | None, finalists: int | None
     ) -> tuple[Rung, ...]:
-        """The ladder that was given, or the default for this network."""
+        """The given ladder, or the default for this network."""
         if given is not None and (density is not None or finalists is not None):
-            raise ArgumentError("density= and finalists= are short for a ladder: give one of them")
+            raise ArgumentError("density= and finalists= are shorthand for ladder=: give only one")
         if density == 1:
             raise ArgumentError(
-                "density must be below 1, a proxy's; a search on the full network alone is "
+                "density must be below 1; for a search on the full network only, use "
                 "ladder=[Rung(1)]"
             )
         if given is None and density is None and self.is_pretrained:
@@ -128,7 +128,7 @@ class Problem:
         seed: int,
         controls: int,
     ) -> Parts:
-        """What the engine needs to know of a study of this problem."""
+        """What the engine needs to know about a study of this problem."""
         if transfer == "auto":
             transfer = "power-law" if self.is_pretrained else "layerwise"
         return Parts(

@@ -1,4 +1,4 @@
-"""Global random states: seeded for every training run, and the caller's put back afterwards."""
+"""Global random states: seeded for every training, and restored for the caller afterwards."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PURPOSES = {"proposal": 1, "measuring": 2, "training": 3, "control": 4}
 
 
 def seed_sequence(purpose: str, *numbers: int) -> np.random.SeedSequence:
-    """The source of randomness for one purpose: equal numbers give an equal one.
+    """The source of randomness for one purpose; equal arguments give an equal one.
 
-    The purpose comes first because a SeedSequence takes [a] and [a, 0] for the same.
+    The purpose comes first because a SeedSequence treats [a] and [a, 0] as the same.
     """
     return np.random.SeedSequence([_PURPOSES[purpose], *numbers])
 
@@ -30,8 +30,8 @@ def seed_everything(seed: int) -> None:
     if _has_accelerator():
         torch.manual_seed(seed)
     else:
-        # torch.manual_seed() keeps a stack trace for every kind of device there might be one day,
-        # which takes most of the time of a trial that itself takes little.
+        # torch.manual_seed() stores a stack trace for every kind of device that may be used later,
+        # which takes most of the time of a short trial.
         torch.default_generator.manual_seed(seed)
 
 
@@ -41,13 +41,13 @@ def _has_accelerator() -> bool:
 
 
 def cuda_in_use() -> bool:
-    """Whether this process has begun to use a GPU."""
+    """Whether this process has started to use a GPU."""
     return torch.cuda.is_available() and bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # torch's
 
 
 @contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Puts the caller's global random states back when the block ends, however it ends.
+    """Restores the caller's global random states when the block ends, also after an exception.
 
     >>> torch.manual_seed(3).initial_seed()
     3

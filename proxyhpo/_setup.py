@@ -1,4 +1,4 @@
-"""What the arguments of a study became: checked, frozen, and shared by everything that runs it."""
+"""The checked and frozen arguments of a study, shared by everything that runs it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ["Running", "Setup"]
 
 @dataclass(frozen=True)
 class Running:
-    """How a study runs; nothing here changes what it finds.
+    """How a study runs. Nothing here affects its results.
 
     Args:
         executor: runs the trainings.
-        callbacks: told about every training.
+        callbacks: notified of every training.
         progress: whether to draw a progress bar.
         check_memory: whether to try the largest batch before the search.
-        max_retries: how often a training whose worker died is tried again.
+        max_retries: how often a training is tried again after its worker died.
         ordered: whether batches of trainings are decided on together.
     """
 
@@ -57,10 +57,10 @@ class Running:
         base_trainings: float | None = None,
         worth: float | None = None,
     ) -> Limits:
-        """How far a run goes.
+        """The limits of a run.
 
         Raises:
-            ArgumentError: naming the argument, also if none of the first three is given.
+            ArgumentError: names the argument; also if none of the first three is given.
         """
         if n_trials is None and timeout is None and base_trainings is None:
             raise ArgumentError("run: give n_trials, base_trainings or timeout: how far to search")
@@ -76,7 +76,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Setup:
-    """A study that can be run, as often as wanted.
+    """A study that can be run any number of times.
 
     Args:
         problem: what is tuned.
@@ -84,8 +84,8 @@ class Setup:
         stoppers: end trainings early.
         running: how it runs.
         path: of the store, absolute; None keeps the study in memory.
-        version: the user's own mark, part of the study's identity.
-        spent: seconds that the networks built for this setup took.
+        version: the user's label, part of the study's identity.
+        spent: seconds spent on building networks for this setup.
     """
 
     problem: Problem
@@ -109,14 +109,14 @@ class Setup:
         )
 
     def full_network(self, config: Config) -> nn.Module:
-        """The full network for a config whose choices appear by their labels."""
+        """The full network for a config whose choices are given by their labels."""
         config = self.problem.space.resolve(config)
         with preserved_random_state():
             seeds = seed_sequence("measuring", self.parts.seed)
             return self.problem.networks.network(config, density=1, seed=seeds)
 
     def step_seconds(self, density: float) -> float | None:
-        """Of a training step of a proxy of this density; None if there can be none."""
+        """The seconds of a training step of a proxy of this density; None if there can be none."""
         config = self.problem.networks.config_to_measure(self.problem.space)
         try:
             with preserved_random_state():
@@ -130,7 +130,7 @@ class Setup:
         """The same study with another number of trials that reach the full network.
 
         Args:
-            finalists: that number; None leaves it.
+            finalists: that number; None keeps the current one.
         """
         if finalists is None:
             return self
@@ -139,9 +139,9 @@ class Setup:
         return replace(self, parts=parts)
 
     def for_check(self, n: int, *, second_seed: bool) -> Setup:
-        """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with a store of its own.
+        """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with its own store.
 
-        All its random configs are trained on the first rung and on the full network, to the end.
+        All its random configs are trained in full on the first rung and on the full network.
         """
         kind = "check-2-seeds" if second_seed else "check"
         parts = replace(
@@ -158,7 +158,7 @@ class Setup:
         return replace(self, parts=parts, stoppers=Stoppers(), path=path)
 
     def open_store(self) -> Store:
-        """The study's store, for writing; a new one in memory if there is no path."""
+        """The study's store, opened for writing; a new one in memory if there is no path."""
         strategies = {
             "pruner": self.problem.pruner,
             "searcher": self.parts.searcher,
@@ -170,7 +170,7 @@ class Setup:
             "steps": self.problem.steps,
             "pretrained": self.problem.is_pretrained,
             "version": self.version,
-            # What it stops may change between runs, with the number of controls.
+            # The default stopper may change between runs, with the number of controls.
             **({"stopper": "auto"} if self.stoppers.automatic else {}),
         }
         with preserved_random_state():
@@ -192,11 +192,11 @@ def _warn_if_changed(store: Store, source: str | None) -> None:
     """Warns if a study is resumed with another version of the training function."""
     before = [body.get("train") for kind, body in store.events() if kind == "source"]
     if not all(digest is None or isinstance(digest, str) for digest in before):
-        raise StoreError("the store holds a source of train that is not text")
+        raise StoreError("the store contains a source of train that is not text")
     if before and before[-1] != source:
         warnings.warn(
             "the source of train has changed since this study was last run; its earlier results "
-            "stay. Say version= to make it another study.",
+            "are kept. Set version= to start another study.",
             stacklevel=6,
         )
     if not before or before[-1] != source:

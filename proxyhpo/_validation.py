@@ -1,7 +1,7 @@
-"""Checks of arguments, shared by the whole package; each error names the argument.
+"""Checks of arguments, shared by the whole package. Each error names the argument.
 
-A check returns the value in its plain form: a Python ``int`` or ``float`` where NumPy's was given,
-so that settings can be compared and stored as JSON.
+A check returns the value as a plain Python ``int`` or ``float`` if NumPy's was given, so that
+settings can be compared and stored as JSON.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_whole(name: str, value: Any, least: int) -> int:
     if not isinstance(value, (bool, np.bool_)):
         try:
             number = operator.index(value)
-        except TypeError:  # such as 3.0: no whole number by its type
+        except TypeError:  # such as 3.0, which is a float
             number = least - 1
         if number >= least:
             return number
@@ -93,7 +93,7 @@ def check_number(
 
 
 def check_seconds(name: str, value: Any, *, zero: bool = False) -> float:
-    """A finite number of seconds above 0, or from 0 on if ``zero``.
+    """A finite number of seconds above 0, or at least 0 if ``zero``.
 
     Raises:
         ArgumentError: naming the argument, for anything else.
@@ -118,7 +118,7 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_names(name: str, value: Any) -> tuple[str, ...]:
-    """A sequence of names as a tuple; a single string is refused, since it is one of characters.
+    """A sequence of names as a tuple. A single string is rejected, as a sequence of characters.
 
     Raises:
         ArgumentError: naming the argument, for anything else.
@@ -136,7 +136,7 @@ def check_names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def check_device(name: str, given: Any) -> torch.device:
-    """A device of this machine; CUDA is asked for the number of devices but not initialised.
+    """A device of this machine. CUDA devices are counted, but CUDA is not initialised.
 
     Raises:
         ArgumentError: naming the argument, for anything else.
@@ -147,7 +147,7 @@ def check_device(name: str, given: Any) -> torch.device:
     try:
         device = torch.device(given)
     except (RuntimeError, TypeError) as error:
-        raise ArgumentError(f"{name}: torch has no device called {given!r}") from error
+        raise ArgumentError(f"{name}: torch has no device named {given!r}") from error
     if (device.index or 0) >= _device_count(device.type):
         here = [
             "cpu",
@@ -160,6 +160,6 @@ def check_device(name: str, given: Any) -> torch.device:
 
 
 def _device_count(kind: str) -> int:
-    """How many devices of a kind torch sees; 0 for kinds that hold no values, such as ``meta``."""
+    """Number of devices of a kind that torch sees; 0 for kinds without values, such as ``meta``."""
     count = getattr(getattr(torch, kind, None), "device_count", None)
     return 0 if count is None else int(count())

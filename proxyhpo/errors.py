@@ -47,7 +47,7 @@ class ProxyHPOError(Exception):
 
 
 class ArgumentError(ProxyHPOError, ValueError):
-    """A bad argument: the message names it, what was given and what is allowed."""
+    """An invalid argument; the message names it, what was given and what is allowed."""
 
 
 class SpaceError(ArgumentError):
@@ -59,19 +59,19 @@ class ConfigError(ArgumentError):
 
 
 class UnknownNameError(ArgumentError):
-    """A name that no plug-in has; the message gives the names there are."""
+    """A name that no plug-in has; the message lists the valid names."""
 
 
 class PluginError(ProxyHPOError):
-    """A plug-in that cannot be loaded, or a name that two distributions claim."""
+    """A plug-in that cannot be loaded, or a name that several distributions provide."""
 
 
 class UnsupportedNetworkError(ProxyHPOError):
-    """A network that cannot be pruned; the message names the modules, the reasons and ways out."""
+    """A network that cannot be pruned; the message names modules, reasons and alternatives."""
 
 
 class StoreError(ProxyHPOError):
-    """A store that cannot be read or written; what its message quotes is :func:`printable`."""
+    """A store that cannot be read or written; quoted text in the message is :func:`printable`."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
@@ -82,15 +82,15 @@ class StoreLockedError(StoreError):
 
 
 class StudyMismatchError(StoreError):
-    """The store holds a study with other settings; the message names the difference."""
+    """The store contains a study with other settings; the message lists the differences."""
 
 
 class ExecutorError(ProxyHPOError):
-    """An executor that can run no training at all, unlike one that has lost a worker."""
+    """An executor that cannot run any training, as opposed to the loss of a single worker."""
 
 
 class TrainingFailedError(ProxyHPOError):
-    """Every training failed from the start; the message holds the first one's traceback."""
+    """All trainings failed from the start; the message contains the first traceback."""
 
 
 class NotClimbedError(ProxyHPOError, RuntimeError):
@@ -98,22 +98,22 @@ class NotClimbedError(ProxyHPOError, RuntimeError):
 
 
 def unknown_name(what: str, given: object, allowed: Iterable[str]) -> UnknownNameError:
-    """The error for a name that is not among those allowed, with the nearest one suggested.
+    """The error for a name that is not allowed; it suggests the nearest allowed name.
 
     >>> raise unknown_name("searcher", "tpee", ["grid", "random", "tpe"])
     Traceback (most recent call last):
-    proxyhpo.errors.UnknownNameError: unknown searcher 'tpee'; did you mean 'tpe'? There are: 'grid', 'random', 'tpe'
+    proxyhpo.errors.UnknownNameError: unknown searcher 'tpee'; did you mean 'tpe'? Allowed: 'grid', 'random', 'tpe'
     """  # noqa: E501 - the message that a doctest shows cannot be broken
     names = sorted(allowed)
     close = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return UnknownNameError(
-        f"unknown {what} {given!r}{hint} There are: {', '.join(map(repr, names)) or 'none'}"
+        f"unknown {what} {given!r}{hint} Allowed: {', '.join(map(repr, names)) or 'none'}"
     )
 
 
 def printable(text: str) -> str:
-    r"""The text without control characters, which terminals obey; for what others have written.
+    r"""The text without control characters, which terminals would execute; for untrusted text.
 
     >>> printable("a file" + chr(27) + "[2J of" + chr(10) + "others")
     'a file�[2J of\nothers'
@@ -122,7 +122,7 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line, also where it quotes another one's traceback.
+    """The message of an error in one line, also if it quotes another error's traceback.
 
     >>> quote = ["The task failed with", "  Traceback: ...", "  KeyError: 'lr'", "See the log."]
     >>> one_line(RuntimeError(chr(10).join(quote)))

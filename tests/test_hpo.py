@@ -277,7 +277,7 @@ def test_enqueued_configs_outside_the_space_are_refused():
         ("exit", "SystemExit", True),
         ("nan", "report 2 was nan", False),
         ("inf", "report 2 was inf", False),
-        ("nothing", "reported nothing", True),
+        ("nothing", "reported no value", True),
     ],
 )
 def test_a_failed_training_is_a_record_and_the_search_goes_on(kind, reason, has_traceback):
@@ -567,7 +567,7 @@ def test_nothing_but_silence_ends_the_study_early():
     def train(network, config, budget):
         yield from [1.0] * round(2 * budget)
 
-    with pytest.raises(TrainingFailedError, match=r"reported nothing.*budget=0.1, does it round"):
+    with pytest.raises(TrainingFailedError, match=r"reported no value.*budget=0.1, does it round"):
         study(train, ladder=[Rung(0.5, budget=0.1, keep=2), Rung(1)]).run(20)
 
 
@@ -585,7 +585,7 @@ def test_nothing_but_silence_ends_the_study_early():
             "store must be the path of a file, got ':memory:'; omit store",
         ),
         ({"store": 3}, "store must be the path of a file or None, got 3"),
-        ({"device": "gpu"}, "device: torch has no device called 'gpu'"),
+        ({"device": "gpu"}, "device: torch has no device named 'gpu'"),
         ({"device": "cuda"}, "device: 'cuda' is not available; torch sees cpu"),
         ({"device": "cuda:1"}, "device: 'cuda:1' is not available"),
         ({"device": torch.device("cuda", 1)}, "device: device.*cuda.*1.* is not available"),

@@ -198,7 +198,7 @@ def test_an_optuna_pruner_is_told_where_it_belongs(as_class):
 def test_what_ends_trainings_is_no_pruner_and_optunas_no_stopper(as_class):
     optuna = pytest.importorskip("optuna")
     given = MedianStopper if as_class else MedianStopper()
-    with pytest.raises(TypeError, match=r"is a stopper, which .* for that there is stopper="):
+    with pytest.raises(TypeError, match=r"is a stopper, which .* use stopper= for that"):
         plugins.resolve("proxyhpo.pruners", given, Pruner)
     given = optuna.pruners.HyperbandPruner if as_class else optuna.pruners.HyperbandPruner()
     with pytest.raises(TypeError, match=r"finalist_stopper=.*'asha', 'lagging', 'median'"):

@@ -1,4 +1,4 @@
-"""Calls the callbacks of a study; none of them can end it or change it."""
+"""Calls the callbacks of a study. A callback cannot end or change the study."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ logger = logging.getLogger("proxyhpo")
 
 
 class Notifier:
-    """Tells callbacks which trainings start, report and end.
+    """Notifies callbacks of the trainings that start, report and end.
 
     Args:
-        callbacks: each gets its own copies of what it is told.
+        callbacks: each gets its own copies of the arguments.
     """
 
     def __init__(self, callbacks: Sequence[AnyCallback] = ()) -> None:
@@ -56,7 +56,7 @@ class Notifier:
         self._call("on_report", self._running[job.id], report, self._heard[job.id])
 
     def end(self, job: Job, record: Record) -> None:
-        """A training ended; reports that were not heard while it ran are told first."""
+        """A training ended. Reports that did not arrive while it ran are passed on first."""
         for report in record.reports[self._heard[job.id] :]:
             self.report(job, report)
         self._call("on_training_end", self._forget(job.id), record)
@@ -72,7 +72,7 @@ class Notifier:
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self._callbacks:
             if getattr(type(callback), method) is getattr(Callback, method):
-                continue  # it does nothing, and reports are many
+                continue  # not overridden; skipped since there are many reports
             call: Callable[..., None] = getattr(callback, method)
             try:
                 with preserved_random_state():

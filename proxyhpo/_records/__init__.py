@@ -1,1 +1,1 @@
-"""The plain data that everything else speaks: rungs, records, and the history of a study."""
+"""The plain data that all other packages use: rungs, records, and the history of a study."""

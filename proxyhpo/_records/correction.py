@@ -1,4 +1,4 @@
-"""What was done to the updates of one training on a proxy."""
+"""How the updates of one training on a proxy were scaled."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Correction(Stored):
 
     Args:
         rule: the name of the rule that gave the factors.
-        smallest: of the factors of all parameters that were updated; None if none was scaled.
-        largest: likewise.
+        smallest: the smallest factor of all parameters that were updated; None if none was scaled.
+        largest: the largest factor, likewise.
         optimizers: the classes of the optimizers whose updates were scaled, in order of first step.
         warnings: which updates were not scaled, and what to do about it.
     """

@@ -1,4 +1,4 @@
-"""What the fields of data from a file may hold, since anybody may have written the file."""
+"""Checks of the fields of stored data, since a file may come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 LARGEST_EXPONENT = 50.0
-"""Of a width ratio, either way: to that power even the smallest ratio is a float."""
+"""Largest absolute exponent of a width ratio, so that the smallest ratio stays finite."""
 
 
 class Kind(NamedTuple):
-    """What a field may hold: a test, the words for it, and how it is read from JSON."""
+    """What a field may contain: a test, its description, and how it is read from JSON."""
 
     allows: Callable[[Any], bool]
     words: str
@@ -39,20 +39,20 @@ class Kind(NamedTuple):
 def check_fields(
     what: str, data: Mapping[str, Any], kinds: Mapping[str, Kind], *, required: Sequence[str]
 ) -> None:
-    """Refuses data with a field that is unknown, missing or of the wrong kind.
+    """Checks that no field of the data is unknown, missing or of the wrong kind.
 
     >>> check_fields("a record", {"trial": "3"}, {"trial": COUNT}, required=["trial"])
     Traceback (most recent call last):
     proxyhpo.errors.ArgumentError: a record's trial must be a whole number in [0, 2**63), got '3'
 
     Args:
-        what: the data are, for messages.
+        what: description of the data, for messages.
         data: name → value.
-        kinds: name → what it may hold.
-        required: names that must be there.
+        kinds: name → what it may contain.
+        required: names that must be present.
 
     Raises:
-        ArgumentError: naming the field.
+        ArgumentError: names the field.
     """
     if unknown := sorted(data.keys() - kinds.keys(), key=str):
         raise ArgumentError(f"{what} has unknown fields {unknown}")
@@ -64,25 +64,25 @@ def check_fields(
 
 
 class Stored(ABC):
-    """Data that is written into a store and read back; each kind of it is a dataclass.
+    """Data that is written to a store and read back; each kind is a dataclass.
 
-    ``WHAT`` names it in messages, and ``KINDS`` says what each of its fields may hold.
+    ``WHAT`` names it in messages, and ``KINDS`` says what each field may contain.
     """
 
     WHAT: ClassVar[str]
     KINDS: ClassVar[Mapping[str, Kind]]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
+        """The data as plain JSON data."""
         data: dict[str, Any] = asdict(self)  # type: ignore[call-overload]  # a dataclass
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Back from :meth:`to_json`.
+        """The inverse of :meth:`to_json`.
 
         Raises:
-            ArgumentError: naming a field that is unknown, missing, or holds what it cannot.
+            ArgumentError: names the field that is unknown, missing or invalid.
         """
         check_fields(cls.WHAT, data, cls.KINDS, required=_required(cls))
         cls.check(data)
@@ -90,7 +90,7 @@ class Stored(ABC):
 
     @classmethod  # noqa: B027 - most kinds have nothing to add
     def check(cls, data: Mapping[str, Any]) -> None:
-        """Refuses fields that are each right, and together are not."""
+        """Checks fields that are valid separately, but not together."""
 
 
 @cache
@@ -103,7 +103,7 @@ def _required(kind: type[Stored]) -> list[str]:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
+    """Converts JSON's lists back to tuples."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
@@ -117,18 +117,18 @@ def optional(kind: Kind) -> Kind:
 
 
 def nested(kind: type[Stored]) -> Kind:
-    """Data that is itself stored in this way; what it may hold is checked when it is read."""
+    """Data that is itself :class:`Stored`; its content is checked when it is read."""
     return Kind(lambda value: isinstance(value, Mapping), kind.WHAT, kind.from_json)
 
 
 def one_of(*values: str) -> Kind:
-    """One of these texts."""
+    """One of these strings."""
     return Kind(lambda value: value in values, f"one of {list(values)}")
 
 
-# The abstract types alone would do; the plain ones before them are found much faster.
+# Concrete types come first, since checks against abstract types are much slower.
 def _is_number(value: object) -> bool:
-    """Like :func:`is_real`, infinity and NaN included."""
+    """Like :func:`is_real`, but including infinity and NaN."""
     return is_real(value) or (isinstance(value, (float, Real)) and not isinstance(value, int))
 
 
@@ -167,9 +167,9 @@ def _within(low: float, high: float) -> Kind:
 
 
 TEXT = Kind(lambda value: isinstance(value, str), "text")
-COUNT = Kind(_is_count, "a whole number in [0, 2**63)")  # larger ones may be no float
+COUNT = Kind(_is_count, "a whole number in [0, 2**63)")  # larger ones may not fit into a float
 REAL = Kind(is_real, "a finite number")
-# Far beyond what can be, and near enough to be summed, and to be divided by each other.
+# Far beyond real values, but small enough to be summed and divided by each other.
 SECONDS = _within(0, 1e15)
 STEP_SECONDS = _within(1e-12, 1e15)
 WIDTH_RATIO = _within(1e-6, 1)

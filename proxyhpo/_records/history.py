@@ -1,4 +1,4 @@
-"""What is known of a study so far: its trials, and every training that has ended."""
+"""The history of a study: its trials, and every training that has ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["History", "Trial"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A config as a searcher sees it: with what its first training observed.
+    """A config as a searcher sees it, with the result of its first training.
 
     Args:
         number: from 0, in order of proposal.
         config: in terms of the full network.
         state: ``pending`` until its first training has ended, at rung 0 as a rule.
-        loss: lower is better; None while pending and for a failure.
+        loss: lower is better; None if pending or failed.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Trial:
 
 
 class History:
-    """What is known so far. Strategies only read it; the engine alone adds to it.
+    """What is known so far. Strategies only read it; only the engine adds to it.
 
     >>> history = History()
     >>> history.add_trial({"lr": 0.1})
@@ -55,7 +55,7 @@ class History:
         self._known: list[KnownResult] = []
 
     def snapshot(self) -> History:
-        """A copy that does not grow with this one."""
+        """A copy that is not updated any more."""
         copied = History()
         copied._trials = list(self._trials)
         copied._keys = set(self._keys)
@@ -100,23 +100,23 @@ class History:
 
     @property
     def measuring_seconds(self) -> float:
-        """Spent on measuring networks, and on what was decided when rungs opened."""
+        """Seconds spent on measuring networks and on opening rungs."""
         measuring = sum(measured.seconds for measured in self._measured.values())
         return measuring + sum(opening.seconds for opening in self._openings.values())
 
     @property
     def measured(self) -> Mapping[int, Measurement]:
-        """Rung index → what was measured of its network; a rung is measured before it opens."""
+        """Rung index → measurement of its network. A rung is measured before it opens."""
         return self._measured
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """Every trial, ordered by number, pending ones included."""
+        """All trials ordered by number, including pending ones."""
         return self._trials
 
     @property
     def records(self) -> Sequence[Record]:
-        """Every training run that has ended, on any rung, in the order in which they ended."""
+        """All trainings that have ended, on any rung, in the order in which they ended."""
         return self._records
 
     @property
@@ -126,12 +126,12 @@ class History:
 
     @property
     def deaths(self) -> Sequence[Death]:
-        """Every training that was started again because its worker died, in order."""
+        """All trainings that were started again because their worker died, in order."""
         return self._deaths
 
     @property
     def pending(self) -> list[Config]:
-        """The configs proposed whose first training has not ended, ordered by number."""
+        """The configs whose first training has not ended, ordered by number."""
         return [trial.config for trial in self._trials if trial.state == "pending"]
 
     def has(self, config: Mapping[str, Any]) -> bool:
@@ -141,10 +141,10 @@ class History:
     def observed(self) -> list[tuple[Config, float]]:
         """(config, loss) of every trial that is not pending, ordered by number.
 
-        A stopped trial counts with its last loss, or the median of those that finished if that is
-        worse: where losses rise as a network overfits, the early loss of a bad config is low. A
-        failed one counts with the worst loss seen (0.0 while nothing has succeeded), so that a
-        searcher learns to stay away from it.
+        A stopped trial counts with its last loss, or with the median loss of the finished trials if
+        that is worse: if losses rise as a network overfits, the early loss of a bad config is low.
+        A failed trial counts with the worst loss so far (0.0 if there is none), so that searchers
+        avoid similar configs.
         """
         finished = [t.loss for t in self._trials if t.state == "finished" and t.loss is not None]
         worst = max((t.loss for t in self._trials if t.loss is not None), default=0.0)
@@ -158,7 +158,7 @@ class History:
         return [(t.config, counted(t)) for t in self._trials if t.state != "pending"]
 
     def add_trial(self, config: Config) -> int:
-        """Notes a proposal and returns its number."""
+        """Adds a proposal and returns its number."""
         number = len(self._trials)
         self._trials.append(Trial(number, config))
         self._keys.add(config_key(config))
@@ -170,7 +170,7 @@ class History:
         self._keys.add(config_key(result.config))
 
     def add_record(self, record: Record) -> None:
-        """Notes a training run that has ended; the first one of a trial is what searchers see."""
+        """Adds a training that has ended. Searchers see the first one of each trial."""
         self._records.append(record)
         if self._trials[record.trial].state == "pending":
             self._trials[record.trial] = Trial(
@@ -178,13 +178,13 @@ class History:
             )
 
     def add_death(self, death: Death) -> None:
-        """Notes that a training is started again."""
+        """Adds a death, after which the training is started again."""
         self._deaths.append(death)
 
     def add_opening(self, opening: Opening) -> None:
-        """Notes that a rung has opened."""
+        """Adds the opening of a rung."""
         self._openings[opening.rung] = opening
 
     def add_measurement(self, measurement: Measurement) -> None:
-        """Notes what was measured of a rung."""
+        """Adds the measurement of a rung."""
         self._measured[measurement.rung] = measurement

@@ -1,4 +1,4 @@
-"""What was measured of a rung, and what was decided when it opened."""
+"""The measurement of a rung, and what was decided when it opened."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Measurement", "Opening"]
 
 @dataclass(frozen=True)
 class Measurement(Stored):
-    """What was measured of the network of a rung, at the centre of the space.
+    """The measurement of the network of a rung, at the centre of the space.
 
     Args:
         rung: index in the ladder, 0 the cheapest.
-        density: the density used (found, where the rung asked for a cost).
+        density: the density used (searched for if the rung has a cost).
         width_ratio: mean kept fraction of fan-in, weighted by the weights' sizes.
         parameters: of the proxy (nonzero ones, for masks).
-        flops: of one forward of the example batch through the proxy, or None if uncountable.
-        step_seconds: of one forward and backward of the example batch through the proxy.
+        flops: of one forward pass of the example batch through the proxy, or None if uncountable.
+        step_seconds: of one forward and backward pass of the example batch through the proxy.
         seconds: spent on measuring.
-        skipped: what was left whole, as (name, reason).
-        warning: why a step is hardly faster than the full network's, or None if it is.
+        skipped: what was not pruned, as (name, reason).
+        warning: why a step is hardly faster than the full network's, or None if it is faster.
     """
 
     WHAT: ClassVar[str] = "a measurement"

@@ -1,4 +1,4 @@
-"""What a training reports, and what counts as a number there."""
+"""The reports of a training, and what counts as a number in them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ALLOWED = "a number, or a mapping of names to numbers with a 'value'"
 """What ``train`` may yield or return."""
 
 LONGEST = 1e12
-"""The most seconds that a training may report; a record must have room for its overhead too."""
+"""Maximum seconds that a training may report; leaves room for the overhead in a record."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a training says after a step, such as an epoch.
+    """A report of a training after a step, such as an epoch.
 
     Args:
         value: what the user optimises, in the user's direction.
-        metrics: further numbers; ``seconds``, where given, is the training time so far and
-            overrides the measured time.
+        metrics: further numbers. ``seconds``, if given, is the training time so far and overrides
+            the measured time.
     """
 
     value: float
@@ -39,7 +39,7 @@ def report_of(given: object, where: str) -> Report:
 
     Args:
         given: what the user's code returned, yielded or told.
-        where: says so in messages, such as ``"train yielded"``.
+        where: describes the source in messages, such as ``"train yielded"``.
 
     Raises:
         TypeError: for anything else.

@@ -1,4 +1,4 @@
-"""A rung of a ladder: on how small a network, and for how long, trials are trained."""
+"""A rung of a ladder: the size of the network and the budget with which trials are trained."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Rung"]
 
 @dataclass(frozen=True)
 class Rung:
-    """A (density, budget) at which trials are trained, and how many leave it upwards.
+    """A density and a budget at which trials are trained, and how many of them are promoted.
 
     Args:
         density: fraction of its channels (or weights) that each prunable layer keeps, in (0, 1].
             1 is the full network itself.
-        cost: instead of a density: the fraction of the full network's cost to aim at.
+        cost: instead of a density: the target fraction of the full network's cost.
         budget: fraction of a full training, in (0, 1].
-        keep: how many trials climb from here to the next rung; not for the last rung.
-        by: whether a measured step or the FLOPs of a forward count as the cost.
+        keep: how many trials are promoted from here to the next rung; not for the last rung.
+        by: whether the cost is the measured step time or the FLOPs of a forward pass.
 
     Raises:
         ArgumentError: for a value outside its range, both or neither of density and cost, or
@@ -43,7 +43,7 @@ class Rung:
         if self.by not in ("time", "flops"):
             raise unknown_name("Rung: by", self.by, ["time", "flops"])
         if self.by != "time" and self.cost is None:
-            raise ArgumentError(f"Rung: by={self.by!r} says how to count a cost; give cost=, too")
+            raise ArgumentError(f"Rung: by={self.by!r} only applies to a cost; set cost=, too")
         for name in ("density", "budget", "cost"):
             if (number := getattr(self, name)) is not None:
                 check_fraction(f"Rung: {name}", number)
@@ -52,5 +52,5 @@ class Rung:
 
     @property
     def is_base(self) -> bool:
-        """Whether trials here train the full network for its full budget."""
+        """Whether this rung trains the full network for its full budget."""
         return self.density == 1 and self.budget == 1

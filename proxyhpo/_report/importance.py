@@ -1,9 +1,8 @@
 """Which hyperparameters the values depend on: permutation importance of a random forest.
 
-The forest learns the ranks of the losses from the configs, as they lie in the unit cube. A
-hyperparameter is important if the forest predicts configs that it has not seen worse once the
-values of that hyperparameter are shuffled (Breiman, 2001). Ranks keep a few trainings that exploded
-from deciding.
+The forest learns the ranks of the losses from the configs, as points of the unit cube. A
+hyperparameter is important if the forest predicts unseen configs worse once the values of that
+hyperparameter are shuffled (Breiman, 2001). Ranks prevent a few diverged trainings from dominating.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST", "Importance", "importance_of"]
 
 FEWEST = 10
-"""Trainings of one rung below which nothing is said."""
+"""Minimum number of trainings of one rung."""
 
 _TREES = 50
 _FOLDS = 5
@@ -31,13 +30,13 @@ _INTERVAL = (5, 95)  # percentiles
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse a forest predicts the ranks without a hyperparameter, by name.
+    """How much worse a forest predicts the ranks without each hyperparameter.
 
     Args:
         rung: whose trainings were used.
-        n: how many there were.
-        score: R² of the forest on configs that it had not seen; near 0 or below, the importances
-            mean nothing.
+        n: number of trainings.
+        score: R² of the forest on unseen configs. If it is near 0 or below, the importances are
+            meaningless.
         decrease: name → (mean, low, high): how much the score falls when the hyperparameter is
             shuffled, and the middle 90 % over the folds and shuffles. Most important first.
     """
@@ -53,8 +52,8 @@ def importance_of(result: Result, rung: int | None = None) -> Importance | None:
 
     Args:
         result: of a study.
-        rung: whose trainings count; by default the one with the most. Stopped ones are left out,
-            since an early value is another quantity.
+        rung: whose trainings to use; by default the rung with the most. Stopped ones are omitted,
+            since early values are not comparable.
     """
     boards = [_finished(result, index) for index in range(len(result.ladder))]
     index = max(range(len(boards)), key=lambda i: len(boards[i])) if rung is None else rung
@@ -84,7 +83,7 @@ def _finished(result: Result, rung: int) -> list[Record]:
 def _cross_validated(x: Any, y: Any) -> tuple[float, Any]:
     """R² on held-out folds, and its decreases, of shape (hyperparameters, folds and shuffles).
 
-    Errors are measured in the variance of all ranks, since that of a small fold may be anything.
+    Errors are relative to the variance of all ranks, since that of a small fold is unreliable.
     """
     from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - slow to import
     from sklearn.inspection import permutation_importance  # noqa: PLC0415

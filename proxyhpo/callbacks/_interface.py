@@ -45,9 +45,9 @@ class Callback:
     order, and then either ``on_training_end`` or ``on_training_interrupted``. All calls come from
     the study's own process, whatever the executor.
 
-    A callback cannot harm the study. It gets copies, global random states are restored after each
-    call, and its time does not count as training time. An exception is logged with its traceback,
-    and the study continues; use :meth:`ProxyHPO.stop() <proxyhpo.ProxyHPO.stop>` to end it.
+    A callback cannot affect the study: it gets copies, global random states are restored after each
+    call, and its time does not count as training time. Its exceptions are logged with a traceback,
+    and the study continues. Use :meth:`ProxyHPO.stop() <proxyhpo.ProxyHPO.stop>` to end the study.
     """
 
     def on_training_start(self, training: Training) -> None:

@@ -20,10 +20,10 @@ __all__ = ["TensorBoardCallback"]
 class TensorBoardCallback(Callback):
     """Writes every training run for ``tensorboard --logdir log_dir``, while it runs.
 
-    Needs ``pip install proxyhpo[tensorboard]``. ``log_dir`` itself holds the value, the seconds
-    and the failures of each rung, against the number of the trial. Each training has a run of its
-    own, ``rung-0/trial-7``, with its reports as curves that grow while it trains and, for the tab
-    of hyperparameters, its config (in terms of the full network) with its last value and metrics.
+    Requires ``pip install proxyhpo[tensorboard]``. ``log_dir`` itself contains the value, the
+    seconds and the failures of each rung, by trial number. Each training has its own run,
+    ``rung-0/trial-7``, with its reports as curves that grow while it trains and, for the
+    hyperparameter tab, its config (in terms of the full network) with its last value and metrics.
 
     Args:
         log_dir: created if it is missing. A resumed study appends to the same log; the curve of a
@@ -65,7 +65,7 @@ class TensorBoardCallback(Callback):
             if record.reason is not None:
                 run.add_text("reason", record.reason)
             config = {key: _simple(value) for key, value in record.config.items()}
-            run.add_hparams(config, numbers, run_name=".")  # this run, not one below it
+            run.add_hparams(config, numbers, run_name=".")  # this run, not a run below it
         self._add_to_overview(record)
 
     @override
@@ -104,7 +104,7 @@ def _run_name(training: Training) -> str:
 
 
 def _simple(value: object) -> bool | int | float | str:
-    """As TensorBoard knows it: a hyperparameter is a number or a text there."""
+    """Converts a value to a type that TensorBoard accepts as a hyperparameter."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 

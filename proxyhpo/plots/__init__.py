@@ -1,9 +1,9 @@
 """Plots of a result, drawn with matplotlib (``pip install 'proxyhpo[plots]'``).
 
-Each function takes a :class:`~proxyhpo.Result` and draws on the axes that it is given, or on new
-ones, and returns them. Scales come from the space: a hyperparameter that was searched on a log
-scale has a logarithmic axis. Stopped trainings are faded, and failed ones are left out unless a
-function says otherwise. Where there is nothing to show yet, the axes say so.
+Each function takes a :class:`~proxyhpo.Result`, draws on the given axes or on new ones, and returns
+them. Scales come from the space: a hyperparameter that was searched on a log scale has a
+logarithmic axis. Stopped trainings are faded, and failed ones are omitted unless a function says
+otherwise. If there is nothing to show yet, the axes say so.
 
 ``result.plot()`` draws :func:`plot_summary`, and ``result.save_html("study.html")`` writes all of
 them into one file.

@@ -1,4 +1,4 @@
-"""Whether a cheap rung ranks configs like a dear one, beside how well that one repeats itself."""
+"""Whether a cheap rung ranks configs like an expensive one, compared with the noise ceiling."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["plot_agreement"]
 def plot_agreement(
     result: Result, ax: Axes | None = None, *, lower: int = 0, upper: int = -1
 ) -> Axes:
-    """The values of the trials that finished at two rungs, one against the other.
+    """Scatter plot of the values of the trials that finished at two rungs.
 
     The title gives the rank correlation with its interval and the verdict. A second seed of the
     upper rung, such as ``check(second_seed=True)`` trains, is the noise ceiling: no proxy can be
@@ -38,15 +38,15 @@ def plot_agreement(
     Args:
         result: of a study.
         ax: where to draw.
-        lower: index of the rung along x; negative ones count from the last.
-        upper: index of the rung along y, likewise.
+        lower: index of the rung on the x axis; negative indices count from the end.
+        upper: index of the rung on the y axis, likewise.
 
     Raises:
         ArgumentError: if there is no such rung, or both are the same.
     """
     ax = axes_of(ax)
     if len(result.ladder) == 1:
-        return note(ax, "The ladder is the full network alone: there is no proxy to compare.")
+        return note(ax, "The ladder has only the full network: there is no proxy to compare.")
     below, above = _rung(result, "lower", lower), _rung(result, "upper", upper)
     if below == above:
         raise ArgumentError(f"lower and upper are both rung {below}; compare two rungs")
@@ -111,7 +111,7 @@ def _values(result: Result, rung: int) -> Mapping[int, float]:
 
 
 def _said(fidelity: Fidelity) -> str:
-    """The verdict, and the evidence for it."""
+    """The verdict and its evidence."""
     if fidelity.spearman is None:
         return f"{fidelity.verdict} (n={fidelity.n})"
     lines = [f"{fidelity.verdict} (n={fidelity.n})", f"Spearman {fidelity.spearman}"]

@@ -1,4 +1,4 @@
-"""Who climbed, and whether the order changed on the way."""
+"""Which trials were promoted, and whether their order changed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COLORS = ("#4292c6", "#41ab5d", "#807dba", "#dd6fa5", "#1b9e9e", "#a6761d")
 
 
 def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
-    """The rank of each trial at each rung; lines that cross are trials that changed places.
+    """The rank of each trial at each rung. Crossing lines are trials whose order changed.
 
-    The best training of the full network is drawn thick. Grey dots did not climb. Crosses were
-    ended by a stopper, and rank behind the others. A line is dashed where the trial was not among
-    the best of the rung below, as a control.
+    The best training of the full network is drawn thick. Grey dots were not promoted. Crosses were
+    stopped early, and rank behind the others. A line is dashed if the trial was not among the best
+    of the rung below, as for a control.
 
     Args:
         result: of a study.
@@ -32,7 +32,7 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
     ax = axes_of(ax)
     rungs = range(len(result.ladder))
     if len(rungs) == 1:
-        return note(ax, "The ladder is the full network alone: no trial climbs.")
+        return note(ax, "The ladder has only the full network: no trial is promoted.")
     boards = [result.leaderboard(rung) for rung in rungs]
     if not boards[0]:
         return note(ax, "No training has succeeded yet.")
@@ -60,7 +60,7 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
 def _draw_line(
     result: Result, ax: Axes, ranks: Sequence[Mapping[int, int]], trial: int, color: str
 ) -> None:
-    """The way of a trial: a piece of line for each rung that it climbed, and its name."""
+    """The line of a trial, with a segment for each rung that it reached, and its name."""
     is_best = result.best is not None and result.best.trial == trial
     color = BEST if is_best else color
     places = [(rung, on_rung[trial]) for rung, on_rung in enumerate(ranks) if trial in on_rung]
@@ -76,7 +76,7 @@ def _draw_line(
             markersize=6 if is_best else 4.5,
             zorder=4 if is_best else 3,
         )
-    if places[-1][0] < len(ranks) - 1:  # most of these end side by side
+    if places[-1][0] < len(ranks) - 1:  # most of these end next to each other
         return
     ax.annotate(
         f"trial {trial}" + (", the best" if is_best else ""),

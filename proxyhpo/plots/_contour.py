@@ -30,9 +30,9 @@ def plot_contour(
 ) -> Axes:
     """The ranks of the trainings at a rung over two hyperparameters; the redder, the better.
 
-    The surface interpolates the ranks smoothly, so that trainings that exploded do not hide the
-    rest. The other hyperparameters are ignored, hence neighbours may differ. The star is the best
-    training of the full network.
+    The surface interpolates the ranks smoothly, so that diverged trainings do not hide the rest.
+    The other hyperparameters are ignored, so neighbours may differ. The star is the best training
+    of the full network.
 
     Args:
         result: of a study.
@@ -91,7 +91,7 @@ def _interpolated(points: Any, ranks: Any, grid: Any) -> Any:
 
     points = np.asarray(points)
     places = np.asarray(grid)
-    # Trainings at one point have one rank there, their mean; the interpolation knows no other.
+    # Trainings at the same point get their mean rank, which the interpolation requires.
     unique, which = np.unique(points, axis=0, return_inverse=True)
     means = np.bincount(which.ravel(), ranks) / np.bincount(which.ravel())
     surface = RBFInterpolator(unique, means, kernel="linear", smoothing=_SMOOTHING, degree=0)

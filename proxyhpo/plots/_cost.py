@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""The cost of a study, by part."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["plot_cost"]
 
 
 def plot_cost(result: Result, ax: Axes | None = None) -> Axes:
-    """What each rung and the search itself cost, beside the price of a full search.
+    """The cost of each rung and of the search itself, and the estimated cost of a full search.
 
-    The unit is a base training, one full training of the full network, or seconds as long as the
-    length of one is unknown.
+    The unit is a base training (one full training of the full network), or seconds if its length is
+    unknown.
 
     Args:
         result: of a study.

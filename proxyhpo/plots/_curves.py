@@ -16,7 +16,7 @@ __all__ = ["plot_curves"]
 def plot_curves(result: Result, ax: Axes | None = None, *, rung: int | None = None) -> Axes:
     """The learning curve of every training, by rung.
 
-    Those that a stopper ended are faded and end in a cross.
+    Stopped trainings are faded and end in a cross.
 
     Args:
         result: of a study.

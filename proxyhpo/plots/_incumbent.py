@@ -1,4 +1,4 @@
-"""The best value found against what had been spent by then."""
+"""The best value found so far against the cost so far."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     """The best value so far against the cost, in base trainings (full trainings of your network).
 
     The thick line is the best training of the full network. Thin lines show the best on each proxy,
-    in terms of the proxy: a narrower network has other values. The dashed line marks what training
-    every trial on the full network would have cost.
+    whose values are not those of the full network. The dashed line marks the estimated cost of
+    training every trial on the full network.
 
     Args:
         result: of a study.

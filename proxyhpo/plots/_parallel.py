@@ -1,4 +1,4 @@
-"""Whole configs as lines across all hyperparameters."""
+"""Configs as lines across all hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_parallel"]
 
-_MANY = 8  # values of a choice of which each has its label
+_MANY = 8  # up to this many values of a choice, each has a label
 
 
 def plot_parallel(result: Result, ax: Axes | None = None, *, rung: int = 0) -> Axes:
@@ -80,7 +80,7 @@ def _label(result: Result, ax: Axes, count: int) -> None:
 
 
 def _values(domain: Any) -> dict[float, str]:
-    """Where in [0, 1] to write which value."""
+    """Position in [0, 1] → label."""
     if isinstance(domain, Choice) and len(domain.values) <= _MANY:
         return {domain.encode(value): text(value) for value in domain.values}
     return {place: text(_short(domain.decode(place))) for place in (0.0, 0.5, 1.0)}

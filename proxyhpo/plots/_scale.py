@@ -1,4 +1,4 @@
-"""Where the values of a hyperparameter lie along an axis."""
+"""The position of the values of a hyperparameter along an axis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hyperparameter(result: Result, name: str) -> str:
     """The same name, if it was searched.
 
     Raises:
-        UnknownNameError: if it was not; the message gives the names that were.
+        UnknownNameError: if it was not; the message lists the names that were.
     """
     if name not in result.space.names:
         raise unknown_name("hyperparameter", name, result.space.names)
@@ -50,7 +50,7 @@ class Scale:
         return isinstance(self._domain, Choice)
 
     def place(self, value: Any) -> float:
-        """Where a value lies."""
+        """The position of a value on the axis."""
         if not self.is_choice:
             return float(value)
         index = find(self._domain.values, value)
@@ -58,14 +58,14 @@ class Scale:
         return float(index)
 
     def grid(self) -> Sequence[float]:
-        """Places from one end to the other."""
+        """Positions from one end to the other."""
         if self.is_choice:
             return [float(index) for index in range(len(self._domain.values))]
         places = {float(self._domain.decode(f)) for f in np.linspace(0, 1, _RESOLUTION).tolist()}
         return sorted(places)
 
     def encode(self, place: float) -> float:
-        """Where in [0, 1] a place of the grid lies, as searchers see it."""
+        """The position of a grid point in [0, 1], as searchers see it."""
         value = self._domain.values[int(place)] if self.is_choice else place
         encoded: float = self._domain.encode(self._domain.canonical(value))
         return encoded

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_slice"]
 
-_JITTER = 0.12  # of a choice's width, so that equal options do not hide each other
+_JITTER = 0.12  # fraction of an option's width, so that points do not hide each other
 
 
 def plot_slice(result: Result, ax: Axes | None = None, *, name: str | None = None) -> Axes:
     """The value of every training against one hyperparameter, in terms of the full network.
 
     The star is the best training of the full network. Strokes at the worse end of the axis are
-    trainings that a stopper ended, whose last values are those of an early step, and crosses are
-    failed ones. On proxies of another width the best values of a hyperparameter may lie elsewhere;
-    where the transfer corrects for that, the config shown is the one before the correction.
+    stopped trainings, whose last values belong to an early step. Crosses are failed trainings. On
+    proxies of another width the best values of a hyperparameter may lie elsewhere. If the transfer
+    corrects for that, the config before the correction is shown.
 
     Args:
         result: of a study.
         ax: where to draw.
         name: of the hyperparameter; by default the most important one. Trainings in which it is
-            inactive are left out.
+            inactive are omitted.
 
     Raises:
         UnknownNameError: if there is no such hyperparameter.

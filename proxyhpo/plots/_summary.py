@@ -1,4 +1,4 @@
-"""The four most telling plots in one figure."""
+"""The four most informative plots in one figure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["plot_summary"]
 
 
 def plot_summary(result: Result) -> Figure:
-    """A figure of what was found, who climbed, whether the rungs agree, and what matters.
+    """A figure of the best value, the promotions, the agreement of rungs, and the importances.
 
-    Where the ladder is the full network alone, learning curves and costs stand in the place of the
-    climb and the agreement.
+    If the ladder has only the full network, learning curves and costs replace the promotions and
+    the agreement.
 
     Args:
         result: of a study.

@@ -324,7 +324,7 @@ class Deaf(Interleaving):
 def test_what_cannot_be_is_refused_before_any_training():
     optuna = pytest.importorskip("optuna")
     for options, error, message in [
-        ({"stopper": "median", "executor": Deaf(0)}, ArgumentError, "stopper cannot be given with"),
+        ({"stopper": "median", "executor": Deaf(0)}, ArgumentError, "stopper cannot be used with"),
         ({"finalist_stopper": "asha", "executor": Deaf(0)}, ArgumentError, "finalist_stopper cann"),
         (
             {"stopper": "median", "ladder": [Rung(1)], "finalists": None},
@@ -339,8 +339,8 @@ def test_what_cannot_be_is_refused_before_any_training():
             TypeError,
             "Optuna's.*'asha', 'lagging', 'median'",
         ),
-        ({"pruner": optuna.pruners.MedianPruner()}, TypeError, r"for that there is stopper="),
-        ({"pruner": MedianStopper()}, TypeError, r"is a stopper.* for that there is stopper="),
+        ({"pruner": optuna.pruners.MedianPruner()}, TypeError, r"use stopper= for that"),
+        ({"pruner": MedianStopper()}, TypeError, r"is a stopper.* use stopper= for that"),
     ]:
         with pytest.raises(error, match=message):
             study(train=never, **options)

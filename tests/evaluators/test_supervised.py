@@ -366,7 +366,7 @@ def test_a_typo_is_refused_without_a_space_too():
         ({"epochs": 1.5}, ArgumentError, "epochs must be a whole number"),
         ({"batch_size": True}, ArgumentError, "batch_size must be a whole number"),
         ({"num_workers": -1}, ArgumentError, "num_workers must be a whole number >= 0"),
-        ({"device": "gpu"}, ArgumentError, "device: torch has no device called 'gpu'"),
+        ({"device": "gpu"}, ArgumentError, "device: torch has no device named 'gpu'"),
         ({"device": "cuda:99"}, ArgumentError, "device: 'cuda:99' is not available"),
         ({"ignore": "dropout"}, TypeError, "ignore must be a list of names"),
     ],

@@ -95,7 +95,7 @@ def test_pretrained_is_checked():
 
 
 def test_what_is_no_network_is_refused():
-    with pytest.raises(ArgumentError, match="Module, it returned str"):
+    with pytest.raises(ArgumentError, match="Module, got str"):
         Builder(lambda: "network").build({})
 
 

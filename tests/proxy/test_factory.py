@@ -241,7 +241,7 @@ class TestArguments:
         [
             ({"pruner": "l1-structured"}, "pruner must be a Pruner"),
             ({"inputs": [1]}, "example_inputs"),
-            ({"device": "cud"}, "device: torch has no device called 'cud'"),
+            ({"device": "cud"}, "device: torch has no device named 'cud'"),
             ({"build": 3}, "build must be"),
             ({"pruner": ByWidthPruner()}, "build must take `width`"),
         ],
