@@ -86,24 +86,24 @@ def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
 
 
 def proxies_of(given: object, **wanted: object) -> bool | Literal["auto"]:
-    """Whether to search on proxies; what is given of a ladder says that they are wanted.
+    """Whether to search on proxies; an argument that describes the ladder implies it.
 
     Args:
-        given: of the user.
-        wanted: the arguments that describe the ladder, by name; None where they were not given.
+        given: the user's argument.
+        wanted: the arguments that describe the ladder, by name; None if not given.
     """
     if not (isinstance(given, bool) or given == "auto"):
         raise ArgumentError(f'proxies must be "auto", True or False, got {given!r}')
     named = [name for name, value in wanted.items() if value is not None]
     if given is False and named:
-        raise ArgumentError(f"proxies=False: a search without proxies takes no {named[0]}=")
+        raise ArgumentError(f"proxies=False: a search without proxies must not have {named[0]}=")
     if isinstance(given, bool):
         return given
     return True if named else "auto"
 
 
 def repeats_of(given: int | None, *, is_default: bool) -> int:
-    """What was given; or else both of the best once more, where the ladder is a default one."""
+    """The given number, or the default: one more of each of the best two on a default ladder."""
     if given is None:
         return 2 if is_default else 0
     return check_whole("repeats", given, 0)

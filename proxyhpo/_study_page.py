@@ -1,4 +1,4 @@
-"""A study as one HTML file, which loads nothing from elsewhere."""
+"""A study as one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ border-radius:6px}
 summary{cursor:pointer}
 """
 
-_INK = "#010203"  # stands in matplotlib's SVG for the color of the page's text
+_INK = "#010203"  # placeholder in matplotlib's SVG for the page's text color
 
 _LOOK: Any = {
     "svg.fonttype": "none",
@@ -63,7 +63,7 @@ _PLOTS: Sequence[tuple[str, Callable[[Result, Any], Any]]] = (
 
 
 def study_page(result: Result) -> str:
-    """The page of a result: its card, plots, leaderboards, costs and failures, all escaped."""
+    """The page of a result: card, plots, leaderboards, costs and failures, all escaped."""
     sections = {
         "Summary": result._repr_html_(),
         "Plots": _plots(_PLOTS, result),
@@ -108,7 +108,7 @@ def _plots(wanted: Sequence[tuple[str, Callable[[Result, Any], Any]]], result: R
 
 
 def _svg(draw: Callable[[Result, Axes], object], result: Result) -> str:
-    """A plot as an SVG element whose text has the color of the page's."""
+    """A plot as an SVG element that uses the page's text color."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 - optional
         from matplotlib.figure import Figure  # noqa: PLC0415

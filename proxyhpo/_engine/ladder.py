@@ -21,12 +21,12 @@ __all__ = ["check_ladder", "default_ladder", "early_climbs", "finalists_of", "wi
 FINALISTS = 4
 """Trials that reach the full network in a search of 20 trials or more.
 
-In replays of five networks on CIFAR-10 and text, more than four chose no better: the best of many
-noisy values is partly the luckiest one.
+In replays of five networks on CIFAR-10 and text, more than four finalists found no better configs:
+the best of many noisy values is partly luck.
 """
 
 EARLY = (8, 16)
-"""After so many trials the best one so far climbs, so that a best config is known early."""
+"""Numbers of trials after which the best one so far is promoted, to know a good config early."""
 
 WIDE = 64
 """Outputs of a layer at which a proxy of an eighth still ranks configs well.
@@ -63,22 +63,22 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
         takes_budget: whether trainings can be made shorter.
 
     Raises:
-        ArgumentError: naming the rung, where the ladder is empty or does not end on the full
-            network, a rung has no ``keep`` (or the last one has), rungs become cheaper or keep
-            more on the way up, or a budget below 1 cannot be honoured.
+        ArgumentError: names the rung, if the ladder is empty or does not end with the full network,
+            a rung has no ``keep`` (or the last one has), a rung is cheaper or keeps more than the
+            one below, or a budget below 1 is not supported.
     """
     rungs = _rungs(ladder, takes_budget=takes_budget)
     if not rungs or not rungs[-1].is_base:
         raise ArgumentError("ladder: the last rung must be the full network, Rung(1)")
     if rungs[-1].keep is not None:
-        raise ArgumentError(f"ladder: nothing is above the last rung, but keep={rungs[-1].keep}")
+        raise ArgumentError(f"ladder: the last rung must not have keep=, got {rungs[-1].keep}")
     for index, (below, above) in enumerate(pairwise(rungs)):
         if below.keep is None:
-            raise ArgumentError(f"ladder: rung {index} needs keep=, how many trials leave it")
+            raise ArgumentError(f"ladder: rung {index} needs keep=, how many trials to promote")
         if above.keep is not None and above.keep > below.keep:
             raise ArgumentError(
                 f"ladder: rung {index + 1} keeps {above.keep}, more than the {below.keep} that "
-                f"rung {index} lets up"
+                f"rung {index} promotes"
             )
         if _size(above) < _size(below) and above.budget <= below.budget:
             raise ArgumentError(f"ladder: rung {index + 1} is cheaper than rung {index} below it")
@@ -95,17 +95,17 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
         if rung.budget < 1 and not takes_budget:
             raise ArgumentError(
                 f"ladder: rung {index} has budget {rung.budget}, but train takes no `budget`. "
-                "Give it one (a fraction of a full training, so that its schedule anneals), or "
-                "say steps= (how many reports a full training makes): it is then cut short."
+                "Add that parameter (a fraction of a full training, so that its schedule anneals), "
+                "or set steps= (how many reports a full training makes) to cut trainings short."
             )
     return rungs
 
 
 def finalists_of(n_trials: float) -> int:
-    """How many of so many trials reach the full network by default.
+    """The default number of trials that reach the full network.
 
-    One in five, :data:`FINALISTS` at most. So a short search costs less than training each of its
-    configs in full.
+    It is one in five, at most :data:`FINALISTS`. A short search therefore costs less than training
+    each of its configs in full.
 
     >>> [finalists_of(n) for n in (3, 6, 12, 25, 200)]
     [1, 1, 2, 4, 4]
@@ -114,9 +114,9 @@ def finalists_of(n_trials: float) -> int:
 
 
 def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
-    """After how many trials the best one so far climbs, in a search of so many trials.
+    """After how many trials the best one so far is promoted early.
 
-    At most half of the finalists climb before the end, when all trials can be compared.
+    At most half of the finalists are promoted before the end, when all trials can be compared.
 
     >>> early_climbs(4, 60), early_climbs(2, 12), early_climbs(1, 6)
     ((8, 16), (8,), ())
@@ -128,11 +128,13 @@ def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:
     """The ladder with another number of trials that reach the full network."""
     finalists = check_whole("finalists", finalists, 1)
     if len(ladder) == 1:
-        raise ArgumentError("finalists: a ladder of one rung has none, each trial is on the top")
+        raise ArgumentError(
+            "finalists: a ladder of one rung has none, all trials are trained in full"
+        )
     lower = [replace(rung, keep=max(rung.keep or 1, finalists)) for rung in ladder[:-2]]
     return (*lower, replace(ladder[-2], keep=finalists), ladder[-1])
 
 
 def _size(rung: Rung) -> float:
-    """Something to order rungs by: a density's cost lies between it and its square."""
+    """A key to order rungs by; the cost of a density lies between the density and its square."""
     return rung.density if rung.density is not None else float(rung.cost or 0) ** 0.5

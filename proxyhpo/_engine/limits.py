@@ -1,4 +1,4 @@
-"""How far a search goes: trials, budgets, and what one more training must be worth."""
+"""The limits of a search: trials, budgets, and the expected worth of further trainings."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ __all__ = ["Limits", "Remaining"]
 logger = logging.getLogger("proxyhpo")
 
 CAUTION = 1.25
-"""By how much a prediction is exceeded before a time limit is."""
+"""Safety factor on predicted durations when there is a time limit or a budget."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a climb goes.
+    """The limits of a run.
 
     Args:
-        n_trials: how many trials there are in all.
-        timeout: seconds from now; enough of it is kept back for the rungs above the first.
-        base_trainings: what may be charged to the study in all, in full trainings of the full
-            network; enough of it is kept back likewise, and none begins once it is spent.
-        worth: by how much the value is to improve for each further base training.
-        max_retries: how often a training whose worker died is tried again.
-        ordered: decide on as many trainings as run at a time, and wait for all of them, so that
-            the study can be repeated whichever ends first, by as many workers.
+        n_trials: total number of trials.
+        timeout: seconds from now. Part of it is reserved for the rungs above the first.
+        base_trainings: budget of the whole study, in full trainings of the full network. Part of it
+            is reserved likewise, and no training starts once it is spent.
+        worth: the improvement of the value that each further base training must be expected to
+            give.
+        max_retries: how often a training is tried again after its worker died.
+        ordered: decide on as many trainings as can run at a time, and wait for all of them before
+            deciding on more. The study can then be repeated with the same number of workers.
     """
 
     n_trials: float
@@ -47,7 +48,7 @@ class Limits:
 
 
 class Remaining:
-    """Time, money and trials left; closes the search early enough for the rungs above the first."""
+    """Remaining time, budget and trials. Ends the search early enough for the rungs above."""
 
     def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
         self._study = study
@@ -69,17 +70,17 @@ class Remaining:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a budget ended the search before it had all the trials that were asked for."""
+        """Whether a budget ended the search before all requested trials."""
         entered = len(self._study.history.trials)
         is_short = entered < self._limits.n_trials < math.inf
         return self._has_closed and is_short and not self._is_worthless
 
     @property
     def n_trials(self) -> float:
-        """How many trials there are in all, by what is left.
+        """The total number of trials that the remaining time and budget allow.
 
-        A search that was closed by predicted times alone opens again if the first training of the
-        full network shows that there is enough left.
+        A search that was closed only because of predicted times is opened again if the first
+        training of the full network shows that enough is left.
         """
         if not self._is_final:
             self._has_closed = self._is_to_close()
@@ -99,20 +100,20 @@ class Remaining:
         needed = self._study.outlook.predicted_seconds(self._executor.capacity)
         if time_left is not None and time_left < CAUTION * needed:
             return True
-        # Workers share the time, and not the budget.
+        # Workers run in parallel, so they share the time but add to the cost.
         return budget_left is not None and budget_left < self._study.outlook.predicted_seconds(1)
 
     def _budget_left(self) -> float | None:
-        """Seconds of the budget that have not been charged; None without one, or a unit for it."""
+        """Remaining seconds of the budget; None if there is no budget, or its unit is unknown."""
         unit = self._study.outlook.timing.base if self._limits.base_trainings is not None else None
         if unit is None or self._limits.base_trainings is None:
             return None
         return self._limits.base_trainings * unit - self._study.outlook.spent_seconds
 
     def places(self, running: Mapping[RunId, Job]) -> int:
-        """How many trainings may begin before the budget is spent, beside those that run.
+        """How many more trainings may start before the budget is spent, beside the running ones.
 
-        A predicted unit closes the search, and does not keep it from a best config.
+        A predicted unit ends the search, but never prevents the trainings that give a best config.
         """
         left, timing = self._budget_left(), self._study.outlook.timing
         if left is None or timing.base is None or not timing.is_measured:

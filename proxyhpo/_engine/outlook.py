@@ -1,4 +1,4 @@
-"""What a study has cost so far, what it will, and what more trials are worth."""
+"""The cost of a study so far, its predicted cost, and the expected gain of more trials."""
 
 from __future__ import annotations
 
@@ -18,20 +18,14 @@ __all__ = ["Outlook"]
 logger = logging.getLogger("proxyhpo")
 
 _MOST = 2 / 3
-"""What a proxy may take of a full training, at most: or else it cannot save a third."""
+"""Maximum cost of a proxy, as a fraction of a full training. Above it, it cannot save a third."""
 
 _NOTABLE = 0.25
-"""Share of a training that is worth a word if no proxy makes it faster."""
+"""Share of a training that proxies cannot reduce, above which it is reported."""
 
 
 class Outlook:
-    """Looks ahead from the state of a study; it changes nothing.
-
-    Args:
-        parts: of the study.
-        state: of the study.
-        promotions: of the study.
-    """
+    """Predicts costs and gains from the state of a study. It changes nothing."""
 
     def __init__(self, parts: Parts, state: State, promotions: Promotions) -> None:
         self._parts = parts
@@ -40,22 +34,22 @@ class Outlook:
 
     @property
     def timing(self) -> Timing:
-        """How long trainings take, by what is known now."""
+        """How long trainings take, as far as it is known."""
         return Timing(self._parts.ladder, self._state.history)
 
     @property
     def spent_seconds(self) -> float:
-        """Everything that has been charged so far."""
+        """The total cost so far, in seconds."""
         history = self._state.history
         trainings = sum(record.seconds for record in history.records)
         deaths = sum(death.seconds for death in history.deaths)
         return trainings + deaths + self._state.search_seconds + history.measuring_seconds
 
     def predicted_seconds(self, workers: int) -> float:
-        """What one more trial takes, and then the climb; 0 while nothing is known.
+        """Predicts the seconds of one more trial and the climb; 0 if nothing is known.
 
         Args:
-            workers: that train at the same time.
+            workers: number of trainings that run at the same time.
         """
         timing = self.timing
         if self._state.why_full:
@@ -66,10 +60,10 @@ class Outlook:
         return seconds
 
     def why_leave(self, step_ratio: Callable[[float], float]) -> str:
-        """Why the next trials begin on the full network, in one sentence; empty if they do not.
+        """Why the next trials start on the full network, in one sentence; empty if they do not.
 
-        Decided by step times before the first trial, and by trainings once some have ended on both
-        networks.
+        This is decided by step times before the first trial, and by the times of trainings once
+        some have ended on both networks.
 
         Args:
             step_ratio: measures how many times longer a step of the full network takes; see
@@ -87,7 +81,7 @@ class Outlook:
 
     @property
     def gain_for_a_base_training(self) -> float:
-        """What the next trials are expected to gain for their cost; infinite while unknown."""
+        """The expected gain of the next trials, per base training; infinite if unknown."""
         trials = self._state.history.trials
         losses = [loss for trial in trials if (loss := trial.loss) is not None]
         gain, timing = expected_gain(losses), self.timing
@@ -97,12 +91,12 @@ class Outlook:
         return gain / (cost / timing.base)
 
     def tell_of_fixed_share(self, record: Record) -> None:
-        """Says, after the first training of the full network, what proxies cannot make faster."""
+        """Logs, after the first training of the full network, what proxies cannot reduce."""
         top = self._parts.top
         first = len(self._state.ended[top]) == 1 and record.rung == top > 0
         if first and (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
             logger.warning(
-                "%.0f%% of a training goes elsewhere than into the network's steps, such as "
-                "loading data: no proxy makes that faster",
+                "%.0f%% of a training is spent outside of the network's steps, for instance on "
+                "loading data; proxies cannot reduce that",
                 100 * share,
             )

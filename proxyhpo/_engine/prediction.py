@@ -1,4 +1,4 @@
-"""How long trainings take: by step times at first, and by trainings as soon as some have ended."""
+"""How long trainings take: by step times at first, and by trainings once some have ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxyhpo._records.rung import Rung
 __all__ = ["Timing", "fixed_share", "n_reports", "share_of_training", "step_ratio"]
 
 _ABOVE_FLOPS = 2.0
-"""A step is not believed to gain more than this many times what its FLOPs do.
+"""A step's measured speed-up is limited to this many times that of its FLOPs.
 
 A larger network uses hardware better and not worse, so a ratio beyond that is a busy machine's.
 """
@@ -23,11 +23,11 @@ A larger network uses hardware better and not worse, so a ratio beyond that is a
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of trainings of a study, as far as they are known.
+    """The durations of a study's trainings, measured or predicted.
 
-    A training above rung 0 takes the time of one at rung 0 times a ratio; what it takes to build
-    and prune a network stays. The ratio is that of steps and budgets until trials have been trained
-    on both, and from then on that of their trainings.
+    A training above rung 0 takes the training time of rung 0 times a ratio; the time for building
+    and pruning a network stays the same. The ratio is that of step times and budgets until trials
+    have been trained on both rungs, and then that of their trainings.
 
     Args:
         ladder: the rungs.
@@ -47,18 +47,18 @@ class Timing:
 
     @cached_property
     def _whole(self) -> list[Record]:
-        """Trainings at rung 0 that were not ended early; those that climb are not."""
+        """Trainings at rung 0 that were not stopped, like most trainings of promoted trials."""
         timed = self._by_rung[0]
         return [record for record in timed if record.state != "stopped"] or timed
 
     @property
     def trial(self) -> float | None:
-        """Seconds of one more trial at rung 0; None while unknown."""
+        """Seconds of one more trial at rung 0; None if unknown."""
         return fmean(r.seconds for r in self._by_rung[0]) if self._by_rung[0] else None
 
     @property
     def base(self) -> float | None:
-        """Seconds of one full training of the full network; None while unknown."""
+        """Seconds of one full training of the full network; None if unknown."""
         return self.training(len(self.ladder) - 1)
 
     @property
@@ -67,9 +67,9 @@ class Timing:
         return any(record.state == "finished" for record in self._by_rung[-1])
 
     def training(self, rung: int) -> float | None:
-        """Seconds of one whole training at a rung, building and pruning included.
+        """Seconds of one complete training at a rung, including building and pruning.
 
-        The mean of those that finished there; before there are any it is predicted.
+        The mean of those that finished there, or a prediction if there are none.
         """
         if finished := [r.seconds for r in self._by_rung[rung] if r.state == "finished"]:
             return fmean(finished)
@@ -80,12 +80,12 @@ class Timing:
         return making + ratio * fmean(record.training_seconds for record in self._whole)
 
     def ratio(self, rung: int) -> float | None:
-        """How many times longer a training takes at a rung than at rung 0; None while unknown."""
+        """How many times longer a training takes at a rung than at rung 0; None if unknown."""
         observed = self.observed_ratio(rung)
         return step_ratio(self.history, self.ladder, rung) if observed is None else observed
 
     def observed_ratio(self, rung: int) -> float | None:
-        """The same by the trials that were trained at both; None if there are none."""
+        """The same, measured on trials that were trained at both; None if there are none."""
         whole = n_reports(self._by_rung[0])
         above = {
             record.trial: record.training_seconds
@@ -101,7 +101,7 @@ class Timing:
         return sum(above[trial] for trial in below) / seconds if seconds else None
 
     def trial_share(self) -> float | None:
-        """Time of a trial at rung 0, as a fraction of that of a full training of the full network.
+        """Time of a trial at rung 0, as a fraction of a full training of the full network.
 
         None until trials have been trained on both.
         """
@@ -111,9 +111,9 @@ class Timing:
 
     @property
     def fixed_share(self) -> float | None:
-        """Share of a full training that no proxy makes faster, such as loading data.
+        """Share of a full training that proxies cannot reduce, such as loading data.
 
-        From trials that were trained on both networks; None before there are any.
+        Estimated from trials that were trained on both networks; None if there are none.
         """
         top = len(self.ladder) - 1
         steps, observed = step_ratio(self.history, self.ladder, top), self.observed_ratio(top)
@@ -123,16 +123,16 @@ class Timing:
 
 
 def fixed_share(training: float, step: float) -> float | None:
-    """Share of a full training that pruning does not touch, from how much less a proxy takes.
+    """Share of a full training that pruning cannot reduce, estimated from a proxy's time.
 
-    A training is a fixed part and steps on both networks, with the same fixed part.
+    On both networks, a training consists of its steps and of the same fixed part.
 
     >>> fixed_share(training=0.55, step=0.1)
     0.5
 
     Args:
-        training: time of one on the proxy, as a fraction of one on the full network.
-        step: the same of a step.
+        training: time of a training on the proxy, as a fraction of one on the full network.
+        step: the same for a step.
 
     Returns:
         The share; None if a step of the proxy is not faster.
@@ -144,7 +144,7 @@ def step_ratio(history: History, ladder: Sequence[Rung], rung: int) -> float | N
     """How many times longer a training takes at a rung than at rung 0, by the measured steps.
 
     Args:
-        history: has measured rung 0 and the last one; a rung between is guessed.
+        history: has measurements of rung 0 and of the last one; other rungs are estimated.
         ladder: the rungs.
         rung: its index.
     """
@@ -168,7 +168,7 @@ def _steps(below: Measurement, above: Measurement) -> float:
 
 
 def _guessed(ladder: Sequence[Rung], rung: int, below: float, top: float) -> float:
-    """Step seconds of a rung that has not been measured: in line with the density, rather much."""
+    """Estimates the step seconds of an unmeasured rung; linear in the density, an overestimate."""
     wanted, first = ladder[rung], ladder[0].density
     if wanted.cost is not None:
         return wanted.cost * top
@@ -178,17 +178,17 @@ def _guessed(ladder: Sequence[Rung], rung: int, below: float, top: float) -> flo
 
 
 def n_reports(records: Sequence[Record]) -> float | None:
-    """How many reports a whole training at a rung makes, in the mean; None while unknown."""
+    """Mean number of reports of a complete training at a rung; None if unknown."""
     counts = [len(record.reports) for record in records if record.state == "finished"]
     return fmean(counts) if counts else None
 
 
 def share_of_training(record: Record, whole: float | None) -> float:
-    """How much of a whole training was done; by reports, since those stopped are short of some.
+    """Fraction of a complete training that was done, measured in reports.
 
     Args:
         record: of the training.
-        whole: how many reports a whole one makes, if that is known.
+        whole: number of reports of a complete training, if known.
     """
     if record.state != "stopped" or not record.reports or not whole:
         return 1.0

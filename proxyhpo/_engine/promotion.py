@@ -35,12 +35,12 @@ class Promotions:
         self._state = state
 
     def early(self, to_come: float) -> RunId | None:
-        """The training of the best of the first trials, if it is time for one of them to climb.
+        """The training of the best of the first trials, if it is time to promote one of them.
 
         It depends on which trials have ended and not on when, so that the choice can be repeated.
 
         Args:
-            to_come: how many trials may yet enter rung 0.
+            to_come: how many more trials may enter rung 0.
         """
         if not self._parts.climbs_early:
             return None
@@ -91,10 +91,11 @@ class Promotions:
         return RunId(int(rng.choice(left)), top)
 
     def repeats(self) -> list[RunId]:
-        """The trainings of the two best trials under one more seed, if they are too close to tell.
+        """The trainings of the two best trials under another seed, if their values are too close.
 
-        Asked when nothing else is left to do. Too close is closer than the noise that the
-        trainings of the full network have shown. If one has had fewer seeds, it is trained alone.
+        Called when nothing else is left to do. Two values are too close if they differ by less than
+        the noise of trainings on the full network. If one trial has fewer seeds, only that one is
+        trained.
         """
         left = self._parts.repeats - len(self._state.repeated)
         if left <= 0 or len(self._state.best_two) < 2 or self._state.unfinished:
@@ -120,10 +121,10 @@ class Promotions:
         return promotable(others, outstanding, left, self._state.entered[rung].keys())
 
     def to_climb(self, to_come: int) -> dict[int, int]:
-        """Rung → how many trainings there are still to be made, running ones included.
+        """Rung → how many trainings are still to be made, including running ones.
 
         Args:
-            to_come: how many trials enter rung 0 before the search is closed.
+            to_come: how many trials will enter rung 0 before the search is closed.
         """
         found: dict[int, int] = {}
         more = to_come
@@ -133,7 +134,7 @@ class Promotions:
             entered, ended = self._state.entered[rung], self._state.ended[rung]
             taken = sum(trial not in self._state.controls for trial in entered) - early
             ready = len(self._promotable(rung, 0, to_come))
-            # What comes now may take a free place; that it replaces one who has climbed is rare.
+            # New trials may take free places; they rarely replace a promoted trial.
             more = ready + min(more, max(0, left - ready - taken))
             found[rung] = more + len(entered) - len(ended)
         controls = self._parts.controls - len(self._state.controls)
@@ -141,11 +142,11 @@ class Promotions:
         return found
 
     def places(self, rung: int, to_come: float) -> int:
-        """How many trials are let up to a rung, with those that replace failed ones.
+        """How many trials may enter a rung, including those that replace failed ones.
 
         Args:
             rung: above the first.
-            to_come: how many trials may yet enter rung 0.
+            to_come: how many more trials may enter rung 0.
         """
         ended, controls = self._state.ended[rung], self._state.controls
         below = self._state.entered[rung - 1]
@@ -157,7 +158,7 @@ class Promotions:
         return places(self._keep(rung, to_come), failures)
 
     def _keep(self, rung: int, to_come: float) -> int:
-        """How many trials are let up to a rung, failures aside."""
+        """How many trials may enter a rung, not counting failed ones."""
         if self._parts.follows_trials:
             return finalists_of(len(self._state.entered[0]) + to_come)
         return self._parts.ladder[rung - 1].keep or 0
@@ -199,7 +200,7 @@ def promotable(
 
 
 def _ranked(ended: Mapping[int, Record]) -> list[int]:
-    """The trials that did not fail, best first; those that were stopped come last."""
+    """The trials that did not fail, best first; stopped ones come last."""
     ranked = sorted(
         (record.state == "stopped", record.loss, trial)
         for trial, record in ended.items()

@@ -52,11 +52,11 @@ class Rungs:
     def step_ratio(self, doubtful: float) -> float:
         """How many times longer a step of the full network takes than one of the first proxy.
 
-        A ratio that is small enough to matter is measured once more, since a busy machine slows
-        down steps and never speeds them up.
+        A ratio that is small enough to matter is measured again, since a busy machine only makes
+        steps slower, never faster.
 
         Args:
-            doubtful: the share of a step, above which that is done.
+            doubtful: the share of a step above which it is measured again.
         """
         measured = self.ensure_measured(0), self.ensure_measured(self._parts.top)
         ratio = self._step_ratio()

@@ -1,4 +1,4 @@
-"""How the trials of the full network stand against each other, and how large a seed's noise is."""
+"""The ranking of the trials on the full network, and the noise between seeds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from proxyhpo._records.records import Record
 
 __all__ = ["Noise", "Standing", "noise_of", "standings"]
 
-_LAST = 5  # reports of a run, of which the scatter is taken
-_SIGMAS = 2.0  # of the difference of two means, below which it counts as noise
+_LAST = 5  # number of last reports whose scatter is measured
+_SIGMAS = 2.0  # a smaller difference of two means counts as noise
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A trial of the full network, with the runs of it that finished, one a seed.
+    """A trial of the full network, with its finished trainings, one per seed.
 
     Args:
         trial: its number.
@@ -29,7 +29,7 @@ class Standing:
 
     @property
     def loss(self) -> float:
-        """The mean of its seeds; lower is better."""
+        """The mean over its seeds; lower is better."""
         return fmean(record.loss for record in self.runs if record.loss is not None)
 
     @property
@@ -39,28 +39,28 @@ class Standing:
 
     @property
     def best(self) -> Record:
-        """The best of its runs."""
+        """The best of its trainings."""
         return min(self.runs, key=lambda record: (record.loss, record.replicate))
 
     @property
     def rank(self) -> tuple[float, int]:
-        """To sort by; of equal ones the earlier trial comes first."""
+        """A sort key; of equal trials the earlier one comes first."""
         return self.loss, self.trial
 
     def is_near(self, other: Standing, noise: Noise) -> bool:
-        """Whether noise alone may explain the difference: two standard deviations of it."""
+        """Whether noise may explain the difference: it is below two standard deviations."""
         spread = math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
         return abs(self.loss - other.loss) < _SIGMAS * noise.sd * spread
 
 
 @dataclass(frozen=True)
 class Noise:
-    """By how much two trainings of one config differ that differ in the seed alone.
+    """How much two trainings of one config differ if only the seed differs.
 
     Args:
         sd: the standard deviation of one training's value.
-        source: ``seeds``, if configs were trained under several; or else ``reports``: by how much
-            the last reports of a training scatter around a smooth curve. That is a lower bound.
+        source: ``seeds`` if configs were trained under several seeds; otherwise ``reports``, the
+            scatter of a training's last reports around a smooth curve, which is a lower bound.
     """
 
     sd: float
@@ -68,7 +68,7 @@ class Noise:
 
 
 def standings(records: Iterable[Record], top: int) -> list[Standing]:
-    """The trials of the full network that finished, best first, by the mean of their seeds.
+    """The trials that finished on the full network, best first, by the mean over their seeds.
 
     Args:
         records: of the study.
@@ -82,7 +82,7 @@ def standings(records: Iterable[Record], top: int) -> list[Standing]:
 
 
 def noise_of(standing: Sequence[Standing]) -> Noise | None:
-    """The noise that the trainings of the full network have shown; None if they showed none."""
+    """The noise observed in trainings of the full network; None if there is no data."""
     several = [[r.loss or 0.0 for r in each.runs] for each in standing if len(each.runs) > 1]
     if several:
         squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
@@ -91,10 +91,10 @@ def noise_of(standing: Sequence[Standing]) -> Noise | None:
     bends = [bend for each in standing for run in each.runs for bend in _bends(run.values[-_LAST:])]
     if not bends:
         return None
-    # The variance of x - 2y + z is six times that of one of them.
+    # The variance of x - 2y + z is six times that of a single value.
     return Noise(math.sqrt(fmean(bend**2 for bend in bends) / 6), "reports")
 
 
 def _bends(values: Sequence[float]) -> list[float]:
-    """The second differences, which a steady trend leaves at zero."""
+    """The second differences, which are zero for a linear trend."""
     return [x - 2 * y + z for x, y, z in zip(values, values[1:], values[2:], strict=False)]

@@ -168,7 +168,7 @@ class State:
         self.why_full = body["why"]
 
     def seeds_of(self, trial: int) -> int:
-        """Under how many seeds a trial of the full network has begun to be trained."""
+        """The number of seeds under which trainings of a trial on the full network have started."""
         return 1 + sum(run.trial == trial for run in self.repeated)
 
     def _open(self, body: Mapping[str, Any]) -> None:
@@ -213,7 +213,7 @@ class State:
             if run.id not in self.repeated:
                 raise ValueError(f"trial {run.trial} is not trained under seed {run.replicate}")
             if run.id in self._repeats_ended:
-                raise ValueError(f"trial {run.trial} has ended under seed {run.replicate} already")
+                raise ValueError(f"trial {run.trial} has already ended under seed {run.replicate}")
             return
         if run.trial not in self.entered[run.rung]:
             raise ValueError(f"trial {run.trial} has not entered rung {run.rung}")

@@ -100,7 +100,7 @@ class CurveWatch:
 
     def _stopper(self, job: Job) -> Stopper | None:
         run, stoppers = job.id, self._stoppers
-        # A further seed is trained to be compared with the first one.
+        # Trainings under a further seed must be comparable with the first one.
         if stoppers.below is stoppers.top is None or run.replicate:
             return None
         state = self._study.state

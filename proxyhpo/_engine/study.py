@@ -165,7 +165,7 @@ class Study:
             self._store.drop_weights(name)
 
     def _kept(self, best: Sequence[Standing]) -> set[str]:
-        """The runs whose weights are kept: the best, and that of a trial that may replace it."""
+        """The trainings whose weights are kept: the best, and one of a trial that may replace it."""
         return {each.best.id.name for each in best[: 2 if self.parts.repeats else 1]}
 
     def _drop_old_weights(self) -> None:
@@ -220,7 +220,7 @@ class Study:
         return 0.0 if self.state.why_full else self._to_come(n_trials)
 
     def _uses_proxies(self) -> bool:
-        """Whether the next trial is trained on a proxy first; decided once it saves too little."""
+        """Whether the next trial starts on a proxy; final once proxies save too little."""
         if self.state.why_full or not self.parts.may_leave_proxies:
             return not self.state.why_full
         why = self.outlook.why_leave(self._rungs.step_ratio)
@@ -241,7 +241,7 @@ class Study:
         return None if run is None else self._promoted(run, control=True)
 
     def _repeat(self, n_trials: float) -> Job | None:
-        """The first of the trainings that tell the best two apart; the other one follows."""
+        """The first of the trainings that distinguish the best two; the other one follows."""
         runs = [] if self._to_come(n_trials) else self._promotions.repeats()
         if not runs:
             return None
@@ -250,7 +250,7 @@ class Study:
         return self._job(runs[0])
 
     def _promoted(self, run: RunId, **why: bool) -> Job:
-        # Opened first: its exponents may depend on what is known by now.
+        # The rung opens first, since its exponents depend on the history at that time.
         self._rungs.ensure_open(run.rung)
         self._write("promotion", {"trial": run.trial, "rung": run.rung, **why})
         return self._job(run)
@@ -266,7 +266,7 @@ class Study:
         """Commits a new trial and returns its number, or None if there is nothing left to try.
 
         Args:
-            where: the rung on which it starts, if that is not the first one.
+            where: the rung on which it starts, if it is not the first one.
         """
         number = len(self.history.trials)
         while self._enqueued:

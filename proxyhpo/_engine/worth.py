@@ -1,8 +1,8 @@
-"""When a search is no longer worth its cost: what one more trial is expected to gain.
+"""When to end a search: the expected gain of one more trial.
 
-Cost-aware stopping (Xie et al., arXiv:2507.12453): a search ends when the best expected improvement
-for its cost falls below what an improvement is worth. Here the improvement is that of the next
-trial by the losses of the last ones, whatever the searcher is, and not by a model's posterior.
+Cost-aware stopping (Xie et al., arXiv:2507.12453) ends a search when the best expected improvement
+per cost falls below what an improvement is worth. Here the improvement is estimated from the losses
+of the last trials, for any searcher, and not from the posterior of a model.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ _LAST = 20
 
 
 def expected_gain(losses: Sequence[float]) -> float | None:
-    """By how much the next trial is expected to be better than the best one so far.
+    """By how much the next trial is expected to improve on the best one so far.
 
     The next loss is drawn from those of the last 20 trials, of which the better half is smoothed by
-    normal kernels (Silverman's width). The worse half, where losses may explode, can gain nothing.
+    normal kernels (Silverman's width). The worse half, which may contain diverged trainings, cannot
+    give an improvement.
 
     Args:
         losses: of the trials so far, in order; lower is better.
 
     Returns:
-        The mean of what is gained, nothing included; None for fewer than 10 trials.
+        The mean improvement, counting none as 0; None for fewer than 10 trials.
 
     >>> expected_gain([0.5] * 20)
     0.0

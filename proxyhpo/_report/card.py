@@ -1,6 +1,6 @@
-"""A result as a card in HTML: what a notebook shows for it.
+"""A result as an HTML card, for notebooks.
 
-The card takes its colors from the page around it, so that it can be read in dark themes too.
+The card inherits its colors from the page, so that it is readable in dark themes, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FINALISTS = 5
 
 
 def card(result: Result, findings: Findings) -> str:
-    """The card of a result; everything in it is escaped.
+    """The HTML card of a result. All text in it is escaped.
 
     Args:
         result: of a study.
@@ -65,7 +65,7 @@ def card(result: Result, findings: Findings) -> str:
 
 
 def chart(result: Result) -> str:
-    """The best values so far against the cost, as SVG; empty while there are none."""
+    """The best values so far against the cost, as SVG; empty if there are none."""
     found = incumbents(result)
     if not found:
         return ""
@@ -88,9 +88,9 @@ def chart(result: Result) -> str:
 def leaderboard_rows(
     result: Result, rung: int, count: int
 ) -> tuple[Sequence[str], list[tuple[Sequence[str], bool]]]:
-    """The titles and rows of a leaderboard, and whether each row is faded, as of a stopped run.
+    """The titles and rows of a leaderboard, and whether each row is faded (stopped trainings).
 
-    On rungs above the first, a row also says which rank the trial had on the rung below.
+    On rungs above the first, a row also gives the trial's rank on the rung below.
     """
     index = rung % len(result.ladder)
     below = result.leaderboard(index - 1) if index else []
@@ -114,7 +114,7 @@ def leaderboard_rows(
 
 
 def html_table(titles: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]]) -> str:
-    """A table whose cells are escaped, and whose faded rows are marked."""
+    """An HTML table with escaped cells, in which some rows are faded."""
     head = "".join(f"<th>{escaped(title)}</th>" for title in titles)
     body = "".join(
         f"<tr{' class=faded' if faded else ''}>"

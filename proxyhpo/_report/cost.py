@@ -114,7 +114,7 @@ class Cost:
             lines.append(f"cost: {self.seconds:.1f} s")
         if self.fixed_share is not None:
             lines.append(
-                f"  {self.fixed_share:.0%} of a full training goes elsewhere than into the "
+                f"  {self.fixed_share:.0%} of a full training is spent outside of the "
                 "network's steps, such as loading data"
             )
         for rung in self.rungs:

@@ -1,4 +1,4 @@
-"""The best value so far of each rung, against what had been spent by then."""
+"""The best value so far on each rung, against the cost so far."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Incumbents:
 
     Args:
         rung: index in the ladder.
-        costs: what had been spent when each of its trainings had finished, in order.
+        costs: the cost at the end of each of its trainings, in order.
         values: of these trainings.
-        best: the best of the values so far.
+        best: the best value so far, after each of them.
     """
 
     rung: int
@@ -49,9 +49,9 @@ def incumbents(result: Result) -> list[Incumbents]:
 
 
 def spending(result: Result) -> tuple[list[float], str]:
-    """What had been spent when each training had ended, and the unit.
+    """The cost at the end of each training, and its unit.
 
-    The search is charged in equal parts to the trials, and measuring before the first.
+    The search is charged in equal parts to the trials, and measuring before the first one.
     """
     cost = result.cost
     search = cost.search_seconds / (cost.n_trials or 1)

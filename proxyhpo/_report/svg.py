@@ -1,6 +1,7 @@
-"""Small charts as SVG for notebooks, without matplotlib.
+"""Small SVG charts for notebooks, without matplotlib.
 
-Lines and text take the color of the text around them, so that they can be read on any background.
+Lines and text inherit the color of the surrounding text, so that they are readable on any
+background.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ class Steps:
     """A line of steps.
 
     Args:
-        xs: where each step begins, in order.
+        xs: where each step starts, in order.
         ys: its height.
         color: of the line.
-        thick: whether it is the one that matters.
+        thick: whether to draw a thick line.
     """
 
     xs: Sequence[float]
@@ -48,13 +49,13 @@ def escaped(text: object) -> str:
 def step_chart(
     lines: Sequence[Steps], end: float, xlabel: str, *, mark: tuple[float, str] | None = None
 ) -> str:
-    """An SVG element with the lines; the axes are labelled at their ends.
+    """An SVG element with the lines. The axes are labelled at their ends.
 
     Args:
-        lines: at least one; each goes on to ``end``.
-        end: of what has happened so far, along x.
-        xlabel: what lies along x.
-        mark: an upright line at a place, and what to say of it.
+        lines: at least one; each continues to ``end``.
+        end: the right end of the x axis.
+        xlabel: label of the x axis.
+        mark: position of a vertical line, and its label.
     """
     right = max(end, mark[0] if mark else 0.0) or 1.0
     heights = [y for line in lines for y in line.ys]

@@ -15,23 +15,24 @@ __all__ = ["ASHAStopper"]
 
 @final
 class ASHAStopper(Stopper):
-    """Lets the best ``1 / reduction`` go on at a few steps, which lie ever further apart.
+    """Continues only the best ``1 / reduction`` at a few steps, at increasing distances.
 
-    Asynchronous successive halving (Li et al., arXiv:1810.05934) as a stopping rule: trainings
-    are judged after ``min_steps``, ``min_steps * reduction``, ``min_steps * reduction**2``, ...
-    steps. One continues if its loss there is among the best ``1 / reduction`` of all that have got
-    there, itself included; at least the best of them does. The boldest rule: of many trainings
-    each step that is judged ends all but that share, so the first one has to tell something.
+    This is asynchronous successive halving (Li et al., arXiv:1810.05934) as a stopping rule.
+    Trainings are judged after ``min_steps``, ``min_steps * reduction``, ``min_steps *
+    reduction**2``, ... steps. A training continues if its loss there is among the best ``1 /
+    reduction`` of all trainings that reached the step, including itself. At least the best one
+    continues. This is the most aggressive rule: every judged step ends all other trainings, so
+    losses at the first one must be informative.
 
     Args:
         min_steps: the first step that is judged.
-        reduction: one of this many continues.
+        reduction: one in this many continues.
 
     Raises:
         ArgumentError: unless ``min_steps`` is a whole number >= 1 and ``reduction`` one >= 2.
 
     >>> peers = [Curve([loss, loss / 2]) for loss in (1.0, 2.0, 3.0, 4.0, 5.0)]
-    >>> stopper = ASHAStopper(reduction=3)  # two of six go on after steps 1, 3, 9, ...
+    >>> stopper = ASHAStopper(reduction=3)  # two of six continue after steps 1, 3, 9, ...
     >>> stopper.should_stop(Curve([1.5]), peers), stopper.should_stop(Curve([2.5]), peers)
     (False, True)
     """

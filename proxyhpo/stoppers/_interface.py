@@ -13,10 +13,10 @@ __all__ = ["Curve", "Stopper"]
 
 @final
 class Curve(Sequence[float]):
-    """The losses that a training has reported, lower is better, with best and mean at hand.
+    """The losses that a training has reported, lower is better, with their best and mean.
 
-    A sequence whose entry 0 is the loss after step 1. Best and mean are kept as losses come in, so
-    that asking for them costs the same at every step.
+    A sequence whose entry 0 is the loss after step 1. Best and mean are updated with each loss, so
+    that they take the same time at every step.
 
     Args:
         losses: in the order reported.
@@ -34,7 +34,7 @@ class Curve(Sequence[float]):
             self.append(loss)
 
     def append(self, loss: float) -> None:
-        """Notes one more; for the engine, and not for stoppers."""
+        """Adds a loss; for the engine, not for stoppers."""
         self._losses.append(loss)
         self._best.append(min(loss, self._best[-1]) if self._best else loss)
         self._sums.append(loss + self._sums[-1] if self._sums else loss)
@@ -43,7 +43,7 @@ class Curve(Sequence[float]):
         """The lowest loss of the first ``step`` steps, by default of all.
 
         Raises:
-            IndexError: if there are not so many, or none.
+            IndexError: if there are fewer steps, or none.
         """
         return self._best[self._index(step)]
 
@@ -51,10 +51,10 @@ class Curve(Sequence[float]):
         """The mean loss of the first ``step`` steps, by default of all.
 
         Raises:
-            IndexError: if there are not so many, or none.
+            IndexError: if there are fewer steps, or none.
         """
         index = self._index(step)
-        # Rounding must not put the mean of equal losses below them.
+        # Rounding must not make the mean of equal losses smaller than them.
         return max(self._best[index], self._sums[index] / (index + 1))
 
     def _index(self, step: int | None) -> int:
@@ -85,21 +85,21 @@ class Curve(Sequence[float]):
 
 
 class Stopper(ABC):
-    """Says when a training is ended early. It has settings but no state and no randomness."""
+    """Decides when a training is ended early. It has settings but no state and no randomness."""
 
     @abstractmethod
     def should_stop(self, losses: Curve, peers: Sequence[Curve]) -> bool:
-        """Whether a training ends now; it then counts with its last loss.
+        """Whether a training ends now. It then counts with its last loss.
 
-        Asked after each report of a training, as long as a peer has got further: beyond that
-        there is nothing to compare with, and nothing to be saved.
+        Called after each report of a training, as long as some peer has trained longer. Beyond that
+        there is nothing to compare with, and nothing to save.
 
         Args:
-            losses: of the training so far; ``len(losses)`` is the step that it has reached, >= 1.
-            peers: those of the trainings to compare with, in no particular order. Some may be
-                shorter than ``losses``: they were stopped, or had fewer steps. Only read.
+            losses: of the training so far; ``len(losses)`` is its current step, >= 1.
+            peers: the curves to compare with, in no particular order. Some may be shorter than
+                ``losses``, because they were stopped or had fewer steps. Read-only.
 
         Returns:
             True to end it. A training that has been at least as good as every peer at every step
-            must not be ended, nor one that has been better than another that continues.
+            must not be ended, nor one that has been better than another one that continues.
         """

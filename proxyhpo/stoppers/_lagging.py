@@ -1,4 +1,4 @@
-"""The rule for few and dear trainings: end what is clearly behind the best."""
+"""A rule for few and expensive trainings: ends those that are clearly behind the best."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["LaggingStopper"]
 
 @final
 class LaggingStopper(Stopper):
-    """Ends a training that is still behind where the best one was in half the time.
+    """Ends a training that has not reached what the best one reached in half the time.
 
     The best one is the peer with the lowest last loss. A training is ended at step ``s`` if its
-    best loss so far is worse than what that peer had reached by step ``s // 2``: it learns less
-    than half as fast. Meant for finalists on the full network, where trainings are few and dear:
-    one peer is enough, only the order of losses matters and not their size, and what is near the
-    best is left to end.
+    best loss so far is worse than what that peer had reached by step ``s // 2``, so that it learns
+    less than half as fast. The rule is meant for finalists on the full network, where trainings are
+    few and expensive: one peer is sufficient, only the order of losses matters, and trainings near
+    the best one are allowed to finish.
 
     Args:
         min_steps: the first step at which a training may be ended.
@@ -46,7 +46,7 @@ class LaggingStopper(Stopper):
         if step < self.min_steps or not peers:
             return False
         lowest = min(peer[-1] for peer in peers)
-        # Of several that ended equally well, the one that was slowest: the order does not matter.
+        # Of several equally good peers the slowest, so that their order does not matter.
         reached = max(peer.best(min(step // 2, len(peer))) for peer in peers if peer[-1] == lowest)
         return losses.best() > reached
 

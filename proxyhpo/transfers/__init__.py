@@ -1,12 +1,12 @@
-"""Transfers say how a hyperparameter changes with the width of the network.
+"""Transfers adjust how a proxy is trained to the width of the network.
 
 The best learning rate of a narrow network is larger than that of the full one (muP,
 arXiv:2203.03466), so a proxy that is trained with the full network's learning rate ranks configs
-wrongly. A transfer gives an exponent a hyperparameter; a proxy of width ratio ``r`` is trained
-with ``value * r**exponent``. At density 1 nothing changes.
+wrongly. A transfer gives an exponent for each hyperparameter, and a proxy of width ratio ``r`` is
+trained with ``value * r**exponent``. At density 1 nothing changes.
 
-Or it scales the updates of a proxy layer by layer, so that the config stays what it is: see
-:class:`LayerwiseTransfer`.
+Alternatively, a transfer scales the updates of a proxy layer by layer and leaves the config
+unchanged: see :class:`LayerwiseTransfer`.
 """
 
 from proxyhpo.transfers._identity import IdentityTransfer

@@ -1,4 +1,4 @@
-"""Exponents of hyperparameters: what can have one, their check, and the config that they give."""
+"""Exponents of hyperparameters: which can have one, checking them, and applying them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["can_follow", "check_exponents", "transferred"]
 def can_follow(given: Any) -> bool:
     """Whether a hyperparameter or constant of a space can follow the width.
 
-    A transferred value need not lie in the space, so a list of numbers can, as well as a range; an
-    ``Int`` cannot, since whole numbers would not stay whole.
+    A transferred value need not lie in the space, so a list of numbers can follow it as well as a
+    range. An ``Int`` cannot, since its values would not stay whole.
 
     >>> [can_follow(given) for given in (Float(0, 1), Choice([0.1, 0.01]), 0.1)]
     [True, True, True]
@@ -35,16 +35,16 @@ def can_follow(given: Any) -> bool:
 
 
 def check_exponents(who: str, exponents: object, space: Space) -> dict[str, float]:
-    """The same exponents, if they are finite numbers for what can follow the width.
+    """The same exponents, if they are finite numbers for hyperparameters that can follow the width.
 
     Args:
-        who: gave them; its class, for messages.
+        who: the class that gave them, for messages.
         exponents: hyperparameter name → exponent.
-        space: that holds the hyperparameters.
+        space: contains the hyperparameters.
 
     Raises:
-        TypeError: for anything else than a mapping.
-        UnknownNameError: if one names a hyperparameter that the space has not.
+        TypeError: if it is not a mapping.
+        UnknownNameError: if one names a hyperparameter that the space does not have.
         ArgumentError: if an exponent is not a finite number or too large, or names a
             hyperparameter that is not made of numbers.
     """
@@ -65,7 +65,7 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
         if not can_follow(space[name]):
             raise ArgumentError(
                 f"{who}: {name!r} must be a Float, a Choice of numbers or a number to follow the "
-                f"width, it is {space[name]!r}"
+                f"width, got {space[name]!r}"
             )
     return {name: float(number) for name, number in exponents.items()}
 
@@ -73,7 +73,7 @@ def check_exponents(who: str, exponents: object, space: Space) -> dict[str, floa
 def transferred(config: Config, exponents: Mapping[str, float], width_ratio: float) -> Config:
     """The config that a proxy of this width ratio is trained with.
 
-    Never clamped to the space, since the proxy's best may lie outside it. Inactive
+    Values are not limited to the space, since the proxy's best may lie outside it. Inactive
     hyperparameters stay absent.
 
     >>> transferred({"lr": 0.1, "momentum": 0.9}, {"lr": -0.5}, 0.25)

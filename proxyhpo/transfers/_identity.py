@@ -19,11 +19,11 @@ __all__ = ["IdentityTransfer"]
 
 @final
 class IdentityTransfer(Transfer):
-    """Trains a proxy with the full network's config as it is.
+    """Trains a proxy with the full network's config, unchanged.
 
-    This is what Lee & Yim (arXiv:2205.08695) do. It is right for hyperparameters that do not
-    depend on the width, and the safe choice for pretrained networks; it is wrong for learning
-    rates of networks trained from scratch, see
+    Lee & Yim (arXiv:2205.08695) do this. It is right for hyperparameters that do not depend on the
+    width, and the safe choice for pretrained networks. It is wrong for learning rates of networks
+    that are trained from scratch, see
     :class:`~proxyhpo.transfers.PowerLawTransfer`.
 
     >>> IdentityTransfer().exponents(None, None)

@@ -1,4 +1,4 @@
-"""The transfer that scales each layer's update by what that layer has lost."""
+"""The transfer that scales each layer's update by the fraction of the layer that was kept."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["LayerwiseTransfer"]
 class LayerwiseTransfer(Transfer):
     """Keeps the config, and scales the updates of a proxy layer by layer.
 
-    Of a layer that keeps ``r_in`` of its inputs and ``r_out`` of its outputs, each update is
-    multiplied by
+    For a layer that keeps the fractions ``r_in`` of its inputs and ``r_out`` of its outputs, each
+    update is multiplied by
 
     ================================================  =======================
     optimizer                                         factor
@@ -35,26 +35,26 @@ class LayerwiseTransfer(Transfer):
     Muon                                              1
     ================================================  =======================
 
-    With an exponent of 1 this keeps the change of a layer's outputs independent of the width: by
-    the spectral condition (Yang, Simon & Bernstein, "A Spectral Condition for Feature Learning",
-    arXiv:2310.17813) an update's norm has to be proportional to sqrt(fan-out / fan-in). The
-    factors are for networks in the standard parametrization; those of muP (Yang et al.,
-    arXiv:2203.03466) follow from the same condition. The condition assumes that updates are
-    aligned with a layer's inputs. Where they are mostly noise an exponent of .5 does, and networks
-    without normalisation layers diverge at learning rates at which 1 is too much; they get .75.
+    With an exponent of 1 the change of a layer's outputs does not depend on the width. By the
+    spectral condition (Yang, Simon & Bernstein, "A Spectral Condition for Feature Learning",
+    arXiv:2310.17813), an update's norm must be proportional to sqrt(fan-out / fan-in). The factors
+    are for networks in the standard parametrization; those of muP (Yang et al., arXiv:2203.03466)
+    follow from the same condition. The condition assumes that updates are aligned with a layer's
+    inputs. If they are mostly noise, an exponent of .5 is right. Networks without normalisation
+    layers diverge at learning rates for which 1 is too large; for these the default is .75.
 
     For biases, gains of norms, embeddings and positions ``r_in`` is 1. A weight that an embedding
-    shares with the output layer is scaled as the output layer's. Decoupled weight decay (AdamW's)
-    is left as it is written. Learning rate, schedule, parameter groups and gradient clipping are
-    the user's own, and no hyperparameter has to be named as a learning rate.
-    :func:`~proxyhpo.transfers.scaled_updates` says how updates are scaled, and which are not.
+    shares with the output layer is scaled like the output layer. Decoupled weight decay (AdamW's)
+    is not scaled. Learning rate, schedule, parameter groups and gradient clipping stay the user's,
+    and no hyperparameter needs to be named as a learning rate.
+    :func:`~proxyhpo.transfers.scaled_updates` describes how updates are scaled, and which are not.
 
     Args:
-        exponent: of Adam and optimizers of its kind. By default 1 for networks with normalisation
+        exponent: for Adam and similar optimizers. By default 1 for networks with normalisation
             layers, and .75 for others.
 
     Raises:
-        ArgumentError: if the exponent is no finite number.
+        ArgumentError: if the exponent is not a finite number.
 
     >>> LayerwiseTransfer().exponents(None, None)
     {}
@@ -67,7 +67,7 @@ class LayerwiseTransfer(Transfer):
 
     @override
     def exponents(self, space: Space, history: History) -> Mapping[str, float]:
-        """No exponents: the config stays what it is."""
+        """No exponents: the config is unchanged."""
         return {}
 
     @override
@@ -97,6 +97,6 @@ class LayerwiseTransfer(Transfer):
 def _of_muon(update: Update) -> float:
     if update.group.get("adjust_lr_fn") != "match_rms_adamw":
         return 1.0
-    # This variant's entries have one size at any width, so that its norm grows with the width.
+    # The entries of this variant have the same size at any width, so its norm grows.
     r_in, r_out = update.r_in, update.r_out
     return float((r_out / r_in / max(r_in, r_out)) ** 0.5)

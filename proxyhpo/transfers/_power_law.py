@@ -1,4 +1,4 @@
-"""The transfer that lets learning rates follow the width."""
+"""The transfer that scales learning rates with the width."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class PowerLawTransfer(Transfer):
     """Multiplies hyperparameters by a power of the width ratio.
 
     A proxy of width ratio ``r`` is trained with ``value * r**exponent``; a negative exponent gives
-    narrow networks a larger value. By default every learning rate gets -0.5: between the 0 and -1
-    that muP derives for vector-like and matrix-like parameters (Yang et al., "Tensor Programs V",
-    arXiv:2203.03466), and near the -0.6 by which the best learning rate of HPOBench's
-    multi-layer perceptrons falls with their width under Adam. A learning rate is what is *named*
-    as one: ``lr``, ``learning_rate``, or a name that ends so (``head_lr``, ``optim.lr``).
+    narrow networks a larger value. By default every learning rate gets -0.5. This lies between the
+    0 and -1 that muP derives for vector-like and matrix-like parameters (Yang et al., "Tensor
+    Programs V", arXiv:2203.03466), and near the -0.6 that fits the best learning rates of
+    HPOBench's multi-layer perceptrons under Adam. Learning rates are recognized by name: ``lr``,
+    ``learning_rate``, or a name that ends with one of them (``head_lr``, ``optim.lr``).
 
     Args:
-        exponents: hyperparameter name → its own exponent, beside and before those found by name;
-            0 leaves it as it is. Each must be made of numbers in the space: a ``Float``, a
-            ``Choice`` of numbers, or a constant; what a proxy is trained with need not be among
-            them.
-        exponent: of each hyperparameter that is named as a learning rate.
+        exponents: hyperparameter name → exponent, in addition to the learning rates and with
+            precedence over them; 0 leaves a value unchanged. Each must be numeric in the space: a
+            ``Float``, a ``Choice`` of numbers, or a constant. Transferred values need not be among
+            the options.
+        exponent: for each hyperparameter that is named as a learning rate.
 
     Raises:
-        TypeError: if the exponents are not finite numbers by name.
+        TypeError: if the exponents do not map names to finite numbers.
 
     >>> from proxyhpo.space import Choice, Float, Space
     >>> space = Space({"lr": Float(1e-4, 1, log=True), "momentum": Choice([0.0, 0.9])})
@@ -64,8 +64,8 @@ class PowerLawTransfer(Transfer):
                 makes a proxy rank configs wrongly.
 
         Raises:
-            UnknownNameError: if an exponent names a hyperparameter that the space has not.
-            ArgumentError: if it names one that is not made of numbers.
+            UnknownNameError: if an exponent names a hyperparameter that the space does not have.
+            ArgumentError: if it names one that is not numeric.
         """
         named = check_exponents(type(self).__name__, self.by_name, space)
         exponents = dict.fromkeys(learning_rates(space), self.exponent) | named

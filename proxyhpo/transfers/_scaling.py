@@ -1,13 +1,13 @@
-"""Scaling the updates of a network while a training loop that is not ours trains it.
+"""Scales the updates of a network during the user's training loop.
 
-PyTorch calls global hooks around the step of every optimizer. Before a step the weights that are to
-be scaled are remembered, and after it each becomes ``before + factor * (after - before)``. So the
-learning rate, its schedule, parameter groups, clipping and gradient scaling stay the user's. Of SGD
-with momentum this is exactly a learning rate of ``factor`` times the parameter's own; of Adam, too,
-but for what the changed weights do to later gradients.
+PyTorch calls global hooks around the step of every optimizer. The weights to be scaled are stored
+before a step, and after it each becomes ``before + factor * (after - before)``. The learning rate,
+its schedule, parameter groups, clipping and gradient scaling therefore stay the user's. For SGD
+with momentum this is equivalent to multiplying the parameter's learning rate by ``factor``; for
+Adam, too, except that the changed weights affect later gradients.
 
-Where optimizers are nested, the innermost step is scaled: Lookahead averages weights that were
-scaled, and the last part of a SAM step is an ordinary step from where it began.
+If optimizers are nested, the innermost step is scaled: Lookahead averages scaled weights, and the
+last part of a SAM step is an ordinary step from its starting point.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def scaled_updates(
 ) -> Iterator[Scaling | None]:
     """Scales the updates of a proxy's parameters inside the ``with`` block.
 
-    Every optimizer that derives from ``torch.optim.Optimizer`` is seen, whoever makes and steps it.
-    Optimizers that the rule does not know are left alone, as are parameters that are added later;
-    what was scaled, and what was not, stands in :attr:`Scaling.correction`.
+    It affects every optimizer that derives from ``torch.optim.Optimizer``, wherever it is created
+    and stepped. Optimizers that the rule does not know are not scaled, nor are parameters that are
+    added later. :attr:`Scaling.correction` says what was scaled and what was not.
 
     Args:
-        network: the proxy. Its parameters are known by identity.
-        fans: parameter name → what it has kept of its fans in the full network; empty for the full
-            network itself, of which nothing is touched.
+        network: the proxy. Its parameters are recognized by identity.
+        fans: parameter name → the fractions of its fans that are kept; empty for the full network,
+            which is not scaled.
         rule: gives the factor of each parameter; None scales nothing.
     """
     if rule is None or not fans:
@@ -66,12 +66,12 @@ def scaled_updates(
 class Scaling:
     """Scales the updates of one network between :meth:`start` and :meth:`stop`.
 
-    It does not keep the network alive, and is dropped when all parameters are gone.
+    It does not keep the network alive, and is removed when all parameters are gone.
 
     Args:
         network: see :func:`scaled_updates`.
-        fans: likewise.
-        rule: likewise.
+        fans: see :func:`scaled_updates`.
+        rule: see :func:`scaled_updates`.
     """
 
     def __init__(self, network: nn.Module, fans: Mapping[str, FanRatios], rule: UpdateRule) -> None:
@@ -108,12 +108,12 @@ class Scaling:
         return len(self._names) == 0
 
     def start(self) -> None:
-        """Begins to scale."""
+        """Starts scaling."""
         with _lock:
             _activate((*_active, self))
 
     def stop(self) -> None:
-        """Ends it; without effect where it has ended."""
+        """Stops scaling; no effect if it has been stopped."""
         with _lock:
             _activate(other for other in _active if other is not self)
 
@@ -138,7 +138,7 @@ class Scaling:
                 before = [] if factor == 1 else remembered(parameters, 1 - decay)
                 parts.append(Part(factor, has_decay, parameters, before))
         steps = self._begun()
-        # An equal optimizer among them calls its own base class's step, or its last step raised.
+        # The same optimizer among them calls its base class's step, or its last step raised.
         for index, step in enumerate(steps):
             if step.optimizer() is optimizer:
                 del steps[index:]
@@ -176,7 +176,7 @@ class Scaling:
         self._range = min(low, factor), max(high, factor)
 
     def _begun(self) -> list[Step]:
-        """The steps of this thread that have not ended, the outermost first."""
+        """The unfinished steps of this thread, outermost first."""
         if not hasattr(self._steps, "begun"):
             self._steps.begun = []
         begun: list[Step] = self._steps.begun
@@ -184,19 +184,19 @@ class Scaling:
 
     def _warnings(self) -> Iterator[str]:
         advice = (
-            'say transfer="power-law", which multiplies the learning rate by its name, or bring a '
-            "rule that knows it (proxyhpo.transfers.Transfer.update_rule)"
+            'use transfer="power-law", which multiplies the learning rate by its name, or a '
+            "transfer with a rule for it (proxyhpo.transfers.Transfer.update_rule)"
         )
         for name in self._unknown:
             yield f"the updates of {name} were not scaled for the width of the proxy: {advice}"
         if not self._optimizers and not self._unknown and self._has_changed():
             yield (
-                "a proxy was trained, and no torch.optim optimizer stepped its parameters, so its "
+                "a proxy was trained, but no torch.optim optimizer stepped its parameters, so its "
                 f"updates were not scaled for its width: {advice}"
             )
 
     def _has_changed(self) -> bool:
-        """Whether the smallest trainable parameter is not what it was at the start."""
+        """Whether the smallest trainable parameter has changed since the start."""
         if self._witness is None:
             return False
         parameter, was = self._witness[0](), self._witness[1]
@@ -204,7 +204,7 @@ class Scaling:
 
 
 def _has_norms(network: nn.Module) -> bool:
-    """Whether a module normalises activations; libraries name theirs after torch's."""
+    """Whether a module normalises activations; recognized by names like torch's."""
     names = [type(module).__name__.lower() for module in network.modules()]
     return any("norm" in name and "spectral" not in name and "weight" not in name for name in names)
 
@@ -223,10 +223,10 @@ _lock = threading.RLock()
 
 
 def _activate(scalings: Iterable[Scaling]) -> None:
-    """Makes these the ones that see every step; torch has our hooks while there are any.
+    """Makes these the scalings that see every step; the hooks are registered while there are any.
 
-    Those whose network was collected leave here, and not when that happens: it may happen while
-    torch goes through its hooks.
+    Scalings whose network was collected are removed here, and not at collection time, which may be
+    while torch iterates over its hooks.
     """
     global _active  # noqa: PLW0603 - the hooks of torch are global, too
     with _lock:

@@ -1,4 +1,4 @@
-"""What transfers of learning rates share: how these are named, and how exponents are given."""
+"""Settings of transfers of learning rates: how these are named, and how exponents are given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exponents_by_name", "is_learning_rate", "learning_rates", "why_none"]
 
-# The name has to end so: `lr_decay` or `lr_warmup` are no learning rates.
+# The name must end with it: `lr_decay` or `lr_warmup` are not learning rates.
 _LEARNING_RATE = re.compile(r"(?:.*[\W_])?(?:lr|learning[\W_]?rate)", re.IGNORECASE)
 # `log_lr`, `log10_lr`: a multiple of the logarithm would not be a multiple of the rate.
 _LOGARITHM = re.compile(r"log\d*[\W_]", re.IGNORECASE)
@@ -37,22 +37,22 @@ def learning_rates(space: Space) -> list[str]:
 
 
 def why_none(space: Space) -> tuple[str, str]:
-    """Why a space has no learning rate that can follow the width, and what would help."""
+    """Why a space has no learning rate that can follow the width, and what to do."""
     if rigid := [name for name in space if is_learning_rate(name)]:
-        why = f"{rigid} would have to be made of numbers"
+        why = f"{rigid} is not numeric"
         return why, "make it a Float, a Choice of numbers or a number"
-    return "none is named lr or ..._lr", 'say PowerLawTransfer({"name": -0.5}) for yours'
+    return "none is named lr or ..._lr", 'name yours in PowerLawTransfer({"name": -0.5})'
 
 
 def exponents_by_name(who: str, exponents: object) -> dict[str, float]:
     """A copy of the exponents that a user gave by name; None gives none.
 
     Args:
-        who: they were given to; its class, for messages.
+        who: the class that they were given to, for messages.
         exponents: hyperparameter name → exponent.
 
     Raises:
-        TypeError: if they are not finite numbers by name.
+        TypeError: if they do not map names to finite numbers.
     """
     if exponents is not None and not isinstance(exponents, Mapping):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The steps of optimizers that are under way, and how the weights that they move are scaled."""
+"""Optimizer steps in progress, and scaling the weights that they change."""
 
 from __future__ import annotations
 
@@ -24,54 +24,54 @@ class Part:
 
 @dataclass
 class Step:
-    """An optimizer's step that has begun and not ended."""
+    """An optimizer's step that has started and not ended."""
 
     optimizer: weakref.ref[Optimizer]
     parts: list[Part]
     unknown: bool
     inner: set[int] = field(default_factory=set)
-    """Parameters that a step inside this one has updated, by identity."""
+    """Parameters that a nested step has updated, by identity."""
 
 
 def remembered(parameters: list[nn.Parameter], kept: float | Tensor) -> list[Tensor]:
-    """Copies of the weights before a step, less what decoupled weight decay takes off them.
+    """Copies of the weights before a step, after subtracting decoupled weight decay.
 
     Args:
-        parameters: that a step is about to move.
-        kept: the share that decay leaves.
+        parameters: the parameters that a step is about to change.
+        kept: the fraction that remains after decay.
     """
     weights = [parameter.data for parameter in parameters]
     return list(torch._foreach_mul(weights, kept))  # noqa: SLF001 - as torch's own optimizers do it
 
 
 def skipped(optimizer: Optimizer) -> Tensor | None:
-    """1 where a step inside the kernel was skipped for gradients that are not finite, else 0.
+    """1 if the kernel skipped a step because of gradients that are not finite, otherwise 0.
 
-    Optimizers that unscale gradients themselves are told by ``torch.amp.GradScaler`` so.
+    ``torch.amp.GradScaler`` informs optimizers that unscale gradients themselves.
     """
     found: Tensor | None = getattr(optimizer, "found_inf", None)
     return found
 
 
 def scale(part: Part, inner: set[int], skipped: Tensor | None) -> None:
-    """Scales what a step has done to some parameters.
+    """Scales the effect of a step on some parameters.
 
     Args:
         part: the parameters, with their factor.
-        inner: parameters to leave, by identity, since a step inside this one has updated them.
-        skipped: 1 where the step was skipped inside the kernel, see :func:`skipped`.
+        inner: parameters to exclude, by identity, since a nested step has updated them.
+        skipped: 1 if the step was skipped inside the kernel, see :func:`skipped`.
     """
     pairs = [
         (p.data, before)
         for p, before in zip(part.parameters, part.before, strict=False)
-        # Without a gradient it has not moved, and has not decayed either.
+        # Without a gradient it has neither moved nor decayed.
         if id(p) not in inner and (p.grad is not None or not part.has_decay)
     ]
     if not pairs:
         return
     after, before = map(list, zip(*pairs, strict=True))
     weight = 1 - part.factor
-    # after + (1 - factor) * (before - after); exact where nothing has moved.
+    # after + (1 - factor) * (before - after); exact if nothing has moved.
     if skipped is None or not part.has_decay:
         torch._foreach_lerp_(after, before, weight)
     else:

@@ -1,7 +1,7 @@
-"""What a rule that scales updates is told, and how optimizers differ for it.
+"""The arguments of a rule that scales updates, and the kinds of optimizers.
 
-The size of an update, as a function of the gradient's, decides how it has to change with the
-width. Four kinds are told apart; what is none of them is not scaled.
+How the size of an update depends on the gradient determines how it must change with the width. Four
+kinds are distinguished; updates of other kinds are not scaled.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Update:
 
     Args:
         parameter: its name in the network.
-        r_in: fan-in in the proxy / fan-in in the full network; 1 for what sums nothing (biases,
-            gains of norms, embeddings, positions).
-        r_out: the same of the number of its outputs.
-        optimizer: that makes the update.
+        r_in: fan-in in the proxy / fan-in in the full network; 1 for parameters that sum nothing
+            (biases, gains of norms, embeddings, positions).
+        r_out: the same for the number of its outputs.
+        optimizer: makes the update.
         group: the optimizer's settings for it, one of its ``param_groups``.
         has_norms: whether the network has normalisation layers.
     """
@@ -42,7 +42,7 @@ class Update:
 
 
 UpdateRule = Callable[[Update], float | None]
-"""Gives the factor of an update; None if it does not know the optimizer."""
+"""Returns the factor of an update; None if it does not know the optimizer."""
 
 
 class UpdateKind(Enum):
@@ -62,16 +62,16 @@ _KINDS = {
     UpdateKind.ORTHOGONAL: "Muon",
 }
 _KIND_BY_NAME = {name.lower(): kind for kind, names in _KINDS.items() for name in names.split()}
-# Other libraries name their implementations so: FusedAdam, PagedAdamW8bit, DeepSpeedCPUAdam.
+# Other libraries extend these names: FusedAdam, PagedAdamW8bit, DeepSpeedCPUAdam.
 _AFFIXES = re.compile(r"^(?:fused|paged|deepspeed|cpu)+|(?:_?(?:4|8|32)bit|legacy|fused)+$")
 
 
 def update_kind(update: Update) -> UpdateKind | None:
-    """Of what kind an update is; None for optimizers that are not known.
+    """The kind of an update; None for unknown optimizers.
 
-    Optimizers whose parameters are not the ones that they iterate on (L-BFGS, schedule-free ones,
-    averaged SGD), or that estimate the learning rate from the distance travelled (D-Adaptation,
-    Prodigy), are not known on purpose: a scaled update would mislead them.
+    Optimizers whose parameters are not their iterates (L-BFGS, schedule-free ones, averaged SGD),
+    or that estimate the learning rate from the distance travelled (D-Adaptation, Prodigy), are
+    excluded on purpose, since scaled updates would mislead them.
 
     >>> weight = torch.nn.Parameter(torch.zeros(2, 2))
     >>> update_kind(Update("weight", 0.5, 0.5, torch.optim.AdamW([weight]), {})).name
@@ -94,7 +94,7 @@ _DECOUPLED = ("adamw", "nadamw", "sgdw", "lion", "muon")
 
 
 def decoupled_decay(optimizer: Optimizer, group: Mapping[str, Any]) -> float | Tensor:
-    """The share of a parameter that one step takes off it, apart from the gradient's part.
+    """The fraction of a parameter that one step subtracts by decoupled weight decay.
 
     >>> weight = torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = torch.optim.AdamW([weight], lr=0.5, weight_decay=0.25)

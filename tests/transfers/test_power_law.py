@@ -67,7 +67,7 @@ def test_the_narrower_the_network_the_larger_its_learning_rate(ratio, lr):
     "space, why",
     [
         ({"eta": RATE}, "none is named lr"),
-        ({"lr": Choice(["small", "large"])}, r"\['lr'\] would have to be made of numbers"),
+        ({"lr": Choice(["small", "large"])}, r"\['lr'\] is not numeric"),
         ({"lr": Int(1, 3)}, "make it a Float, a Choice of numbers or a number, or"),
     ],
 )
