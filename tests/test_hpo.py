@@ -210,7 +210,7 @@ def never(network, config):
         ({"transfer": "powerlaw"}, UnknownNameError, "did you mean 'power-law'"),
         ({"example_inputs": 3}, ArgumentError, "example_inputs"),
         ({"example_inputs": ()}, ArgumentError, "example_inputs"),
-        ({"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5}, ArgumentError, "short for"),
+        ({"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5}, ArgumentError, "shorthand for"),
         ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, ArgumentError, "budget"),
         ({"density": 1.5}, ArgumentError, "density"),
         ({"density": 1}, ArgumentError, "below 1"),

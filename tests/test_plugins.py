@@ -112,7 +112,7 @@ def test_a_name_taken_twice_fails_only_when_asked_for_and_names_both(install):
             second_transfers=GOOD)  # fmt: skip
     assert plugins.names(TRANSFERS).count("twice") == 1
     assert plugins.load(TRANSFERS, "once").__name__ == "Halving"
-    with pytest.raises(PluginError, match="claimed by 2 distributions") as caught:
+    with pytest.raises(PluginError, match="provided by 2 distributions") as caught:
         plugins.load(TRANSFERS, "twice")
     assert "first 1.2" in str(caught.value)
     assert "second 1.2" in str(caught.value)

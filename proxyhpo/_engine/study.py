@@ -165,7 +165,7 @@ class Study:
             self._store.drop_weights(name)
 
     def _kept(self, best: Sequence[Standing]) -> set[str]:
-        """The trainings whose weights are kept: the best, and one of a trial that may replace it."""
+        """The trainings whose weights are kept: the best, and those of a possible successor."""
         return {each.best.id.name for each in best[: 2 if self.parts.repeats else 1]}
 
     def _drop_old_weights(self) -> None:

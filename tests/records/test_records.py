@@ -28,7 +28,7 @@ CONFIGS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
         ({"density": 1, "budget": 0}, "budget must be in"),
         ({"density": 1, "keep": 0}, "keep must be"),
         ({"cost": 0.1, "by": "flop"}, "did you mean 'flops'"),
-        ({"density": 0.5, "by": "flops"}, "give cost="),
+        ({"density": 0.5, "by": "flops"}, "set cost="),
         ({"density": 1, "keep": 2.5}, "keep must be"),
     ],
 )
