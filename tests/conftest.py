@@ -30,6 +30,7 @@ collect_ignore = [
 
 # Folders and modules that start processes, train studies or run scripts, a test in seconds.
 SLOW = [
+    "proxyhpo/integrations",
     "tests/benchmarks",
     "tests/callbacks/test_trackers.py",
     "tests/channels/cut/test_equivalence.py",
@@ -42,6 +43,7 @@ SLOW = [
     "tests/engine/test_ordered.py",
     "tests/engine/test_resume.py",
     "tests/executors",
+    "tests/integrations",
     "tests/proxy/test_memory.py",
     "tests/searchers/test_bayesian.py",
     "tests/searchers/test_contract.py",
@@ -55,10 +57,20 @@ SLOW = [
 ]
 
 
+def _is_slow(config, path):
+    return str(path).startswith(tuple(str(config.rootpath / slow) for slow in SLOW))
+
+
+def pytest_ignore_collect(collection_path, config):
+    # `make test-fast` does not even import what it leaves out: frameworks take seconds to load.
+    return (
+        True if config.option.markexpr == "not slow" and _is_slow(config, collection_path) else None
+    )
+
+
 def pytest_collection_modifyitems(config, items):
-    slow = tuple(str(config.rootpath / path) for path in SLOW)
     for item in items:
-        if str(item.path).startswith(slow):
+        if _is_slow(config, item.path):
             item.add_marker(pytest.mark.slow)
 
 

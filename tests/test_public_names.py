@@ -48,7 +48,12 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("module", NAMES)
+OPTIONAL = {name for name in NAMES if name.startswith("proxyhpo.integrations.")}  # slow to load
+
+
+@pytest.mark.parametrize(
+    "module", [pytest.param(n, marks=pytest.mark.slow) if n in OPTIONAL else n for n in NAMES]
+)
 def test_the_names_of_a_public_module(module):
     found = importlib.import_module(module)
     assert sorted(found.__all__) == NAMES[module].split()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from proxyhpo._inputs import call
-from proxyhpo.channels import Shrunk, shrink
+from proxyhpo.channels import Plan, Shrunk, shrink
 from proxyhpo.channels.find.forward import outputs_of
 from tests.channels.zoo import ZOO, Member, every_member, flops, l1, shapes, train
 
@@ -75,16 +75,31 @@ def test_learns_and_every_parameter_takes_part(member: Member, density: float):
             assert torch.equal(parameter, before[name]), name
 
 
-@every_member()
-def test_the_given_network_is_untouched(member: Member):
-    network, twin, inputs = member.network(), member.network(), member.inputs()
+@functools.cache
+def traced_again(name: str) -> tuple[nn.Module, Shrunk, dict[str, Plan], bool]:
+    """The same proxy from a trace of its own, of a network whose modules are in mixed modes.
+
+    Returns:
+        The network, what became of it, its plan, and whether the random state stayed as it was.
+    """
+    network, plans = ZOO[name].network(), {}
     for module in list(network.modules())[1::3]:  # modes are mixed where stems are frozen
         module.training = False
-    modes = [module.training for module in network.modules()]
-    random_state = torch.get_rng_state()
-    small = shrink(network, inputs, density=0.5, score=l1).network
+    before = torch.get_rng_state()
+    options = {"density": 0.5, "score": l1, "round_to": ROUNDING[0.5], "plans": plans}
+    made = shrink(network, ZOO[name].inputs(), **options)
+    return network, made, plans, torch.equal(torch.get_rng_state(), before)
 
-    assert torch.equal(torch.get_rng_state(), random_state)
+
+@every_member()
+def test_the_given_network_is_untouched(member: Member):
+    network, made, _, keeps_random_state = traced_again(member.name)
+    twin, small = member.network(), made.network
+    for module in list(twin.modules())[1::3]:
+        module.training = False
+    modes = [module.training for module in twin.modules()]
+
+    assert keeps_random_state
     assert [module.training for module in network.modules()] == modes
     assert [module.training for module in small.modules()] == modes
     assert [n for n, _ in small.named_parameters()] == [n for n, _ in network.named_parameters()]
@@ -104,16 +119,16 @@ def storage(tensor: torch.Tensor) -> int:
 
 @every_member()
 def test_the_same_arguments_give_the_same_proxy_whose_state_is_all_there_is_to_keep(member: Member):
-    plans, inputs = {}, member.inputs()
-    options = {"density": 0.5, "score": l1, "round_to": ROUNDING[0.5], "plans": plans}
-    small = proxy(member.name, 0.5).network
-    again = shrink(full(member.name), inputs, **options).network
+    small, inputs = proxy(member.name, 0.5).network, member.inputs()
+    _, again, plans, _ = traced_again(member.name)
     for (name, tensor), other in zip(
-        small.state_dict().items(), again.state_dict().values(), strict=True
+        small.state_dict().items(), again.network.state_dict().values(), strict=True
     ):
         assert torch.equal(tensor, other), name
-    options["plans"] = pickle.loads(pickle.dumps(plans))
+    plans = pickle.loads(pickle.dumps(plans))
+    options = {"density": 0.5, "score": l1, "round_to": ROUNDING[0.5], "plans": plans}
     other = shrink(member.network(1), inputs, **options).network
+    assert len(plans) == 1  # it was not traced again
     other.load_state_dict(small.state_dict())
     torch.testing.assert_close(
         call(other.eval(), inputs), call(copy.deepcopy(small).eval(), inputs)
