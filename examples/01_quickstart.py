@@ -1,4 +1,4 @@
-"""Good hyperparameters for a small convolutional network, found on a pruned copy of it."""
+"""Finds good hyperparameters for a small convolutional network by searching on a pruned copy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ train, validation, test = torch.randperm(len(images)).split([1000, 400, 397])
 
 
 def build() -> nn.Module:
-    """The network that good hyperparameters are wanted for: a new one at every call."""
+    """The full network, a new one at every call."""
     return nn.Sequential(
         nn.Conv2d(1, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
         nn.Conv2d(64, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU(), nn.MaxPool2d(2),
@@ -32,7 +32,7 @@ def build() -> nn.Module:
 
 
 def accuracy(network: nn.Module, part: Tensor) -> float:
-    """Fraction of a part of the images that the network tells right."""
+    """Fraction of the images of a part that the network classifies correctly."""
     network.eval()
     with torch.no_grad():
         return (network(images[part]).argmax(1) == labels[part]).float().mean().item()

@@ -1,7 +1,7 @@
-"""No training loop of your own: a classifier of digits, tuned by the loop that comes along.
+"""Tunes a classifier of digits with the built-in training loop.
 
-The optimizer is searched too, and momentum only where it is SGD. Before the search, a look at the
-proxy: what it keeps of each layer, and how much faster one of its steps is.
+The optimizer is searched, too, and momentum only for SGD. Before the search, the script inspects
+the proxy: what it keeps of each layer, and how much faster its steps are.
 """
 
 import torch

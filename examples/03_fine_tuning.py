@@ -1,9 +1,9 @@
-"""A pretrained network: the weights are inherited, and only the new head starts afresh.
+"""Fine-tunes a pretrained network: its weights are inherited, and only the new head is initialised.
 
-A small convolutional network learns the digits 0 to 4, and is then fine-tuned on few images of the
-digits 5 to 9. Building twice shows which weights are pretrained. Pruned copies of
-a pretrained network rank the hyperparameters of fine-tuning less surely than those of a new one, so
-the default is careful (half of the channels), and more finalists than usual are checked.
+A small convolutional network is trained on the digits 0 to 4 and then fine-tuned on few images of
+the digits 5 to 9. Building it twice shows which weights are pretrained. Pruned copies of a
+pretrained network rank hyperparameters less reliably than those of a new one. The default is
+therefore cautious (half of the channels), and more finalists than usual are trained.
 """
 
 import torch
@@ -43,7 +43,7 @@ def fit(network: nn.Module, part: Tensor, optimizer: torch.optim.Optimizer, size
 
 
 def accuracy(network: nn.Module, part: Tensor) -> float:
-    """Fraction of a part of the images that the network tells right."""
+    """Fraction of the images of a part that the network classifies correctly."""
     network.eval()
     with torch.no_grad():
         return (network(images[part]).argmax(1) == labels[part] % 5).float().mean().item()
@@ -64,7 +64,7 @@ def build() -> nn.Module:
 
 
 def fine_tune(network: nn.Module, config: Config) -> float:
-    """Five epochs; the head, which is new, has a learning rate of its own."""
+    """Trains five epochs; the new head has its own learning rate."""
     *body, head = network.children()
     optimizer = torch.optim.AdamW(
         [

@@ -1,8 +1,8 @@
-"""The loop is yours: ask what to train, train it wherever and however you like, tell the value.
+"""Ask and tell: ask what to train, train it in your own loop, and tell the value.
 
-The study is kept in a file. Stop this script at any moment and start it again: it goes on where it
-was, and a training that was asked for and never told is asked for again. Meanwhile, and
-afterwards, `python -m proxyhpo show 04_ask_and_tell.db` says how far it is.
+The study is kept in a file. Stop this script at any time and start it again: the study resumes, and
+asks again for a training whose result was not told. Meanwhile and afterwards,
+`python -m proxyhpo show 04_ask_and_tell.db` shows its progress.
 """
 
 import time
@@ -16,7 +16,7 @@ from proxyhpo import Config, Float, Int, ProxyHPO
 
 torch.set_num_threads(1)  # for networks as small as this one, more threads are slower
 
-# Real data: how far diabetes went in a year, from ten figures; both standardised.
+# Real data: progression of diabetes in a year, from ten features; both standardised.
 data = load_diabetes()
 inputs = torch.tensor(data.data, dtype=torch.float32) * len(data.data) ** 0.5
 targets = torch.tensor(data.target, dtype=torch.float32)[:, None]
@@ -26,7 +26,7 @@ train_targets, validation_targets = targets.split([300, 142])
 
 
 def build(config: Config) -> nn.Module:
-    """As many hidden layers as the config says."""
+    """A network with as many hidden layers as the config says."""
     layers: list[nn.Module] = [nn.Linear(10, 512), nn.ReLU()]
     for _ in range(config["hidden_layers"] - 1):
         layers += [nn.Linear(512, 512), nn.ReLU()]
@@ -34,7 +34,7 @@ def build(config: Config) -> nn.Module:
 
 
 def train(network: nn.Module, config: Config) -> float:
-    """Validation error, in terms of the variance, after 20 epochs."""
+    """Validation error after 20 epochs, as a fraction of the variance."""
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config["lr"], weight_decay=config["weight_decay"]
     )
@@ -62,7 +62,7 @@ study = ProxyHPO(
 
 if __name__ == "__main__":
     print(f"{len(study.result.records)} trainings are in the file")
-    with study:  # the file is held until the end of the block
+    with study:  # the file is open until the end of the block
         while (asked := study.ask(n_trials=30)) is not None:
             torch.manual_seed(asked.seed)
             network = asked.network()

@@ -1,8 +1,8 @@
-"""More than two rungs: short trainings of a narrow network first, longer and wider ones above.
+"""A ladder of three rungs: narrow networks and short trainings first, then wider and longer ones.
 
-40 configs enter at a quarter of the channels and half of the epochs, 10 are trained with half of
-the channels, and 3 reach the full network. `train` takes a budget, so that its schedule ends
-where the training ends. The config used so far is tried before any other.
+40 configs are trained with a quarter of the channels and half of the epochs, 10 with half of the
+channels, and 3 on the full network. `train` takes a budget, so that its schedule ends with the
+training. The config used so far is tried before any other.
 """
 
 import math
@@ -38,7 +38,7 @@ def build() -> nn.Module:
 
 
 def train(network: nn.Module, config: Config, budget: float) -> Iterator[float]:
-    """Yields the validation accuracy after each epoch; a budget of a half is half the epochs."""
+    """Yields the validation accuracy after each epoch; budget 0.5 means half of the epochs."""
     epochs = max(1, round(EPOCHS * budget))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=config["lr"], momentum=config["momentum"], nesterov=True
@@ -56,7 +56,7 @@ def train(network: nn.Module, config: Config, budget: float) -> Iterator[float]:
 
 
 def announce(record: Record) -> None:
-    """Says what the full network reached; called with every new record."""
+    """Prints the results of the full network; called with every new record."""
     if record.rung == 2 and record.value is not None:
         print(f"trial {record.trial}: {record.value:.4f} on the full network")
 

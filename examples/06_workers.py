@@ -1,7 +1,7 @@
-"""Two worker processes train at the same time, under a time limit, and a log says what happens.
+"""Trains in two worker processes at the same time, with a time limit and a log.
 
-A training that crashes or hangs costs its worker and nothing else. The functions below travel to
-the workers, once, with the data that they use; no `if __name__ == "__main__"` is needed for that.
+If a training crashes or hangs, only its worker is lost. The functions below are sent to the workers
+once, with the data that they use; `if __name__ == "__main__"` is not needed for that.
 """
 
 import logging
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from proxyhpo import Config, Float, ProxyHPO
 from proxyhpo.executors import ProcessExecutor
 
-torch.set_num_threads(1)  # as in the workers, so that what is measured here holds there
+torch.set_num_threads(1)  # as in the workers, so that times measured here apply there
 
 logging.basicConfig(format="%(message)s")
 logging.getLogger("proxyhpo").setLevel(logging.INFO)

@@ -50,7 +50,7 @@ validation = DataLoader(parts[1], batch_size=500)
 
 
 def build() -> nn.Module:
-    """ResNet-18 with one block a stage instead of two."""
+    """ResNet-18 with one block per stage instead of two."""
     return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10)
 
 

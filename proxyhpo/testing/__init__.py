@@ -9,7 +9,7 @@
         def searcher(self):
             return MySearcher()
 
-They need pytest, which proxyhpo itself does not depend on.
+They require pytest, on which proxyhpo itself does not depend.
 """
 
 from typing import TYPE_CHECKING

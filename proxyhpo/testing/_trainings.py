@@ -1,4 +1,4 @@
-"""Small trainings that end in every way, for the contract of executors."""
+"""Small trainings that end in every possible way, for the contract of executors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["PATIENCE", "Heard", "drain", "job", "run", "work"]
 _numbers = itertools.count()
 
 PATIENCE = 240.0
-"""Seconds for what takes moments on an idle machine; a busy one may need them."""
+"""Time limit in seconds; far more than an idle machine needs, since a busy one may be slow."""
 
 
 def build() -> nn.Module:
@@ -51,8 +51,8 @@ def train(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, floa
             Path(config["file"]).write_text("closed", encoding="utf-8")
 
 
-class Unpicklable(Exception):  # noqa: N818 - what it is, is in its name
-    """Holds what cannot be sent anywhere."""
+class Unpicklable(Exception):  # noqa: N818 - named for what it is
+    """An exception that cannot be pickled."""
 
     def __init__(self) -> None:
         super().__init__("cannot travel")
@@ -92,7 +92,7 @@ def work(train: Any = train) -> Work:
 
 
 def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
-    """A job with a trial number that no other job of this process has."""
+    """A job with a trial number that is unique in this process."""
     config = {"then": then, "file": str(file)}
     run = RunId(next(_numbers), 0)
     one = Job(run, config, config, density=1.0, budget=1.0, seed=5)
@@ -100,10 +100,10 @@ def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:
 
 
 class Heard:
-    """Listens to the reports of an executor, and ends some trainings.
+    """Records the reports of an executor, and ends some trainings.
 
     Args:
-        until: job and all of its reports so far → whether it is to end now; by default none is.
+        until: job and all of its reports so far → whether it must end now; by default never.
     """
 
     def __init__(self, until: Callable[[Job, list[Reported]], bool] = lambda *_: False) -> None:
@@ -111,7 +111,7 @@ class Heard:
         self.reports: dict[RunId, list[Reported]] = {}
 
     def __call__(self, job: Job, reported: Reported) -> bool:
-        """Keeps the report."""
+        """Records the report."""
         reports = self.reports.setdefault(job.id, [])
         reports.append(reported)
         return self.until(job, reports)
@@ -121,7 +121,7 @@ def drain(executor: Executor, *, seconds: float = 2 * PATIENCE) -> list[Ended]:
     """The end of every job, in the order in which they end.
 
     Raises:
-        TimeoutError: if that takes too long.
+        TimeoutError: if it takes too long.
     """
     ends: list[Ended] = []
     end = time.monotonic() + seconds
@@ -133,7 +133,7 @@ def drain(executor: Executor, *, seconds: float = 2 * PATIENCE) -> list[Ended]:
 
 
 def run(executor: Executor, *jobs: Job) -> list[Outcome | Died]:
-    """What became of each job, in the order in which they are given."""
+    """The outcome of each job, in the given order."""
     for one in jobs:
         executor.submit(one)
     ends = {ended.job.id: ended for ended in drain(executor)}

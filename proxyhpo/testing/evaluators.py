@@ -24,7 +24,7 @@ __all__ = ["EvaluatorCase", "EvaluatorContract"]
 
 @dataclass(frozen=True)
 class EvaluatorCase:
-    """An evaluator with something to do.
+    """An evaluator with a network and a config to train.
 
     Args:
         evaluator: to be tested.
@@ -39,12 +39,12 @@ class EvaluatorCase:
     def reports(
         self, *, budget: float = 1.0, seed: int = 0, most: float = math.inf
     ) -> list[Report]:
-        """Everything that a training reports, run as the engine runs it.
+        """All reports of a training, run as the engine runs it.
 
         Args:
             budget: fraction of a full training.
             seed: of the training.
-            most: after how many reports it is told to end.
+            most: number of reports after which it is told to end.
         """
         made: list[Report] = []
 
@@ -60,12 +60,12 @@ class EvaluatorCase:
             network = self.build()
             seed_everything(seed)
             returned: object = self.evaluator.evaluate(network, self.config, report, trial=trial)
-        assert returned is None, "evaluate must call report, and return nothing"
+        assert returned is None, "evaluate must call report and return None"
         return made
 
 
 class EvaluatorContract:
-    """Subclass it as ``TestMyEvaluator`` and give the fixture ``case``.
+    """Subclass it as ``TestMyEvaluator`` and provide the fixture ``case``.
 
     ::
 
@@ -78,44 +78,44 @@ class EvaluatorContract:
     @pytest.fixture
     def case(self) -> EvaluatorCase:
         """The evaluator, and what it can train."""
-        raise NotImplementedError("give a fixture `case` that returns an EvaluatorCase")
+        raise NotImplementedError("provide a fixture `case` that returns an EvaluatorCase")
 
     def test_reports_are_numbers(self, case: EvaluatorCase) -> None:
-        """At least one report; ``report`` refuses values and metrics that are not numbers."""
+        """There is at least one report; ``report`` rejects values that are not numbers."""
         assert case.reports(), "a training must report at least once"
 
     def test_equal_seeds_give_equal_reports(self, case: EvaluatorCase) -> None:
-        """A training depends on its arguments and seeds alone, not on those before it.
+        """A training depends only on its arguments and seeds, not on earlier trainings.
 
-        What is measured in seconds may differ.
+        Measured seconds may differ.
         """
         first = _without_seconds(case.reports(seed=1))
         case.reports(seed=2)
         assert _without_seconds(case.reports(seed=1)) == first
 
     def test_a_small_budget_still_reports(self, case: EvaluatorCase) -> None:
-        """Where a budget is honoured, the smallest one makes at least one report."""
+        """If a budget is supported, the smallest one gives at least one report."""
         assert type(case.evaluator.takes_budget) is bool
         if case.evaluator.takes_budget:
             assert case.reports(budget=1e-6)
             assert len(case.reports(budget=0.5)) <= len(case.reports(budget=1.0))
 
     def test_a_training_can_be_ended_early(self, case: EvaluatorCase) -> None:
-        """It reports no more once ``report`` has returned True."""
+        """There are no reports after ``report`` has returned True."""
         assert len(case.reports(most=1)) == 1
 
     def test_the_config_is_only_read(self, case: EvaluatorCase) -> None:
-        """The config belongs to the engine."""
+        """The config is not modified."""
         before = copy.deepcopy(case.config)
         case.reports()
         assert case.config == before
 
     def test_the_direction_is_one_of_three(self, case: EvaluatorCase) -> None:
-        """None says that the user has to say it."""
+        """None leaves the direction to the user."""
         assert case.evaluator.direction in {"minimize", "maximize", None}
 
     def test_it_travels_to_other_processes(self, case: EvaluatorCase) -> None:
-        """Workers get a copy, which does the same."""
+        """A pickled copy in a worker gives the same reports."""
         travelled = cloudpickle.loads(cloudpickle.dumps(case.evaluator))
         there = EvaluatorCase(travelled, case.build, case.config)
         assert _without_seconds(there.reports()) == _without_seconds(case.reports())

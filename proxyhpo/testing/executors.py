@@ -1,4 +1,4 @@
-"""What every executor must do, as test cases: subclass, and give the one fixture.
+"""The contract of every executor, as tests: subclass it and provide the fixture.
 
 ::
 
@@ -27,25 +27,25 @@ __all__ = ["ExecutorContract"]
 
 
 class ExecutorContract:
-    """The test cases; ``executor`` is a fixture of the whole class."""
+    """The tests. ``executor`` must be a fixture with class scope."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def heard(cls) -> Heard:
-        """Hears the reports of all trainings of ``started``."""
+        """Receives the reports of all trainings of ``started``."""
         return Heard()
 
     @pytest.fixture(scope="class")
     @classmethod
     def started(cls, executor: Executor, heard: Heard) -> Iterator[Executor]:
-        """The executor, with the work of :func:`work`."""
+        """The executor, started with the work of :func:`work`."""
         with preserved_random_state():
             executor.start(work(), heard)
             yield executor
             executor.shutdown()
 
     def test_outcomes_are_those_of_a_training_in_this_process(self, started: Executor) -> None:
-        """The same values, reports, metrics and weights, bit for bit."""
+        """Values, reports, metrics and weights are equal, bit for bit."""
         jobs = [job(keep_weights=True), job(density=0.5), job(), job("raise"), job(seed=6)]
         here = InProcessExecutor()
         here.start(work(), unheard)
@@ -76,9 +76,9 @@ class ExecutorContract:
     def test_a_stopped_training_is_closed_and_silent(
         self, started: Executor, heard: Heard, tmp_path: Path
     ) -> None:
-        """Its outcome is what was heard, its ``finally`` runs, and its place is free again."""
+        """Its outcome has the reports so far, its ``finally`` runs, and its worker is free."""
         if not started.streams:
-            pytest.skip("nothing is known of a training before its end")
+            pytest.skip("the executor does not stream reports")
         endless = job("go on", file=tmp_path / "closed")
         heard.until = lambda one, reports: one == endless and len(reports) == 5
         others = [job() for _ in range(started.capacity + 1)]
@@ -107,7 +107,7 @@ class ExecutorContract:
         ],
     )
     def test_a_failure_is_an_outcome(self, started: Executor, then: str, reason: str) -> None:
-        """With its reason, its traceback and what was reported before; the next job is done."""
+        """The outcome has the reason, the traceback and the earlier reports; the next job runs."""
         failed, after = run(started, job(then), job())
         assert isinstance(failed, Outcome)
         assert failed.value is None
@@ -119,14 +119,14 @@ class ExecutorContract:
         assert after.value is not None
 
     def test_without_a_job_there_is_nothing_to_wait_for(self, started: Executor) -> None:
-        """And it does not wait."""
+        """``wait_any`` returns None without waiting."""
         assert started.wait_any() is None
         assert started.wait_any(PATIENCE) is None
 
     def test_drained_it_ends_what_has_begun_and_begins_nothing(
         self, executor: Executor, tmp_path: Path
     ) -> None:
-        """And then there is nothing to wait for, until it is started again."""
+        """``wait_any`` then returns None, until the executor is started again."""
         running = 0
 
         def drained(_job: Job, reports: list[Reported]) -> bool:
@@ -141,7 +141,7 @@ class ExecutorContract:
             for one in jobs[:-1]:
                 executor.submit(one)
             ends = [executor.wait_any(PATIENCE)]
-            first = not running  # nothing was heard before the first end
+            first = not running  # no report arrived before the first end
             running = running or executor.drain()
             executor.submit(jobs[-1])
             ends += drain(executor)
@@ -154,7 +154,7 @@ class ExecutorContract:
             executor.shutdown()
 
     def test_it_can_be_started_again(self, executor: Executor) -> None:
-        """With other work, also while something of the earlier one still runs."""
+        """It may be started with other work, also while an earlier training still runs."""
 
         class NowError(Exception):
             pass
@@ -178,9 +178,9 @@ class ExecutorContract:
             executor.shutdown()
 
     def test_what_the_listener_raises_passes_through(self, executor: Executor) -> None:
-        """It is an error of the study's own, and not of the training that reports."""
+        """It is an error of the study, not of the training that reports."""
         if not executor.streams:
-            pytest.skip("no report arrives")
+            pytest.skip("the executor does not stream reports")
 
         def hear(_job: Job, _reported: Reported) -> bool:
             raise ZeroDivisionError

@@ -20,7 +20,7 @@ from proxyhpo.channels.find.rules import Rule, temporary
 __all__ = ["OperatorRuleCase", "OperatorRuleContract"]
 
 _NEXT_TO_NOTHING = 1e-30
-"""Not zero itself, since zeros have no norm to divide by; in double precision it is as good."""
+"""A value close to zero for dead channels. Not zero itself, since zeros have no norm."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,12 @@ class OperatorRuleCase:
 
     Args:
         operator: its name, ``mylib::myop``.
-        rule: for it.
+        rule: for the operator.
         build: makes a small network in which channels lead through the operator to another layer.
-            Nothing in it but the operator should mix channels (no LayerNorm), and the operator
-            must work in double precision.
-        inputs: a batch of at least two examples for it.
-        acts_across: whether channels that are zero change what the operator makes of the others,
-            as they do where it divides by a mean over channels. Outputs are not compared then.
+            Only the operator may mix channels (no LayerNorm), and it must work in double precision.
+        inputs: a batch of at least two examples.
+        acts_across: whether zero channels affect the operator's results for other channels, for
+            example if it divides by a mean over channels. Outputs are not compared then.
     """
 
     operator: str
@@ -45,14 +44,14 @@ class OperatorRuleCase:
     acts_across: bool = False
 
     def network(self) -> nn.Module:
-        """Equal at every call."""
+        """The network, the same at every call."""
         with preserved_random_state():
             torch.manual_seed(0)
             return self.build()
 
 
 class OperatorRuleContract:
-    """Subclass it as ``TestMyRule`` and give the fixture ``case``.
+    """Subclass it as ``TestMyRule`` and provide the fixture ``case``.
 
     ::
 
@@ -65,16 +64,16 @@ class OperatorRuleContract:
     @pytest.fixture
     def case(self) -> OperatorRuleCase:
         """The rule to be tested."""
-        raise NotImplementedError("give a fixture `case` that returns an OperatorRuleCase")
+        raise NotImplementedError("provide a fixture `case` that returns an OperatorRuleCase")
 
     @pytest.fixture(autouse=True)
     def known(self, case: OperatorRuleCase) -> Iterator[None]:
-        """The rule is in force, whether its package is installed or not."""
+        """Uses the rule, whether or not its package is installed."""
         with temporary(case.operator, case.rule):
             yield
 
     def test_it_lets_channels_be_pruned_that_were_not(self, case: OperatorRuleCase) -> None:
-        """Without the rule what the operator touches is left whole."""
+        """Without the rule, tensors of the operator are not pruned."""
         with temporary(case.operator, None):
             without = _free(case.network(), case.inputs)
         assert _free(case.network(), case.inputs) > without
@@ -83,9 +82,9 @@ class OperatorRuleContract:
 
     @pytest.mark.parametrize("density", [0.5, 0.25])
     def test_outputs_keep_their_shapes(self, case: OperatorRuleCase, density: float) -> None:
-        """In train and in eval mode; and nothing had to be left whole for it."""
+        """This holds in train and in eval mode, and nothing is excluded from pruning."""
         full, shrunk = case.network(), _shrunk(case, density)
-        assert not shrunk.skipped, f"left whole: {shrunk.skipped}"
+        assert not shrunk.skipped, f"not pruned: {shrunk.skipped}"
         for training in (True, False):
             shapes = [
                 [output.shape for output in _outputs(network.train(training), case.inputs)]
@@ -94,7 +93,7 @@ class OperatorRuleContract:
             assert shapes[0] == shapes[1]
 
     def test_a_backward_reaches_every_parameter(self, case: OperatorRuleCase) -> None:
-        """None is left out of the computation."""
+        """Every parameter gets a gradient."""
         network = _shrunk(case, 0.5).network.train()
         losses = [output.square().sum() for output in _outputs(network, case.inputs)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch's
@@ -102,14 +101,14 @@ class OperatorRuleContract:
         assert not unreached
 
     def test_removing_dead_channels_changes_nothing(self, case: OperatorRuleCase) -> None:
-        """Where the channels that go were next to zero, the outputs stay as they were."""
+        """If the removed channels were close to zero, the outputs do not change."""
         if case.acts_across:
             pytest.skip("the operator acts across channels")
         inputs = map_tensors(lambda x: x.double() if x.is_floating_point() else x, case.inputs)
         network = case.network().double().eval()
         groups = [group for group in find_groups(network, inputs)[0] if not group.rewired]
         assert groups, "no channels lead from one layer to another"
-        rng = np.random.default_rng(0)  # any pattern would be blind for some confusion
+        rng = np.random.default_rng(0)  # a regular pattern could hide some errors
         selection = [(group, _half(group, rng)) for group in groups]
         dead = _deadened(network, selection)
         smaller = remove(dead, selection, inputs).network
@@ -118,7 +117,7 @@ class OperatorRuleContract:
 
 
 def _free(network: nn.Module, inputs: Inputs) -> int:
-    """How many classes of channels may go, each as often as tensors hold it."""
+    """The number of classes of channels that may be removed, counted for each tensor."""
     return sum(group.n * len(group.positions) for group in find_groups(network, inputs)[0])
 
 
@@ -140,7 +139,7 @@ def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
 
 
 def _deadened(network: nn.Module, selection: Sequence[tuple[Group, Sequence[int]]]) -> nn.Module:
-    """A copy in which all that is about to be removed is next to zero."""
+    """A copy in which everything that is about to be removed is close to zero."""
     network = copy.deepcopy(network)
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     with torch.no_grad():

@@ -25,26 +25,26 @@ class PrunerCase:
     """A network that every pruner makes smaller.
 
     Args:
-        build: makes it, at a fraction of its width.
-        inputs: a batch for it.
+        build: makes the network, at a fraction of its width.
+        inputs: a batch for the network.
     """
 
     build: Callable[[float], nn.Module]
     inputs: Inputs
 
     def network(self, width: float = 1.0) -> nn.Module:
-        """Equal at every call."""
+        """The network, the same at every call."""
         with preserved_random_state():
             torch.manual_seed(0)
             return self.build(width)
 
     def prune(self, pruner: Pruner, *, density: float, seed: int = 0) -> Pruned:
-        """What the pruner makes of it."""
+        """Prunes the network."""
         generator = torch.Generator().manual_seed(seed)
         return pruner.prune(self.network(), self.inputs, density=density, generator=generator)
 
     def outputs(self, network: nn.Module) -> list[Tensor]:
-        """The tensors that the network puts out."""
+        """The tensors that the network returns."""
         with preserved_random_state():
             return outputs_of(call(network, self.inputs))
 
@@ -77,7 +77,7 @@ def _cnn(width: float) -> nn.Module:
 
 
 class _Residual(nn.Module):
-    """A stem, a branch that is added to it, and two heads; it takes keywords."""
+    """A stem, a branch that is added to it, and two heads; takes keyword inputs."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ CASES = {
 
 
 class PrunerContract:
-    """Subclass it as ``TestMyPruner`` and give the fixture ``pruner``.
+    """Subclass it as ``TestMyPruner`` and provide the fixture ``pruner``.
 
     ::
 
@@ -114,17 +114,17 @@ class PrunerContract:
             def pruner(self):
                 return MyPruner()
 
-    A pruner for networks of its own kind may give a fixture ``case`` too.
+    A pruner for a special kind of network may also provide a fixture ``case``.
     """
 
     @pytest.fixture
     def pruner(self) -> Pruner:
         """The pruner to be tested."""
-        raise NotImplementedError("give a fixture `pruner` that returns a Pruner")
+        raise NotImplementedError("provide a fixture `pruner` that returns a Pruner")
 
     @pytest.fixture(params=CASES.values(), ids=list(CASES))
     def case(self, request: pytest.FixtureRequest) -> PrunerCase:
-        """Each network that it is tried on."""
+        """Each network that is tested."""
         assert isinstance(request.param, PrunerCase)
         return request.param
 
@@ -132,7 +132,7 @@ class PrunerContract:
     def test_the_network_becomes_smaller(
         self, pruner: Pruner, case: PrunerCase, density: float
     ) -> None:
-        """It has fewer weights, or fewer that are not zero."""
+        """It has fewer weights, or fewer nonzero ones."""
         full, pruned = case.network(), case.prune(pruner, density=density).network
         assert _size(pruned) < 0.9 * _size(full)
 
@@ -140,7 +140,7 @@ class PrunerContract:
     def test_the_given_network_is_untouched(
         self, pruner: Pruner, case: PrunerCase, *, training: bool
     ) -> None:
-        """Its weights, buffers (running statistics!), mode and gradients stay as they were."""
+        """Its weights, buffers (running statistics!), mode and gradients do not change."""
         given, equal = (case.network().train(training) for _ in range(2))
         pruner.prune(given, case.inputs, density=0.5, generator=torch.Generator())
         assert _same_state(given, equal)
@@ -149,7 +149,7 @@ class PrunerContract:
 
     @pytest.mark.parametrize("density", [1.0, 0.5])
     def test_no_storage_is_shared(self, pruner: Pruner, case: PrunerCase, density: float) -> None:
-        """Training the proxy must not train the network that it came from."""
+        """Training the proxy must not change the network from which it was made."""
         given = case.network()
         pruned = pruner.prune(
             given, case.inputs, density=density, generator=torch.Generator()
@@ -161,7 +161,7 @@ class PrunerContract:
     def test_outputs_keep_their_shapes(
         self, pruner: Pruner, case: PrunerCase, density: float, *, training: bool
     ) -> None:
-        """The head is never pruned; in both modes."""
+        """The head is never pruned. Tested in train and in eval mode."""
         full = case.network().train(training)
         pruned = case.prune(pruner, density=density).network.train(training)
         expected = [tuple(output.shape) for output in case.outputs(full)]
@@ -169,13 +169,13 @@ class PrunerContract:
 
     @pytest.mark.parametrize("training", [True, False])
     def test_the_mode_is_kept(self, pruner: Pruner, case: PrunerCase, *, training: bool) -> None:
-        """A network in train mode gives one in train mode."""
+        """A network in train mode gives a proxy in train mode."""
         given = case.network().train(training)
         pruned = pruner.prune(given, case.inputs, density=0.5, generator=torch.Generator()).network
         assert all(module.training == training for module in pruned.modules())
 
     def test_parameters_keep_their_names(self, pruner: Pruner, case: PrunerCase) -> None:
-        """So that each can be compared with the one that it came from."""
+        """Each parameter can be compared with its original."""
         pruned = case.prune(pruner, density=0.5)
         full = dict(case.network().named_parameters())
         names = {name: p.ndim for name, p in pruned.network.named_parameters()}
@@ -185,21 +185,21 @@ class PrunerContract:
             assert all(0 <= dim < names[name] for dim in dims), f"contracted: {name} {dims}"
 
     def test_what_was_skipped_is_said_in_words(self, pruner: Pruner, case: PrunerCase) -> None:
-        """As pairs of a name and a reason."""
+        """``skipped`` contains pairs of a name and a reason."""
         for name, reason in case.prune(pruner, density=0.5).skipped:
             assert isinstance(name, str)
             assert isinstance(reason, str)
             assert reason
 
     def test_a_backward_reaches_every_parameter(self, pruner: Pruner, case: PrunerCase) -> None:
-        """None is left out of the computation."""
+        """Every parameter gets a gradient."""
         network = case.prune(pruner, density=0.5).network
         _loss(case, network).backward()  # type: ignore[no-untyped-call]  # torch's
         unreached = [name for name, p in network.named_parameters() if p.grad is None]
         assert not unreached
 
     def test_frozen_parameters_stay_frozen(self, pruner: Pruner, case: PrunerCase) -> None:
-        """And the others stay trainable."""
+        """The other parameters stay trainable."""
         given = case.network()
         frozen, *_ = dict(given.named_parameters())
         given.get_parameter(frozen).requires_grad_(False)
@@ -209,7 +209,7 @@ class PrunerContract:
     def test_the_generator_is_the_only_source_of_randomness(
         self, pruner: Pruner, case: PrunerCase
     ) -> None:
-        """Equal generators give equal networks; torch's own state is neither read nor moved."""
+        """Equal generators give equal networks; torch's own state is neither used nor changed."""
         torch.manual_seed(1)
         first = case.prune(pruner, density=0.5, seed=7).network
         torch.manual_seed(2)
@@ -219,7 +219,7 @@ class PrunerContract:
         assert _same_state(first, second)
 
     def test_it_has_no_state(self, pruner: Pruner, case: PrunerCase) -> None:
-        """What it did before does not change what it does; nor does a trip to a worker."""
+        """Earlier calls do not affect the result, nor does pickling."""
         travelled = cloudpickle.loads(cloudpickle.dumps(pruner))
         first = case.prune(pruner, density=0.5).network
         case.prune(pruner, density=0.25, seed=3)
@@ -227,14 +227,14 @@ class PrunerContract:
         assert _same_state(first, case.prune(travelled, density=0.5).network)
 
     def test_density_1_gives_an_equal_network(self, pruner: Pruner, case: PrunerCase) -> None:
-        """Equal in its state and in its outputs."""
+        """Its state and its outputs are equal."""
         full, pruned = case.network(), case.prune(pruner, density=1.0).network
         assert _same_state(full, pruned)
         outputs = zip(case.outputs(full.eval()), case.outputs(pruned.eval()), strict=True)
         assert all(torch.equal(a, b) for a, b in outputs)
 
     def test_it_can_be_copied_saved_and_loaded(self, pruner: Pruner, case: PrunerCase) -> None:
-        """A state loads into a proxy that is made again from the same arguments."""
+        """A state loads into a proxy that is made again with the same arguments."""
         trained = case.prune(pruner, density=0.5).network
         _train(case, trained, steps=2)
         again = case.prune(pruner, density=0.5).network
@@ -245,7 +245,7 @@ class PrunerContract:
             assert all(torch.equal(a, b) for a, b in outputs)
 
     def test_it_can_be_trained_and_stays_small(self, pruner: Pruner, case: PrunerCase) -> None:
-        """The loss falls, and no weight that was pruned grows back."""
+        """The loss falls, and no pruned weight becomes nonzero."""
         network = case.prune(pruner, density=0.5).network
         size = _size(network)
         before, after = _train(case, network, steps=20)
@@ -254,7 +254,7 @@ class PrunerContract:
 
 
 def _train(case: PrunerCase, network: nn.Module, *, steps: int) -> tuple[float, float]:
-    """Trains towards zero; the loss before the first and after the last step."""
+    """Trains towards zero; returns the loss before the first and after the last step."""
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9, nesterov=True)
     losses = []
@@ -273,7 +273,7 @@ def _loss(case: PrunerCase, network: nn.Module) -> Tensor:
 
 
 def _size(network: nn.Module) -> int:
-    """Weights in matrices that are not zero: those that an initialisation makes zero aside."""
+    """Number of nonzero weights in matrices, except those that the initialisation sets to zero."""
     return sum(int(p.count_nonzero()) for p in network.parameters() if p.ndim >= 2)
 
 

@@ -1,4 +1,4 @@
-"""The laws that every searcher keeps."""
+"""The contract of every searcher, as tests."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FINITE = {
 
 
 class SearcherContract:
-    """Subclass it as ``TestMySearcher`` and give the fixture ``searcher``; each method is a law.
+    """Subclass it as ``TestMySearcher`` and provide the fixture ``searcher``.
 
     ::
 
@@ -67,7 +67,7 @@ class SearcherContract:
     """
 
     learns: ClassVar[bool] = True
-    """Whether losses influence what is proposed; False for random search and the like."""
+    """Whether proposals depend on losses; False for random search and similar ones."""
 
     @pytest.fixture
     def searcher(self) -> Searcher:
@@ -76,18 +76,18 @@ class SearcherContract:
 
     @pytest.fixture(params=sorted(SPACES))
     def space(self, request: pytest.FixtureRequest) -> Space:
-        """A space with a peculiarity or two."""
+        """Each space that is tested."""
         return SPACES[request.param]
 
     @pytest.fixture(params=[0, 3, 14])
     def history(self, request: pytest.FixtureRequest, space: Space) -> History:
-        """None, a few or many trials: the last two pending, some failed and some stopped."""
+        """No, a few or many trials: the last two are pending, some failed and some were stopped."""
         return drawn_history(space, request.param)
 
     def test_valid_configs_of_plain_values(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
-        """Configs are in the space, and hold Python's own types only."""
+        """Configs are in the space and contain only Python's own types."""
         for config in propose(searcher, space, history, 2):
             assert config_key(space.validate(config)) == config_key(config)
             assert list(space.validate(config)) == list(config)
@@ -97,9 +97,9 @@ class SearcherContract:
     def test_as_many_as_wanted_and_distinct(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
-        """All configs of a batch are new and differ from each other; pending ones count."""
+        """All configs of a batch are new and distinct; pending ones count as known."""
         if space.size < math.inf:
-            pytest.skip("a small space may be used up")
+            pytest.skip("a small space may be exhausted")
         configs = propose(searcher, space, history, 3)
         assert len({config_key(config) for config in configs}) == 3
         assert not any(history.has(config) for config in configs)
@@ -107,7 +107,7 @@ class SearcherContract:
     def test_history_is_left_alone(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
-        """A searcher only reads."""
+        """A searcher does not change the history."""
         before = snapshot(history)
         propose(searcher, space, history, 2)
         assert snapshot(history) == before
@@ -115,7 +115,7 @@ class SearcherContract:
     def test_equal_history_and_generator_give_equal_proposals(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
-        """Nothing is remembered from call to call, not even of another search."""
+        """Earlier calls do not affect proposals, not even those of another search."""
         first = propose(searcher, space, history, 2)
         propose(searcher, SPACES["constants"], drawn_history(SPACES["constants"], 11), 1)
         assert propose(searcher, space, history, 2) == first
@@ -135,7 +135,7 @@ class SearcherContract:
     def test_a_resumed_study_goes_on_as_if_uninterrupted(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
-        """Proposals from a history that was stored and read back are those of the live one."""
+        """A history that was stored and read back gives the same proposals."""
         resumed = History()
         for trial in history.trials:
             resumed.add_trial(json.loads(json.dumps(trial.config)))
@@ -159,7 +159,7 @@ class SearcherContract:
     def test_a_small_space_is_used_up_without_repeats(
         self, searcher: Searcher, finite: str, n: int
     ) -> None:
-        """Every config is tried once; only then may there be none, or repeats."""
+        """Every config is tried once. Only then may there be no proposals, or repeats."""
         space, history = FINITE[finite], History()
         while len(history.trials) < space.size:
             configs = propose(searcher, space, history, n)
@@ -178,7 +178,7 @@ class SearcherContract:
     def test_any_losses_are_survived(
         self, searcher: Searcher, space: Space, loss: float | str | None
     ) -> None:
-        """Failures only, equal losses, and finite losses of any size still lead to proposals."""
+        """There are proposals after failures only, equal losses, and finite losses of any size."""
         history, rng = History(), np.random.default_rng(0)
         for number in range(12):
             config = space.sample(rng)
@@ -187,7 +187,7 @@ class SearcherContract:
         space.validate(config)
 
     def test_failures_are_avoided(self, searcher: Searcher) -> None:
-        """Where trainings fail, few are tried, though the best place is close by."""
+        """Where trainings fail, few are tried, although the best place is close."""
         if not self.learns:
             pytest.skip("losses do not influence what is proposed")
         space = Space({"lr": Float(1e-4, 1, log=True), "momentum": Float(0, 1)})
@@ -199,7 +199,7 @@ class SearcherContract:
         assert sum(failing) <= len(failing) / 3  # at random: a half
 
     def test_losses_are_minimised(self, searcher: Searcher) -> None:
-        """Low losses draw the search near; a sign error would drive it away."""
+        """The search moves towards low losses; a sign error would move it away."""
         if not self.learns:
             pytest.skip("losses do not influence what is proposed")
         space = Space({"x": Float(0, 1)})
@@ -255,18 +255,18 @@ def drawn_history(space: Space, n_trials: int) -> History:
 
 
 def toy_loss(space: Space, config: Config) -> float:
-    """A bowl in the unit cube."""
+    """A quadratic bowl in the unit cube."""
     return float(np.sum((space.encode(config) - 0.3) ** 2))
 
 
 def diverges_at_large_lr(config: Config) -> float | None:
-    """A loss that is least at lr = .002 and None above .01."""
+    """A loss with its minimum at lr = .002, and None above .01."""
     distance = abs(math.log10(config["lr"]) + 2.7) + abs(config["momentum"] - 0.5)
     return None if config["lr"] > 0.01 else distance
 
 
 def snapshot(history: History) -> tuple[str, str]:
-    """Everything that there is to see of a history."""
+    """The visible content of a history."""
     return repr((history.trials, history.records)), repr(history.openings)
 
 

@@ -17,16 +17,16 @@ STEPS = 27
 
 
 class StopperContract:
-    """Subclass it as ``TestMyStopper`` and give the fixture ``stopper``."""
+    """Subclass it as ``TestMyStopper`` and provide the fixture ``stopper``."""
 
     @pytest.fixture
     def stopper(self) -> Stopper:
         """The stopper to be tested."""
-        raise NotImplementedError("give a fixture `stopper` that returns a Stopper")
+        raise NotImplementedError("provide a fixture `stopper` that returns a Stopper")
 
     @pytest.fixture(params=[1, 2, 3, 5, 8, 13, 21, 34])
     def peers(self, request: pytest.FixtureRequest) -> list[Curve]:
-        """A few or many."""
+        """A few peers, or many."""
         return drawn_peers(request.param)
 
     def test_the_first_training_is_not_ended(self, stopper: Stopper) -> None:
@@ -34,14 +34,14 @@ class StopperContract:
         assert _ended_at(stopper, [1e6 + step for step in range(STEPS)], []) is None
 
     def test_the_best_of_all_is_never_ended(self, stopper: Stopper, peers: list[Curve]) -> None:
-        """Nor one that is as good as the best of the others at each step."""
+        """Neither is one that is as good as the best of the others at each step."""
         best = [min(c[step] for c in peers if len(c) > step) for step in range(STEPS)]
         assert _ended_at(stopper, best, peers) is None
         assert _ended_at(stopper, [loss - 1 for loss in best], peers) is None
         assert _ended_at(stopper, peers[0], [peers[0]] * 30) is None
 
     def test_what_is_better_lives_longer(self, stopper: Stopper, peers: list[Curve]) -> None:
-        """A training that is better at each step than another one is not ended before it."""
+        """A training that is better than another one at each step is not ended before it."""
         rng = np.random.default_rng(len(peers))
         for _ in range(20):
             curve = list(_curve(rng))
@@ -51,7 +51,7 @@ class StopperContract:
             )
 
     def test_the_hopeless_is_ended(self, stopper: Stopper) -> None:
-        """What stays far worse than each of many others is ended before their last step."""
+        """A training that stays far worse than many others is ended before its last step."""
         rng = np.random.default_rng(0)
         peers = [_curve(rng) for _ in range(40)]
         step = _ended_at(stopper, [1000.0] * STEPS, peers)
@@ -59,7 +59,7 @@ class StopperContract:
         assert step < STEPS
 
     def test_the_order_of_peers_does_not_matter(self, stopper: Stopper, peers: list[Curve]) -> None:
-        """Trainings that run at the same time end in any order."""
+        """Trainings that run at the same time may end in any order."""
         rng = np.random.default_rng(len(peers))
         for _ in range(10):
             curve = _curve(rng)
@@ -67,7 +67,7 @@ class StopperContract:
             assert _answers(stopper, curve, peers) == _answers(stopper, curve, other)
 
     def test_equal_arguments_give_equal_answers(self, stopper: Stopper, peers: list[Curve]) -> None:
-        """A stopper has settings but no state and no randomness, and answers True or False."""
+        """A stopper has settings but no state and no randomness, and returns True or False."""
         curve = _curve(np.random.default_rng(1))
         before = _global_random_states()
         first = _answers(stopper, curve, peers)
@@ -77,7 +77,7 @@ class StopperContract:
         assert _global_random_states() == before
 
     def test_the_curves_are_only_read(self, stopper: Stopper, peers: list[Curve]) -> None:
-        """They belong to the engine."""
+        """The curves are not modified."""
         curve = _curve(np.random.default_rng(2))
         before = [list(losses) for losses in (curve, *peers)]
         stopper.should_stop(curve, peers)
@@ -85,7 +85,7 @@ class StopperContract:
 
 
 def drawn_peers(n: int) -> list[Curve]:
-    """Of ``n`` falling and noisy curves every third was stopped; the first one is there twice."""
+    """``n`` falling, noisy curves, of which every third was stopped; the first occurs twice."""
     rng = np.random.default_rng(n)
     curves = [_curve(rng) for _ in range(n)]
     for index in range(2, n, 3):
@@ -94,19 +94,19 @@ def drawn_peers(n: int) -> list[Curve]:
 
 
 def _curve(rng: np.random.Generator) -> Curve:
-    """Falls towards a level of its own at a pace of its own, with noise."""
+    """A curve with noise that falls towards its own level at its own rate."""
     steps = np.arange(1, STEPS + 1)
     losses = rng.normal() + rng.exponential() * steps ** -rng.uniform(0.2, 1.5)
     return Curve((losses + 0.1 * rng.standard_normal(STEPS)).tolist())
 
 
 def _answers(stopper: Stopper, losses: Sequence[float], peers: Sequence[Curve]) -> list[bool]:
-    """What is said after each report, whatever was said before."""
+    """The answer after each report, independent of earlier answers."""
     return [stopper.should_stop(Curve(losses[:step]), peers) for step in range(1, len(losses) + 1)]
 
 
 def _ended_at(stopper: Stopper, losses: Sequence[float], peers: Sequence[Curve]) -> int | None:
-    """The step at which a training is ended, or None if it is not."""
+    """The step at which a training is ended; None if it is not."""
     answers = _answers(stopper, losses, peers)
     return answers.index(True) + 1 if True in answers else None
 

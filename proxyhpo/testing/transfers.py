@@ -44,36 +44,36 @@ SPACES = {
 
 
 class TransferContract:
-    """Subclass it as ``TestMyTransfer`` and give the fixture ``transfer``.
+    """Subclass it as ``TestMyTransfer`` and provide the fixture ``transfer``.
 
-    A transfer for names of its own may give a fixture ``space`` too.
+    A transfer for special names may also provide a fixture ``space``.
     """
 
     @pytest.fixture
     def transfer(self) -> Transfer:
         """The transfer to be tested."""
-        raise NotImplementedError("give a fixture `transfer` that returns a Transfer")
+        raise NotImplementedError("provide a fixture `transfer` that returns a Transfer")
 
     @pytest.fixture(params=SPACES.values(), ids=list(SPACES))
     def space(self, request: pytest.FixtureRequest) -> Space:
-        """Each space that it is tried on."""
+        """Each space that is tested."""
         assert isinstance(request.param, Space)
         return request.param
 
     def test_only_numbers_of_the_space_follow_the_width(
         self, transfer: Transfer, space: Space
     ) -> None:
-        """Exponents are finite, by names of Floats, Choices of numbers and numbers."""
+        """Exponents are finite, and only for Floats, Choices of numbers and numbers."""
         for history in (History(), _history(space)):
             check_exponents(type(transfer).__name__, _exponents(transfer, space, history), space)
 
     def test_exponents_can_be_stored(self, transfer: Transfer, space: Space) -> None:
-        """They are frozen into the study when a rung opens."""
+        """They are stored with the study when a rung opens."""
         exponents = _exponents(transfer, space, _history(space))
         assert json.loads(json.dumps(dict(exponents), allow_nan=False)) == exponents
 
     def test_equal_arguments_give_equal_exponents(self, transfer: Transfer, space: Space) -> None:
-        """A transfer has settings but no state, and no randomness but what it seeds itself."""
+        """A transfer has settings but no state, and no randomness that it does not seed itself."""
         before = _global_random_states()
         first = _exponents(transfer, space, _history(space))
         _exponents(transfer, space, History())
@@ -81,13 +81,13 @@ class TransferContract:
         assert _global_random_states() == before
 
     def test_the_history_is_only_read(self, transfer: Transfer, space: Space) -> None:
-        """It belongs to the engine."""
+        """The history is not modified."""
         history, same = _history(space), _history(space)
         _exponents(transfer, space, history)
         assert vars(history) == vars(same)
 
     def test_nothing_changes_at_full_width(self, transfer: Transfer, space: Space) -> None:
-        """A width ratio of 1 gives the config itself; a smaller one gives usable numbers."""
+        """A width ratio of 1 gives the same config; a smaller one gives usable numbers."""
         exponents = _exponents(transfer, space, _history(space))
         for trial in _history(space).trials:
             assert transferred(trial.config, exponents, 1.0) == trial.config
@@ -96,7 +96,7 @@ class TransferContract:
             assert all(math.isfinite(narrow[name]) for name in exponents if name in narrow)
 
     def test_a_rule_gives_positive_factors(self, transfer: Transfer) -> None:
-        """Of optimizers that it knows; and 1 where a parameter has kept all of its fans."""
+        """Factors are positive, and 1 if a parameter keeps all of its fans."""
         rule = transfer.update_rule()
         if rule is None:
             return
@@ -107,7 +107,7 @@ class TransferContract:
                 assert factor in (None, 1), update
 
     def test_a_rule_travels_to_workers(self, transfer: Transfer) -> None:
-        """They give the same factors there."""
+        """A pickled copy gives the same factors."""
         rule = transfer.update_rule()
         if rule is not None:
             copied = cloudpickle.loads(cloudpickle.dumps(rule))
@@ -115,7 +115,7 @@ class TransferContract:
 
 
 def _updates() -> list[Update]:
-    """Of weights and biases, in a few optimizers, in networks with and without normalisation."""
+    """Updates of weights and biases, in several optimizers, with and without normalisation."""
     weight = torch.nn.Parameter(torch.zeros(2, 2))
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.SGD([weight], lr=0.1, momentum=0.9),
@@ -137,7 +137,7 @@ def _updates() -> list[Update]:
 
 def _exponents(transfer: Transfer, space: Space, history: History) -> Mapping[str, float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is nothing to transfer is worth a warning
+        warnings.simplefilter("ignore")  # a transfer may warn that there is nothing to transfer
         return transfer.exponents(space, history)
 
 
