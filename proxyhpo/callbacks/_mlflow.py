@@ -31,7 +31,7 @@ class MLflowCallback(Callback):
     arrive; and ``rung``, ``density``, ``budget``, ``trial`` and ``state`` as tags. A training that
     is interrupted becomes a run with the status ``KILLED``, and a further run when it is repeated.
 
-    It uses a client of its own: runs that you have open with ``mlflow.start_run`` are not touched.
+    It uses its own client: runs that you have opened with ``mlflow.start_run`` are not affected.
 
     Args:
         study: name of the parent run; a resumed study with the same name continues below it.

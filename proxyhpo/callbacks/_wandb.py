@@ -39,13 +39,13 @@ class WandbCallback(Callback):
         self._wandb = _library()
         self._study = study
         self._project = project
-        # Several runs are open at a time, and what the study prints belongs to none of them.
+        # Several runs are open at a time, and the study's output belongs to none of them.
         self._options = {"settings": self._wandb.Settings(console="off", silent=True), **options}
         self._runs: dict[str, Any] = {}
 
     @override
     def on_training_start(self, training: Training) -> None:
-        """Begins the run."""
+        """Starts the run."""
         self._runs[training.name] = self._wandb.init(
             project=self._project,
             group=self._study,

@@ -57,14 +57,14 @@ class ReportCallback(lightning.Callback):
         if self._monitor not in logged:
             raise unknown_name("metric logged by the module:", self._monitor, logged)
         value = logged.pop(self._monitor)
-        logged.pop("seconds", None)  # has a meaning of its own in a report
+        logged.pop("seconds", None)  # has a special meaning in a report
         if self._report(value, **logged):
             trainer.should_stop = True
 
 
 @final
 class LightningEvaluator(ProxyEvaluator):
-    """Fits a ``LightningModule`` with a trainer of yours.
+    """Fits a ``LightningModule`` with your trainer.
 
     ``build`` returns the module, with the config's hyperparameters set as you set them today, such
     as ``Module(lr=config["lr"])``. A budget below 1 trains for that fraction of ``max_epochs``.
@@ -100,12 +100,12 @@ class LightningEvaluator(ProxyEvaluator):
         """Calls ``Trainer.fit``.
 
         Raises:
-            ArgumentError: if the network is no ``LightningModule``, the trainer uses several
+            ArgumentError: if the network is not a ``LightningModule``, the trainer uses several
                 processes, or it has no ``max_epochs`` to shorten for a budget below 1.
         """
         if not isinstance(network, lightning.LightningModule):
             raise ArgumentError(
-                f"build must return a LightningModule, it returned a {type(network).__name__}"
+                f"build must return a LightningModule, got a {type(network).__name__}"
             )
         trainer = self._make_trainer(config)
         _prepare(trainer, trial.budget)
@@ -121,10 +121,10 @@ class LightningEvaluator(ProxyEvaluator):
 
 
 def _prepare(trainer: lightning.Trainer, budget: float) -> None:
-    """Fits the trainer to a trial: one process, no sanity check, the budget's epochs."""
+    """Configures the trainer for a trial: one process, no sanity check, the budget's epochs."""
     if trainer.world_size > 1:
         raise ArgumentError(
-            f"make_trainer: the trainer uses {trainer.world_size} processes. A trial is trained in "
+            f"make_trainer: the trainer uses {trainer.world_size} processes, but a trial must use "
             "one: pass devices=1, and use several workers of ProcessExecutor instead"
         )
     trainer.num_sanity_val_steps = 0
@@ -132,5 +132,5 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
         return
     epochs = trainer.max_epochs
     if epochs is None or epochs < 1:
-        raise ArgumentError("make_trainer: a rung has a budget below 1, so say max_epochs=")
+        raise ArgumentError("make_trainer: a rung has a budget below 1, so set max_epochs=")
     trainer.fit_loop.max_epochs = max(1, round(epochs * budget))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["OptunaSearcher", "from_optuna", "to_optuna"]
 
 _ALLOWED = (TPESampler, GPSampler, RandomSampler)
-"""Samplers that read trials alone. Others store their state in the study, and would lose it."""
+"""Samplers that only read trials. Others store state in the study, which would be lost."""
 
 _OWN = {"CmaEsSampler": "cma-es", "QMCSampler": "qmc"}
 """Refused sampler → the name of the searcher that does the same."""
@@ -41,14 +41,14 @@ _OWN = {"CmaEsSampler": "cma-es", "QMCSampler": "qmc"}
 
 @final
 class OptunaSearcher(Searcher):
-    """Proposes with a sampler of Optuna's.
+    """Proposes configs with one of Optuna's samplers.
 
     The sampler sees every hyperparameter as its coordinate in the unit cube, and every choice as
-    the index of an option, so that scales and steps are what the space says.
+    the index of an option, so that scales and steps are those of the space.
 
     A searcher is a function of the history, so that a study can be resumed. This holds for
     ``TPESampler``, ``GPSampler`` and ``RandomSampler``. Other samplers store their state in
-    Optuna's own study and are refused. Instead of ``CmaEsSampler`` and ``QMCSampler`` take
+    Optuna's own study and are refused. Instead of ``CmaEsSampler`` and ``QMCSampler`` use
     :class:`~proxyhpo.searchers.CMAESSearcher` and :class:`~proxyhpo.searchers.QMCSearcher`.
 
     Args:
@@ -81,8 +81,8 @@ class OptunaSearcher(Searcher):
             allowed = ", ".join(kind.__name__ for kind in _ALLOWED)
             own = _OWN.get(type(made).__name__)
             raise ArgumentError(
-                f"sampler must make one of {allowed}, it made a {type(made).__name__}: others have "
-                "state in Optuna's study, from which a search could not be resumed"
+                f"sampler must make one of {allowed}, got a {type(made).__name__}: others store "
+                "state in Optuna's study, so a search could not be resumed"
                 + (f". Use searcher={own!r} instead" if own else "")
             )
 
@@ -113,7 +113,7 @@ class OptunaSearcher(Searcher):
 
 
 class _Study:
-    """An Optuna study in memory, over the unit cube, that lower is better in."""
+    """An Optuna study in memory, over the unit cube; lower is better."""
 
     def __init__(self, space: Space, sampler: BaseSampler) -> None:
         self.space = space
@@ -131,7 +131,7 @@ class _Study:
             optuna.logging.set_verbosity(verbosity)
 
     def show(self, history: History) -> None:
-        """Shows the sampler every trial; a failed one has the worst loss seen."""
+        """Passes every trial to the sampler; a failed one has the worst loss so far."""
         observed = iter(history.observed())
         for trial in history.trials:
             loss = None if trial.state == "pending" else next(observed)[1]
@@ -180,11 +180,11 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
     Trials with parameters outside the space of ``hpo`` are left out.
 
     Args:
-        study: whose objective trained the full network to its end.
-        hpo: that is to learn from it.
+        study: its objective must have trained the full network completely.
+        hpo: the study to which the results are added.
 
     Returns:
-        How many trials lie in the space.
+        The number of trials that lie in the space.
 
     Raises:
         ArgumentError: if the study has another direction or several objectives, or if no completed
@@ -193,7 +193,7 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
     directions = [direction.name.lower() for direction in study.directions]
     if directions != [hpo.direction]:
         raise ArgumentError(
-            f"study: its directions are {directions}, the values here are to {hpo.direction}"
+            f"study: its directions are {directions}, but the direction here is {hpo.direction}"
         )
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     refused: list[ConfigError] = []
@@ -204,7 +204,7 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
         except ConfigError as error:
             refused.append(error)
     if len(refused) == len(trials):
-        why = f"the first is refused: {refused[0]}" if refused else "it has none"
+        why = f"the first one: {refused[0]}" if refused else "it has none"
         raise ArgumentError(f"study: no completed trial lies in the space; {why}")
     return len(trials) - len(refused)
 
@@ -217,14 +217,14 @@ def to_optuna(
 ) -> list[optuna.Study]:
     """Writes one Optuna study for each rung, for ``optuna.visualization`` and ``optuna-dashboard``.
 
-    Each training becomes a trial with its reports as intermediate values, the seconds that it took
-    as its duration, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
-    attributes. A stopped training is ``PRUNED`` in Optuna's words.
+    Each training becomes a trial with its reports as intermediate values, its seconds as duration,
+    and ``trial`` (the number in the search), ``density`` and ``seconds`` as user attributes. A
+    stopped training is ``PRUNED`` in Optuna's terms.
 
     Args:
         result: of a search.
         storage: Optuna's URL or storage; by default in memory.
-        name: of the studies, which are called ``"{name} rung 0"`` and so on.
+        name: of the studies, which are named ``"{name} rung 0"`` and so on.
 
     Returns:
         The studies, the cheapest rung first.

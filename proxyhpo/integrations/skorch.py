@@ -61,7 +61,7 @@ class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
 
 @final
 class SkorchEvaluator(ProxyEvaluator):
-    """Fits a ``NeuralNet`` of yours.
+    """Fits your ``NeuralNet``.
 
     A budget below 1 trains for that fraction of ``max_epochs``.
 
@@ -69,7 +69,7 @@ class SkorchEvaluator(ProxyEvaluator):
         make_net: ``make_net(network, config)`` returns a new net around this network, such as
             ``NeuralNetClassifier(network, lr=config["lr"], max_epochs=20)``.
         X: what ``fit`` takes: an array, a tensor, a data set.
-        y: likewise; None for a data set that brings its targets.
+        y: likewise; None for a data set that includes its targets.
         monitor: column of the history that is the value.
 
     Raises:
@@ -99,11 +99,11 @@ class SkorchEvaluator(ProxyEvaluator):
         """Calls ``NeuralNet.fit``.
 
         Raises:
-            ArgumentError: if the net was made around another network.
+            ArgumentError: if the net does not use the given network.
         """
         net = self._make_net(network, config)
         if net.module is not network:
-            raise ArgumentError("make_net must pass on the network that it is given, as module=")
+            raise ArgumentError("make_net must pass the given network to the net, as module=")
         net.callbacks = [*(net.callbacks or ()), ReportCallback(report, self.monitor)]
         net.max_epochs = max(1, round(net.max_epochs * trial.budget))
         net.fit(*self._data)

@@ -51,7 +51,7 @@ class ReportCallback(transformers.TrainerCallback):
         metrics: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Reports what was evaluated.
+        """Reports the metrics of the evaluation.
 
         Raises:
             UnknownNameError: if the metric is not among those of the evaluation.
@@ -66,7 +66,7 @@ class ReportCallback(transformers.TrainerCallback):
 
 @final
 class TrainerEvaluator(ProxyEvaluator):
-    """Trains with a ``transformers.Trainer`` of yours.
+    """Trains with your ``transformers.Trainer``.
 
     A budget below 1 trains for that fraction of ``max_steps``, or else of ``num_train_epochs``.
     The trainer's ``eval_strategy`` decides how often the training reports, and so how early it can

@@ -147,5 +147,5 @@ def test_a_study_that_teaches_nothing_is_refused():
         from_optuna(optuna.create_study(), searching())
     other = optuna.create_study()
     other.add_trial(optuna.create_trial(params={}, distributions={}, value=1.0))
-    with pytest.raises(ArgumentError, match=r"the first is refused: add: '.*' is missing"):
+    with pytest.raises(ArgumentError, match=r"the first one: add: '.*' is missing"):
         from_optuna(other, searching())

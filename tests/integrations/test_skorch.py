@@ -62,7 +62,7 @@ def test_an_unknown_column_is_refused_with_the_nearest_name():
 
 def test_a_net_around_another_network_is_refused():
     evaluator = SkorchEvaluator(lambda _, config: make_net(network(), config), INPUTS, TARGETS)
-    with pytest.raises(ArgumentError, match="pass on the network"):
+    with pytest.raises(ArgumentError, match="pass the given network"):
         evaluator.evaluate(network(), {}, Reports(), trial=run())
 
 
