@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,28 +15,30 @@ from proxyhpo.channels.find.forward import outputs_of
 
 __all__ = ["peer_row"]
 
-_MEMORY = 12 * 2**30
-"""Bytes; on some networks the peer takes all there is."""
-
 
 def peer_row(entry: Entry, density: float, *, quick: bool) -> dict[str, Any]:
-    """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand."""
+    """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand.
+
+    It is told the numbers of heads, as its documentation asks for.
+    """
     import torch_pruning  # noqa: PLC0415 - the peer is optional
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     torch.manual_seed(0)
     network, inputs = entry.build().train(), entry.inputs(2)
     before = forward(network, inputs).flops
     shapes = [y.shape for y in outputs_of(call(network, inputs))]
+    heads = dict(_attention(network))
     pruner = torch_pruning.pruner.MagnitudePruner(
         network,
         inputs if not isinstance(inputs, dict) else dict(inputs),
         torch_pruning.importance.MagnitudeImportance(p=1),
         pruning_ratio=1 - density,
-        ignored_layers=_heads(network, inputs),
+        ignored_layers=_output_layers(network, inputs),
+        num_heads=heads,
         round_to=None if quick else 8,
     )
     pruner.step()
+    _note_widths(network, heads)
     network.train()
     outputs = outputs_of(call(network, inputs))
     if [y.shape for y in outputs] != shapes:
@@ -46,7 +48,7 @@ def peer_row(entry: Entry, density: float, *, quick: bool) -> dict[str, Any]:
     return {"peer": after / before if before and after else "FLOPs cannot be counted"}
 
 
-def _heads(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
+def _output_layers(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
     """The layers whose output is an output of the network, or else the last that ran."""
     ran: list[tuple[nn.Module, Any]] = []
 
@@ -60,3 +62,31 @@ def _heads(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
         hook.remove()
     heads = [module for module, output in ran if id(output) in outputs]
     return heads or [module for module, _ in ran[-1:]]
+
+
+_PROJECTIONS = ("qkv", "query", "key", "value", "q_proj", "k_proj", "v_proj", "q", "k", "v")
+
+
+def _attention(network: nn.Module) -> Iterator[tuple[nn.Module, int]]:
+    """The projections of attention layers, by the usual names, with their numbers of heads."""
+    for module in network.modules():
+        counts = (getattr(module, name, None) for name in ("num_heads", "num_attention_heads"))
+        count = next((count for count in counts if isinstance(count, int)), None)
+        for name in _PROJECTIONS if count else ():
+            if isinstance(projection := getattr(module, name, None), nn.Linear):
+                yield projection, count
+
+
+def _note_widths(network: nn.Module, heads: dict[nn.Module, int]) -> None:
+    """The sizes that attention layers remember, put right as in the peer's examples."""
+    for module in network.modules():
+        for name, parts in (("qkv", 3), ("query", 1), ("q_proj", 1)):
+            projection = getattr(module, name, None)
+            if isinstance(projection, nn.Linear) and projection in heads:
+                width = projection.out_features // parts
+                for attribute in ("head_dim", "attention_head_size"):
+                    if hasattr(module, attribute):
+                        setattr(module, attribute, width // heads[projection])
+                for attribute in ("all_head_size", "attn_dim"):
+                    if hasattr(module, attribute):
+                        setattr(module, attribute, width)

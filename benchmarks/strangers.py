@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from benchmarks.network_catalogue import Entry
 from proxyhpo._inputs import Inputs
 
-__all__ = ["strangers"]
+__all__ = ["LIBRARIES", "strangers"]
 
 _ASKED = 0.6
 """A proxy at half the channels that costs more is counted as weak."""
 
 
-def strangers() -> list[Entry]:
-    """Every entry whose library is installed."""
+def strangers(of: str = "") -> list[Entry]:
+    """Every entry whose library is installed, or those of one library."""
     entries: list[Entry] = []
-    for library, rows in _LIBRARIES.items():
-        if importlib.util.find_spec(library):
+    for library, rows in LIBRARIES.items():
+        if of in ("", library) and importlib.util.find_spec(library):
             entries.extend(
                 Entry(f"{library} {name}", library, build, inputs, _ASKED, batch=2)
                 for name, build, inputs in rows()
@@ -81,9 +81,12 @@ def _timm() -> Iterator[_Row]:
 
 
 def _sized(name: str, batch: int) -> Tensor:
+    """Small images, where a network takes images of any size."""
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
-    return torch.randn(batch, *(cfg.input_size if cfg else (3, 224, 224)))
+    fixed = cfg is None or cfg.fixed_input_size
+    channels, *sides = cfg.input_size if cfg else (3, 224, 224)
+    return torch.randn(batch, channels, *(sides if fixed else (128, 128)))
 
 
 _TINY = {
@@ -267,7 +270,7 @@ def _policy(name: str, shape: tuple[int, ...]) -> nn.Module:
     return made
 
 
-_LIBRARIES: Mapping[str, Callable[[], Iterator[_Row]]] = {
+LIBRARIES: Mapping[str, Callable[[], Iterator[_Row]]] = {
     "transformers": _transformers,
     "torchvision": _torchvision,
     "segmentation_models_pytorch": _segmentation,
