@@ -104,13 +104,18 @@ _TINY = {
 }  # fmt: skip
 
 
+_NEEDED = {"decoder_start_token_id": 1}
+"""Set for all: a configuration may have no default for it."""
+
+
 def _transformer(head: str, kind: str, **changed: Any) -> nn.Module:
     """An architecture with a small configuration: of _TINY what its configuration knows."""
     library: Any = importlib.import_module("transformers")
     known = vars(library.AutoConfig.for_model(kind)) | {"num_labels": 2}
-    sizes = {name: value for name, value in _TINY.items() if name in known} | changed
+    sizes = {name: value for name, value in _TINY.items() if name in known} | _NEEDED | changed
     config = library.AutoConfig.for_model(kind, **sizes)
-    made: nn.Module = getattr(library, head).from_config(config)
+    network = getattr(library, head)
+    made: nn.Module = getattr(network, "from_config", network)(config)
     return made
 
 
@@ -138,9 +143,10 @@ def _transformers() -> Iterator[_Row]:
         sizes = {"embed_dim": 32, "depths": [2, 2], "num_heads": [2, 4]} if kind == "swin" else {}
         if kind in ("vit", "deit", "beit", "swin", "dinov2"):
             sizes |= {"image_size": 64}
-        if kind in ("convnext", "segformer"):
-            sizes = {"hidden_size": 64} if kind == "convnext" else {}
-        build = partial(_transformer, "AutoModelForImageClassification", kind, **sizes)
+        if kind == "segformer":
+            sizes = {"num_attention_heads": [1, 2, 5, 8]}
+        head = "DeiTForImageClassification" if kind == "deit" else "AutoModelForImageClassification"
+        build = partial(_transformer, head, kind, **sizes)
         yield kind, build, pixels
     for kind in ("wav2vec2", "hubert"):
         build = partial(_transformer, "AutoModelForAudioClassification", kind)
@@ -160,12 +166,30 @@ def _transformers() -> Iterator[_Row]:
 
 def _torchvision() -> Iterator[_Row]:
     get = partial(partial, _made, "torchvision.models", "get_model")
-    for name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d"):
-        yield name, get(name, weights=None), _noise(3, 16, 112, 112)
+    for name in ("r3d_18", "mc3_18", "r2plus1d_18"):
+        yield name, get(name, weights=None), _noise(3, 8, 64, 64)
+    yield "s3d", get("s3d", weights=None), _noise(3, 16, 224, 224)
     for name in ("mvit_v2_s", "swin3d_t"):
         yield name, get(name, weights=None), _noise(3, 16, 224, 224)
     for name in ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"):
         yield name, get(name, weights=None, weights_backbone=None), _noise(3, 128, 128)
+    for name in ("fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_fpn"):
+        yield name, partial(_Detector, name), _noise(3, 128, 128)
+
+
+class _Detector(nn.Module):
+    """A detector that is trained on one box in each image."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.detector = _made(
+            "torchvision.models", "get_model", name, weights=None, weights_backbone=None
+        )
+
+    def forward(self, images: Tensor) -> Any:
+        box = torch.tensor([[20.0, 20.0, 90.0, 90.0]], device=images.device)
+        target = {"boxes": box, "labels": torch.ones(1, dtype=torch.long, device=images.device)}
+        return self.detector(list(images), [target] * len(images))
 
 
 def _segmentation() -> Iterator[_Row]:

@@ -91,6 +91,8 @@ def candidates(
     """
     places: dict[tuple[str, Path], list[tuple[str, Sequence[int]]]] = {}
     for name, module in network.named_modules():
+        if _is_known(module):
+            continue
         sizes = _sizes_in(name, changed)
         for path, value in integers(module):
             if value in sizes:
@@ -105,6 +107,11 @@ def candidates(
             for choice, size in enumerate(some if len(some) > 1 else ()):
                 found.append(Candidate((kind, path, choice, name), ((name, path, size),)))
     return found
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether it is of one of torch's own types, and mended by :func:`known_edits`."""
+    return type(module).__module__.startswith("torch.") and isinstance(module, tuple(_MENDERS))
 
 
 def _sizes_in(

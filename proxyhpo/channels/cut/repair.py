@@ -6,11 +6,9 @@ left unpruned, only if the run then gets past the operator at which it failed.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import nn
 
 from proxyhpo._inputs import Inputs
@@ -23,12 +21,11 @@ from proxyhpo.channels.cut.mending import (
     candidates,
     known_edits,
 )
+from proxyhpo.channels.cut.nearness import changes, first_inputs, near
 from proxyhpo.channels.cut.slicing import kept_indices, sliced
 from proxyhpo.channels.cut.verify import Forecast, Outcome, follow
 from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.groups import Group
-from proxyhpo.channels.find.labels import Dim
-from proxyhpo.channels.find.recorder import Step
 from proxyhpo.channels.find.skeleton import owned_tensors
 from proxyhpo.channels.find.trace import Trace
 
@@ -89,8 +86,13 @@ class Repair:
     def _calculating(self, mended: Mended) -> Mended:
         """Also changes the integers used in arithmetic, if everything still runs as predicted."""
         attempt = _Attempt(self, mended.selection)
-        pool = candidates(self.working, _changes(self.found, attempt.forecast))
-        for candidate in in_arithmetic(self.working, pool, mended.taken, self.found):
+        pool = candidates(self.working, changes(self.found, attempt.forecast))
+        calculating = list(in_arithmetic(self.working, pool, mended.taken, self.found))
+        if len(calculating) > 1:  # usually all of them are right
+            tried = attempt.run([*mended.taken, *calculating])
+            if tried.outcome.failure is None:
+                return tried
+        for candidate in calculating:
             tried = attempt.run([*mended.taken, candidate])
             if tried.outcome.failure is None:
                 mended = tried
@@ -153,18 +155,31 @@ class Repair:
         best = attempt.run(())
         if best.outcome.failure is None:
             return best
-        pool = candidates(self.working, _changes(self.found, attempt.forecast))
+        pool = candidates(self.working, changes(self.found, attempt.forecast))
         helped = [c for kind in self._helped for c in pool if c.kind == kind]
         best = self._better(best, attempt, [helped]) or best
         while search and best.outcome.failure is not None:
-            near = _near(pool, best)
-            together = [c for c in near if _fits(c, best)]
-            better = self._better(best, attempt, [*([c] for c in near), together])
+            if (step := best.outcome.step) is None:
+                break
+            fitting, others = near([c for c in pool if c not in best.taken], step, best.forecast)
+            better = self._better(best, attempt, [[c] for c in fitting])
+            if better is None and (together := self._better(best, attempt, [fitting])):
+                better = self._needed(together, best, attempt)
+            better = better or self._better(best, attempt, [[c] for c in others])
             if better is None:
                 break
             best = better
         if search:
             self._helped = [candidate.kind for candidate in best.taken]
+        return best
+
+    def _needed(self, together: Mended, before: Mended, attempt: _Attempt) -> Mended:
+        """Without those of several candidates that only happen to equal a size."""
+        best = together
+        for candidate in together.taken[len(before.taken) :]:
+            tried = attempt.run([c for c in best.taken if c is not candidate])
+            if tried.outcome.progress >= best.outcome.progress:
+                best = tried
         return best
 
     def _better(
@@ -187,7 +202,7 @@ class _Attempt:
         self._repair, self._selection = repair, selection
         shapes = {name: [dim.size for dim in dims] for name, dims in repair.found.owned.items()}
         self._kept = kept_indices(selection, shapes)
-        first = _first_inputs(repair.found)
+        first = first_inputs(repair.found)
 
         def size(name: str) -> Sequence[int] | None:
             return self.forecast.shape(first[name]) if name in first else None
@@ -209,83 +224,3 @@ class _Attempt:
     def _smaller(self) -> nn.Module:
         working = self._repair.working
         return sliced(working, owned_tensors(working), self._kept)
-
-
-def _near(pool: Sequence[Candidate], best: Mended) -> list[Candidate]:
-    """The candidates in the modules that were running when it failed, innermost first.
-
-    First come candidates that give the size expected at that very operator; last come those of the
-    innermost module's children, since its code may use their attributes.
-    """
-    step = best.outcome.step
-    if step is None:
-        return []
-    depth = {name: level for level, name in enumerate(step.modules, start=1)}
-
-    def nearness(candidate: Candidate) -> tuple[bool, int, bool, int]:
-        names = [name for name, _, _ in candidate.edits]
-        level = max(depth.get(name, 0) for name in names)
-        if not level and step.modules:
-            level -= not any(_within(name, step.modules[-1]) for name in names)
-        _, _, choice, alone = candidate.kind
-        return _fits(candidate, best), level, alone is None, -choice
-
-    near = [(nearness(c), place) for place, c in enumerate(pool) if c not in best.taken]
-    return [pool[place] for (_, level, *_), place in sorted(near, reverse=True) if level >= 0]
-
-
-def _fits(candidate: Candidate, best: Mended) -> bool:
-    """Whether it is in a module that was running, and gives a size that is expected there."""
-    step = best.outcome.step
-    assert step is not None
-    missing = {new for _, new in _resized(step, best.forecast)}
-    running = step.modules[-1:]
-    return any(name in running and size in missing for name, _, size in candidate.edits)
-
-
-def _within(name: str, outer: str) -> bool:
-    """Whether a module is a descendant of another."""
-    inner = name.removeprefix(f"{outer}.") if outer else name
-    return (inner != name or not outer) and inner.count(".") <= 1
-
-
-def _first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
-    """Module → the first tensor of more than one dimension that an operator in it received."""
-    seen: dict[str, Sequence[Dim]] = {}
-    for steps in found.steps.values():
-        for step in steps:
-            name = step.modules[-1] if step.modules else ""
-            if name not in seen:
-                seen.update((name, dims) for dims in step.operands[:1] if len(dims) > 1)
-    return seen
-
-
-def _changes(found: Trace, forecast: Forecast) -> Mapping[str, Mapping[int, Sequence[int]]]:
-    """Module → old size → its new sizes there; those of the module's own operators first."""
-    counts: dict[str, Counter[tuple[int, int]]] = {}
-    for steps in found.steps.values():
-        for step in steps:
-            changes = Counter(_resized(step, forecast))
-            for name in step.modules:
-                weight = 1000 if name == step.modules[-1] else 1
-                own = counts.setdefault(name, Counter())
-                for change, times in changes.items():
-                    own[change] += weight * times
-    ordered: dict[str, dict[int, list[int]]] = {}
-    for name, own in counts.items():
-        sizes = ordered.setdefault(name, {})
-        for (old, new), _ in own.most_common():
-            sizes.setdefault(old, []).append(new)
-    return ordered
-
-
-def _resized(step: Step, forecast: Forecast) -> list[tuple[int, int]]:
-    """(old, new) size of every dimension of an operator that changes."""
-    dims = [dim for tensor in (*step.operands, *step.results) for dim in tensor]
-    if step.operator == "aten::constant_pad_nd":
-        for before, after in zip(step.operands[0], step.results[0], strict=True):
-            inside = np.flatnonzero(np.isin(after, before))
-            if 0 < inside.size < after.size:
-                dims.extend([after[: inside[0]], after[inside[-1] + 1 :]])
-    sizes = [(dim.size, forecast.size(dim)) for dim in dims]
-    return [(old, new) for old, new in sizes if old != new]

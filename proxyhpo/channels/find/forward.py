@@ -73,6 +73,9 @@ class DrawsAlike(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch u
         return func(*args, **(kwargs or {}))
 
 
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)  # noqa: SLF001 - an operator's name
+
+
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
     def __init__(self, observe: Observe, clock: Clock, stack: list[str], *, meta: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
@@ -92,7 +95,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyp
         if self._meta:
             args, kwargs = _to_meta(func, args, kwargs)
         self._draws.prepare(func)
-        result = func(*args, **kwargs)
+        if func in _CONVOLUTIONS:  # mkldnn is off, see _decomposed; with it they take a fourth
+            with torch.backends.mkldnn.flags(enabled=True):
+                result = func(*args, **kwargs)
+        else:
+            result = func(*args, **kwargs)
         if any(isinstance(part, Tensor) for part in _parts(result)):
             self._observe(func, args, kwargs, result, tuple(self._stack))
         return result

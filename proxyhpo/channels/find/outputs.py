@@ -3,7 +3,8 @@
 Training compares outputs with targets, so their sizes are given. This applies to a loss, to logits
 and to every other head. It does not apply to intermediate results that are returned as well, such
 as hidden states, attention maps and caches of keys and values. These may be narrower in a smaller
-network.
+network. A network that computes its loss itself is trained on that loss, so none of its other
+outputs except logits must keep its size.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from proxyhpo.errors import unknown_name
 
 __all__ = ["Origins", "kept_outputs"]
 
-_TRAINED = ("loss", "logits")
+_LOSS = "loss"
+_TRAINED = (_LOSS, "logits")
 
 _SEEN = {
     f"aten::{name}"
@@ -72,7 +74,8 @@ def kept_outputs(
         origins: what they were computed from.
         asked: names of outputs that training uses: a key, a field or an index, or a longer name
             such as ``"states.0"``. If None: ``loss`` and ``logits`` if they exist, or else the
-            first output, and all outputs from which no other output is computed.
+            first output; and, if there is no loss, all outputs from which no other output is
+            computed.
 
     Raises:
         UnknownNameError: for a name that no output has.
@@ -83,6 +86,8 @@ def kept_outputs(
                 raise unknown_name("output in outputs", name, {output for output, _ in named})
         return [tensor for output, tensor in named if any(_is(name, output) for name in asked)]
     first = [t for output, t in named if output.partition(".")[0] in _TRAINED] or [named[0][1]]
+    if any(_is(_LOSS, output) and tensor.numel() == 1 for output, tensor in named):
+        return first
     inner = origins.of(first)
     kept = {id(tensor) for tensor in first}
     return [t for _, t in named if id(t) in kept or not (origins.whole(t) & inner)]

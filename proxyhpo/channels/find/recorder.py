@@ -22,6 +22,8 @@ _TURNED = {"aten::" + name for name in ("transpose", "t", "squeeze", "unsqueeze"
 """Operators that change the shape of a tensor in their in-place form."""
 
 _COUNTING = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
+_COUNTING_BY_NAME = {"torchvision::nms"}
+"""Operators that count on values and lack the tag."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Recorder:
             self.origins.note(out, call.operator, operands)
             if call.when_read:
                 self._unread[id(out)] = call.when_read
-        varies = bool(_COUNTING & set(function.tags)) or any(map(self.varies, operands))
+        counts = bool(_COUNTING & set(function.tags)) or call.operator in _COUNTING_BY_NAME
+        varies = counts or any(map(self.varies, operands))
         if varies:
             self._varying.update(map(id, outs))
         if any(map(self.is_data, operands)):

@@ -25,6 +25,25 @@ def product_and_sum(labels: Labels, call: Call) -> list[Dim]:
     return out
 
 
+@rule("_grouped_mm")
+def grouped_product(labels: Labels, call: Call) -> list[Dim]:
+    """Each run of rows times a matrix of its own, as of experts; offsets say where runs end.
+
+    Where neither factor has a dimension of groups, their inner dimension consists of the runs, and
+    the result has one.
+    """
+    *batch, rows, inner = call.dims("self")
+    *others, also_inner, columns = call.dims("mat2")
+    labels.join(inner, also_inner)
+    call.sums_over("self", "mat2", inner, also_inner)
+    if call["bias"] is not None:
+        labels.join(columns, call.dims("bias")[-1])
+    if batch and others:
+        labels.join(batch[0], others[0])
+        return [*batch, rows, columns]
+    return [rows, columns] if batch or others else [*fixed(call.result.shape[:1]), rows, columns]
+
+
 @rule("mv", "addmv")
 def matrix_vector(labels: Labels, call: Call) -> list[Dim]:
     """(n, k) @ (k)."""

@@ -81,11 +81,14 @@ def index(labels: Labels, call: Call) -> list[Dim]:
     covered = _covered(call["indices"])
     for axis in covered:
         _pick(labels, call, dims[axis])
-    if call.operator == "aten::index_put":
-        return dims
     rest = [dim for axis, dim in enumerate(dims) if axis not in covered]
     adjacent = places == list(range(places[0], places[-1] + 1))
     front = places[0] if adjacent else 0
+    if call.operator == "aten::index_put":  # values are stretched to the shape of what index gives
+        for dim, value in zip(reversed(rest[front:]), reversed(call.dims("values")), strict=False):
+            if dim.size == value.size:
+                labels.join(dim, value)
+        return dims
     found = fixed(call.result.shape[front : front + call.result.ndim - len(rest)])
     return [*rest[:front], *found, *rest[front:]]
 

@@ -19,16 +19,24 @@ def reduction(labels: Labels, call: Call) -> Result:
         return _elementwise(labels, call)
     dims = call.dims(operands[0])
     kept = _left(call, dims)
+    if call.operator in ("aten::argmax", "aten::argmin"):  # places mean nothing among fewer
+        gone = [dims[axis] for axis in _axes(call, dims)]
+        call.when_read.extend((dim, f"{call.operator} picks single indices of it") for dim in gone)
     if isinstance(call.result, Tensor):
         return kept
     return tuple(kept for _ in call.result)
 
 
-def _left(call: Call, dims: list[Dim]) -> list[Dim]:
+def _axes(call: Call, dims: list[Dim]) -> set[int]:
+    """The dimensions that are reduced."""
     given = call.arguments.get("dim")
     axes = range(len(dims)) if given is None or given == [] else given
     axes = [axes] if isinstance(axes, int) else axes
-    gone = {call.axis(axis, len(dims)) for axis in axes}
+    return {call.axis(axis, len(dims)) for axis in axes}
+
+
+def _left(call: Call, dims: list[Dim]) -> list[Dim]:
+    gone = _axes(call, dims)
     out = call.result if isinstance(call.result, Tensor) else call.result[0]
     if out.ndim == len(dims):
         return [fixed([1])[0] if axis in gone else dim for axis, dim in enumerate(dims)]

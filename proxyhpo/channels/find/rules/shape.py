@@ -106,13 +106,27 @@ def windows(labels: Labels, call: Call) -> list[Dim]:
 
 @rule("as_strided")
 def as_strided(labels: Labels, call: Call) -> list[Dim]:
-    """Only known if the shape is unchanged."""
-    dims = call.dims("self")
-    if [dim.size for dim in dims] == list(call.result.shape):
+    """A dimension that keeps size and stride is the same one, as the width of windows of tokens.
+
+    All others are kept.
+    """
+    dims, source, result = call.dims("self"), call["self"], call.result
+    if [dim.size for dim in dims] == list(result.shape):
         return dims
-    for dim in dims:
-        labels.protect(dim[dim > 0], RESHAPED)
-    return fixed(call.result.shape)
+    places = list(zip(result.shape, result.stride(), strict=True))
+    out = fixed(result.shape)
+    for dim, place in zip(dims, zip(source.shape, source.stride(), strict=True), strict=True):
+        size, stride = place
+        others = [step for other, step in places if other > 1 and (other, step) != place]
+        if (
+            places.count(place) == 1
+            and result.storage_offset() == source.storage_offset()
+            and all(step % (size * stride) == 0 for step in others if step >= stride)
+        ):
+            out[places.index(place)] = dim
+        else:
+            labels.protect(dim[dim > 0], RESHAPED)
+    return out
 
 
 @rule("view_as_complex")
@@ -131,11 +145,16 @@ def view_as_real(_: Labels, call: Call) -> list[Dim]:
 
 @rule("_fft_r2c", "_fft_c2c", "_fft_c2r")
 def fourier(labels: Labels, call: Call) -> list[Dim]:
-    """Transformed dimensions are kept."""
+    """A dimension whose size is unchanged passes: with fewer channels the transform is shorter.
+
+    A dimension of which only half of the frequencies are computed is kept.
+    """
     dims = list(call.dims("self"))
     for axis in call["dim"]:
-        labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} transforms it")
-        dims[axis] = fixed([call.result.shape[axis]])[0]
+        size = call.result.shape[axis]
+        if size != dims[axis].size:
+            labels.protect(dims[axis][dims[axis] > 0], f"{call.operator} transforms it")
+            dims[axis] = fixed([size])[0]
     return dims
 
 

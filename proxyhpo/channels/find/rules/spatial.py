@@ -7,6 +7,7 @@ import re
 import numpy as np
 from torch import Tensor
 
+from proxyhpo.channels.find.labels import OUTPUT
 from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
 
 
@@ -32,6 +33,25 @@ def spatial(labels: Labels, call: Call) -> Result:
         labels.protect(inside[inside > 0], f"{call.operator} slides along it")
     outs = [call.result] if isinstance(call.result, Tensor) else call.result
     made = tuple([*leading, *fixed(out.shape[len(leading) :])] for out in outs)
+    return made[0] if isinstance(call.result, Tensor) else made
+
+
+@rule("torchvision::nms")
+def boxes(labels: Labels, call: Call) -> list[Dim]:
+    """Coordinates of boxes and their scores, which are outputs of a detector."""
+    for dim in (*call.dims("dets"), *call.dims("scores")):
+        labels.protect(dim[dim > 0], OUTPUT)
+    return fixed(call.result.shape)
+
+
+@rule("torchvision::roi_align", "torchvision::roi_pool")
+def regions(labels: Labels, call: Call) -> Result:
+    """Of each region of an image, its channels on a grid."""
+    _, channels, *pixels = call.dims("input")
+    for dim in (*pixels, *call.dims("rois")):
+        labels.protect(dim[dim > 0], f"{call.operator} slides along it")
+    outs = [call.result] if isinstance(call.result, Tensor) else call.result
+    made = tuple([*fixed(out.shape[:1]), channels, *fixed(out.shape[2:])] for out in outs)
     return made[0] if isinstance(call.result, Tensor) else made
 
 
