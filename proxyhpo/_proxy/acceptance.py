@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def _given(seen: Forward, narrower: Mapping[int, str]) -> Sequence[tuple[int, ..
 def check_smaller(
     pruned: Pruned, full: nn.Module, density: float, before: Forward, after: Forward
 ) -> None:
-    """Checks that a proxy costs less than the full network.
+    """Checks that a proxy costs less than the full network, and is not far narrower than asked.
 
     Args:
         pruned: the proxy.
@@ -82,8 +83,10 @@ def check_smaller(
         after: a forward pass of the proxy.
 
     Raises:
-        UnsupportedNetworkError: lists what was not pruned, the reasons, and alternatives.
+        UnsupportedNetworkError: lists what was not pruned, the reasons, and alternatives; or the
+            narrowest layers.
     """
+    _check_widths(pruned.network, full, density)
     left = _left(pruned.network, full, before, after)
     if not (is_smaller(left, density) if _is_cut(pruned.network, full) else left < 1):
         raise no_smaller(
@@ -95,6 +98,35 @@ def check_smaller(
             if left < 0.995
             else "the pruner returned a network of equal cost",
         )
+
+
+def _check_widths(network: nn.Module, full: nn.Module, density: float) -> None:
+    """Refuses a proxy that keeps less than half of the share of its widths that was asked for.
+
+    Rounding explains no more. Its hyperparameters would be those of a network that no one asked
+    for.
+    """
+    kept, sizes = {}, {}
+    parameters = dict(network.named_parameters())
+    for name, whole in full.named_parameters():
+        if whole.ndim > 1 and name in parameters and parameters[name].ndim == whole.ndim:
+            pairs = zip(parameters[name].shape, whole.shape, strict=True)
+            shares = [after / before for after, before in pairs if after != before]
+            kept[name] = math.prod(shares) ** (1 / max(len(shares), 1))
+            sizes[name] = whole.numel()
+    mean = sum(kept[name] * size for name, size in sizes.items()) / max(sum(sizes.values()), 1)
+    if not kept or mean >= density / 2:
+        return
+    narrow = sorted(kept, key=lambda name: kept[name])[:3]
+    shapes = (
+        f"{n} {tuple(parameters[n].shape)} of {tuple(full.get_parameter(n).shape)}" for n in narrow
+    )
+    raise UnsupportedNetworkError(
+        f"the proxy of {type(full).__name__} keeps {mean:.2g} of the widths of its layers, far "
+        f"below the density {density:.3g} that was asked for: {', '.join(shapes)}. Ask for a "
+        "higher density, name these layers in the pruner's ignore, or use pruner='by-width' with a "
+        "constructor that takes a width"
+    )
 
 
 def _left(network: nn.Module, full: nn.Module, before: Forward, after: Forward) -> float:

@@ -111,7 +111,8 @@ class NetworkFactory(FullNetworks):
         if is_new:
             self._check(pruned, full, density)
         fans = fan_ratios(pruned.network, unwrap(full), pruned.contracted)
-        return Made(pruned.network, fans, self._width_ratio(full, pruned, density))
+        ratio = self._width_ratio(full, pruned, density)
+        return Made(pruned.network, fans, ratio, self._normalises(full))
 
     @property
     def plans(self) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from proxyhpo._inputs import Inputs, at_least_two, check_inputs
 from proxyhpo._networks.building import Build, Builder, structure
+from proxyhpo._networks.norms import normalises
 from proxyhpo._networks.origins import Origins
 from proxyhpo._networks.reach import Reach, reach
 from proxyhpo._proxy.acceptance import check_runs
@@ -48,6 +49,7 @@ class FullNetworks:
         self._builder = Builder(build, pretrained=pretrained, pass_width=pass_width)
         self._inputs = at_least_two(check_inputs(example_inputs))
         self._reach: dict[bytes, Reach] = {}
+        self._norms: dict[bytes, bool] = {}
         self._has_warned = False
         self._measurable: Config | None = None
 
@@ -137,6 +139,17 @@ class FullNetworks:
         if key not in self._reach:
             self._reach[key] = reach(unwrap(full), self._inputs)
         return self._reach[key]
+
+    def normalises(self, config: Mapping[str, Any]) -> bool:
+        """Whether the full network has normalisation layers, also as functions that it calls."""
+        with preserved_random_state():
+            return self._normalises(self._builder.build(config))
+
+    def _normalises(self, full: nn.Module) -> bool:
+        key = self._key(full)
+        if key not in self._norms:
+            self._norms[key] = normalises(unwrap(full), self._inputs)
+        return self._norms[key]
 
     def _key(self, full: nn.Module) -> bytes:
         """Distinguishes networks; empty if ``build`` always makes the same one."""

@@ -18,6 +18,7 @@ from proxyhpo._networks.counting import forward
 from proxyhpo._networks.fans import masked_away
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._proxy.choosing import weak_saving
+from proxyhpo._proxy.corrections import corrections
 from proxyhpo._proxy.notes import notes
 from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError
@@ -54,8 +55,8 @@ class Inspection:
         proxy: the smaller network that stands in for it.
         layers: a comparison of each layer.
         warnings: possible problems of this proxy.
-        notes: which parameters are pretrained, frozen or unreached, and how the width ratio is
-            computed.
+        notes: which parameters are pretrained, frozen or unreached, how the width ratio is
+            computed, and how the transfer ``layerwise`` scales updates.
     """
 
     base: Proxy
@@ -188,7 +189,7 @@ def inspect(
         proxy,
         _layers(proxy, base, example_inputs),
         _warnings(proxy, base, len(origins.inherited) if origins.is_pretrained else 0),
-        notes(proxy, base, origins),
+        [*notes(proxy, base, origins), *corrections(proxy, base, networks.normalises(config))],
     )
 
 

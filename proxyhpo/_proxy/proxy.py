@@ -20,11 +20,13 @@ class Made:
         network: on the device on which ``build`` made it, in train mode.
         fans: parameter name → the fractions of its fans that are kept; empty for the full network.
         width_ratio: see :class:`Proxy`.
+        has_norms: whether the network has normalisation layers; None if unknown.
     """
 
     network: nn.Module
     fans: Mapping[str, FanRatios] = field(default_factory=dict)
     width_ratio: float = 1.0
+    has_norms: bool | None = None
 
 
 @dataclass(frozen=True)

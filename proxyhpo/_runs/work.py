@@ -119,7 +119,10 @@ class _Training:
         self._overhead = time.perf_counter() - began
         trial = _trial_run(job, self._work.device)
         seed_everything(trial.seed)
-        with scaled_updates(made.network, made.fans, self._work.rule) as self._scaling:
+        rule = self._work.rule
+        with scaled_updates(
+            made.network, made.fans, rule, has_norms=made.has_norms
+        ) as self._scaling:
             self._resumed_at = time.perf_counter()
             self._work.evaluator.evaluate(
                 made.network, space.resolve(job.trained_config), self.report, trial=trial

@@ -29,6 +29,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from proxyhpo._networks.fans import FanRatios
+from proxyhpo._networks.norms import has_norm_modules
 from proxyhpo._records.correction import Correction
 from proxyhpo.transfers._steps import Part, Step, remembered, scale, skipped
 from proxyhpo.transfers._updates import Update, UpdateRule, decoupled_decay
@@ -38,7 +39,11 @@ __all__ = ["Scaling", "scaled_updates"]
 
 @contextmanager
 def scaled_updates(
-    network: nn.Module, fans: Mapping[str, FanRatios], rule: UpdateRule | None
+    network: nn.Module,
+    fans: Mapping[str, FanRatios],
+    rule: UpdateRule | None,
+    *,
+    has_norms: bool | None = None,
 ) -> Iterator[Scaling | None]:
     """Scales the updates of a proxy's parameters inside the ``with`` block.
 
@@ -51,11 +56,13 @@ def scaled_updates(
         fans: parameter name → the fractions of its fans that are kept; empty for the full network,
             which is not scaled.
         rule: gives the factor of each parameter; None scales nothing.
+        has_norms: whether the network has normalisation layers; by default recognized by
+            the types of its modules, which do not show functions that its forward calls.
     """
     if rule is None or not fans:
         yield None
         return
-    scaling = Scaling(network, fans, rule)
+    scaling = Scaling(network, fans, rule, has_norms=has_norms)
     scaling.start()
     try:
         yield scaling
@@ -72,16 +79,24 @@ class Scaling:
         network: see :func:`scaled_updates`.
         fans: see :func:`scaled_updates`.
         rule: see :func:`scaled_updates`.
+        has_norms: see :func:`scaled_updates`.
     """
 
-    def __init__(self, network: nn.Module, fans: Mapping[str, FanRatios], rule: UpdateRule) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        fans: Mapping[str, FanRatios],
+        rule: UpdateRule,
+        *,
+        has_norms: bool | None = None,
+    ) -> None:
         self._rule = rule
         self._fans = dict(fans)
         self._names = WeakTensorKeyDictionary()
         for name, parameter in network.named_parameters():
             if name in self._fans:
                 self._names[parameter] = name
-        self._has_norms = _has_norms(network)
+        self._has_norms = has_norm_modules(network) if has_norms is None else has_norms
         self._factors: weakref.WeakKeyDictionary[Optimizer, dict[str, float | None]]
         self._factors = weakref.WeakKeyDictionary()
         self._steps = threading.local()
@@ -201,12 +216,6 @@ class Scaling:
             return False
         parameter, was = self._witness[0](), self._witness[1]
         return parameter is not None and not torch.equal(parameter.detach().cpu(), was)
-
-
-def _has_norms(network: nn.Module) -> bool:
-    """Whether a module normalises activations; recognized by names like torch's."""
-    names = [type(module).__name__.lower() for module in network.modules()]
-    return any("norm" in name and "spectral" not in name and "weight" not in name for name in names)
 
 
 def _smallest(network: nn.Module) -> tuple[weakref.ref[nn.Parameter], Tensor] | None:

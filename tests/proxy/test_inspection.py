@@ -196,3 +196,24 @@ def test_a_build_of_a_config_needs_one():
     with pytest.raises(ArgumentError, match="build takes a config: pass config="):
         inspect(build, torch.randn(16, 8))
     assert inspect(build, torch.randn(16, 8), config={"d": 64}).proxy.width_ratio < 1
+
+
+class Normalised(nn.Module):
+    def __init__(self, *, norm):
+        super().__init__()
+        self.first, self.inner, self.head = nn.Linear(8, 64), nn.Linear(64, 64), nn.Linear(64, 2)
+        self.norm = norm
+
+    def forward(self, x):
+        x = self.inner(self.first(x).relu()).relu()
+        return self.head(nn.functional.layer_norm(x, x.shape[-1:]) if self.norm else x)
+
+
+@pytest.mark.parametrize("norm, most, said", [(True, "4", ""), (False, "2.83", "no ")])
+def test_the_updates_that_are_scaled_are_said(norm, most, said):
+    text = repr(inspect(lambda: Normalised(norm=norm), torch.randn(16, 8)))
+    adam = f"parameters are multiplied by 1 to {most} (inner.weight, head.weight) in Adam; {said}"
+    assert f"updates of 2 of 6 {adam}normalisation layers" in text
+    assert "5 of 6 parameters are multiplied by 0.5 to 4 (head.weight, inner.weight, " in text
+    whole = inspect(lambda: Normalised(norm=norm), torch.randn(16, 8), density=1)
+    assert "layerwise" not in repr(whole)

@@ -9,7 +9,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Rung, inspect
 from proxyhpo._networks.running import run
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from proxyhpo.pruners import Pruned, Pruner, StructuredPruner
+from proxyhpo.pruners import ByWidthPruner, Pruned, Pruner, StructuredPruner
 
 
 class Network(nn.Module):
@@ -128,3 +128,23 @@ def test_no_reason_is_invented_for_a_pruner_that_changed_nothing():
     with pytest.raises(UnsupportedNetworkError, match="returned a network of equal cost") as caught:
         inspect(Network, torch.zeros(4, 30), pruner=Handing(Pruned))
     assert "channels lead" not in str(caught.value)
+
+
+class Squared(nn.Sequential):
+    """Takes a width, and makes layers that are far narrower than that."""
+
+    def __init__(self, width=1.0):
+        n = max(1, round(64 * width**3))
+        super().__init__(nn.Linear(30, n), nn.ReLU(), nn.Linear(n, n), nn.ReLU(), nn.Linear(n, 2))
+
+
+def narrow(network):
+    return Pruned(Squared(0.3))
+
+
+@pytest.mark.parametrize("pruner", [ByWidthPruner(), Handing(narrow)])
+def test_a_proxy_far_below_the_density_is_refused_with_its_narrowest_layers(pruner):
+    message = r"keeps 0\.0\d+ of the widths of its layers, far below the density 0\.3 .*: 0\.weight \(2, 30\)"
+    with pytest.raises(UnsupportedNetworkError, match=message):
+        inspect(Squared, torch.zeros(4, 30), density=0.3, pruner=pruner)
+    assert inspect(Squared, torch.zeros(4, 30), density=0.8, pruner="by-width").proxy.density == 0.8

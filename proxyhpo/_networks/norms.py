@@ -1,0 +1,72 @@
+"""Whether a network normalises activations, by a module or by a function that its forward calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from proxyhpo._inputs import Inputs, call
+from proxyhpo.channels.find.forward import undisturbed
+from proxyhpo.channels.find.trace import Setting
+
+__all__ = ["has_norm_modules", "normalises"]
+
+logger = logging.getLogger("proxyhpo")
+
+_FUNCTIONS = frozenset(
+    prefix + name
+    for name in ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm")
+    for prefix in ("", "native_")
+)
+
+
+def has_norm_modules(network: nn.Module) -> bool:
+    """Whether a module normalises activations; libraries name theirs after torch's.
+
+    >>> has_norm_modules(nn.LayerNorm(3)), has_norm_modules(nn.Tanh())
+    (True, False)
+    """
+    names = [type(module).__name__.lower() for module in network.modules()]
+    return any("norm" in name and "spectral" not in name and "weight" not in name for name in names)
+
+
+def normalises(network: nn.Module, inputs: Inputs) -> bool:
+    """Whether a module normalises activations, or a function of torch's that a forward calls.
+
+    The forward runs only if no module does: of a copy, on two examples, without values if the
+    network allows that.
+    """
+    if has_norm_modules(network):
+        return True
+    for meta in (True, False):
+        setting = Setting(meta=meta, batch=2)
+        device = torch.device("meta" if meta else "cpu")
+        calls = _Calls()
+        try:
+            with undisturbed(), torch.no_grad(), device, calls:
+                call(setting.network(network).train(), setting.inputs(inputs))
+        except Exception as error:  # noqa: BLE001 - a user's forward may raise anything
+            logger.debug("no forward of %s: %s", type(network).__name__, error)
+            continue
+        return calls.normalise
+    return False
+
+
+class _Calls(TorchFunctionMode):
+    """Notes whether a function that normalises is called inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalise = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # the signature that torch calls
+        del types
+        self.normalise |= getattr(func, "__name__", "") in _FUNCTIONS
+        return func(*args, **(kwargs or {}))
