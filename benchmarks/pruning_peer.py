@@ -72,8 +72,9 @@ def _attention(network: nn.Module) -> Iterator[tuple[nn.Module, int]]:
     for module in network.modules():
         counts = (getattr(module, name, None) for name in ("num_heads", "num_attention_heads"))
         count = next((count for count in counts if isinstance(count, int)), None)
-        for name in _PROJECTIONS if count else ():
-            if isinstance(projection := getattr(module, name, None), nn.Linear):
+        for name in _PROJECTIONS:
+            projection = getattr(module, name, None)
+            if count is not None and isinstance(projection, nn.Linear):
                 yield projection, count
 
 

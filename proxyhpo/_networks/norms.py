@@ -28,11 +28,19 @@ _FUNCTIONS = frozenset(
 def has_norm_modules(network: nn.Module) -> bool:
     """Whether a module normalises activations; libraries name theirs after torch's.
 
+    A module that only holds others, such as ``NormFreeNet``, is none by its name.
+
     >>> has_norm_modules(nn.LayerNorm(3)), has_norm_modules(nn.Tanh())
     (True, False)
     """
-    names = [type(module).__name__.lower() for module in network.modules()]
+    names = [type(module).__name__.lower() for module in network.modules() if _works(module)]
     return any("norm" in name and "spectral" not in name and "weight" not in name for name in names)
+
+
+def _works(module: nn.Module) -> bool:
+    """Whether it has no modules inside, or tensors of its own."""
+    is_leaf = next(module.children(), None) is None
+    return is_leaf or any(True for _ in (*module.parameters(False), *module.buffers(False)))
 
 
 def normalises(network: nn.Module, inputs: Inputs) -> bool:

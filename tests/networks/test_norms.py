@@ -45,5 +45,13 @@ def test_a_module_that_normalises_is_found_without_a_forward():
     assert normalises(nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)), X)
 
 
+def test_a_network_is_no_normalisation_by_its_name():
+    class NormFreeNet(nn.Sequential):
+        pass
+
+    assert not normalises(NormFreeNet(nn.Linear(16, 3)), X)
+    assert normalises(NormFreeNet(nn.Linear(16, 3), nn.BatchNorm1d(3)), X)
+
+
 def test_a_network_that_fails_has_no_norms_that_are_known():
     assert not normalises(nn.Linear(3, 3), X)
