@@ -74,7 +74,7 @@ def table(rows: Iterable[tuple[Entry, Row]], *, peer: bool = False) -> str:
         "step": lambda _, row: _ratio(row["step_seconds"], 1e3, " ms"),
         "pruned in": lambda _, row: f"{row['prune_seconds']:.1f} s",
         "loss, 5 steps": lambda _, row: f"{row['losses'][0]:.3g} → {row['losses'][-1]:.3g}",
-        "left whole": lambda _, row: _skipped(row["skipped"]),
+        "not pruned": lambda _, row: _skipped(row["skipped"]),
     }
     if peer:
         columns["Torch-Pruning FLOPs"] = lambda _, row: _in_short(row.get("peer", ""))

@@ -90,7 +90,7 @@ class Asked:
             )
         self._width_ratios.append(made.width_ratio)
         if self._rule is not None and made.fans:
-            scaling = Scaling(made.network, made.fans, self._rule)
+            scaling = Scaling(made.network, made.fans, self._rule, has_norms=made.has_norms)
             scaling.start()
             self._scalings.append(scaling)
         return made.network

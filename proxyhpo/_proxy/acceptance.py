@@ -101,10 +101,10 @@ def check_smaller(
 
 
 def _check_widths(network: nn.Module, full: nn.Module, density: float) -> None:
-    """Refuses a proxy that keeps less than half of the share of its widths that was asked for.
+    """Refuses a proxy whose layers keep, in the mean, less than half of the requested density.
 
-    Rounding explains no more. Its hyperparameters would be those of a network that no one asked
-    for.
+    Rounding explains a smaller difference. Such a proxy would be a much worse approximation than
+    the density suggests.
     """
     kept, sizes = {}, {}
     parameters = dict(network.named_parameters())
@@ -123,7 +123,7 @@ def _check_widths(network: nn.Module, full: nn.Module, density: float) -> None:
     )
     raise UnsupportedNetworkError(
         f"the proxy of {type(full).__name__} keeps {mean:.2g} of the widths of its layers, far "
-        f"below the density {density:.3g} that was asked for: {', '.join(shapes)}. Ask for a "
+        f"below the density {density:.3g} that was requested: {', '.join(shapes)}. Ask for a "
         "higher density, name these layers in the pruner's ignore, or use pruner='by-width' with a "
         "constructor that takes a width"
     )

@@ -76,7 +76,7 @@ class WidthByLuck(Pruner):
     """Its widths depend on the values of the weights."""
 
     def prune(self, network, example_inputs, *, density, generator):
-        width = 4 + int(torch.randint(40, (), generator=generator))
+        width = 12 + int(torch.randint(20, (), generator=generator))
         small = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 1))
         return Pruned(small)
 

@@ -181,6 +181,6 @@ def test_beside_a_loss_only_logits_keep_their_size():
 
 def test_without_a_loss_an_output_that_leads_to_no_other_is_taken_for_a_head():
     with pytest.raises(
-        UnsupportedNetworkError, match=r"body.weight .*: its size is that of an output"
+        UnsupportedNetworkError, match=r"body.weight .*: its size is the size of an output"
     ):
         half(WithState(has_loss=False))
