@@ -141,4 +141,5 @@ class Problem:
             seed=check_whole("seed", seed, 0),
             controls=check_whole("controls", controls, 0),
             checkpoints=self.evaluator.takes_checkpoint_dir,
+            uses_best_report=self.evaluator.use_report == "best",
         )

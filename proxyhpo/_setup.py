@@ -106,6 +106,7 @@ class Setup:
             steps=self.problem.steps,
             device=str(self.problem.device),
             rule=self.parts.transfer.update_rule(),
+            best=self.parts.direction if self.parts.uses_best_report else None,
         )
 
     def full_network(self, config: Config) -> nn.Module:

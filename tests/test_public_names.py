@@ -22,7 +22,8 @@ NAMES = {
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
     "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
     "UnknownNameError UnsupportedNetworkError",
-    "proxyhpo.evaluators": "Direction ProxyEvaluator ReportFunction SupervisedEvaluator "
+    "proxyhpo.evaluators": "Direction ProxyEvaluator ReportChoice ReportFunction "
+    "SupervisedEvaluator "
     "TrainingEvaluator TrialRun",
     "proxyhpo.executors": "Died Ended Executor Finished FuturesExecutor Hear InProcessExecutor Job "
     "Outcome ProcessExecutor RayExecutor Reported RunId Work",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.rung import Rung
+from proxyhpo._runs import Outcome
 from proxyhpo.evaluators import Direction
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Space
@@ -24,6 +25,7 @@ class Parts:
     two rungs. ``may_leave_proxies`` says whether trials start on the full network if proxies cannot
     save a third. ``controls`` is the number of trials that reach the full network without having
     been selected, ``repeats`` the largest number of further trainings of the two best trials.
+    ``uses_best_report`` says whether the best report of a training is its value, not the last one.
     ``checkpoints`` says whether each training gets a folder for its checkpoints.
     """
 
@@ -40,6 +42,7 @@ class Parts:
     controls: int = 0
     repeats: int = 0
     checkpoints: bool = False
+    uses_best_report: bool = False
 
     @property
     def top(self) -> int:
@@ -49,3 +52,9 @@ class Parts:
     def loss(self, value: float) -> float:
         """The value as the engine compares it; lower is better."""
         return value if self.direction == "minimize" else -value
+
+    def value(self, outcome: Outcome) -> float | None:
+        """The value of a training; None if it failed."""
+        if outcome.value is None or not self.uses_best_report:
+            return outcome.value
+        return min((report.value for report in outcome.reports), key=self.loss)

@@ -126,7 +126,7 @@ class Study:
 
     def finish(self, job: Job, outcome: Outcome) -> Record:
         """Records the outcome of a job and returns the record."""
-        value = outcome.value
+        value = self.parts.value(outcome)
         record = Record(
             trial=job.id.trial,
             rung=job.id.rung,

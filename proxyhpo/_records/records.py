@@ -72,7 +72,8 @@ class Record(Stored):
         config: in terms of the full network.
         trained_config: what the network was really trained with, after the transfer.
         state: ``finished``, ``stopped`` (ended early by a stopper) or ``failed``.
-        value: the last value reported, in the user's direction; None if failed.
+        value: the value of the last report, or of the best one if the evaluator says so, in the
+            user's direction; None if failed.
         loss: the same, lower is better; None if failed.
         reports: everything reported, in order.
         seconds: of building, pruning and training, the last as it reported it itself, if it did.

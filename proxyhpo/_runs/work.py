@@ -24,7 +24,7 @@ from proxyhpo.transfers._scaling import Scaling
 
 if TYPE_CHECKING:
     from proxyhpo._proxy import NetworkFactory
-    from proxyhpo.evaluators import ProxyEvaluator
+    from proxyhpo.evaluators import Direction, ProxyEvaluator
     from proxyhpo.space import Space
 
 __all__ = ["Work"]
@@ -45,6 +45,8 @@ class Work:
             that fraction of them. None if the evaluator takes a budget itself.
         device: where trainings run, as the study's process names it.
         rule: scales the updates of proxies, see :class:`~proxyhpo.transfers.Transfer`.
+        best: direction of the values, if the weights at the best report are to be kept; None
+            keeps the last ones.
     """
 
     networks: NetworkFactory
@@ -53,6 +55,7 @@ class Work:
     steps: int | None = None
     device: str = "cpu"
     rule: UpdateRule | None = None
+    best: Direction | None = None
 
     def run(self, job: Job, hear: Hear = unheard) -> Outcome:
         """Runs a job and returns the outcome.
@@ -99,6 +102,7 @@ class _Training:
         self._reason: str | None = None
         self._traceback: str | None = None
         self._listener_error: BaseException | None = None
+        self._best_weights: dict[str, Tensor] | None = None
 
     @property
     def _seconds(self) -> float:
@@ -139,6 +143,7 @@ class _Training:
         report = checked_report(value, metrics, "report: got")
         if math.isfinite(report.value):
             self._reports.append(report)
+            self._keep_if_best()
             self._stopped = self._is_stopped_after(report)
             self._is_over = self._stopped or len(self._reports) >= self._most
         else:
@@ -147,6 +152,14 @@ class _Training:
         if not self._is_over:
             self._resumed_at = time.perf_counter()
         return self._is_over
+
+    def _keep_if_best(self) -> None:
+        """Copies the weights at the best report so far, where these are wanted."""
+        best, values = self._work.best, [report.value for report in self._reports]
+        if best is None or not self._job.keep_weights or self._network is None:
+            return
+        if values.index(min(values) if best == "minimize" else max(values)) == len(values) - 1:
+            self._best_weights = _weights(self._network)
 
     def _pause(self) -> None:
         if self._resumed_at is not None:
@@ -185,11 +198,7 @@ class _Training:
             raise self._listener_error
         weights = None
         if self._reason is None and self._job.keep_weights and self._network is not None:
-            weights = {
-                name: tensor.detach().to("cpu", copy=True)
-                for name, tensor in self._network.state_dict().items()
-                if isinstance(tensor, Tensor)
-            }
+            weights = self._best_weights or _weights(self._network)
         return Outcome(
             reports=tuple(self._reports),
             seconds=self._seconds,
@@ -209,6 +218,15 @@ class _Training:
         if cuda_in_use():
             gc.collect()  # a module with hooks may be in a reference cycle, which keeps its memory
             torch.cuda.empty_cache()
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of the network's state on the CPU."""
+    return {
+        name: tensor.detach().to("cpu", copy=True)
+        for name, tensor in network.state_dict().items()
+        if isinstance(tensor, Tensor)
+    }
 
 
 def _trial_run(job: Job, device: str) -> TrialRun:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import torch
+
+from proxyhpo.errors import unknown_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,9 +17,19 @@ if TYPE_CHECKING:
     from proxyhpo._records.records import Config
     from proxyhpo.space import Space
 
-__all__ = ["Direction", "ProxyEvaluator", "ReportFunction", "TrialRun"]
+__all__ = [
+    "Direction",
+    "ProxyEvaluator",
+    "ReportChoice",
+    "ReportFunction",
+    "TrialRun",
+    "check_report_choice",
+]
 
 Direction = Literal["minimize", "maximize"]
+
+ReportChoice = Literal["last", "best"]
+"""Which report of a training is its value."""
 
 
 class ReportFunction(Protocol):
@@ -27,7 +39,7 @@ class ReportFunction(Protocol):
         """Reports the value after a step, such as an epoch.
 
         It may be called anywhere in the call stack of the training, for example in a callback of a
-        framework. The last reported value is the trial's value.
+        framework. The last reported value is the trial's value, unless ``use_report`` says otherwise.
 
         Args:
             value: what the user optimises: an int, a float, a NumPy scalar, or a tensor or array
@@ -72,7 +84,15 @@ class TrialRun:
 
 
 class ProxyEvaluator(ABC):
-    """Trains a network (a proxy, or the full network itself) and reports its value."""
+    """Trains a network (a proxy, or the full network itself) and reports its value.
+
+    Attributes:
+        use_report: which report is the training's value: ``"last"``, or ``"best"`` for trainings
+            that end some time after their best epoch, as with early stopping. The weights that the
+            study keeps are those at that report.
+    """
+
+    use_report: ReportChoice = "last"
 
     @abstractmethod
     def evaluate(
@@ -121,3 +141,14 @@ class ProxyEvaluator(ABC):
         Raises:
             ArgumentError: names the hyperparameter and what is allowed.
         """
+
+
+def check_report_choice(given: object) -> ReportChoice:
+    """The choice, if it is one.
+
+    Raises:
+        UnknownNameError: otherwise.
+    """
+    if given == "last" or given == "best":  # noqa: PLR1714 - which a type checker follows
+        return given
+    raise unknown_name("use_report", given, get_args(ReportChoice))

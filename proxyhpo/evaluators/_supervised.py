@@ -17,7 +17,14 @@ from proxyhpo._records.records import Config
 from proxyhpo._validation import check_device, check_whole
 from proxyhpo.errors import UnknownNameError, unknown_name
 from proxyhpo.evaluators._batches import Data, IndexBatches, batches, check_data, count
-from proxyhpo.evaluators._interface import Direction, ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators._interface import (
+    Direction,
+    ProxyEvaluator,
+    ReportChoice,
+    ReportFunction,
+    TrialRun,
+    check_report_choice,
+)
 from proxyhpo.evaluators._optimizers import OPTIMIZERS, check_setting, make_optimizer
 from proxyhpo.evaluators._tasks import TASKS
 from proxyhpo.space import Choice, Float, Int, Space
@@ -63,9 +70,10 @@ class SupervisedEvaluator(ProxyEvaluator):
             if it has a single example, on which batch normalisation cannot train.
         optimizer: if the config has none: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         num_workers: processes that load a ``Dataset``; 0 loads in the training process.
+        use_report: which report is the training's value, ``"last"`` or ``"best"``; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         ignore: hyperparameters of the space that training must not use, whatever their names, such
             as those that ``build`` takes.
-            ``build`` takes; training does without them, whatever they are called.
 
     Each report has the validation ``"loss"`` as a metric (without label smoothing). If it is not
     finite, the value is not finite either. All validation outputs are kept on the device at once.
@@ -89,6 +97,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         batch_size: int = 64,
         optimizer: str = "sgd",
         num_workers: int = 0,
+        use_report: ReportChoice = "last",
         ignore: Collection[str] = (),
     ) -> None:
         self._task = TASKS[_known("task", task, TASKS)]
@@ -106,6 +115,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         self.schedule = _known("schedule", schedule, _SCHEDULES)
         self.batch_size = check_whole("batch_size", batch_size, 1)
         self.optimizer = _known("optimizer", optimizer, OPTIMIZERS)
+        self.use_report = check_report_choice(use_report)
         if isinstance(ignore, str):
             raise TypeError(f"ignore must be a list of names, such as [{ignore!r}], got {ignore!r}")
         self.ignore = sorted(ignore)

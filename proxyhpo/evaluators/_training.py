@@ -12,7 +12,13 @@ from typing_extensions import override
 
 from proxyhpo._records.report import ALLOWED, Report, report_of
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators._interface import ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators._interface import (
+    ProxyEvaluator,
+    ReportChoice,
+    ReportFunction,
+    TrialRun,
+    check_report_choice,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +65,9 @@ class TrainingEvaluator(ProxyEvaluator):
 
             ``**kwargs`` alone requests none of them.
 
+        use_report: which report is the training's value, ``"last"`` or ``"best"``; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+
     Raises:
         TypeError: if ``train`` cannot be called, or is asynchronous.
         ArgumentError: if it cannot be called as ``train(network, config)``.
@@ -75,12 +84,13 @@ class TrainingEvaluator(ProxyEvaluator):
     0.91 {'loss': 0.1}
     """
 
-    def __init__(self, train: Callable[..., Any]) -> None:
+    def __init__(self, train: Callable[..., Any], *, use_report: ReportChoice = "last") -> None:
         if not callable(train):
             raise TypeError(f"train must be a function train(network, config), got {train!r}")
         if _is_async(train):
             raise TypeError(f"train must not be asynchronous, got {train!r}")
         self.train = train
+        self.use_report = check_report_choice(use_report)
         self._optional = _optional_parameters(train)
 
     @property

@@ -12,7 +12,8 @@ import lightning
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, unknown_name
-from proxyhpo.evaluators import ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._interface import check_report_choice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,6 +75,8 @@ class LightningEvaluator(ProxyEvaluator):
         data: a ``LightningDataModule``, a pair of loaders for training and validation, or a
             function of the config that returns either.
         monitor: name of the logged metric that is the value.
+        use_report: which report is the training's value, ``"last"`` or ``"best"``; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
@@ -83,7 +86,12 @@ class LightningEvaluator(ProxyEvaluator):
     """
 
     def __init__(
-        self, make_trainer: Callable[..., lightning.Trainer], data: Any, *, monitor: str
+        self,
+        make_trainer: Callable[..., lightning.Trainer],
+        data: Any,
+        *,
+        monitor: str,
+        use_report: ReportChoice = "last",
     ) -> None:
         if not callable(make_trainer):
             raise ArgumentError(
@@ -92,6 +100,7 @@ class LightningEvaluator(ProxyEvaluator):
         self._make_trainer = make_trainer
         self._data = data
         self.monitor = monitor
+        self.use_report = check_report_choice(use_report)
 
     @override
     def evaluate(

@@ -12,7 +12,8 @@ from skorch.callbacks import Callback
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, unknown_name
-from proxyhpo.evaluators import ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._interface import check_report_choice
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
@@ -71,6 +72,8 @@ class SkorchEvaluator(ProxyEvaluator):
         X: what ``fit`` takes: an array, a tensor, a data set.
         y: likewise; None for a data set that includes its targets.
         monitor: column of the history that is the value.
+        use_report: which report is the training's value, ``"last"`` or ``"best"``; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
 
     Raises:
         ArgumentError: if ``make_net`` is not a function.
@@ -83,6 +86,7 @@ class SkorchEvaluator(ProxyEvaluator):
         y: Any = None,
         *,
         monitor: str = "valid_loss",
+        use_report: ReportChoice = "last",
     ) -> None:
         if not callable(make_net):
             raise ArgumentError(
@@ -91,6 +95,7 @@ class SkorchEvaluator(ProxyEvaluator):
         self._make_net = make_net
         self._data = (X, y)
         self.monitor = monitor
+        self.use_report = check_report_choice(use_report)
 
     @override
     def evaluate(

@@ -12,7 +12,8 @@ import transformers
 from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, unknown_name
-from proxyhpo.evaluators import ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._interface import check_report_choice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,13 +76,19 @@ class TrainerEvaluator(ProxyEvaluator):
     Args:
         make_trainer: ``make_trainer(network, config)`` returns a new ``Trainer`` for this network.
         monitor: name of the metric that is the value, such as ``"eval_accuracy"``.
+        use_report: which report is the training's value, ``"last"`` or ``"best"``; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
     """
 
     def __init__(
-        self, make_trainer: Callable[..., transformers.Trainer], *, monitor: str = "eval_loss"
+        self,
+        make_trainer: Callable[..., transformers.Trainer],
+        *,
+        monitor: str = "eval_loss",
+        use_report: ReportChoice = "last",
     ) -> None:
         if not callable(make_trainer):
             raise ArgumentError(
@@ -89,6 +96,7 @@ class TrainerEvaluator(ProxyEvaluator):
             )
         self._make_trainer = make_trainer
         self.monitor = monitor
+        self.use_report = check_report_choice(use_report)
 
     @override
     def evaluate(
