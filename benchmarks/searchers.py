@@ -1,6 +1,6 @@
 """Which searcher finds good configs in few trials, on functions and on tables of trained networks.
 
-    python -m benchmarks.searchers [--repetitions 5] [--out searchers.jsonl] [--report-only]
+    python -m benchmarks.searchers [--repetitions 3] [--out searchers.jsonl] [--report-only]
 
 Needs the extras ``bench``, ``optuna`` and ``cmaes``. Every searcher proposes one config at a time;
 what a trial gives is computed by a public test function (hyperopt's and scikit-optimize's), or
@@ -40,6 +40,8 @@ from proxyhpo.searchers import (
 from tests.searchers.functions import FUNCTIONS, search
 
 COUNTS = (15, 30, 60)
+SLOW = {"bayesian (scikit-optimize)", "Optuna's GP"}
+"""Searchers whose proposals take so long that they stop at the second count."""
 
 SEARCHERS: Mapping[str, Callable[[int], Searcher]] = {
     "random": lambda _: RandomSearcher(),
@@ -77,7 +79,8 @@ class Problem:
     def regrets(self, losses: Sequence[float]) -> list[float]:
         """Normalised, of the best of the first trials, for each of the counts."""
         scale = self.median - self.best
-        return [max(0.0, (min(losses[:count]) - self.best) / scale) for count in COUNTS]
+        counts = [count for count in COUNTS if count <= len(losses)]
+        return [max(0.0, (min(losses[:count]) - self.best) / scale) for count in counts]
 
 
 def problems() -> list[Problem]:
@@ -109,12 +112,11 @@ def _measured(name: str, kind: str, space: Space, loss: Callable[..., float]) ->
     return Problem(name, kind, space, loss, known.get(name, min(losses)), float(np.median(losses)))
 
 
-def run(rows: Rows, repetitions: int) -> None:
+def run(rows: Rows, repetitions: int, problems: Sequence[Problem]) -> None:
     """Adds the searches that are missing; the cheap searchers first."""
-    todo = problems()
     for repetition in range(repetitions):
         for title, make in SEARCHERS.items():
-            for problem in todo:
+            for problem in problems:
                 of = {"problem": problem.name, "searcher": title, "repetition": repetition}
                 if rows.get(of) is None:
                     rows.add(of, {"kind": problem.kind, **_search(problem, make(repetition), of)})
@@ -122,7 +124,8 @@ def run(rows: Rows, repetitions: int) -> None:
 
 def _search(problem: Problem, searcher: Searcher, of: Mapping[str, Any]) -> dict[str, Any]:
     began = time.process_time()
-    history = search(searcher, problem.space, problem.loss, COUNTS[-1], seed=int(of["repetition"]))
+    n_trials = COUNTS[1 if of["searcher"] in SLOW else -1]
+    history = search(searcher, problem.space, problem.loss, n_trials, seed=int(of["repetition"]))
     losses = [trial.loss for trial in history.trials if trial.loss is not None]
     return {
         "regrets": problem.regrets(losses),
@@ -141,10 +144,10 @@ def report(rows: Rows) -> list[str]:
         lines += [
             f"## {words}",
             "",
-            f"{n_problems} problems, {len({row['repetition'] for row in of_kind})} repetitions.",
+            f"{n_problems} problems; `n` searches in all.",
             "",
-            f"| searcher | {head} | better than random | a proposal (CPU) |",
-            "|---|" + "---|" * (len(COUNTS) + 2),
+            f"| searcher | n | {head} | better than random | a proposal (CPU) |",
+            "|---|" + "---|" * (len(COUNTS) + 3),
             *(_line(title, of_kind) for title in SEARCHERS),
             "",
         ]
@@ -155,12 +158,13 @@ def _line(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     own, random = _medians(title, rows), _medians("random", rows)
     shared = sorted(own.keys() & random.keys())
     if not shared:
-        return f"| {title} | " + "- | " * (len(COUNTS) + 2)
+        return f"| {title} | " + "- | " * (len(COUNTS) + 3)
     mean = np.mean([own[problem] for problem in shared], axis=0)
     wins = np.mean([own[problem][1] < random[problem][1] for problem in shared])
-    seconds = np.mean([row["seconds"] for row in rows if row["searcher"] == title])
-    cells = [f"{regret:.3f}" for regret in mean]
-    return f"| {title} | {' | '.join(cells)} | {wins:.0%} | {1000 * seconds:.0f} ms |"
+    seconds = [row["seconds"] for row in rows if row["searcher"] == title]
+    cells = [f"{regret:.3f}" for regret in mean] + ["-"] * (len(COUNTS) - len(mean))
+    figures = [title, str(len(seconds)), *cells, f"{wins:.0%}", f"{1000 * np.mean(seconds):.0f} ms"]
+    return f"| {' | '.join(figures)} |"
 
 
 def _medians(title: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -185,7 +189,7 @@ at a time.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/data/searchers.jsonl"))
     parser.add_argument("--report-only", action="store_true", help="search nothing")
     arguments = parser.parse_args()
@@ -193,7 +197,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows = Rows(arguments.out)
     if not arguments.report_only:
-        run(rows, arguments.repetitions)
+        run(rows, arguments.repetitions, problems())
     page = Path("docs/benchmarks/searchers.md")
     write_page(page, "python -m benchmarks.searchers", report(rows), INTRODUCTION)
 
