@@ -39,7 +39,7 @@ class ReportFunction(Protocol):
         """Reports the value after a step, such as an epoch.
 
         It may be called anywhere in the call stack of the training, for example in a callback of a
-        framework. The last reported value is the trial's value, unless ``use_report`` says otherwise.
+        framework. The last reported value is the trial's, unless ``use_report`` says otherwise.
 
         Args:
             value: what the user optimises: an int, a float, a NumPy scalar, or a tensor or array
