@@ -92,7 +92,8 @@ class ProxyHPO(StudyHandle):
             ``train`` takes no ``budget``: the training then ends after that fraction of reports.
         device: device of this machine on which step times are measured. By default the device
             on which the evaluator trains, or else the CPU.
-        progress: whether to draw a progress bar.
+        progress: whether to show progress: a panel in a notebook, a bar in a terminal, and lines
+            where the output is written to a file.
         callbacks: functions that are called with every new :class:`~proxyhpo.Record`, and
             :class:`~proxyhpo.callbacks.Callback` objects, which also get reports as they arrive.
         check_memory: whether to run the largest ``batch_size`` of the space once on the full

@@ -11,8 +11,8 @@ from dataclasses import replace
 from proxyhpo._engine.climb import climb
 from proxyhpo._engine.interruption import interruptible
 from proxyhpo._engine.limits import Limits
-from proxyhpo._engine.progress import ProgressBar
 from proxyhpo._engine.study import Study
+from proxyhpo._progress import Progress
 from proxyhpo._proxy.memory import check_memory
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
@@ -113,8 +113,9 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 check_memory(problem.networks, problem.space, problem.inputs, problem.device)
             callbacks = list(running.callbacks)
             if running.progress:
-                callbacks.insert(0, bar := ProgressBar(study, limits.n_trials))
-                stack.callback(bar.close)
+                progress = Progress(study, opened.result, limits, running.executor.capacity)
+                callbacks.insert(0, progress)
+                stack.callback(progress.close)
             if limits.timeout is not None:  # counted from the start of this run
                 left = limits.timeout - (time.monotonic() - began)
                 limits = replace(limits, timeout=max(0.0, left))

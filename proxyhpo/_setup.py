@@ -37,7 +37,7 @@ class Running:
     Args:
         executor: runs the trainings.
         callbacks: notified of every training.
-        progress: whether to draw a progress bar.
+        progress: whether to show progress.
         check_memory: whether to try the largest batch before the search.
         max_retries: how often a training is tried again after its worker died.
         ordered: whether batches of trainings are decided on together.

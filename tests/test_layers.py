@@ -22,6 +22,7 @@ LAYERS = """
     _setup
     _problem
     _arguments
+    _progress
     _report
     _engine
     _worker

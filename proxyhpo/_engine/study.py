@@ -195,21 +195,18 @@ class Study:
         self._rungs.ensure_open(self.top)
         self._rungs.ensure_open(0)
 
-    def expected_runs(self, n_trials: float) -> int | None:
-        """Expected total number of trainings; None if the number of trials has no limit."""
+    def expected_trainings(self, n_trials: float) -> list[int] | None:
+        """Expected number of trainings on each rung, if none fails; None without a limit."""
         n_trials = len(self.history.trials) + self._to_come(n_trials)
         if n_trials == math.inf:
             return None
-        return int(n_trials) + self.climbers(n_trials) + len(self.state.repeated)
-
-    def climbers(self, n_trials: float) -> int:
-        """Expected number of trainings above rung 0, if none fails."""
         to_come = self._to_enter(n_trials)
-        expected = len(self.state.entered[0]) + to_come
-        climbing = sum(
-            min(self._promotions.places(rung, to_come), expected) for rung in range(1, self.top + 1)
-        )
-        return int(climbing) + self.parts.controls
+        entering = len(self.state.entered[0]) + to_come
+        places = [self._promotions.places(rung, to_come) for rung in range(1, self.top + 1)]
+        expected = [int(entering), *(int(min(number, entering)) for number in places)]
+        # Trials that do not enter rung 0 start on the full network.
+        expected[-1] += int(n_trials - entering) + self.parts.controls + len(self.state.repeated)
+        return expected
 
     def _to_come(self, n_trials: float) -> float:
         """How many more trials may be proposed."""

@@ -106,7 +106,7 @@ def _values(result: Result, rung: int) -> Mapping[int, float]:
     return {
         record.trial: record.value
         for record in result.leaderboard(rung)
-        if record.state == "finished" and record.value is not None
+        if record.state == "finished" and record.value is not None and not record.replicate
     }
 
 

@@ -1,0 +1,94 @@
+"""Displays for terminals and for files: a bar that is redrawn, and plain lines."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+from typing_extensions import override
+
+from proxyhpo._progress.status import Status, duration_words
+
+__all__ = ["Bar", "Display", "Lines"]
+
+
+class Display(ABC):
+    """Shows the status of a study. Whatever it raises ends the display, not the study."""
+
+    @abstractmethod
+    def interval(self, elapsed: float) -> float:
+        """Seconds until the next status, when the run has lasted ``elapsed`` seconds."""
+
+    @abstractmethod
+    def show(self, status: Status) -> None:
+        """Shows a status in place of the one before."""
+
+    @abstractmethod
+    def close(self, status: Status, elapsed: float) -> None:
+        """Shows the last status."""
+
+
+@final
+class Lines(Display):
+    """Prints a line now and then, for logs: every 5 seconds at first, later once a minute.
+
+    A status that has not changed is not printed again.
+    """
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    @override
+    def interval(self, elapsed: float) -> float:
+        return min(60.0, max(5.0, elapsed / 20))
+
+    @override
+    def show(self, status: Status) -> None:
+        if status.ended or status.running:
+            self._print(status, "")
+
+    @override
+    def close(self, status: Status, elapsed: float) -> None:
+        self._print(status, f"ended after {duration_words(elapsed)}")
+
+    def _print(self, status: Status, end: str) -> None:
+        rungs = [f"{rung.words} {rung.ended}/{rung.expected}" for rung in status.rungs]
+        facts = status.facts(left=not end)
+        line = " | ".join([*rungs, *facts, *([end] if end else [])])
+        if line != self._last:
+            print(f"proxyhpo: {line}", file=sys.stderr, flush=True)  # noqa: T201 - what it is for
+            self._last = line
+
+
+@final
+class Bar(Display):
+    """One line in a terminal, redrawn by tqdm."""
+
+    def __init__(self) -> None:
+        # Not tqdm.auto, which warns in notebooks without ipywidgets; these have a panel.
+        from tqdm.std import tqdm  # noqa: PLC0415 - only when a bar is wanted
+
+        self._bar: Any = tqdm(
+            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}", total=0, dynamic_ncols=True
+        )
+
+    @override
+    def interval(self, elapsed: float) -> float:
+        return 0.2
+
+    @override
+    def show(self, status: Status) -> None:
+        current = next((r for r in reversed(status.rungs) if r.running), status.rungs[0])
+        self._draw(status, current.words, status.facts())
+
+    @override
+    def close(self, status: Status, elapsed: float) -> None:
+        self._draw(status, f"ended after {duration_words(elapsed)}", status.facts(left=False))
+        self._bar.close()
+
+    def _draw(self, status: Status, words: str, facts: list[str]) -> None:
+        self._bar.total, self._bar.n = status.expected, status.ended
+        self._bar.set_description_str(words, refresh=False)
+        self._bar.postfix = ", ".join(facts)
+        self._bar.refresh()

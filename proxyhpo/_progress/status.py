@@ -1,0 +1,192 @@
+"""How far a study has come, and how long the rest will take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from proxyhpo._engine.prediction import Timing
+from proxyhpo._records.records import Record
+from proxyhpo._report.cost import Cost, cost_of
+from proxyhpo._report.wording import rung_words
+
+if TYPE_CHECKING:
+    from proxyhpo._engine.study import Study
+    from proxyhpo._runs import RunId
+
+__all__ = ["RungStatus", "Status", "duration_words", "status_of"]
+
+
+@dataclass(frozen=True)
+class RungStatus:
+    """How far one rung has come.
+
+    Args:
+        words: what is trained there.
+        expected: number of trainings at the end; those so far, where that has no limit.
+        finished: trainings that ended well.
+        stopped: trainings that a stopper ended.
+        failed: trainings that failed.
+        running: trainings that have started and not ended.
+    """
+
+    words: str
+    expected: int
+    finished: int
+    stopped: int
+    failed: int
+    running: int
+
+    @property
+    def ended(self) -> int:
+        """Trainings that have ended, in whatever way."""
+        return self.finished + self.stopped + self.failed
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a study has come.
+
+    Args:
+        rungs: one entry for each rung, the cheapest first.
+        best: value of the best training of the full network; None until there is one.
+        cost: so far.
+        seconds_left: predicted, None while nothing is known.
+    """
+
+    rungs: Sequence[RungStatus]
+    best: float | None
+    cost: Cost
+    seconds_left: float | None
+
+    @property
+    def ended(self) -> int:
+        """Trainings that have ended on all rungs."""
+        return sum(rung.ended for rung in self.rungs)
+
+    @property
+    def expected(self) -> int:
+        """Trainings on all rungs at the end."""
+        return sum(rung.expected for rung in self.rungs)
+
+    @property
+    def running(self) -> int:
+        """Trainings that have started and not ended."""
+        return sum(rung.running for rung in self.rungs)
+
+    @property
+    def failed(self) -> int:
+        """Trainings that failed."""
+        return sum(rung.failed for rung in self.rungs)
+
+    def facts(self, *, left: bool = True) -> list[str]:
+        """What is known besides the counts of each rung, in a few words each.
+
+        Args:
+            left: whether to say how long the rest takes.
+        """
+        found = [] if self.best is None else [f"best {self.best:.5g}"]
+        spent, full = self.cost.base_trainings, self.cost.full_search_base_trainings
+        if spent is not None and full is not None:
+            found.append(f"cost {spent:.3g} of {full:.3g} base trainings")
+        if self.failed:
+            found.append(f"{self.failed} failed")
+        if left and self.seconds_left is not None:
+            found.append(f"{duration_words(self.seconds_left)} left")
+        return found
+
+
+def status_of(
+    study: Study, n_trials: float, started: Mapping[RunId, float], workers: int
+) -> Status:
+    """The status of a study that runs.
+
+    Args:
+        study: to describe.
+        n_trials: total number of trials; infinite if only a budget ends the search.
+        started: the running trainings, and for how many seconds each has run.
+        workers: number of trainings that run at the same time.
+    """
+    parts, history = study.parts, study.history
+    by_rung: list[list[Record]] = [[] for _ in parts.ladder]
+    for record in history.records:
+        by_rung[record.rung].append(record)
+    rungs = []
+    expected = study.expected_trainings(n_trials)
+    for rung, records in enumerate(by_rung):
+        states = [record.state for record in records]
+        running = sum(run.rung == rung for run in started)
+        rungs.append(
+            RungStatus(
+                words=rung_words(history, parts.ladder, rung),
+                expected=max(len(states) + running, expected[rung] if expected else 0),
+                finished=states.count("finished"),
+                stopped=states.count("stopped"),
+                failed=states.count("failed"),
+                running=running,
+            )
+        )
+    return Status(
+        rungs=rungs,
+        best=None if study.state.best is None else study.state.best.value,
+        cost=cost_of(history, parts.ladder, study.state.search_seconds),
+        seconds_left=(
+            None if expected is None else _seconds_left(study, rungs, by_rung, started, workers)
+        ),
+    )
+
+
+def duration_words(seconds: float) -> str:
+    """A duration in the largest unit that leaves a number worth reading.
+
+    >>> duration_words(7.2), duration_words(100), duration_words(5400)
+    ('8 s', '1 min 40 s', '1 h 30 min')
+    """
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _seconds_left(
+    study: Study,
+    rungs: Sequence[RungStatus],
+    by_rung: Sequence[Sequence[Record]],
+    started: Mapping[RunId, float],
+    workers: int,
+) -> float | None:
+    """By how long trainings really took on each rung, or on rung 0 where none has ended.
+
+    Rungs follow each other, since the last trial decides who climbs.
+    """
+    lasted = [_mean_duration(records) for records in by_rung]
+    first = _mean_duration(by_rung[0], {"finished"}) or lasted[0]
+    if first is None:
+        return None
+    timing, left = Timing(study.parts.ladder, study.history), 0.0
+    for number, (rung, known) in enumerate(zip(rungs, lasted, strict=True)):
+        each = first * (timing.ratio(number) or 1.0) if known is None else known
+        gone = sum(min(each, since) for run, since in started.items() if run.rung == number)
+        open_ones = rung.expected - rung.ended
+        rounds = math.ceil(open_ones / workers)
+        # The trainings that run have some of their time behind them.
+        left += max(0.0, rounds * each - gone / max(1, min(workers, open_ones)))
+    return left
+
+
+def _mean_duration(
+    records: Sequence[Record], states: AbstractSet[str] = frozenset({"finished", "stopped"})
+) -> float | None:
+    """Wall time, since the seconds of a record may be those that the training reported."""
+    lasted = [
+        record.ended_at - record.started_at
+        for record in records
+        if record.state in states and record.started_at is not None and record.ended_at is not None
+    ]
+    return max(0.0, fmean(lasted)) if lasted else None

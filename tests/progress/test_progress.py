@@ -1,0 +1,222 @@
+"""Progress tells the truth wherever it is shown, and never ends or changes a study."""
+
+import io
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from proxyhpo import Float, ProxyHPO
+from proxyhpo._progress import Progress, progress
+from proxyhpo._progress.displays import Bar, Display, Lines
+from proxyhpo._progress.panel import panel
+from proxyhpo._progress.status import duration_words, status_of
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2))
+
+
+def train(network, config):
+    if config["<lr>"] > 0.7:
+        raise RuntimeError("it diverged")
+    for step in range(3):
+        yield {"value": config["<lr>"] + step, "seconds": (step + 1) * network[0].out_features}
+
+
+def study(*, train=train, **options):
+    return ProxyHPO(
+        build,
+        train,
+        {"<lr>": Float(0, 1)},
+        example_inputs=torch.zeros(8, 6),
+        direction="minimize",
+        searcher="random",
+        density=0.25,
+        **{"stopper": None, **options},
+    )
+
+
+class Kept(Display):
+    """Keeps every status, and is always due."""
+
+    def __init__(self):
+        self.shown, self.closed = [], 0
+
+    def interval(self, elapsed):
+        return 0.0
+
+    def show(self, status):
+        self.shown.append(status)
+
+    def close(self, status, elapsed):
+        self.show(status)
+        self.closed += 1
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    display = Kept()
+    monkeypatch.setattr(progress, "_display", lambda result: display)
+    return display
+
+
+class Stream(io.StringIO):
+    def __init__(self, *, tty):
+        super().__init__()
+        self.tty = tty
+
+    def isatty(self):
+        return self.tty
+
+
+class Broken(Stream):
+    def write(self, text):
+        raise BrokenPipeError("the reader is gone")
+
+    def flush(self):
+        self.write("")
+
+
+def test_each_status_counts_what_has_happened(kept):
+    result = study(controls=1, seed=1).run(8, finalists=2)
+    assert kept.closed == 1
+    first, *_, last = kept.shown
+    assert (first.ended, first.expected, first.running) == (0, 8 + 2 + 1, 0)
+    assert [status.ended for status in kept.shown] == sorted(s.ended for s in kept.shown)
+    assert {status.running for status in kept.shown} == {0, 1}
+    assert [rung.ended for rung in last.rungs] == [8, 3]
+    assert last.failed == len(result.failures) > 0
+    assert last.best == result.best_value
+    assert last.cost == result.cost
+    assert last.seconds_left == 0
+
+
+def test_the_time_left_is_wall_time_of_all_rungs(kept):
+    def slow(network, config):
+        time.sleep(0.01)
+        return {"value": config["<lr>"], "seconds": 1000.0}
+
+    study(train=slow).run(6, finalists=1)
+    known = [status.seconds_left for status in kept.shown if status.seconds_left is not None]
+    assert all(0 <= seconds < 100 for seconds in known)
+    after_one = next(status for status in kept.shown if status.ended == 1)
+    assert after_one.seconds_left > 0.03
+
+
+def test_a_resumed_study_counts_what_was_there(kept):
+    hpo = study()
+    hpo.run(3, finalists=1)
+    hpo.run(5, finalists=1)
+    resumed = next(s for s in kept.shown if s.rungs[0].expected == 5)
+    assert resumed.rungs[0].ended == 3
+
+
+def test_lines_are_printed_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream := Stream(tty=False))
+    study(progress=True).run(4, finalists=1)
+    last = stream.getvalue().splitlines()[-1]
+    assert last.startswith("proxyhpo: density 0.25 4/4 | the full network 1/1 | best ")
+    assert "base trainings" in last
+    assert "ended after" in last
+    assert "\r" not in stream.getvalue()
+
+
+def test_lines_become_rare_and_do_not_repeat_themselves(kept, capsys):
+    study().run(2, finalists=1)
+    lines = Lines()
+    assert lines.interval(0) == 5
+    assert lines.interval(1e6) == 60
+    for _ in range(3):
+        lines.show(kept.shown[-1])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_terminal_has_one_line(kept, monkeypatch):
+    study().run(4, finalists=1)
+    monkeypatch.setattr(sys, "stderr", stream := Stream(tty=True))
+    bar = Bar()
+    for status in kept.shown:
+        bar.show(status)
+    bar.close(kept.shown[-1], 75)
+    assert stream.getvalue().count("\n") == 1
+    last = stream.getvalue().rstrip().split("\r")[-1]
+    assert last.startswith("ended after 1 min 15 s |")
+    assert "| 5/5, best " in last
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_a_broken_stderr_ends_no_study(tty, monkeypatch):
+    expected = study(progress=False).run(4, finalists=1)
+    monkeypatch.setattr(sys, "stderr", Broken(tty=tty))
+    monkeypatch.setattr(Lines, "interval", lambda self, elapsed: 0.0)
+    result = study(progress=True).run(4, finalists=1)
+    assert [r.value for r in result.records] == [r.value for r in expected.records]
+
+
+def test_a_display_that_fails_is_not_asked_again(monkeypatch, caplog):
+    class Failing(Kept):
+        def show(self, status):
+            super().show(status)
+            if len(self.shown) == 3:
+                raise OSError("no space left on device")
+
+    monkeypatch.setattr(progress, "_display", lambda result: failing)
+    failing = Failing()
+    study().run(3, finalists=1)
+    assert len(failing.shown) == 3
+    assert "progress is no longer shown: OSError: no space left on device" in caplog.text
+
+
+def test_the_panel_shows_the_ladder_and_is_escaped(kept):
+    result = study().run(6, finalists=2)
+    text = panel(kept.shown[-1], result, ended="ended after 3 s")
+    assert text.count('<div class="track">') == 2
+    assert f'<div class="big">{result.best_value:.6g}</div>' in text
+    assert "6 of 6" in text
+    assert "a full search of these trials" in text
+    assert "<lr>" not in text
+    begun = panel(kept.shown[0], study().result)
+    assert "none yet" in begun
+    assert "0 trainings running" in begun
+
+
+def test_durations_have_two_units_at_most():
+    assert duration_words(0.2) == "1 s"
+    assert duration_words(60) == "1 min 0 s"
+    assert duration_words(100_000) == "27 h 46 min"
+
+
+@pytest.mark.slow
+def test_a_notebook_has_one_panel_without_a_warning():
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    code = (
+        "import torch\nfrom proxyhpo import Float, ProxyHPO\n"
+        "hpo = ProxyHPO(lambda: torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), "
+        "torch.nn.Linear(16, 2)), lambda network, config: config['lr'], {'lr': Float(0, 1)}, "
+        "example_inputs=torch.zeros(8, 6), direction='minimize', searcher='random', density=.5)\n"
+        "result = hpo.run(4, finalists=1)\nresult"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    client.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    outputs = notebook.cells[0].outputs
+    shown = [output.data["text/html"] for output in outputs if "data" in output]
+    assert len(shown) == 2, "the panel, which was updated in place, and the card of the result"
+    assert "ended after" in shown[0]
+    assert "Warning" not in "".join(output.get("text", "") for output in outputs)
+
+
+def test_the_progress_of_a_study_is_a_callback_like_others():
+    with study() as hpo:
+        hpo.ask(2)
+        opened = hpo._open_study
+        limits = hpo._setup.running.limits(2, None)
+        display = Kept()
+        shown = Progress(opened.study, opened.result, limits, 1, display)
+        shown.close()
+        assert len(display.shown) == 2
+        assert display.shown[0] == status_of(opened.study, 2, {}, 1)
