@@ -1,10 +1,10 @@
-"""What executors cost, and what two workers gain.
+"""Measures the overhead of executors, and the gain of two workers.
 
     python benchmarks/executors.py
 
-Prints, for trainings in this process and in workers: seconds from the start of a study to its
-first training, milliseconds that a job costs, and the time that a study of CPU-bound trainings
-takes. Needs two idle cores.
+Prints, for trainings in this process and in workers: seconds from the start of a study to its first
+training, milliseconds per job, and the duration of a study with CPU-bound trainings. It needs two
+idle cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def at_once(_network: nn.Module, _config: dict[str, Any]) -> float:
 
 
 def multiplications(seconds: float) -> int:
-    """How many this machine does in a time."""
+    """How many multiplications this machine does in this time."""
     began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         multiply(20)
@@ -79,7 +79,7 @@ def milliseconds_a_job(executor: Executor, jobs: int = 500) -> float:
 def study_seconds(
     executor: Executor, *, trials: int, times: int, searcher: str
 ) -> tuple[float, float]:
-    """How long a study takes, and how much of that this process computes."""
+    """The duration of a study, and how much of it this process computes."""
 
     def train(_network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
         for epoch in range(4):

@@ -1,13 +1,13 @@
-"""A soak: one study, and everything that can go wrong with it, at random moments, again and again.
+"""A soak test: one study under every kind of fault, at random times.
 
     python benchmarks/faults.py --faults 1000
 
-Workers are killed, crash, hang, run out of memory, are told to do nonsense; and the study itself
-is killed, interrupted and terminated, and resumed from its store each time. At the end it must
-know of every trial what became of it. Prints the faults that there were, and what is left:
-trials finished, lost, and run twice. Lost must be 0.
+Workers are killed, crash, hang, run out of memory or report invalid values. The study itself is
+killed, interrupted and terminated, and resumed from its store each time. At the end the outcome of
+every trial must be known. Prints the faults that occurred, and the trials that finished, were lost,
+or ran twice. None may be lost.
 
-Allow about three seconds a fault, most of which goes into starting processes.
+It takes about three seconds per fault, mostly for starting processes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from proxyhpo._store import read_study
 from proxyhpo.executors import ProcessExecutor
 
 FAULT_RATE = 0.4  # of all trainings
-WORKER_FAULTS = 19  # at most, before the study itself is ended
+WORKER_FAULTS = 19  # maximum number before the study itself is ended
 
 
 def kill() -> None:
@@ -71,7 +71,7 @@ def run_out_of_cuda_memory() -> None:
 
 def fork_and_leave() -> None:
     if os.fork() == 0:
-        # Outlives its worker only where the study is killed in the same moment as the worker.
+        # Outlives its worker only if the study is killed at the same time as the worker.
         time.sleep(60)
         os._exit(0)
 
@@ -88,7 +88,7 @@ def spoil() -> None:
 
 
 class UnpicklableError(Exception):
-    """Cannot be sent."""
+    """An exception that cannot be pickled."""
 
     def __init__(self) -> None:
         super().__init__("cannot travel")
@@ -122,14 +122,14 @@ def build() -> nn.Module:
 
 
 def note(file: Path, what: object) -> None:
-    """Adds a line, whole even if others write too."""
+    """Appends a line atomically, also if several processes write."""
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{what}\n".encode())
     os.close(descriptor)
 
 
 def run_study(folder: Path, n_trials: int) -> None:
-    """The study; which trainings a fault meets is chance that a repetition does not repeat."""
+    """Runs the study. Faults are not repeatable, since timing decides which trainings they hit."""
 
     def train(_network: nn.Module, config: dict[str, Any]) -> Iterator[Any]:
         chance = random.Random(os.urandom(8))
@@ -160,7 +160,7 @@ def run_study(folder: Path, n_trials: int) -> None:
 
 
 def records(folder: Path) -> dict[str, str]:
-    """(trial, rung, replicate) → the record, as the store has it."""
+    """(trial, rung, replicate) → the stored record."""
     if not (folder / "study.db").exists():
         return {}
     _, events = read_study(folder / "study.db")
@@ -169,7 +169,7 @@ def records(folder: Path) -> dict[str, str]:
 
 
 def soak(folder: Path, n_faults: int, n_trials: int, chance: random.Random) -> set[str]:
-    """Runs the study until there were enough faults, then in peace; returns what it forgot."""
+    """Runs the study until there were enough faults, then to its end; returns lost records."""
     known: dict[str, str] = {}
     forgotten: set[str] = set()
     began = time.monotonic()
@@ -192,7 +192,7 @@ def soak(folder: Path, n_faults: int, n_trials: int, chance: random.Random) -> s
 
 
 def run_and_end(folder: Path, n_trials: int, end_after: int | None, chance: random.Random) -> int:
-    """Runs the study, and ends it once there were so many faults; its exit code."""
+    """Runs the study and ends it after this many faults; returns its exit code."""
     command = [sys.executable, __file__, "--study", str(folder), "--trials", str(n_trials)]
     with (
         (folder / "log").open("w") as log,
@@ -206,7 +206,7 @@ def run_and_end(folder: Path, n_trials: int, end_after: int | None, chance: rand
                 note(folder / "faults", f"study ended by {how.name}")
                 study.send_signal(how)
         code = study.returncode
-    # Python dies of a signal that comes before the study handles it.
+    # Python ends with a signal that arrives before the study handles it.
     if code not in {0, 128 + signal.SIGTERM, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}:
         sys.exit((folder / "log").read_text(encoding="utf-8"))
     return code
@@ -217,7 +217,7 @@ def n_lines(file: Path) -> int:
 
 
 def report(folder: Path, forgotten: set[str]) -> bool:
-    """Prints the tables; whether nothing was lost."""
+    """Prints the tables; returns whether nothing was lost."""
     _, events = read_study(folder / "study.db")
     proposed = {str((body["number"], 0, 0)) for kind, body in events if kind == "trial"}
     promoted = {
@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.study is not None:
-        # Shells have what they start in the background ignore Ctrl-C.
+        # Shells start background processes with Ctrl-C ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         run_study(given.study, given.trials)
         return

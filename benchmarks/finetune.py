@@ -3,15 +3,15 @@
     OMP_NUM_THREADS=1 python -m benchmarks.finetune --data cifar10.npz --configs 40
     python -m benchmarks.finetune --report
 
-A convolutional network is trained on some classes of CIFAR-10 (at 16x16), and fine-tuned, with a
-new head, on a few images of other ones. Random configs over the learning rates of the body and of
-the head, weight decay and batch size are trained on the network and on pruned copies of it, whose
-weights are the pretrained ones that the pruner keeps; the copies' learning rates are multiplied by
-powers of the width ratio. No two trainings share a seed. The network itself has a second one: how
-well it agrees with itself is the most that can be asked of a proxy.
+A convolutional network is trained on some classes of CIFAR-10 (at 16x16) and fine-tuned, with a new
+head, on a few images of other classes. Random configs of the learning rates of body and head,
+weight decay and batch size are trained on the network and on pruned copies of it. The copies
+inherit the pretrained weights that the pruner keeps; their learning rates are multiplied by powers
+of the width ratio. No two trainings share a seed. The network itself has a second one: its
+agreement with itself is an upper bound for any proxy.
 
-Each training is a line of the file of results; the command may be killed, and goes on where it
-was. ``--report`` trains nothing, and writes docs/benchmarks/finetune.md.
+Each training is a line of the results file, so the command can be killed and resumed. ``--report``
+writes docs/benchmarks/finetune.md without training.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ FEW = 400
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A network that was trained on some classes, to be fine-tuned on others.
+    """A network that was trained on some classes and is fine-tuned on others.
 
     Args:
         name: of the task.
@@ -86,11 +86,11 @@ class FineTuning:
     weights: Path
 
     def row_of(self, number: int, run: Run) -> Row:
-        """What a row of the file is of."""
+        """The description of a row of the file."""
         return row_of(self.name, self.width, self.epochs, number, run)
 
     def measure(self, number: int, run: Run) -> Row:
-        """Fine-tunes with a config: what it comes to, and the seconds of the training."""
+        """Fine-tunes with a config; returns the results and the seconds of the training."""
         config = SPACE.sample(np.random.default_rng(number))
         exponents = dict.fromkeys(("lr", "head_lr"), run.exponent)
         trained_config = transferred(config, exponents, self._width_ratio(run.density))
@@ -151,7 +151,7 @@ class FineTuning:
 
     @cached_property
     def _pretrained(self) -> dict[str, Tensor]:
-        """The weights of all but the head; trained once, and read from the file after that."""
+        """The weights except those of the head; trained once and then read from the file."""
         if not self.weights.exists():
             print(f"{self.name}: pretraining", file=sys.stderr)
             self.weights.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def _fit(
 
 
 def row_of(task: str, width: int, epochs: tuple[int, int], number: int, run: Run) -> Row:
-    """What a row of the file is of."""
+    """The description of a row of the file."""
     row: Row = {
         "task": task,
         "width": width,
@@ -213,7 +213,7 @@ def row_of(task: str, width: int, epochs: tuple[int, int], number: int, run: Run
 
 
 def fill(tasks: list[FineTuning], configs: int, rows: Rows) -> None:
-    """Trains what is missing, one config after the other, so that each is soon complete."""
+    """Runs the missing trainings, one config after the other, so that configs are soon complete."""
     for number, task in product(range(configs), tasks):
         for run in RUNS:
             of = task.row_of(number, run)
@@ -225,7 +225,7 @@ def fill(tasks: list[FineTuning], configs: int, rows: Rows) -> None:
 def complete(
     task: str, width: int, epochs: tuple[int, int], configs: int, rows: Rows
 ) -> Iterator[dict[Run, Row]]:
-    """Of each config whose trainings have all been done, what they came to."""
+    """The results of each config whose trainings are complete."""
     for number in range(configs):
         found = {run: rows.get(row_of(task, width, epochs, number, run)) for run in RUNS}
         if None not in found.values():

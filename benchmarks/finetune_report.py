@@ -141,7 +141,7 @@ def _losses(run: Run, configs: Sequence[Mapping[Run, Row]]) -> Floats:
 
 
 def _more(both: Floats, y: Floats) -> Floats:
-    """By how much the first list of ``both`` ranks more like ``y`` than the second one does."""
+    """How much closer the first list of ``both`` ranks to ``y`` than the second one."""
     found: Floats = spearman(both[..., 0], y) - spearman(both[..., 1], y)
     return found
 

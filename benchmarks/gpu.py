@@ -1,18 +1,19 @@
-"""What proxies save on a GPU: one command of at most eight minutes on one card.
+"""Measures what proxies save on a GPU, in at most eight minutes on one GPU.
 
     python -m benchmarks.gpu --data cifar10.npz
     python -m benchmarks.gpu --device cpu --smoke        # only shows that the command works
 
 Five parts, each a few rows of one table in docs/benchmarks/gpu.md:
 
-1. steps: what a narrow network saves where launches, not products, take the time, and whether
-   ``torch.compile`` or CUDA graphs pay within a trial;
-2. packing: how many trainings a minute several proxies on one card make, and their memory;
-3. search: a search on CIFAR-10 with the defaults, against a search on the full network;
-4. memory: what is held after 50 trials, and after one that ran out of memory;
+1. steps: what a narrow network saves if launches, not products, dominate, and whether
+   ``torch.compile`` or CUDA graphs pay off within a trial;
+2. packing: trainings per minute with several proxies on one GPU, and their memory;
+3. search: a search on CIFAR-10 with the defaults, compared with a search on the full network;
+4. memory: what is still allocated after 50 trials, and after an out-of-memory error;
 5. tests: those that need a GPU.
 
-A part that starts too late is left out and says so; the page is written after each part.
+A part for which no time is left is skipped, and the page says so. The page is written after each
+part.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ PARTS: dict[str, tuple[Callable[[Setup], Iterator[Row]], float]] = {
 
 
 def measure(setup: Setup, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The table's rows, as they are measured; a part that fails is a row that says why."""
+    """The table's rows, as they are measured. A part that fails gives a row with the error."""
     for name in names:
         part, needed = PARTS[name]
         if setup.seconds_left < needed:

@@ -31,7 +31,7 @@ _GIB = 2**30
 
 
 def packing(setup: Setup) -> Iterator[Row]:
-    """Proxies a minute with more and more of them on the device."""
+    """Proxies per minute with increasing numbers of them on the device."""
     alone = None
     for workers in (1, 2) if setup.smoke else PACKED:
         rate, used = _packed(setup, workers)
@@ -64,7 +64,7 @@ def search(setup: Setup) -> Iterator[Row]:
 
 
 def memory(setup: Setup) -> Iterator[Row]:
-    """What this process holds after many trials, and after one that ran out of memory."""
+    """Memory allocated by this process after many trials, and after an out-of-memory error."""
     trials = 3 if setup.smoke else 50
     held = [_held(setup.device)]
     for fails in (False, True):
@@ -85,7 +85,7 @@ def memory(setup: Setup) -> Iterator[Row]:
 
 
 def _packed(setup: Setup, workers: int) -> tuple[float, str]:
-    """Trials a minute while all workers are busy, and the memory that is used on the device."""
+    """Trials per minute while all workers are busy, and the memory used on the device."""
     ended: list[float] = []
     used: list[int] = []
 
@@ -105,7 +105,7 @@ def _packed(setup: Setup, workers: int) -> tuple[float, str]:
     )
     trials = 4 + 2 * workers if setup.smoke else max(9, 6 * workers)
     study.run(trials)
-    # Before, workers may still be starting; after, the last ones have nothing more to do.
+    # Earlier, workers may still be starting; later, some have nothing left to do.
     first, last = trials // 3, trials - workers
     rate = 60 * (last - first) / (ended[last] - ended[first])
     return rate, f"{max(used) / _GIB:.2f} GiB on the device" if max(used) else ""

@@ -1,4 +1,4 @@
-"""What the parts of the benchmark on a GPU share."""
+"""Settings that the parts of the GPU benchmark share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 __all__ = ["Row", "Setup"]
 
 Row = tuple[str, str, str, str]
-"""Case, what was measured, what that is compared with, memory."""
+"""Case, measurement, comparison, memory."""
 
 
 @dataclass(frozen=True)

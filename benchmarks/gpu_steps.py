@@ -1,4 +1,4 @@
-"""How long a training step of a proxy takes on a GPU, beside the full network's."""
+"""The time of a training step of a proxy on a GPU, compared with the full network's."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def steps(setup: Setup) -> Iterator[Row]:
 
 
 def compiled(setup: Setup) -> Iterator[Row]:
-    """Whether compiling or graph capture pay within a trial, for the narrowest first network."""
+    """Whether compiling or graph capture pays off within a trial, for the narrowest network."""
     entry = _entries(setup)[0]
     networks = _factory(entry)
     eager = seconds_of(Step(entry, _network(networks, DENSITIES[-1]), setup.device), setup)
@@ -82,7 +82,7 @@ def seconds_of(step: Callable[[], None], setup: Setup) -> float:
 
 
 def memory_text(device: torch.device) -> str:
-    """The most that tensors of this process have held on a GPU since the last reset."""
+    """The peak memory of this process's tensors on a GPU since the last reset."""
     if device.type != "cuda":
         return ""
     return f"{torch.cuda.max_memory_allocated(device) / _GIB:.2f} GiB"

@@ -24,9 +24,9 @@ class Images:
 
     Args:
         train: to train on.
-        validation: to select by.
-        test: to look at when everything has been decided.
-        name: of the data set.
+            validation: to select configs.
+            test: to evaluate the final choice.
+            name: of the data set.
     """
 
     train: Part

@@ -1,10 +1,10 @@
-"""How loud a proxy is at initialisation: its outputs' standard deviation over the full network's.
+"""The output scale of proxies at initialisation, relative to the full network's.
 
     python -m benchmarks.initialisation [--only NAME] [--seeds 12]
 
-One row for each network of the catalogue that normalises nothing, since there the scale is all that
-the initialisation gives: the ratio at density .5 and .25, over several draws of the weights, with
-its standard error.
+One row for each network of the catalogue without normalisation, where the initialisation alone
+determines the scale: the ratio of the outputs' standard deviations at density .5 and .25, over
+several draws of the weights, with its standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures in a process of its own, under a limit of processor time and of memory."""
+"""Measures in a separate process, with limits on CPU time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.rows import Row
 __all__ = ["isolated"]
 
 _WALL = 8
-"""How many times as long a process may take by the wall's clock: the machine may be shared."""
+"""Wall-clock limit of a process, as a multiple of its CPU time limit: the machine may be shared."""
 
 
 def isolated(
@@ -27,7 +27,7 @@ def isolated(
     memory: int,
     preload: Sequence[str] = (),
 ) -> Row:
-    """What ``measure`` returns; a row of ``error`` if it raises, dies or exceeds a limit.
+    """The result of ``measure``, or a row with ``error`` if it raises, dies or exceeds a limit.
 
     Args:
         measure: a function of a module.
@@ -48,7 +48,7 @@ def isolated(
             row: Row = receiver.recv()
             return row
         process.kill()
-    except EOFError:  # it has died
+    except EOFError:  # the process died
         process.join()
         if process.exitcode != -signal.SIGXCPU:
             return {"error": f"the process ended with exit code {process.exitcode}"}

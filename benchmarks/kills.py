@@ -1,16 +1,15 @@
-"""What kills at random moments cost a study: nothing but the trainings that were under way.
+"""Kills studies at random times, and checks that only the running trainings are lost.
 
     python benchmarks/kills.py --kills 200
 
-For each searcher a study is killed with SIGKILL, again and again, at random moments, and gone on
-with from its store until it is complete; then the next study begins, until there were enough kills.
-The victims are forked from this process, which has imported everything, so that a kill costs less
-than a second. Each training writes down that it began, and that its record was announced, in a file
-that a kill cannot undo.
+For each searcher a study is killed with SIGKILL at random times and resumed from its store until it
+is complete. Then the next study starts, until there were enough kills. The victims are forked from
+this process, which has imported everything, so a kill takes less than a second. Each training
+writes to a file that it started and that its record was announced; a kill cannot undo that.
 
-Prints a markdown table: how many announced records were lost and how many trainings were run again
-after their record was announced (both must be 0), how many were cut short, and whether the results
-(each config, each value, the best network's weights) equal those of a study that was never killed.
+Prints a markdown table: how many announced records were lost and how many trainings ran again after
+their record was announced (both must be 0), how many were cut short, and whether the results (each
+config, each value, the best network's weights) equal those of a study that was never killed.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ def build() -> nn.Module:
 
 
 def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
-    """Says that it began, by the number that it drew, and changes the weights."""
+    """Records its start, identified by a random number, and changes the weights."""
     noise = torch.rand(()).item()
     Journal.current.note("began", repr(noise))
     yield noise
     for step in range(3):
-        time.sleep(0.002)  # where a kill may fall
+        time.sleep(0.002)  # gives kills time to hit a training
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(config["lr"] * torch.randn_like(parameter))
@@ -66,7 +65,7 @@ def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
 
 
 class Journal:
-    """Lines in a file, each appended by one write, which a kill of the writer cannot undo."""
+    """Lines in a file. Each is appended by one write, which a kill of the writer cannot undo."""
 
     current: Journal
 
@@ -84,7 +83,7 @@ class Journal:
         return [(kind, training) for kind, training in lines]
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         os.close(self._file)
 
 
@@ -104,12 +103,12 @@ def study(searcher: str, store: Path | None, callback: Callable[[Record], None])
 
 
 def training_of(record: Record) -> str:
-    """What tells a training from any other, and equals itself when it is run again."""
+    """An identifier of a training, which is equal if it runs again."""
     return repr(record.reports[0])
 
 
 def found(result: Result) -> tuple[Any, ...]:
-    """All that a study found, to be compared."""
+    """Everything that a study found, for comparison."""
     records = sorted(
         (r.trial, r.rung, str(r.config), str(r.trained_config), r.reports) for r in result.records
     )
@@ -118,7 +117,7 @@ def found(result: Result) -> tuple[Any, ...]:
 
 
 def victim(searcher: str, folder: Path) -> NoReturn:
-    """Runs the study in a forked process, and leaves by no way that is this script's."""
+    """Runs the study in a forked process, which then exits directly."""
     try:
         journal = Journal.current
         study(searcher, folder / "study.db", lambda r: journal.note("done", training_of(r))).run(
@@ -131,7 +130,7 @@ def victim(searcher: str, folder: Path) -> NoReturn:
 
 
 def killed(searcher: str, folder: Path, moment: float) -> bool:
-    """Runs a study and kills it after so many seconds; whether it had to be killed."""
+    """Runs a study and kills it after this many seconds; returns whether it was still running."""
     child = os.fork()
     if child == 0:
         victim(searcher, folder)
@@ -152,7 +151,7 @@ def killed(searcher: str, folder: Path, moment: float) -> bool:
 
 @dataclass
 class Tally:
-    """What came of one searcher's kills."""
+    """The results of one searcher's kills."""
 
     kills: int = 0
     studies: int = 0
@@ -163,7 +162,7 @@ class Tally:
     equal: bool = True
 
     def add(self, searcher: str, folder: Path, reference: tuple[Any, ...], kills: int) -> None:
-        """Notes a study that was killed so many times and is complete."""
+        """Adds a complete study that was killed this many times."""
         result = study(searcher, folder / "study.db", lambda _: None).result
         stored = Counter(training_of(record) for record in result.records)
         began, done, again = 0, set(), 0
@@ -182,7 +181,7 @@ class Tally:
 
 
 def tally(searcher: str, kills: int, moments: random.Random, until: float) -> Tally:
-    """Kills studies with a searcher until there were enough kills, or it is too late."""
+    """Kills studies with a searcher until there were enough kills, or time is up."""
     done = Tally()
     with tempfile.TemporaryDirectory() as name:
         Journal.current = Journal(Path(name) / "uninterrupted")

@@ -1,9 +1,9 @@
-"""A proxy of every kind of network: what it costs, what it keeps, and whether it learns.
+"""Makes a proxy of every kind of network: its cost, what was pruned, and whether it learns.
 
-One row a network: parameters, FLOPs (forward, train mode) and measured step time (forward and
+One row per network: parameters, FLOPs (forward, train mode) and measured step time (forward and
 backward, 32 examples, one thread) of the full network and of its proxy at half the channels, the
-seconds that pruning took, whether five steps of training lowered the loss, and what was left
-whole and why. Seconds are those of the processor, so that other processes do not count.
+seconds for pruning, whether five steps of training lowered the loss, and what was not pruned with
+reasons. Seconds are CPU seconds, so other processes do not count.
 
     python -m benchmarks.networks                      # all of them, about half an hour
     python -m benchmarks.networks --only resnet --quick
@@ -11,9 +11,9 @@ whole and why. Seconds are those of the processor, so that other processes do no
     python -m benchmarks.networks --strangers          # networks from other people's libraries
     python -m benchmarks.networks --strangers --report # what has been measured, as markdown
 
-Each network is measured in a process of its own, under a time limit. A row that has been measured
-stands in the file of results and is not measured again. Strangers' networks come from the extra
-``bench-networks``; they are counted for each library, and their steps are not timed.
+Each network is measured in its own process, under a time limit. Measured rows are kept in a results
+file and are not measured again. Networks of other libraries come from the extra ``bench-networks``;
+they are counted for each library, and their steps are not timed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a study costs besides training: seconds a trial, memory, import time.
+"""Measures the overhead of a study: seconds per trial, memory, import time.
 
     python benchmarks/overhead.py
 
-Trainings return at once, so all the time that is measured is proxyhpo's own: proposing, building
-and pruning the network, writing records. What scaled updates add to a training step is measured
-beside it. Prints a markdown table with the limit that each figure has to meet.
+Trainings return at once, so all measured time is proxyhpo's own: proposing configs, building and
+pruning networks, writing records. The overhead of scaled updates per training step is measured,
+too. Prints a markdown table with the target of each figure.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def searchers() -> None:
         ("bayesian", BayesianSearcher(), 1000),
     ):
         hpo = study(searcher)
-        hpo.run(1)  # imports, tracing and measuring come once and not with every trial
+        hpo.run(1)  # imports, tracing and measuring happen once, not for every trial
         spent = seconds(hpo, 101)
         print(f"| {name}, a trial of 100 | {1000 * spent / 100:.1f} ms | <= {asked} ms |")
 
@@ -78,7 +78,7 @@ def many(n_trials: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.db"
         hpo = study("random", store=path)
-        hpo.run(100)  # what is loaded once, such as SQLite, is no growth
+        hpo.run(100)  # libraries that are loaded once, such as SQLite, must not count as growth
         before = resident()
         first = seconds(hpo, n_trials // 2)
         second = seconds(hpo, n_trials)
@@ -116,9 +116,9 @@ def memory() -> None:
 
 
 def scaling(steps: int) -> None:
-    """What scaled updates add to a training step of a proxy of ResNet-18, in CPU time.
+    """The overhead of scaled updates in a training step of a proxy of ResNet-18, in CPU time.
 
-    Steps with and without them take turns, so that both see the same load of the machine.
+    Steps with and without them alternate, so that both see the same load of the machine.
     """
     networks = NetworkFactory(
         resnet18, RandomPruner(), torch.zeros(64, 3, 32, 32), pretrained=False

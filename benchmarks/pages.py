@@ -1,4 +1,4 @@
-"""Pages of docs/benchmarks: what people wrote stays, what a command found is replaced."""
+"""Pages of docs/benchmarks: hand-written text is kept, generated text is replaced."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["blank_figure", "write_page"]
 
 
 def write_page(page: Path, command: str, lines: Iterable[str], introduction: str = "") -> None:
-    """Replaces what stands below a page's mark, or makes the page.
+    """Replaces the text below a page's mark, or creates the page.
 
     Args:
-        page: its path; the folder is made.
-        command: that writes it, for the mark.
-        lines: what it has found, as markdown.
-        introduction: stands above the mark of a new page.
+        page: its path; the folder is created.
+        command: the command that writes it, for the mark.
+        lines: its results, as markdown.
+        introduction: text above the mark of a new page.
     """
     mark = f"<!-- below: written by {command} -->"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def write_page(page: Path, command: str, lines: Iterable[str], introduction: str
 
 
 def blank_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches."""
+    """An empty figure of this size in inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The three ways to search that the experiment compares."""
+"""The three kinds of search that the experiment compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the paper's experiment came to, as a page and a picture."""
+"""The results of the paper's experiment, as a page and a picture."""
 
 from __future__ import annotations
 

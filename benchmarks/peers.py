@@ -1,22 +1,22 @@
-"""What a user would pick instead, live: how soon each search finds what Optuna's finds.
+"""Compares proxyhpo with other libraries: how soon each search is as good as Optuna's.
 
     OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --trials 40 --seeds 10
     OMP_NUM_THREADS=1 python -m benchmarks.peers                      # scikit-learn's digits
 
 Proxyhpo with its defaults, Optuna's TPE with and without its Hyperband pruner, random search,
 scikit-optimize and hyperopt search the same four hyperparameters of the same small convolutional
-network, trained by the same code, each by its own loop; and so does the plainest of cheap searches,
-an epoch for every config and a full training for the three best. All of them train as many
-configs (``--trials``); Hyperband, whose trials are shorter, as many as take the epochs of that many
-full trainings. Proxyhpo, whose trials are cheap, searches with 2.5 times as many, too.
+network. They share the training code, but each uses its own loop. So does a simple cheap baseline:
+one epoch for every config and a full training for the three best. All train the same number of
+configs (``--trials``), except Hyperband, whose trials are shorter and which trains for the same
+number of epochs. Proxyhpo, whose trials are cheap, also searches with 2.5 times as many.
 
-All seconds of a search are charged, those between its trainings too; they are the processor's, so
-that other processes do not count. The quality of the config that a search would have returned at a
-moment (its best full training so far, by validation images) is the mean test accuracy of the full
-network under seeds that no search has used. Nothing has been found before the first full training.
+All seconds of a search are charged, including those between its trainings. They are CPU seconds, so
+other processes do not count. The quality of the config that a search would have returned at a given
+time (its best full training so far, by validation images) is the mean test accuracy of the full
+network under seeds that no search has used. Before the first full training there is no result.
 
-Each search is a line of the file of results; the command may be killed, and goes on where it was.
-A library that is not installed is left out.
+Each search is a line of the results file, so the command can be killed and resumed. Libraries that
+are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WIDTH = 96
 
 
 def search(task: Task, loop: Loop, trials: int, seed: int) -> Row:
-    """The configs that a search would have returned, from when on, and how long it took."""
+    """The configs that a search would have returned, with times, and its duration."""
     incumbents: list[Row] = []
     trainings = 0
     began = time.process_time()
@@ -63,12 +63,12 @@ def search(task: Task, loop: Loop, trials: int, seed: int) -> Row:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What all searches have in common.
+    """What all searches share.
 
     Args:
         task: what is searched.
         trials: of each search.
-        fresh: how many seeds decide what a config is worth.
+        fresh: number of seeds with which a config is evaluated.
     """
 
     task: Task
@@ -76,7 +76,7 @@ class Experiment:
     fresh: int
 
     def row_of(self, peer: str, seed: int) -> Row:
-        """What a row of the file is of."""
+        """The description of a row of the file."""
         return {
             "peer": peer,
             "seed": seed,
@@ -89,7 +89,7 @@ class Experiment:
         }
 
     def run(self, loops: Mapping[str, Loop], seeds: Sequence[int], rows: Rows) -> None:
-        """Searches that are not in the file; peers take turns, so that all have the same seeds."""
+        """Runs the searches that are not in the file; peers alternate, so all have the same seeds."""
         for seed in seeds:
             qualities: dict[str, float] = {}
             for name, loop in loops.items():
@@ -115,7 +115,7 @@ class Experiment:
 
 
 def installed(names: Sequence[str]) -> dict[str, Loop]:
-    """Peer → its loop; says which libraries are missing."""
+    """Peer → its loop; prints which libraries are missing."""
     loops = {}
     for name in names:
         try:

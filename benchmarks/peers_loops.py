@@ -1,7 +1,7 @@
 """The searches that ``benchmarks.peers`` compares, each by its library's own loop.
 
-All train with the same code, on the same space. A *loop* searches a task with a seed, and notes
-each full training of the full network that has ended, as (config, validation accuracy).
+All train with the same code, on the same space. A *loop* searches a task with a seed, and reports
+each completed full training of the full network, as (config, validation accuracy).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good each search is at each moment, and how soon it is as good as another one ends."""
+"""The quality of each search over time, and when it is as good as another one's final result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Search:
 
     @classmethod
     def from_row(cls, row: Row) -> Search:
-        """From what the command wrote."""
+        """Reads a row of the file."""
         incumbents = row["incumbents"]
         return cls(
             np.array([each["seconds"] for each in incumbents], float),
@@ -52,18 +52,18 @@ class Search:
         )
 
     def at(self, moments: Floats) -> Floats:
-        """Quality of what it would have returned at each moment: 0 before there is anything."""
+        """Quality of the config it would have returned at each time; 0 before there is any."""
         found = np.concatenate([[0.0], self.qualities])
         return found[np.searchsorted(self.moments, moments, side="right")]
 
     @property
     def end(self) -> float:
-        """Quality of what it returned."""
+        """Quality of the returned config."""
         return float(self.at(np.array(np.inf)))
 
 
 def reached(searches: Sequence[Search], targets: Floats, drawn: npt.NDArray[np.int64]) -> Floats:
-    """Seconds after which the mean quality over the seeds has come to a target for the first time.
+    """Seconds until the mean quality over the seeds first reaches a target.
 
     Args:
         searches: one a seed.

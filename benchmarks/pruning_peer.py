@@ -1,4 +1,4 @@
-"""What Torch-Pruning makes of a network, used as its README says."""
+"""Torch-Pruning applied to a network, as its README describes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["peer_row"]
 
 
 def peer_row(entry: Entry, density: float, *, quick: bool) -> dict[str, Any]:
-    """What Torch-Pruning makes of it: L1, half of each group, the head kept by hand.
+    """The result of Torch-Pruning: L1, half of each group, the head excluded by hand.
 
-    It is told the numbers of heads, as its documentation asks for.
+    The numbers of heads are passed, as its documentation asks for.
     """
     import torch_pruning  # noqa: PLC0415 - the peer is optional
 
@@ -49,7 +49,7 @@ def peer_row(entry: Entry, density: float, *, quick: bool) -> dict[str, Any]:
 
 
 def _output_layers(network: nn.Module, inputs: Inputs) -> list[nn.Module]:
-    """The layers whose output is an output of the network, or else the last that ran."""
+    """The layers whose output is an output of the network, or else the last layer that ran."""
     ran: list[tuple[nn.Module, Any]] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:

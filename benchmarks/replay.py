@@ -1,4 +1,4 @@
-"""Searches whose trainings are looked up: the engine is real, nothing is trained."""
+"""Searches whose trainings are looked up in tables, with the real engine."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Strategy:
         ladder: the rungs.
         transfer: how the learning rate follows the width.
         swapped: whether the two seeds for searching change places.
-        checkpoints: whether a trial goes on from where it was trained on the rung below, so that
-            of a config only its dearest training is charged.
+        checkpoints: whether a trial continues its training from the rung below, so that only the
+            most
+                expensive training of a config is charged.
         pruner: that made the proxies, where a table holds those of several.
         stopper: of trainings below the full network, where a table holds their curves.
         share: of the configs, the first ones, among which it searches.
@@ -57,7 +58,7 @@ FULL = Strategy([Rung(1, keep=3), TOP], "identity")
 
 
 class LookUp(Protocol):
-    """A training function that looks up what a training gives, and what it is looked up for."""
+    """A training function that looks up the results of trainings."""
 
     @property
     def inputs(self) -> Tensor:
@@ -114,7 +115,7 @@ def _by_size(network: nn.Module, *_: object, **__: object) -> float:
 
 
 def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, float]]:
-    """What can be concluded from the trainings of a search: (config, seconds) by name."""
+    """The conclusions from the trainings of a search: (config, seconds) by name."""
     found = {"": (result.best_config, charged(result.records, strategy))}
     below = [record for record in result.records if record.rung == 0]
     winner = result.leaderboard(0)[0]

@@ -1,4 +1,4 @@
-"""What a benchmark has measured, kept in a file, so that it can be resumed."""
+"""Measurements kept in a file, so that a benchmark can be resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rows:
             self._rows[key_of(row["of"])] = row["found"]
 
     def get(self, of: Row) -> Row | None:
-        """What was found, or None if that has not been measured."""
+        """The result, or None if it has not been measured."""
         return self._rows.get(key_of(of))
 
     def items(self) -> Iterator[tuple[Row, Row]]:
@@ -39,7 +39,7 @@ class Rows:
         return ((json.loads(key), found) for key, found in self._rows.items())
 
     def add(self, of: Row, found: Row) -> Row:
-        """Writes down, on a line of its own even if the last one was cut, what was found."""
+        """Writes a result on a new line, even if the last line was cut off."""
         self._rows[key_of(of)] = found
         with self.path.open("a") as file:
             file.write("\n" + json.dumps({"of": of, "found": found}) + "\n")

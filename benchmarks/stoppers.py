@@ -1,11 +1,11 @@
-"""What stoppers save, and what they cost: searches on learning curves that are looked up.
+"""Measures what stoppers save and cost, by searches on recorded learning curves.
 
     python -m benchmarks.stoppers [--repetitions 20]
 
 Trains 100 random configs of a perceptron on scikit-learn's digits, as a proxy of a quarter of its
 width and at full width, with a cosine schedule, and keeps every epoch's loss on validation data.
-The proxy's learning rate is corrected for its width. Then it searches, by the real engine, on
-subsamples of 50 of them, in orders of their own, once with each stopper. Prints Markdown.
+The proxy's learning rate is corrected for its width. Then it searches with the real engine on
+subsamples of 50 configs, in random orders, with each stopper. Prints Markdown.
 """
 
 from __future__ import annotations

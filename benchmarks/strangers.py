@@ -2,7 +2,7 @@
 
 One member of every family of timm, transformers' architectures with small random configurations,
 and what is usual in segmentation, video, medicine, graphs, tables, diffusion and control. All have
-random weights; nothing is downloaded. A library that is not installed is left out.
+random weights; nothing is downloaded. Libraries that are not installed are skipped.
 """
 
 from __future__ import annotations

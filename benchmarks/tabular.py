@@ -1,13 +1,13 @@
-"""Searches on tables: what a ladder costs, and what the network it finds is worth.
+"""Searches on tables: what a ladder costs, and how good the config is that it finds.
 
     python -m benchmarks.tabular [--repetitions 51] [--out results.jsonl] [--report-only]
 
-Needs the extra ``bench``. Every search runs through the engine; what a training gives and how long
-it takes is looked up in a table of networks that others have trained. A repetition draws configs
-and an order of the table's seeds: the first two are for searching, the others decide, for all
-strategies alike, what the config that was found is worth on the full network. Each finished search
-is a line of the file; run again, the command goes on where it ended, at first from what stands
-packed in the repository. It writes its table and figure to docs/benchmarks.
+Needs the extra ``bench``. Every search runs through the engine; the results and durations of
+trainings are looked up in a table of published trainings. A repetition draws configs and an order
+of the table's seeds. The first two seeds are for searching; the others evaluate the config found on
+the full network, for all strategies alike. Each finished search is a line of the file, so the
+command can be resumed. At first it starts from the results in the repository. It writes its table
+and figure to docs/benchmarks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ N_TRIALS = (30, 100)
 
 
 def four(**options: Any) -> Strategy:
-    """Successive halving over widths; each is trained from the start, none goes on from another."""
+    """Successive halving over widths; each training starts from scratch."""
     rungs = [Rung(1 / 64, keep=8), Rung(1 / 16, keep=4), Rung(1 / 4, keep=2)]
     return Strategy([*rungs, TOP], **options)
 
@@ -68,7 +68,7 @@ def search(
 
 
 def repetition(table: Table, number: int, n_trials: int, title: str) -> dict[str, Any]:
-    """What a strategy comes to; configs and seeds are the same for every strategy."""
+    """The results of a strategy; configs and seeds are the same for every strategy."""
     name = [ord(letter) for letter in table.name]
     rng = np.random.default_rng([number, n_trials, *name])
     configs = table.draw(n_trials, rng)
@@ -89,7 +89,7 @@ def repetition(table: Table, number: int, n_trials: int, title: str) -> dict[str
 
 
 def run(data_sets: Sequence[Sequence[Table]], repetitions: int, path: Path) -> None:
-    """Adds to the file what is missing in it.
+    """Adds the missing results to the file.
 
     Args:
         data_sets: the tables of each; repetitions take them in turn.

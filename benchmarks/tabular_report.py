@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search came to.
+    """The outcome of a search.
 
     Args:
         table: on which.
@@ -80,7 +80,7 @@ Interval = Callable[[Floats], tuple[float, float]]
 
 
 def clustered(differences: Floats) -> tuple[float, float]:
-    """The 95 % bootstrap interval; data sets are resampled, with all that belongs to them."""
+    """The 95 % bootstrap interval; data sets are resampled as a whole."""
     drawn = np.random.default_rng(0).integers(len(differences), size=(10_000, len(differences)))
     low, high = np.quantile(differences[drawn].mean(1), [0.025, 0.975])
     return float(low), float(high)

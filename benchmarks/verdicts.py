@@ -3,8 +3,9 @@
     python -m benchmarks.verdicts [--repetitions 40]
 
 Needs the extra ``bench``. Random configs of HPOBench's tables, each with its loss on a narrow
-network and, under another seed, on the full one, are judged as :meth:`proxyhpo.ProxyHPO.check`
-judges them. A planted proxy has its losses shuffled. Writes docs/benchmarks/verdicts.md.
+network and, under another seed, on the full one, are evaluated as in
+:meth:`proxyhpo.ProxyHPO.check`. One proxy is made bad on purpose, by shuffling its losses. Writes
+docs/benchmarks/verdicts.md.
 """
 
 from __future__ import annotations
