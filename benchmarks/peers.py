@@ -89,7 +89,7 @@ class Experiment:
         }
 
     def run(self, loops: Mapping[str, Loop], seeds: Sequence[int], rows: Rows) -> None:
-        """Runs the searches that are not in the file; peers alternate, so all have the same seeds."""
+        """Runs the missing searches; peers alternate, so that all have the same seeds."""
         for seed in seeds:
             qualities: dict[str, float] = {}
             for name, loop in loops.items():
