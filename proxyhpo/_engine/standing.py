@@ -12,6 +12,7 @@ from proxyhpo._records.records import Record
 __all__ = ["Noise", "Standing", "noise_of", "standings"]
 
 _LAST = 5  # number of last reports whose scatter is measured
+_ROUNDING = 1e-9  # share of the largest value up to which scatter counts as rounding
 _SIGMAS = 2.0  # a smaller difference of two means counts as noise
 
 
@@ -88,11 +89,14 @@ def noise_of(standing: Sequence[Standing]) -> Noise | None:
         squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
         freedom = sum(len(losses) - 1 for losses in several)
         return Noise(math.sqrt(squares / freedom), "seeds")
-    bends = [bend for each in standing for run in each.runs for bend in _bends(run.values[-_LAST:])]
+    ends = [run.values[-_LAST:] for each in standing for run in each.runs]
+    bends = [bend for values in ends for bend in _bends(values)]
     if not bends:
         return None
     # The variance of x - 2y + z is six times that of a single value.
-    return Noise(math.sqrt(fmean(bend**2 for bend in bends) / 6), "reports")
+    sd = math.sqrt(fmean(bend**2 for bend in bends) / 6)
+    largest = max(abs(value) for values in ends for value in values)
+    return Noise(0.0 if sd <= _ROUNDING * largest else sd, "reports")
 
 
 def _bends(values: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
+from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, rung_words, table
@@ -82,14 +83,16 @@ class Findings:
 
     def facts(self) -> list[tuple[str, str]]:
         """What was found, what it cost, what to trust and what to do next, each with its name."""
-        found = [*self._found(), *self._known(), self._cost()]
-        if self._overall is not None:
+        found = [*self._found(), *self._known()]
+        if self.why_full:
+            found.append(("proxies", self.why_full))
+        elif self._overall is not None:
             found.append(("trust", self._trust(self._overall)))
         found += [("warning", text) for text in self._warnings()[:_WARNINGS]]
         if self.failures:
             count = f"{len(self.failures)} of {len(self.history.records)} trainings"
             found.append(("failures", f"{count}, first: {self.failures[0].reason}"))
-        found += [("next", text) for text in list(self._next())[:_STEPS]]
+        found += [("next", text) for text in list(dict.fromkeys(self._next()))[:_STEPS]]
         return found
 
     def ledger(self) -> list[str]:
@@ -141,11 +144,12 @@ class Findings:
             return f"all {len(self.failures)} trainings failed, the first with {first!r}"
         return "nothing has been trained yet: call run()"
 
-    def _found(self) -> list[tuple[str, str]]:
-        if self.best is None or self.best.value is None:
-            return [("best", self.not_climbed())]
-        value = f"{self.best.value:.6g} on the full network (trial {self.best.trial})"
-        return [("best value", value), ("best config", config_words(self.best.config))]
+    @property
+    def _decision(self) -> Decision | None:
+        """How the best config stands; None if the full network has not been trained."""
+        if not self.standing:
+            return None
+        return Decision(self.history, self.ladder, self.standing, self.noise)
 
     def _known(self) -> Iterator[tuple[str, str]]:
         """The best known result, if it is better than all trainings here."""
@@ -158,13 +162,16 @@ class Findings:
             text = f"{known.value:.6g}{source} with {config_words(known.config)}"
             yield "better known", f"{text}; not trained here, so without weights"
 
-    def _cost(self) -> tuple[str, str]:
-        cost = self.cost
-        if cost.base_trainings is None or cost.full_search_base_trainings is None:
-            return "cost", f"{cost.seconds:.1f} s"
-        unit = f"one takes {cost.base_training_seconds:.3g} s, {cost.base_training_source}"
-        spent = f"{cost.base_trainings:.1f} base trainings, {cost.seconds:.1f} s"
-        return "cost", f"{spent}; a full search: {cost.full_search_base_trainings:.1f} ({unit})"
+    def _found(self) -> list[tuple[str, str]]:
+        decision, saved = self._decision, ("saved", saving(self.cost))
+        if self.best is None or decision is None:
+            return [("best", self.not_climbed()), saved]
+        return [
+            saved,
+            ("best value", decision.best()),
+            ("how sure", decision.certainty()),
+            ("best config", config_words(self.best.config)),
+        ]
 
     @property
     def _overall(self) -> Fidelity | None:
@@ -186,13 +193,17 @@ class Findings:
             yield "run() again resumes the study"
         if self.idle:
             yield NOTHING_LEFT % len(self.history.trials)
-        if self.best is None or self._overall is None:
+        if self.best is None or self._decision is None:
             return
-        saved = self.cost.saved
-        if saved is not None and saved <= 0:
+        saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""
+        uses_proxies = self._overall is not None and not self.why_full
+        if uses_proxies and saved is not None and saved <= 0:
             yield "the proxy saved nothing here: search the full network alone, ladder=[Rung(1)]"
-        elif self._overall.verdict in _ADVICE:
-            yield _ADVICE[self._overall.verdict]
+        elif uses_proxies and verdict == "do not use this proxy":
+            yield _ADVICE[verdict]
+        yield from self._decision.steps()
+        if uses_proxies and verdict in _ADVICE:
+            yield _ADVICE[verdict]
 
     def _corrections(self) -> Iterator[str]:
         """How hyperparameters and updates were scaled for the proxies."""

@@ -1,0 +1,109 @@
+"""What a result says first: what was saved, how sure the best config is, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from proxyhpo._engine.standing import Noise, Standing
+from proxyhpo._records.history import History
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.cost import Cost
+from proxyhpo._report.wording import rung_words
+
+__all__ = ["Decision", "saving"]
+
+_MANY = 100  # times the noise of a seed
+_LATE = 0.8  # of the trials, after which the best one counts as found late
+
+
+def saving(cost: Cost) -> str:
+    """What was spent, and what a search of the same trials on the full network would have cost."""
+    if cost.saved is None or cost.base_trainings is None or cost.base_training_seconds is None:
+        return f"not known yet; {cost.seconds:.1f} s were spent"
+    share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
+    return (
+        f"{share}: {cost.base_trainings:.1f} base trainings, a full search: "
+        f"{cost.full_search_base_trainings:.1f} (one takes {cost.base_training_seconds:.3g} s, "
+        f"{cost.base_training_source})"
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How the best config stands against the others.
+
+    Args:
+        history: of the study.
+        ladder: the rungs.
+        standing: the trials of the full network, best first; at least one.
+        noise: of a seed, if it is known.
+    """
+
+    history: History
+    ladder: Sequence[Rung]
+    standing: Sequence[Standing]
+    noise: Noise | None
+
+    @property
+    def lead(self) -> float:
+        """By how much the best trial is better than the runner-up."""
+        return self.standing[1].loss - self.standing[0].loss
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the noise of a seed may explain the lead."""
+        if self.noise is None or len(self.standing) < 2:
+            return False
+        return self.standing[0].is_near(self.standing[1], self.noise)
+
+    def best(self) -> str:
+        """The best value and the runner-up's, each with its number of seeds."""
+        best, *others = self.standing
+        text = f"{_valued(best)} on the full network (trial {best.trial})"
+        if not others:
+            return text
+        return f"{text}; runner-up {_valued(others[0])} (trial {others[0].trial})"
+
+    def certainty(self) -> str:
+        """How the lead compares with the noise of a seed."""
+        if len(self.standing) < 2:
+            return "one config was trained on the full network: there is nothing to compare it with"
+        lead = f"a lead of {self.lead:.2g}"
+        if self.noise is None:
+            return f"{lead}; the noise of a seed is not known"
+        about = "" if self.noise.source == "seeds" else "about "
+        noise = f"the noise of a seed ({about}{self.noise.sd:.2g})"
+        if self.is_close:
+            return f"{lead} is within {noise}: the runner-up may be as good"
+        times = self.lead / self.noise.sd if self.noise.sd else math.inf
+        return f"{lead} is {f'{times:.2g}' if times < _MANY else f'over {_MANY}'} times {noise}"
+
+    def steps(self) -> Iterator[str]:
+        """What to do next, the most useful first."""
+        if self.is_close:
+            yield "further seeds tell the best two apart: repeats=6"
+        if smaller := self._smaller():
+            yield smaller
+        trials = len(self.history.trials)
+        if trials >= 10 and self.standing[0].trial >= _LATE * trials:
+            yield f"the best config came late (trial {self.standing[0].trial}): run({2 * trials})"
+
+    def _smaller(self) -> str:
+        """Says if a proxy did as well as the full network; empty if none did."""
+        best = self.standing[0].loss
+        for rung, wanted in enumerate(self.ladder):
+            if wanted.budget < 1 or rung == len(self.ladder) - 1:
+                continue
+            ended = [r for r in self.history.records if r.rung == rung and r.state == "finished"]
+            top = min(ended, key=lambda record: (record.loss, record.trial), default=None)
+            if top is not None and top.loss is not None and top.loss <= best:
+                words = rung_words(self.history, self.ladder, rung)
+                return f"{words} did as well ({top.value:.6g}): a smaller network may be enough"
+        return ""
+
+
+def _valued(standing: Standing) -> str:
+    seeds = {1: "one seed", 2: "two seeds"}.get(len(standing.runs), f"{len(standing.runs)} seeds")
+    return f"{standing.value:.6g}, {seeds}"

@@ -1,0 +1,83 @@
+import pytest
+
+from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._records.history import History
+from proxyhpo._records.opening import Measurement
+from proxyhpo._records.records import Record
+from proxyhpo._records.report import Report
+from proxyhpo._records.rung import Rung
+from proxyhpo._report.advice import Decision, saving
+from proxyhpo._report.cost import Cost
+
+LADDER = [Rung(0.125, keep=3), Rung(1)]
+
+
+def decision(*runs, proxies=(), trials=10):
+    """From (trial, replicate, values) of the full network, as losses, and losses of proxies."""
+    history = History()
+    history.add_measurement(Measurement(0, 0.125, 0.125, 1, None, 0.1))
+    for trial in range(trials):
+        history.add_trial({"x": trial})
+    for trial, loss in enumerate(proxies):
+        history.add_record(Record(trial, 0, 0, {"x": trial}, {}, "finished", loss, loss))
+    for trial, replicate, values in runs:
+        reports = tuple(map(Report, values))
+        last = values[-1]
+        history.add_record(
+            Record(trial, 1, replicate, {"x": trial}, {}, "finished", last, last, reports)
+        )
+    standing = standings(history.records, 1)
+    return Decision(history, LADDER, standing, noise_of(standing))
+
+
+def test_one_finalist_has_nothing_to_be_compared_with():
+    found = decision((3, 0, [0.5]))
+    assert found.best() == "0.5, one seed on the full network (trial 3)"
+    assert "nothing to compare it with" in found.certainty()
+
+
+def test_without_noise_the_lead_alone_is_told():
+    found = decision((3, 0, [0.5]), (1, 0, [0.75]))
+    assert found.certainty() == "a lead of 0.25; the noise of a seed is not known"
+    assert "runner-up 0.75, one seed (trial 1)" in found.best()
+    assert not found.is_close
+
+
+def test_a_lead_within_the_noise_asks_for_more_seeds():
+    runs = [(3, 0, [0.5]), (3, 1, [0.6]), (1, 0, [0.52]), (1, 1, [0.62])]
+    found = decision(*runs)
+    assert found.best().startswith("0.55, two seeds on the full network (trial 3)")
+    assert found.certainty() == (
+        "a lead of 0.02 is within the noise of a seed (0.071): the runner-up may be as good"
+    )
+    assert "further seeds" in next(found.steps())
+
+
+def test_a_clear_lead_is_told_in_the_noise():
+    found = decision((3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9]))
+    assert "is 56 times the noise of a seed (0.0071)" in found.certainty()
+    assert list(found.steps()) == []
+    steady = decision((3, 0, [0.7, 0.6, 0.5]), (1, 0, [0.9, 0.8, 0.7]))
+    assert "over 100 times the noise of a seed (about 0)" in steady.certainty()
+
+
+def test_a_smaller_network_that_did_as_well_is_named():
+    found = decision((3, 0, [0.5]), (1, 0, [0.75]), proxies=[0.9, 0.5, 0.7])
+    assert list(found.steps()) == [
+        "density 0.125 did as well (0.5): a smaller network may be enough"
+    ]
+    assert list(decision((3, 0, [0.5]), proxies=[0.6]).steps()) == []
+
+
+def test_a_best_config_that_came_late_asks_for_more_trials():
+    assert list(decision((9, 0, [0.5]), (1, 0, [0.75])).steps()) == [
+        "the best config came late (trial 9): run(20)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"), [(20.0, "80%: 2.0 base trainings"), (110.0, "nothing: 11.0 base")]
+)
+def test_what_was_saved_comes_first(spent, words):
+    assert words in saving(Cost((), spent, 0.0, 10.0, "measured", 100.0, None, 10))
+    assert "not known yet" in saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
