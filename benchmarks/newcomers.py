@@ -1,0 +1,227 @@
+"""Default searches on small tasks as a new user would write them: do they cost less than full ones?
+
+    python -m benchmarks.newcomers
+
+Three tasks on data that scikit-learn ships: a perceptron on a table, a small convolutional network
+with a DataLoader, and a network in skorch. For 6, 12 and 25 trials the default search is compared
+with a search that trains the same number of trials on the full network, each to its end. Both are
+run. The seconds of trainings are those of this process, so that other work on the machine does not
+count. It writes docs/benchmarks/newcomers.md.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from sklearn.datasets import load_breast_cancer, load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.pages import write_page
+from proxyhpo import Choice, Float, ProxyHPO, Result
+
+__all__ = ["TASKS", "Task", "row", "search"]
+
+TRIALS = (6, 12, 25)
+PAGE = Path("docs/benchmarks/newcomers.md")
+
+Train = Callable[[nn.Module, dict[str, Any]], Iterator[float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a user writes, and the data that the training reads."""
+
+    build: Callable[[], nn.Module]
+    train: Train
+    space: dict[str, Any]
+    inputs: Tensor
+
+
+def perceptron() -> Task:
+    """A perceptron of three layers on a table of 30 features."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x = torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
+    y = torch.tensor(y)
+    parts = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    training, validation = parts[:400], parts[400:]
+
+    def build() -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(30, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2)
+        )
+
+    def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config["lr"], weight_decay=config["decay"]
+        )
+        for _ in range(12):
+            for batch in training[torch.randperm(len(training))].split(config["batch_size"]):
+                optimizer.zero_grad()
+                cross_entropy(network(x[batch]), y[batch]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                yield cross_entropy(network(x[validation]), y[validation]).item()
+
+    space = {
+        "lr": Float(1e-4, 0.1, log=True),
+        "decay": Float(1e-4, 1, log=True),
+        "batch_size": Choice([16, 32, 64]),
+    }
+    return Task(build, train, space, x[:32])
+
+
+def images() -> tuple[Tensor, Tensor]:
+    digits = load_digits()
+    return torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(
+        digits.target
+    )
+
+
+def convolutional() -> Task:
+    """A small convolutional network whose batches come from a DataLoader."""
+    x, y = images()
+    training, validation = TensorDataset(x[:1000], y[:1000]), TensorDataset(x[1000:], y[1000:])
+
+    def build() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+        )  # fmt: skip
+
+    def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=config["lr"], momentum=config["momentum"]
+        )
+        for _ in range(3):
+            network.train()
+            for inputs, labels in DataLoader(training, config["batch_size"], shuffle=True):
+                optimizer.zero_grad()
+                cross_entropy(network(inputs), labels).backward()
+                optimizer.step()
+            network.eval()
+            with torch.no_grad():
+                yield fmean(
+                    cross_entropy(network(inputs), labels).item()
+                    for inputs, labels in DataLoader(validation, 200)
+                )
+
+    space = {
+        "lr": Float(1e-3, 1, log=True),
+        "momentum": Float(0, 0.95),
+        "batch_size": Choice([32, 64, 128]),
+    }
+    return Task(build, train, space, x[:64])
+
+
+def skorch() -> Task:
+    """A network in skorch; what it reports is read from its history."""
+    from skorch import NeuralNetClassifier  # noqa: PLC0415 - optional
+
+    x, y = images()
+    x = x.flatten(1)
+
+    def build() -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)
+        )
+
+    def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
+        net = NeuralNetClassifier(
+            network, criterion=nn.CrossEntropyLoss, verbose=0, max_epochs=1, **config
+        )
+        net.initialize()
+        for _ in range(8):
+            net.partial_fit(x.numpy(), y.numpy())
+            yield net.history[-1, "valid_loss"]
+
+    space = {"lr": Float(1e-3, 1, log=True), "batch_size": Choice([32, 64, 128])}
+    return Task(build, train, space, x[:64])
+
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "perceptron on a table": perceptron,
+    "CNN with a DataLoader": convolutional,
+    "skorch": skorch,
+}
+
+
+def by_own_clock(train: Train) -> Callable[[nn.Module, dict[str, Any]], Iterator[dict[str, float]]]:
+    """The same training, which reports the processor's seconds that it has taken."""
+
+    def timed(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, float]]:
+        began = time.process_time()
+        for value in train(network, config):
+            yield {"value": value, "seconds": time.process_time() - began}
+
+    return timed
+
+
+def search(task: Task, n_trials: int, **options: Any) -> Result:
+    """A search as a new user would start it, in one process."""
+    hpo = ProxyHPO(
+        task.build,
+        by_own_clock(task.train),
+        task.space,
+        example_inputs=task.inputs,
+        direction="minimize",
+        progress=False,
+        **options,
+    )
+    return hpo.run(n_trials)
+
+
+def row(name: str, n_trials: int, default: Result, full: Sequence[float]) -> str:
+    """One line of the table.
+
+    Args:
+        name: of the task.
+        n_trials: of both searches.
+        default: the default search's result.
+        full: seconds of each trial of the search on the full network, in order.
+    """
+    unit = fmean(full)
+    trials = sum(full[:n_trials]) / unit
+    measuring, finalists = default.cost.overhead_seconds / unit, default.cost.rungs[-1].runs
+    spent = default.cost.seconds / unit
+    how = "full network" if default.why_full else f"proxies, then {finalists}"
+    return (
+        f"| {name} | {n_trials} | {how} | {trials:.1f} | {spent:.1f} | {measuring:.1f} | "
+        f"{1 - spent / trials:.0%} |"
+    )
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    lines = [
+        "| task | trials | default search | full search | default | outside trainings | saved |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    why = []
+    for name, make in TASKS.items():
+        task = make()
+        whole = search(task, max(TRIALS), proxies=False, repeats=0)
+        full = [record.seconds for record in sorted(whole.records, key=lambda r: r.trial)]
+        for n_trials in TRIALS:
+            found = search(task, n_trials)
+            lines.append(row(name, n_trials, found, full))
+            print(lines[-1], flush=True)
+            if found.why_full:
+                why.append(f"- {name}, {n_trials} trials: {found.why_full}.")
+    reasons = ["", "What the searches that left the proxies said:", "", *why] if why else []
+    write_page(PAGE, "python -m benchmarks.newcomers", [*lines, *reasons])
+
+
+if __name__ == "__main__":
+    main()
