@@ -33,6 +33,10 @@ __all__ = ["TASKS", "Task", "row", "search"]
 TRIALS = (6, 12, 25)
 PAGE = Path("docs/benchmarks/newcomers.md")
 
+HEAD = (
+    "| task | seconds | trials | full search | default trains | default search | outside | saved |"
+)
+
 INTRODUCTION = """# Small tasks of a new user
 
 Default searches beside full searches of as many trials, in base trainings: full trainings of the
@@ -228,8 +232,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     lines = [
-        "| task | seconds | trials | full search | default trains | default search | outside | "
-        "saved |",
+        HEAD,
         "|---|---|---|---|---|---|---|---|",
     ]
     why = []
