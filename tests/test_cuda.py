@@ -46,7 +46,7 @@ def test_memory_is_given_back_between_trials():
     assert max(held[1:]) <= held[0]
 
 
-def test_out_of_memory_is_a_failed_record_and_the_search_goes_on():
+def test_out_of_memory_is_a_failed_record_and_the_search_continues():
     calls = []
 
     def greedy(network, config):

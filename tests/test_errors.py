@@ -6,7 +6,7 @@ import pytest
 from proxyhpo import errors
 
 
-def test_every_exception_has_one_root_and_stands_in_the_tree():
+def test_every_exception_has_one_root_and_is_listed_in_the_tree():
     for name in errors.__all__:
         error = getattr(errors, name)
         assert issubclass(error, errors.ProxyHPOError)

@@ -133,7 +133,7 @@ def test_a_relative_store_stays_where_it_was_given(tmp_path, monkeypatch):
     assert (tmp_path / "study.db").is_file()
 
 
-def test_a_store_that_is_deleted_while_the_study_runs_is_no_complete_study(tmp_path):
+def test_a_study_whose_store_is_deleted_while_it_runs_is_not_complete(tmp_path):
     def delete(record):
         if record.rung == 1:  # the last one
             (tmp_path / "study.db").unlink()

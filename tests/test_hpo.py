@@ -101,7 +101,7 @@ def test_by_default_updates_are_scaled_and_the_config_stays():
     assert all(correction.largest > 1 for correction in scaled)
 
 
-def test_under_the_power_law_the_learning_rate_follows_the_width_on_the_proxy_alone():
+def test_the_power_law_only_changes_the_learning_rate_of_proxies():
     result = study(density=0.25, transfer="power-law").run(4, finalists=1)
     for record in result.records:
         ratio = result.measured[record.rung].width_ratio
@@ -179,7 +179,7 @@ def test_every_training_starts_from_a_fresh_network():
     assert starts[0].std().item() == pytest.approx(starts[1].std().item(), rel=0.3)
 
 
-def test_the_callers_random_state_is_left_alone():
+def test_the_callers_random_state_is_restored():
     def expected():
         torch.manual_seed(5)
         np.random.seed(5)
@@ -280,7 +280,7 @@ def test_enqueued_configs_outside_the_space_are_refused():
         ("nothing", "reported no value", True),
     ],
 )
-def test_a_failed_training_is_a_record_and_the_search_goes_on(kind, reason, has_traceback):
+def test_a_failed_training_is_a_record_and_the_search_continues(kind, reason, has_traceback):
     calls = []
 
     def train(network, config):
@@ -356,7 +356,7 @@ def test_finalists_are_replaced_at_most_as_often_as_there_are_places():
         _ = result.best_config
 
 
-def test_ctrl_c_returns_the_result_so_far_and_the_study_goes_on():
+def test_ctrl_c_returns_the_result_so_far_and_the_study_can_be_resumed():
     closed = []
 
     def train(network, config):
@@ -379,7 +379,7 @@ def test_ctrl_c_returns_the_result_so_far_and_the_study_goes_on():
     assert outcomes(again) == outcomes(study(train).run(5))
 
 
-def test_a_timeout_ends_the_training_in_flight_and_its_finally_runs():
+def test_a_timeout_ends_the_running_training_and_its_finally_runs():
     closed = []
 
     def train(network, config):
@@ -442,7 +442,7 @@ def test_asking_without_an_end_and_then_climbing():
     assert [record.rung for record in result.records] == [0] * 5 + [1] * 2
 
 
-def test_what_is_told_is_finished_as_in_a_run():
+def test_telling_finishes_a_training_as_in_a_run():
     seen = []
     hpo = study(callbacks=[seen.append])
     while (asked := hpo.ask(3)) is not None:
@@ -458,13 +458,13 @@ def test_what_is_told_is_finished_as_in_a_run():
     assert torch.equal(bias, torch.full((32,), hpo.result.best_config["lr"]))
 
 
-def test_only_what_was_asked_here_can_be_told():
+def test_only_trainings_asked_here_can_be_told():
     asked = study().ask()
     with pytest.raises(ArgumentError, match="another object asked for it"):
         study().tell(asked, 1.0)
 
 
-def test_there_is_no_climb_without_trials():
+def test_climb_requires_trials():
     with pytest.raises(NotClimbedError, match="no trials yet"):
         study(never).climb()
 
@@ -563,7 +563,7 @@ def test_simulated_seconds_are_charged_instead_of_measured_ones():
     assert result.records[0].metrics["loss"] == 0.25
 
 
-def test_nothing_but_silence_ends_the_study_early():
+def test_a_training_without_reports_ends_the_study_early():
     def train(network, config, budget):
         yield from [1.0] * round(2 * budget)
 
@@ -608,13 +608,13 @@ class OnAGPU(ProxyEvaluator):
         report(1.0)
 
 
-def test_a_device_that_the_evaluator_names_is_looked_for_unless_another_one_is_said():
+def test_the_device_of_the_evaluator_is_used_unless_another_one_is_given():
     with pytest.raises(ArgumentError, match="device of OnAGPU: 'cuda:7' is not available"):
         study(OnAGPU())
     assert study(OnAGPU(), device="cpu").run(1).records
 
 
-def test_a_pool_is_told_how_to_be_wrapped():
+def test_the_error_for_a_pool_says_how_to_wrap_it():
     with ThreadPoolExecutor(1) as pool, pytest.raises(ArgumentError, match="FuturesExecutor"):
         study(executor=pool)
 
@@ -639,9 +639,7 @@ class TestTell:
             ([], 1, "empty sequence"),
         ],
     )
-    def test_what_no_training_reports_is_refused_and_may_be_told_again(
-        self, value, seconds, message
-    ):
+    def test_invalid_values_are_rejected_and_may_be_told_again(self, value, seconds, message):
         with study() as hpo:
             asked = hpo.ask(3)
             with pytest.raises(ArgumentError, match=message):

@@ -70,7 +70,7 @@ def test_every_built_in_transfer_builds_from_its_name(name):
     assert isinstance(plugins.resolve(TRANSFERS, name, Transfer), Transfer)
 
 
-def test_a_plug_in_that_goes_away_is_no_longer_found(install, monkeypatch):
+def test_an_uninstalled_plug_in_is_no_longer_found(install, monkeypatch):
     install("fleeting", {"fleeting": "fleeting_transfers:Halving"}, fleeting_transfers=GOOD)
     assert "fleeting" in plugins.names(TRANSFERS)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if not path.endswith("fleeting")])
@@ -171,7 +171,7 @@ def test_an_instance_is_used_as_it_is():
     assert plugins.resolve(TRANSFERS, part, Interface) is part
 
 
-def test_a_class_is_told_from_an_instance():
+def test_a_class_is_distinguished_from_an_instance():
     with pytest.raises(TypeError, match=r"transfer=Part is a class.*Part\(\)"):
         plugins.resolve(TRANSFERS, Part, Interface)
 
@@ -183,7 +183,7 @@ def test_anything_else_is_refused_with_what_is_allowed(given):
 
 
 @pytest.mark.parametrize("as_class", [True, False])
-def test_an_optuna_pruner_is_told_where_it_belongs(as_class):
+def test_the_error_for_an_optuna_pruner_names_the_right_argument(as_class):
     optuna = pytest.importorskip("optuna")
 
     class Own(optuna.pruners.MedianPruner):
@@ -195,7 +195,7 @@ def test_an_optuna_pruner_is_told_where_it_belongs(as_class):
 
 
 @pytest.mark.parametrize("as_class", [True, False])
-def test_what_ends_trainings_is_no_pruner_and_optunas_no_stopper(as_class):
+def test_stoppers_and_optuna_pruners_are_rejected_as_pruners(as_class):
     optuna = pytest.importorskip("optuna")
     given = MedianStopper if as_class else MedianStopper()
     with pytest.raises(TypeError, match=r"is a stopper, which .* use stopper= for that"):

@@ -31,7 +31,7 @@ def test_the_state_is_put_back_even_after_an_exception():
     assert draws() == expected
 
 
-def test_purposes_and_numbers_are_told_apart():
+def test_purposes_and_numbers_are_distinguished():
     sequences = [
         seed_sequence("proposal", 0, 0),
         seed_sequence("proposal", 0, 1),

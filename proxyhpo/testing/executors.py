@@ -123,7 +123,7 @@ class ExecutorContract:
         assert started.wait_any() is None
         assert started.wait_any(PATIENCE) is None
 
-    def test_drained_it_ends_what_has_begun_and_begins_nothing(
+    def test_after_drain_running_jobs_finish_and_no_others_start(
         self, executor: Executor, tmp_path: Path
     ) -> None:
         """``wait_any`` then returns None, until the executor is started again."""

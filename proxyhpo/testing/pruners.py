@@ -184,7 +184,7 @@ class PrunerContract:
         for name, dims in (pruned.contracted or {}).items():
             assert all(0 <= dim < names[name] for dim in dims), f"contracted: {name} {dims}"
 
-    def test_what_was_skipped_is_said_in_words(self, pruner: Pruner, case: PrunerCase) -> None:
+    def test_what_was_skipped_is_reported(self, pruner: Pruner, case: PrunerCase) -> None:
         """``skipped`` contains pairs of a name and a reason."""
         for name, reason in case.prune(pruner, density=0.5).skipped:
             assert isinstance(name, str)

@@ -104,7 +104,7 @@ class SearcherContract:
         assert len({config_key(config) for config in configs}) == 3
         assert not any(history.has(config) for config in configs)
 
-    def test_history_is_left_alone(
+    def test_the_history_is_not_changed(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
         """A searcher does not change the history."""
@@ -132,7 +132,7 @@ class SearcherContract:
             seed_everything(2)
             assert propose(searcher, space, history, 1) == first
 
-    def test_a_resumed_study_goes_on_as_if_uninterrupted(
+    def test_a_resumed_study_gets_the_same_proposals(
         self, searcher: Searcher, space: Space, history: History
     ) -> None:
         """A history that was stored and read back gives the same proposals."""
@@ -175,7 +175,7 @@ class SearcherContract:
         [None, 0.0, 1e300, -1e300, "huge range"],
         ids=["all failed", "all equal", "all huge", "all tiny", "huge range"],
     )
-    def test_any_losses_are_survived(
+    def test_any_losses_still_give_proposals(
         self, searcher: Searcher, space: Space, loss: float | str | None
     ) -> None:
         """There are proposals after failures only, equal losses, and finite losses of any size."""

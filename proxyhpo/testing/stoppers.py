@@ -40,7 +40,9 @@ class StopperContract:
         assert _ended_at(stopper, [loss - 1 for loss in best], peers) is None
         assert _ended_at(stopper, peers[0], [peers[0]] * 30) is None
 
-    def test_what_is_better_lives_longer(self, stopper: Stopper, peers: list[Curve]) -> None:
+    def test_a_better_training_is_not_ended_before_a_worse_one(
+        self, stopper: Stopper, peers: list[Curve]
+    ) -> None:
         """A training that is better than another one at each step is not ended before it."""
         rng = np.random.default_rng(len(peers))
         for _ in range(20):
@@ -50,7 +52,7 @@ class StopperContract:
                 _ended_at(stopper, curve, peers) or STEPS
             )
 
-    def test_the_hopeless_is_ended(self, stopper: Stopper) -> None:
+    def test_a_much_worse_training_is_ended(self, stopper: Stopper) -> None:
         """A training that stays far worse than many others is ended before its last step."""
         rng = np.random.default_rng(0)
         peers = [_curve(rng) for _ in range(40)]

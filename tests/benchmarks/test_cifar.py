@@ -146,7 +146,7 @@ def test_updates_are_scaled_by_what_a_layer_kept(task, rule, expected):
     assert ratios == pytest.approx(expected, rel=1e-4)
 
 
-def test_decoupled_decay_is_scaled_in_one_variant_alone():
+def test_decoupled_decay_is_scaled_in_only_one_variant():
     apart, scaled_too = (
         trained_once("vgg", r, 5.0) for r in (LAYERWISE, "layerwise, decay scaled")
     )

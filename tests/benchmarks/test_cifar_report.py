@@ -202,7 +202,7 @@ def test_searches_are_charged_and_judged_by_one_seed_that_none_has_seen():
     assert accuracies.pop() in {runs[Run(n, seed=JUDGE)].test for n, runs in table.items()}
 
 
-def test_quality_is_told_by_seeds_that_have_decided_nothing():
+def test_quality_is_measured_with_unused_seeds():
     runs = made()[0]
     row = runs[Run(0)]
     tests = {Run(0, seed=seed): replace(row, seed=seed, test=seed / 10) for seed in range(4)}

@@ -43,7 +43,7 @@ def test_a_part_that_fails_is_a_row_and_the_others_run(setup, monkeypatch, capsy
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_part_for_which_there_is_no_time_is_left_out(setup, monkeypatch):
+def test_a_part_for_which_no_time_is_left_is_skipped(setup, monkeypatch):
     monkeypatch.setattr(gpu, "PARTS", {"one": (part([("a", "", "", "")]), 60.0)})
     late = replace(setup, deadline=time.monotonic() + 30)
     assert list(gpu.measure(late, ["one"])) == [("one", "", "left out: no time", "", "")]

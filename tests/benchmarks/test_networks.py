@@ -74,7 +74,7 @@ def test_every_exception_is_listed_with_its_reason():
     assert exceptions(ROWS[:1]) == "Every network has a real proxy."
 
 
-def test_strangers_networks_have_names_of_their_own():
+def test_networks_of_other_libraries_have_unique_names():
     entries = strangers("torchvision")
     names = [entry.name for entry in entries]
     assert "torchvision r3d_18" in names

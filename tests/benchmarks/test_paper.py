@@ -400,7 +400,7 @@ def test_the_report_writes_page_and_picture(rows, monkeypatch, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 1000
 
 
-def test_rows_survive_a_cut_line(tmp_path):
+def test_a_cut_line_does_not_lose_other_rows(tmp_path):
     rows = Rows(tmp_path / "rows.jsonl")
     rows.add({"a": 1, "b": 2}, {"x": 1})
     rows.add({"a": 2}, {"x": 2})

@@ -85,7 +85,7 @@ def test_trainings_repeat_by_their_seed(task):
     assert not torch.equal(first, second)
 
 
-def test_quality_is_told_by_the_test_images(task):
+def test_quality_is_measured_on_the_test_images(task):
     images, labels = task.images.test
     blank = Task(
         Images(task.images.train, task.images.validation, (images, labels + 10), "x"), 8, 3
@@ -110,7 +110,7 @@ def test_each_search_is_a_row_and_done_once(task, monkeypatch, tmp_path):
     assert sum(line.startswith("| random |") for line in lines) == 1
 
 
-def test_what_is_not_installed_is_left_out(monkeypatch, capsys):
+def test_libraries_that_are_not_installed_are_skipped(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert list(peers.installed(["random", "Optuna TPE"])) == ["random"]
     assert "Optuna TPE is left out" in capsys.readouterr().err
@@ -173,7 +173,7 @@ def test_without_the_reference_there_is_no_table():
     assert next(table({"random": [a_search((1, 0.5), seconds=2)]})).startswith("no seed")
 
 
-def test_the_command_goes_on_where_it_was(monkeypatch, capsys, tmp_path):
+def test_the_command_resumes(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(peers, "read_digits", made)
     options = (
         f"--trials 2 --seeds 1 --fresh 1 --epochs 1 --out {tmp_path}/rows.jsonl --peers random"

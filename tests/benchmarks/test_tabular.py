@@ -87,7 +87,7 @@ def test_a_network_of_another_width_is_trained_from_the_start():
     assert charged(result.records, going_on) == 4 * 16 + 4 * 64 + 2 * 256 + 2 * 1024
 
 
-def test_a_run_goes_on_where_it_was_cut(monkeypatch, tmp_path):
+def test_an_interrupted_run_is_resumed(monkeypatch, tmp_path):
     monkeypatch.setattr(tabular, "STRATEGIES", strategies("full", "1/16"))
     monkeypatch.setattr(tabular, "N_TRIALS", (5,))
     path, data_sets = tmp_path / "searches.jsonl", [[table(), table("made, depth 2")]]

@@ -88,7 +88,7 @@ def test_every_training_starts_reports_and_ends_in_order(executor):
     assert recorder.of("trial-0-rung-0")[-1][1] == "failed"
 
 
-def test_a_report_is_heard_while_its_training_runs():
+def test_a_report_arrives_while_its_training_runs():
     events = []
 
     class Live(Callback):

@@ -168,7 +168,7 @@ def test_computes_what_its_own_code_computes_at_half_the_width(member: Member):
 
 
 @every_member()
-def test_says_what_is_left_whole(member: Member):
+def test_reports_what_is_not_pruned(member: Member):
     skipped = proxy(member.name, 0.5).skipped
     if member.whole is None:
         assert not skipped

@@ -116,7 +116,7 @@ SCRIPT = """
 """
 
 
-def test_a_study_that_was_killed_goes_on_from_the_checkpoint(tmp_path, undisturbed):
+def test_a_killed_study_resumes_from_the_checkpoint(tmp_path, undisturbed):
     (tmp_path / "kill").touch()
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
@@ -128,7 +128,7 @@ def test_a_study_that_was_killed_goes_on_from_the_checkpoint(tmp_path, undisturb
     assert_it_went_on(tmp_path, result, undisturbed)
 
 
-def test_a_worker_that_died_goes_on_from_the_checkpoint(tmp_path, undisturbed):
+def test_a_training_whose_worker_died_resumes_from_the_checkpoint(tmp_path, undisturbed):
     (tmp_path / "kill").touch()
     executor = ProcessExecutor(1)
     hpo = study(tmp_path, store=tmp_path / "study.db", executor=executor, max_retries=1)
@@ -237,7 +237,7 @@ class TestCheckpoints:
         assert not kept.exists()
         assert strange.exists()
 
-    def test_a_folder_that_cannot_be_removed_is_told_of(self, tmp_path, caplog):
+    def test_a_folder_that_cannot_be_removed_is_logged(self, tmp_path, caplog):
         checkpoints = Checkpoints(tmp_path / "root")
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()

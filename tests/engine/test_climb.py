@@ -228,7 +228,7 @@ def test_no_trial_begins_when_the_time_left_is_needed_for_the_climb(clock):
     assert len(study.history.trials) == 6
 
 
-def test_a_training_that_goes_on_when_time_is_up_is_ended(clock):
+def test_a_training_that_is_running_when_time_is_up_is_ended(clock):
     def script(job):
         clock.now += 1
         return Reported(Report(1.0), clock.now)

@@ -51,7 +51,7 @@ class TestControls:
         ]
         assert drawn[0] == drawn[1]
 
-    def test_an_interrupted_study_goes_on_with_the_same_ones(self, ladder, tmp_path):
+    def test_a_resumed_study_keeps_its_controls(self, ladder, tmp_path):
         straight = study(ladder=ladder, controls=2).run(8)
         hpo = study(ladder=ladder, controls=2, store=tmp_path / "study.db",
                     callbacks=[lambda record: hpo.stop()])  # fmt: skip

@@ -167,7 +167,7 @@ def test_seconds_that_cannot_be_are_a_failure_and_the_store_can_still_be_read(tm
     assert len(study(path, train).result.failures) == 1
 
 
-def test_seconds_told_that_cannot_be_are_refused_before_they_are_written(tmp_path):
+def test_invalid_seconds_are_rejected_before_they_are_written(tmp_path):
     path = tmp_path / "study.db"
     with study(path) as hpo:
         asked = hpo.ask()

@@ -82,7 +82,7 @@ def handlers():
 
 
 @pytest.mark.parametrize("at", [0, 2, 4])
-def test_ctrl_c_once_ends_the_training_in_flight_and_begins_no_other(
+def test_one_ctrl_c_finishes_the_running_training_and_starts_no_other(
     at, undisturbed, handlers, tmp_path, caplog
 ):
     train = Trainings(at, [signal.SIGINT])
@@ -212,7 +212,7 @@ def test_in_another_thread_a_study_runs_as_well(undisturbed, handlers):
     assert outcomes(results[0]) == undisturbed[0]
 
 
-def test_nothing_is_said_of_how_many_that_is_not_so(handlers, caplog):
+def test_the_number_of_running_trainings_is_correct(handlers, caplog):
     with interruptible() as interruption, caplog.at_level(logging.WARNING, "proxyhpo"):
         with interruption.draining(lambda: 3):
             os.kill(os.getpid(), signal.SIGINT)

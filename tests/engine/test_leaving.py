@@ -117,7 +117,7 @@ def test_doubtful_steps_are_measured_once_more(tmp_path):
     assert result.measured[1].seconds > 0
 
 
-def test_what_no_proxy_makes_faster_is_said_early(caplog):
+def test_the_share_that_proxies_cannot_reduce_is_logged_early(caplog):
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
         hpo = study(0.5, proxies=True, callbacks=[lambda record: hpo.stop() if record.rung else 0])
         result = hpo.run(30)

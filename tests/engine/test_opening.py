@@ -67,7 +67,7 @@ def test_a_store_tells_costs_in_time_and_in_flops_apart(steps, tmp_path):
         run(Rung(cost=0.3, keep=1), Rung(1), store=path)
 
 
-def test_a_proxy_that_is_hardly_faster_is_told_of(steps, caplog, tmp_path):
+def test_a_proxy_that_is_hardly_faster_causes_a_warning(steps, caplog, tmp_path):
     steps(lambda _: 1.0)
     options = {"store": tmp_path / "study.db"}
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
@@ -81,13 +81,13 @@ def test_a_proxy_that_is_hardly_faster_is_told_of(steps, caplog, tmp_path):
     assert again.measured == result.measured
 
 
-def test_masks_are_told_to_save_no_time(steps):
+def test_the_warning_says_that_masks_save_no_time(steps):
     steps(lambda _: 1.0)
     result = run(Rung(0.5, keep=1), Rung(1), pruner="magnitude")
     assert "masked, which saves no time" in repr(result)
 
 
-def test_a_proxy_that_is_faster_is_not_told_of(steps, caplog):
+def test_a_faster_proxy_causes_no_warning(steps, caplog):
     steps(weights)
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
         result = run(Rung(0.25, keep=1), Rung(1, budget=1))

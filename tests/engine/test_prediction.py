@@ -81,7 +81,7 @@ def test_a_step_gains_no_more_than_its_work_allows():
     assert step_ratio(found.history, TWO, 0) == 1
 
 
-def test_what_no_proxy_makes_faster_is_told_from_trainings_on_both():
+def test_the_share_that_proxies_cannot_reduce_is_estimated_from_trainings_on_both():
     records = [*proxies(8, seconds=0.55), (3, 1, "finished", 1.0, 0)]
     found = timing(*records, ladder=TWO, steps={0: 0.1, 1: 1.0})
     assert found.fixed_share == pytest.approx(0.5)

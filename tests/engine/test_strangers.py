@@ -62,7 +62,7 @@ class Following(Transfer):
         (None, TypeError, "Following: exponents must be a mapping of names to numbers"),
     ],
 )
-def test_a_transfer_is_held_against_the_space_before_any_training(given, error, message):
+def test_a_transfer_is_checked_against_the_space_before_any_training(given, error, message):
     with pytest.raises(error, match=message):
         study(trained := [], transfer=Following(given)).run(2)
     assert trained == []

@@ -88,7 +88,7 @@ def test_a_data_set_may_hold_mappings_and_be_loaded_by_workers(num_workers):
             assert torch.equal(inputs["number"] ** 2, targets.float())
 
 
-def test_the_global_random_state_is_left_alone():
+def test_the_global_random_state_is_not_changed():
     before = torch.get_rng_state()
     for data in (Squares(7), (torch.zeros(7), torch.zeros(7))):
         list(batches(data, IndexBatches(7, 4, generator(3)), CPU))

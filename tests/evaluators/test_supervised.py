@@ -164,7 +164,7 @@ def test_the_global_random_state_is_not_used():
     assert not torch.equal(before, after)
 
 
-def test_batch_normalisation_survives_a_last_batch_of_one():
+def test_a_last_batch_of_one_does_not_break_batch_normalisation():
     evaluator = SupervisedEvaluator(blobs(33, 0), blobs(33, 1), batch_size=32, epochs=1)
     assert len(run(evaluator, {"lr": 0.1}, network=classifier(norm=True))) == 1
 
@@ -254,7 +254,7 @@ def test_it_travels_to_other_processes():
     assert run(copy, {"lr": 0.1}) == run(evaluator, {"lr": 0.1})
 
 
-def test_it_ends_when_it_is_told_to():
+def test_it_ends_when_report_returns_true():
     assert run(classification(), {"lr": 0.1}, most=1) == run(classification(), {"lr": 0.1})[:1]
 
 
@@ -332,7 +332,7 @@ def test_values_at_the_edge_of_what_torch_takes_are_taken():
     classification(optimizer="adam").check(Space({**edges, "beta1": 0.0, "beta2": 1 - 1e-9}))
 
 
-def test_a_labelled_optimizer_is_judged_by_what_it_stands_for():
+def test_a_labelled_optimizer_is_checked_by_its_object():
     space = Space({"optimizer": Choice({"plain": "sgd", "adaptive": "adam"}), "beta1": 0.9})
     classification().check(space)
 

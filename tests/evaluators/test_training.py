@@ -48,7 +48,7 @@ def test_a_plain_function_reports_what_it_returns():
     assert values(lambda network, config: config["lr"]) == [0.1]
 
 
-def test_it_is_told_by_what_is_returned_so_that_wrappers_work():
+def test_the_kind_of_train_follows_from_its_result_so_that_wrappers_work():
     def train(network, config):
         yield 1
         yield 2
@@ -83,7 +83,7 @@ def test_every_kind_of_number_becomes_a_float(given):
 
 
 @pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_passes_as_it_is(given):
+def test_values_that_are_not_finite_are_passed_on(given):
     [value] = values(lambda n, c: torch.tensor(given))
     assert value == given or (math.isnan(value) and math.isnan(given))
 
@@ -132,7 +132,7 @@ def test_yielding_nothing_at_all_by_a_bare_yield_is_refused():
         reports(train)
 
 
-def test_returning_nothing_is_said_so():
+def test_returning_nothing_is_an_error():
     with pytest.raises(TypeError, match="train returned nothing"):
         reports(lambda n, c: None)
 
@@ -361,7 +361,7 @@ def test_a_function_may_report_from_anywhere_in_its_call_stack():
         (lambda network, config, report: iter([1.0]), "takes `report` and is a generator"),
     ],
 )
-def test_a_function_that_takes_report_speaks_by_that_alone(train, message):
+def test_a_function_that_takes_report_must_not_return_values(train, message):
     with pytest.raises(TypeError, match=message):
         reports(train)
 

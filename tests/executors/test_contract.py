@@ -33,7 +33,7 @@ class TestFuturesExecutor(ExecutorContract):
             yield FuturesExecutor(pool, workers=1)
 
 
-def test_a_capacity_that_cannot_be_told_yet_makes_no_other_executor():
+def test_a_capacity_that_is_not_known_yet_is_accepted():
     class Unconnected(InProcessExecutor):
         @property
         def capacity(self):

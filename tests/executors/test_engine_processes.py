@@ -79,7 +79,7 @@ def test_a_study_over_workers_is_the_study_in_this_process():
     assert all(torch.equal(*pair) for pair in parameters)
 
 
-def test_a_dead_worker_is_a_failed_record_and_the_search_goes_on():
+def test_a_dead_worker_is_a_failed_record_and_the_search_continues():
     executor = ProcessExecutor(2)
     result = study(train_and_die, transfer="identity", executor=executor).run(12, finalists=1)
     failed = [record for record in result.records if record.state == "failed"]
@@ -190,7 +190,7 @@ def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninter
     assert len(begun(tmp_path)) <= 12 + 2 + 1
 
 
-def test_ctrl_c_once_ends_what_is_in_flight_and_nothing_is_run_twice(tmp_path, uninterrupted):
+def test_one_ctrl_c_finishes_the_running_trainings_and_nothing_runs_twice(tmp_path, uninterrupted):
     with start(tmp_path, pace=0.5) as script:
         wait_for(lambda: len(begun(tmp_path)) >= 5)
         script.send_signal(signal.SIGINT)

@@ -198,7 +198,7 @@ def test_shutdown_cancels_what_runs_and_tells_of_what_it_cannot(caplog):
     assert "scancel" in caplog.text
 
 
-def test_a_training_that_is_begun_anew_is_another_call():
+def test_a_retried_training_is_another_call():
     """Dask gives calls of the same function with equal arguments the same future."""
 
     class Memoized(Here):
@@ -227,7 +227,7 @@ def test_two_trainings_at_once_in_one_process_are_refused():
         futures.wait_any()
 
 
-def test_a_crash_breaks_a_pool_of_processes_and_nothing_in_flight_is_blamed():
+def test_a_crash_breaks_a_process_pool_and_no_running_training_is_blamed():
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         futures = started(pool, workers=2)

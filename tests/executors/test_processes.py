@@ -325,7 +325,7 @@ def test_a_training_that_yields_after_being_closed_costs_no_worker(one, heard, e
     assert metrics(after)["pid"] == pid_of(heard, stubborn)
 
 
-def test_a_training_that_does_not_stop_is_killed_in_silence(one, heard, ending):
+def test_a_training_that_does_not_stop_is_killed_without_a_record(one, heard, ending):
     deaf = does("sleep_when_closed")
     heard.until = lambda job, reports: job == deaf and len(reports) == 2
     stopped, other = run(one, deaf, does("nothing"))
@@ -343,7 +343,7 @@ def test_waiting_has_an_end(one, heard, ending):
     assert one.wait_any(240).outcome.stopped
 
 
-def test_ctrl_c_is_for_the_study_alone(one, heard, ending, tmp_path):
+def test_workers_ignore_ctrl_c(one, heard, ending, tmp_path):
     long = does("note_closing", tmp_path / "file")
     (pid,) = begin(one, heard, long)
     os.kill(pid, signal.SIGINT)

@@ -99,7 +99,7 @@ def test_a_training_that_takes_too_long_is_killed(two):
     assert other.value == 2.0
 
 
-def test_a_training_that_does_not_stop_is_killed_in_silence(two, heard):
+def test_a_training_that_does_not_stop_is_killed_without_a_record(two, heard):
     deaf = job(file="sleep")
     heard.until = lambda one, reports: one == deaf
     stopped, *others = run(two, deaf, job(), job(), job())
@@ -232,7 +232,7 @@ def say(script, tmp_path):
     return [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
 
 
-def test_a_ray_of_our_own_listens_on_this_machine_alone_and_ends(tmp_path):
+def test_a_started_ray_only_listens_on_this_machine_and_ends(tmp_path):
     addresses, value, left_running = say(LOCAL, tmp_path)
     assert "0100007F" in eval(addresses)
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
@@ -252,7 +252,7 @@ def test_what_keeps_ray_local_is_put_back():
 
 @pytest.mark.parametrize("missing", ["_private", "ray_constants", "ENABLE_RAY_CLUSTER"])
 @pytest.mark.parametrize(("address", "warned"), [("192.168.0.7", 1), ("127.0.0.1", 0), ("::1", 0)])
-def test_a_ray_without_the_private_name_is_started_and_looked_at(
+def test_a_ray_without_the_private_name_is_started_and_checked(
     missing, address, warned, monkeypatch, caplog
 ):
     started = []

@@ -64,7 +64,7 @@ def test_each_epoch_is_reported_with_all_metrics_but_not_the_sanity_check():
     assert all(metrics == {"val_size": 64.0} for _, metrics in reports)
 
 
-def test_a_training_that_is_told_to_end_does():
+def test_a_training_ends_when_it_must():
     reports = Reports(most=2)
     LightningEvaluator(make_trainer, LOADERS, monitor="val_loss").evaluate(
         Module(0.05), {}, reports, trial=run()

@@ -40,7 +40,7 @@ def test_each_epoch_is_reported_with_its_other_numbers():
     assert {"valid_loss", "train_loss"} <= reports[0][1].keys()
 
 
-def test_a_training_that_is_told_to_end_does():
+def test_a_training_ends_when_it_must():
     reports = Reports(most=2)
     evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_acc")
     evaluator.evaluate(network(), {}, reports, trial=run())

@@ -71,7 +71,7 @@ def test_each_evaluation_is_reported_with_its_other_numbers(tmp_path):
     assert "eval_runtime" in reports[0][1]
 
 
-def test_a_training_that_is_told_to_end_does(tmp_path):
+def test_a_training_ends_when_it_must(tmp_path):
     reports = Reports(most=1)
     TrainerEvaluator(make_trainer(tmp_path)).evaluate(network(), {}, reports, trial=run())
     assert len(reports) == 1

@@ -94,7 +94,7 @@ def test_pretrained_is_checked():
         Builder(new, pretrained="yes")
 
 
-def test_what_is_no_network_is_refused():
+def test_a_result_that_is_not_a_network_is_rejected():
     with pytest.raises(ArgumentError, match="Module, got str"):
         Builder(lambda: "network").build({})
 
@@ -140,7 +140,7 @@ def test_seeded_networks_repeat_and_leave_the_callers_random_states():
     assert not torch.equal(one[0].weight, other[0].weight)
 
 
-def test_pretrained_parameters_are_told_from_new_and_from_constant_ones():
+def test_pretrained_parameters_are_distinguished_from_new_and_constant_ones():
     assert Builder(Half).origins({}).inherited == {"body.weight"}
     assert Builder(new).origins({}).inherited == frozenset()
 
@@ -183,7 +183,7 @@ def test_shapes():
     }
 
 
-def test_a_constructor_that_seeds_itself_is_told_from_a_pretrained_network():
+def test_a_constructor_that_seeds_itself_is_distinguished_from_a_pretrained_network():
     def build():
         torch.manual_seed(0)
         return new()
@@ -207,7 +207,7 @@ def test_finding_out_leaves_the_callers_random_state():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_wrapped_networks_are_told_by_their_own_names():
+def test_wrapped_networks_keep_their_own_names():
     assert "0.weight" in Builder(lambda: nn.DataParallel(new())).examined({}).shapes
 
 

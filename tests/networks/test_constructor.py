@@ -27,7 +27,7 @@ def test_a_width_that_counts_units_keeps_its_default():
     assert made.network({"times": 2}, density=0.25, seed=SEED)[0].out_features == 32
 
 
-def test_by_width_refuses_a_width_that_is_no_fraction():
+def test_by_width_rejects_a_width_that_is_not_a_fraction():
     with pytest.raises(
         ArgumentError, match="default of its `width` is 64, which is not a fraction"
     ):
@@ -43,7 +43,7 @@ def test_by_width_asks_for_the_full_network_whatever_the_default():
     assert made.network({}, density=0.25, seed=SEED)[0].out_features == 16
 
 
-def test_a_width_that_is_required_stands_in_the_error():
+def test_the_error_names_a_required_width():
     def build(width):
         return mlp(width * 64)
 
@@ -53,7 +53,7 @@ def test_a_width_that_is_required_stands_in_the_error():
         )
 
 
-def test_a_config_that_cannot_be_built_stands_in_the_error():
+def test_the_error_names_a_config_that_cannot_be_built():
     def build(config):
         assert config["d"] % config["heads"] == 0
         return nn.MultiheadAttention(config["d"], config["heads"])

@@ -82,7 +82,7 @@ def test_where_nothing_can_be_counted_the_reason_is_given():
 
 
 @pytest.mark.parametrize("network", [nn.BatchNorm1d(5), LooksAtValues()])
-def test_counting_leaves_everything_as_it_was(network):
+def test_counting_changes_nothing(network):
     network.eval()
     inputs = torch.rand(2, 5, 4)
     before, state = copy.deepcopy(network.state_dict()), torch.get_rng_state()

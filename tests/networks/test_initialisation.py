@@ -198,7 +198,7 @@ def test_inherited_and_constant_parameters_stay():
     assert not torch.equal(proxy[8].weight, before[8].weight)
 
 
-def test_an_equal_network_is_left_alone():
+def test_an_equal_network_is_not_changed():
     full = mlp(kaiming)
     copied = copy.deepcopy(full)
     rescale(copied, full)

@@ -45,7 +45,7 @@ def test_a_module_that_normalises_is_found_without_a_forward():
     assert normalises(nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)), X)
 
 
-def test_a_network_is_no_normalisation_by_its_name():
+def test_a_network_is_not_a_normalisation_because_of_its_name():
     class NormFreeNet(nn.Sequential):
         pass
 

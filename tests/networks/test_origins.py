@@ -111,7 +111,7 @@ def test_a_trained_body_makes_a_pretrained_network():
     assert found.share == pytest.approx(entries / (entries + 2 * 64))
 
 
-def test_a_generator_with_a_seed_of_its_own_cannot_be_told_from_training():
+def test_a_generator_with_its_own_seed_looks_like_training():
     def build():
         network, generator = mlp(), torch.Generator().manual_seed(3)
         for parameter in network.parameters():

@@ -77,7 +77,7 @@ class Routed(nn.Module):
         return outputs
 
 
-def test_experts_that_two_examples_do_not_reach_are_looked_for_in_the_whole_batch():
+def test_experts_that_two_examples_do_not_reach_are_reached_by_the_whole_batch():
     assert not reach(Routed(), X).unreached
 
 

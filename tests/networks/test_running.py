@@ -36,7 +36,7 @@ class Several(nn.Module):
         return {"logits": x, "class": x.argmax(1), "more": [Output(x.square())]}
 
 
-def test_a_step_is_timed_and_leaves_everything_as_it_was():
+def test_timing_a_step_changes_nothing():
     network, inputs = Several().eval(), torch.rand(6, 4)
     before = copy.deepcopy(network.state_dict())
     state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
@@ -69,7 +69,7 @@ def test_warm_up_steps_do_not_count(monkeypatch):
     assert step_seconds(Several(), torch.rand(6, 4), limit=1e9) == 1
 
 
-def test_a_failing_step_leaves_the_network_as_it_was():
+def test_a_failing_step_does_not_change_the_network():
     network = Several().eval()
     with pytest.raises(RuntimeError):
         step_seconds(network, torch.rand(6, 5))

@@ -49,7 +49,7 @@ def test_where_no_config_makes_a_network_the_error_is_that_of_the_centre():
         first_that_runs(Space(SPACE), attempt)
 
 
-def test_a_forward_that_fails_at_the_centre_is_no_hindrance():
+def test_another_config_is_used_if_the_centre_fails():
     def build_wrong(config):
         width = 8 if config["heads"] == 2 else 9
         return nn.Linear(width, 1)

@@ -118,6 +118,6 @@ def measured(seconds, flops, skipped=()):
         (measured(1.0, None), "could not be counted"),
     ],
 )
-def test_a_weak_saving_is_said_with_its_reason(proxy, said):
+def test_a_weak_saving_is_reported_with_its_reason(proxy, said):
     text = weak_saving(proxy, measured(1.0, 100))
     assert text is None if said is None else said in text

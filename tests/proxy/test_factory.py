@@ -297,7 +297,7 @@ class TestMeasured:
         assert states_equal(measured.network, factory().network({}, density=0.5, seed=seed()))
         assert measured.network.training
 
-    def test_masks_count_by_what_is_not_zero(self):
+    def test_masks_are_counted_by_nonzero_weights(self):
         base = factory().measured({}, density=1, seed=seed())
         measured = factory(pruner=MagnitudePruner()).measured({}, density=0.25, seed=seed())
         assert measured.flops == base.flops

@@ -154,7 +154,7 @@ class Distilled(nn.Module):
         return self.head(self.student(x + self.positions).relu())
 
 
-def test_what_is_inherited_frozen_and_unreached_is_said():
+def test_inherited_frozen_and_unreached_parameters_are_reported():
     inspection = inspect(Distilled, torch.randn(16, 8))
     assert inspection.proxy.width_ratio == pytest.approx(
         (512 + 64 * 64 / 4 + 64 / 4) / (512 + 4160)
@@ -171,7 +171,7 @@ def test_what_is_inherited_frozen_and_unreached_is_said():
     assert not inspection.warnings or "pretrained" not in " ".join(inspection.warnings)
 
 
-def test_a_pretrained_network_is_said_to_be_one():
+def test_a_pretrained_network_is_reported():
     class Tuned(nn.Module):
         def __init__(self):
             super().__init__()
@@ -210,7 +210,7 @@ class Normalised(nn.Module):
 
 
 @pytest.mark.parametrize("norm, most, said", [(True, "4", ""), (False, "2.83", "no ")])
-def test_the_updates_that_are_scaled_are_said(norm, most, said):
+def test_scaled_updates_are_reported(norm, most, said):
     text = repr(inspect(lambda: Normalised(norm=norm), torch.randn(16, 8)))
     adam = f"parameters are multiplied by 1 to {most} (inner.weight, head.weight) in Adam; {said}"
     assert f"updates of 2 of 6 {adam}normalisation layers" in text

@@ -63,7 +63,7 @@ def test_a_single_example_will_do_with_batch_normalisation(pruner):
     assert one.layers == two.layers
 
 
-def test_trying_the_inputs_leaves_the_network_as_it_was():
+def test_trying_the_inputs_does_not_change_the_network():
     network = Network()
     before = copy.deepcopy(network.state_dict())
     run(network.eval(), torch.ones(4, 30))

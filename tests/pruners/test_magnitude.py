@@ -146,7 +146,7 @@ def tokens():
         (Tied, tokens(), {"body.weight"}),
     ],
 )
-def test_heads_embeddings_and_vectors_are_left_whole(make, inputs, expected):
+def test_heads_embeddings_and_vectors_are_not_masked(make, inputs, expected):
     assert masked(make(), inputs) == expected
 
 
@@ -156,7 +156,7 @@ def test_a_frozen_head_is_a_head():
     assert masked(network, torch.zeros(2, 10)) == {"0.weight", "2.weight"}
 
 
-def test_what_is_left_whole_is_said():
+def test_what_is_not_masked_is_reported():
     assert prune(mlp(), torch.zeros(2, 10)).skipped == [("4.weight", "head")]
 
 

@@ -224,7 +224,7 @@ def test_gradients_are_masked_even_where_they_are_nan():
     )
 
 
-def test_a_part_that_is_called_alone_is_masked_too():
+def test_a_submodule_that_is_called_directly_is_masked_too():
     network = masked()
     with torch.no_grad():
         network[2].weight.add_(1)
@@ -265,7 +265,7 @@ def test_nothing_is_left_of_a_thousand_networks():
     assert len(masking._holds) == before
 
 
-def test_other_networks_are_left_alone():
+def test_other_networks_are_not_changed():
     network, other = masked(), nn.Linear(3, 3)
     optimizer = torch.optim.SGD(other.parameters(), 0.1)
     other(torch.ones(1, 3)).sum().backward()

@@ -43,7 +43,7 @@ def test_key_does_not_depend_on_order(config):
 
 
 @given(CONFIGS, st.floats(allow_nan=False, allow_infinity=False), st.lists(st.floats(0, 1)))
-def test_records_survive_json(config, value, reports):
+def test_records_round_trip_through_json(config, value, reports):
     record = Record(
         3,
         1,
@@ -58,7 +58,7 @@ def test_records_survive_json(config, value, reports):
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
-def test_measurements_and_openings_survive_json():
+def test_measurements_and_openings_round_trip_through_json():
     measured = Measurement(0, 0.25, 0.3, 100, None, 0.01, 0.1, (("fc", "the head"),), "slow")
     assert Measurement.from_json(json.loads(json.dumps(measured.to_json()))) == measured
     opening = Opening(0, {"lr": -0.5}, 0.1)

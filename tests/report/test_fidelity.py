@@ -75,7 +75,7 @@ def test_equal_losses_tell_nothing():
 
 @settings(max_examples=30)
 @given(LOSSES, LOSSES)
-def test_configs_picked_for_being_best_never_speak_against_a_proxy(lower, upper):
+def test_configs_selected_as_the_best_never_count_against_a_proxy(lower, upper):
     open_to_all = fidelity(lower, upper).verdict
     picked = fidelity(lower, upper, picked=14).verdict
     if open_to_all == "do not use this proxy":
@@ -131,7 +131,7 @@ def test_rungs_are_compared_in_turn_and_end_to_end():
     assert fidelities(history(losses), [Rung(1)]) == []
 
 
-def test_who_climbed_for_being_best_is_told_from_who_did_not():
+def test_selected_trials_are_distinguished_from_others():
     below = {trial: trial for trial in range(20)}
     ladder = [Rung(0.5, keep=3), Rung(1)]
     for above, picked in [((0, 1, 2), 3), ((0, 1, 2, 11, 17), 3), (range(20), 0)]:
@@ -142,7 +142,7 @@ def test_who_climbed_for_being_best_is_told_from_who_did_not():
     assert (found.n, found.picked) == (3, 3)
 
 
-def test_a_rung_that_differs_in_the_seed_alone_is_the_ceiling():
+def test_a_rung_that_differs_only_in_the_seed_is_the_ceiling():
     losses = {trial: trial for trial in range(12)}
     ladder = [Rung(0.25, keep=12), Rung(1, keep=12), Rung(1)]
     first, second, ends = fidelities(history(losses, losses, losses), ladder)

@@ -46,7 +46,7 @@ def test_every_config_is_trained_on_both():
     assert (check.fidelity.n, check.fidelity.picked) == (10, 0)
 
 
-def test_a_good_and_a_bad_proxy_are_told_apart():
+def test_a_good_and_a_bad_proxy_get_different_verdicts():
     assert study(good).check().verdict == "trust with re-ranking"
     bad = study(reverse, density=0.25).check()
     assert bad.verdict == "do not use this proxy"
@@ -66,7 +66,7 @@ def test_advice_on_a_shorter_training_is_no_advice_on_pruning():
     assert list(check.advice) == ["search on the full network, ladder=[Rung(1)]"]
 
 
-def test_time_that_is_up_before_the_first_training_is_said():
+def test_the_advice_says_that_time_was_up_before_the_first_training():
     check = study(density=0.25).check(12, timeout=1e-9)
     assert list(check.advice) == [
         "run it again: it ended after 0 configs were trained on both networks"
@@ -90,7 +90,7 @@ def test_a_second_seed_is_the_ceiling():
     assert check.cost.base_trainings > 16
 
 
-def test_the_cost_is_said():
+def test_the_cost_is_reported():
     def simulated(network, config):
         yield {"value": config["x"], "seconds": 1.0 if on_proxy(network) else 10.0}
 
@@ -100,7 +100,7 @@ def test_the_cost_is_said():
     assert "base trainings" in repr(check)
 
 
-def test_a_training_that_waits_for_its_data_is_told():
+def test_a_training_that_waits_for_its_data_is_reported():
     def waiting(network, config):
         for _ in range(2):
             time.sleep(0.004)
@@ -125,7 +125,7 @@ def with_seconds(check, *, below, above, step_below=0.1):
     return check.result
 
 
-def test_what_is_not_the_networks_bounds_the_saving():
+def test_time_outside_of_the_network_limits_the_saving():
     result = with_seconds(study().check(8), below=4.6, above=10.0)
     check = check_of(result, lambda density: None)
     assert check.yield_ratio == pytest.approx(0.46)
@@ -141,7 +141,7 @@ def test_no_complaint_where_the_network_is_what_takes_the_time():
     assert len(check.advice) == 1
 
 
-def test_a_proxy_whose_step_is_hardly_faster_is_told_as_such():
+def test_a_proxy_whose_step_is_hardly_faster_is_reported():
     result = with_seconds(study().check(8), below=9.0, above=10.0, step_below=0.9)
     assert "a step of the proxy is hardly faster" in repr(check_of(result, lambda density: 1.0))
 
@@ -172,7 +172,7 @@ def test_it_is_kept_beside_the_study_and_resumed(tmp_path):
     assert path.exists()
 
 
-def test_it_leaves_the_study_as_it_was():
+def test_it_does_not_change_the_study():
     hpo = study()
     hpo.enqueue({"x": 0.5, "lr": 0.5})
     asked = hpo.ask()

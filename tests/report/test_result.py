@@ -198,7 +198,7 @@ def test_the_card_is_escaped_and_shows_what_the_summary_says(result):
     assert text.count("<svg") == 1
 
 
-def test_the_card_of_a_search_that_has_just_begun_says_what_to_do():
+def test_the_card_of_a_search_that_has_just_started_says_what_to_do():
     text = study().result._repr_html_()
     assert "nothing has been trained yet: call run()" in text
     assert "<svg" not in text

@@ -116,7 +116,7 @@ def test_cost_is_given_by_rung():
     assert any("1.5 s searching, 1.0 s measuring" in line for line in lines)
 
 
-def test_a_study_that_has_just_begun_can_be_shown():
+def test_a_study_that_has_just_started_can_be_shown():
     text = show(IDENTITY, [])
     assert "rung 0 (density 0.25)" in text
     assert "Best" not in text

@@ -61,7 +61,7 @@ def run(evaluator, *, steps=None, networks=None, hear=unheard, **changes):
     return Work(networks or Networks(), evaluator, SPACE, steps).run(job(**changes), hear)
 
 
-def test_reports_are_heard_as_they_are_made_and_the_last_is_the_value():
+def test_reports_arrive_as_they_are_made_and_the_last_one_is_the_value():
     def train(network, config, trial):
         yield 1.0, {}
         yield 2.0, {"loss": 0.5}
@@ -240,7 +240,7 @@ def test_what_is_reported_after_the_end_is_ignored():
     assert (outcome.value, outcome.reason) == (2.0, None)
 
 
-def test_a_training_may_end_by_an_exception_once_it_was_told_to():
+def test_a_stopped_training_may_end_with_an_exception():
     class CancelError(Exception):
         pass
 
@@ -268,7 +268,7 @@ def test_what_a_listener_raises_passes_through_whatever_the_training_does(error)
             run(Pushing(train), hear=hear)
 
 
-def test_a_report_that_is_no_number_fails_where_it_is_made():
+def test_a_report_that_is_not_a_number_fails_where_it_is_made():
     def train(report):
         report(torch.zeros(2))
 
@@ -277,7 +277,7 @@ def test_a_report_that_is_no_number_fails_where_it_is_made():
     assert "in train" in outcome.traceback
 
 
-def test_the_evaluator_is_told_which_run_it_is(tmp_path):
+def test_the_evaluator_knows_its_run(tmp_path):
     seen = []
 
     def train(network, config, trial):

@@ -170,7 +170,7 @@ def test_conditioning_on_the_same_data_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_lies_make_the_surrogate_certain_where_they_are_told():
+def test_lies_make_the_surrogate_certain_at_pending_configs():
     surrogate = model(SPACES["many"], 20)
     pending = np.full(12, 0.9)
     features = _features(SPACES["many"], pending[np.newaxis])

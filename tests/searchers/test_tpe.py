@@ -102,7 +102,7 @@ def test_whole_numbers_are_in_order():
     assert any(n % 50 != 1 for n in numbers)
 
 
-def test_what_is_inactive_is_absent_from_what_hyperopt_is_told():
+def test_inactive_hyperparameters_are_hidden_from_hyperopt():
     space = Space({"kind": Choice(["with", "without"]), "x": Float(0, 1, when=("kind", "with"))})
     history = History()
     tell(history, {"kind": "with", "x": 0.75}, 1.0)

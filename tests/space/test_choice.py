@@ -30,12 +30,12 @@ def test_a_number_of_another_type_is_cast_if_that_is_clear():
 
 
 @pytest.mark.parametrize("value", [True, "1", None, 3, [1], float("nan")])
-def test_what_is_not_an_option_is_refused(value):
+def test_values_that_are_not_options_are_rejected(value):
     with pytest.raises(ConfigError, match="must be one of 1, 2, got"):
         Choice([1, 2]).checked().canonical(value)
 
 
-def test_a_label_stands_for_its_object():
+def test_a_label_is_resolved_to_its_object():
     choice = Choice({"sum": sum, "max": max}).checked()
     assert choice.values == ("sum", "max")
     assert choice.resolve("max") is max

@@ -210,7 +210,7 @@ def test_a_choice_read_back_without_its_objects_has_its_labels():
         ({"a": {"type": "choice", "options": ["x"]}}, {"a": {"y": 1}}, "must have labels"),
     ],
 )
-def test_data_that_is_no_space_is_refused(data, objects, words):
+def test_invalid_data_of_a_space_is_rejected(data, objects, words):
     with pytest.raises(SpaceError) as error:
         Space.from_json(data, objects)
     assert words in str(error.value)

@@ -35,7 +35,7 @@ def test_a_finite_space_is_drawn_to_its_last_config():
     assert not list(new.all())
 
 
-def test_taken_configs_are_not_new_but_the_history_stays_as_it_was():
+def test_taken_configs_are_not_new_but_the_history_is_unchanged():
     new = unseen(SMALL)
     assert {"a": "x"} in new
     assert new.take({"a": "x"}) == {"a": "x"}

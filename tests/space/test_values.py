@@ -19,7 +19,7 @@ def test_steps_behave_as_the_list_of_them(n):
 
 
 @pytest.mark.parametrize("value", [0.05, 1.0, -0.1])
-def test_steps_do_not_find_what_is_not_there(value):
+def test_steps_do_not_find_other_values(value):
     steps = Steps(0.0, 0.9, 0.1)
     assert value not in steps
     assert find(steps, value) is None

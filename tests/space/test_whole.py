@@ -27,13 +27,13 @@ def test_every_value_comes_back_exactly(definition, data):
 
 
 @given(st.integers(0, 2**52 - 1))
-def test_neighbours_in_a_large_range_are_told_apart(index):
+def test_neighbours_in_a_large_range_are_distinguished(index):
     checked = Int(2**60, 2**60 + 2**52 - 1).checked()
     assert checked.decode(checked.encode(2**60 + index)) == 2**60 + index
 
 
 @given(st.integers(1, 2**40))
-def test_neighbours_in_a_large_log_range_are_told_apart(value):
+def test_neighbours_in_a_large_log_range_are_distinguished(value):
     checked = Int(1, 2**40, log=True).checked()
     assert checked.decode(checked.encode(value)) == value
 
@@ -61,7 +61,7 @@ def test_log_values_have_the_width_of_their_bin():
 
 
 @pytest.mark.parametrize("value", [0, 11, 4, 2.5, math.nan, math.inf, True, "5", None])
-def test_what_is_not_allowed_is_refused(value):
+def test_invalid_values_are_rejected(value):
     with pytest.raises(ConfigError, match=r"must be a whole number in \[1, 9\] in steps of 2, got"):
         Int(1, 9, step=2).checked().canonical(value)
 

@@ -63,10 +63,10 @@ class Meddling(Stopper):
     [
         (Stateful(), "test_equal_arguments_give_equal_answers"),
         (Upwards(), "test_the_best_of_all_is_never_ended"),
-        (Upwards(), "test_what_is_better_lives_longer"),
+        (Upwards(), "test_a_better_training_is_not_ended_before_a_worse_one"),
         (Alone(), "test_the_first_training_is_not_ended"),
         (FirstPeer(), "test_the_order_of_peers_does_not_matter"),
-        (Never(), "test_the_hopeless_is_ended"),
+        (Never(), "test_a_much_worse_training_is_ended"),
         (Meddling(), "test_the_curves_are_only_read"),
     ],
 )

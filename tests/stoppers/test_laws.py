@@ -48,7 +48,9 @@ def test_the_best_of_all_is_never_ended(stopper, population, gains):
 @each_stopper
 @given(curve=curves, population=populations, gains=st.lists(losses.map(abs), min_size=10))
 @settings(max_examples=100, deadline=None)
-def test_what_is_better_at_each_step_lives_as_long(stopper, curve, population, gains):
+def test_a_training_that_is_better_at_each_step_is_not_ended_before(
+    stopper, curve, population, gains
+):
     better = [loss - gain for loss, gain in zip(curve, gains, strict=False)]
     assert survives(stopper, better, population) >= survives(stopper, curve, population)
 

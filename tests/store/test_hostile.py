@@ -71,7 +71,7 @@ def set_body(number, body):
 @pytest.mark.parametrize(
     "content", [b"lr = 0.1\n", b"\0" * 5000, b"SQLite", b"PK\3\4", pickle.dumps({"a": 1})]
 )
-def test_a_file_of_another_kind_is_left_alone(tmp_path, content):
+def test_a_file_of_another_kind_is_not_changed(tmp_path, content):
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     for message in both_ways(path):
@@ -80,7 +80,7 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path, content):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_database_of_another_program_is_left_alone(tmp_path):
+def test_a_database_of_another_program_is_not_changed(tmp_path):
     path = tmp_path / "optuna.db"
     change(path, "CREATE TABLE studies (study_id INTEGER)")
     before = path.read_bytes()
@@ -90,7 +90,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b""])
-def test_there_is_nothing_to_read_where_there_is_no_study(tmp_path, content):
+def test_reading_a_missing_study_is_an_error(tmp_path, content):
     path = tmp_path / "study.db"
     if content is not None:
         path.write_bytes(content)
@@ -101,7 +101,7 @@ def test_there_is_nothing_to_read_where_there_is_no_study(tmp_path, content):
     assert read_study(path) == (IDENTITY, [])
 
 
-def test_a_folder_is_no_study(tmp_path):
+def test_a_folder_is_not_a_study(tmp_path):
     for message in both_ways(tmp_path):
         assert "Is a directory" in message
 
@@ -177,7 +177,7 @@ def deep(levels):
         deep(100_000),
     ],
 )
-def test_a_body_that_is_no_event_is_an_error(path, body):
+def test_an_invalid_body_is_an_error(path, body):
     change(path, set_body(7, body))
     with pytest.raises(StoreError, match="cannot read "):
         read_study(path)

@@ -77,7 +77,7 @@ def test_a_killed_study_with_its_log_is_whole(killed):
         assert list(store.events()) == EVENTS
 
 
-def test_a_database_without_tables_is_no_new_study(path):
+def test_a_database_without_tables_is_not_a_new_study(path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE passing (number)")
@@ -157,7 +157,7 @@ def test_a_deleted_folder_is_written_again(tmp_path):
     assert read_study(path) == (IDENTITY, EVENTS[:2])
 
 
-def test_what_took_the_place_of_a_study_is_left_alone(path, store, tmp_path):
+def test_a_file_that_replaced_a_study_is_not_changed(path, store, tmp_path):
     store.save_weights("best", {"w": torch.ones(2)})
     with open_store(tmp_path / "other.db", {"seed": 1}) as other:
         other.append("trial", {"of": "other"})
@@ -234,7 +234,7 @@ def test_a_copy_replaces_nothing(path, store, tmp_path, there):
     assert list((tmp_path / there).iterdir()) == []
 
 
-def test_there_is_no_copy_of_what_is_no_study(tmp_path):
+def test_only_studies_are_copied(tmp_path):
     (tmp_path / "notes.txt").write_text("lr = 0.1")
     with pytest.raises(StoreError, match="not a SQLite file"):
         copy_study(tmp_path / "notes.txt", tmp_path / "copy.db")

@@ -19,7 +19,7 @@ def mounts(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda self: "\n".join(MOUNTS))
 
 
-def test_network_file_systems_are_told_by_their_mounts(mounts):
+def test_network_file_systems_are_recognized_by_their_mounts(mounts):
     assert not is_shared(Path("/study.db"))
     assert is_shared(Path("/home/me/study.db"))
     assert not is_shared(Path("/home/me/scratch/study.db"))

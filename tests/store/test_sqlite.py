@@ -47,7 +47,7 @@ def open_folder():
         Path(folder).chmod(0o777)
 
 
-def test_a_study_goes_on_where_it_was(path):
+def test_a_reopened_study_continues_after_its_last_event(path):
     with open_store(path, IDENTITY) as store:
         assert list(store.events()) == EVENTS
         store.append("record", {"trial": 0})
@@ -70,7 +70,7 @@ def test_missing_folders_are_made(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["", "sqlite:///study.db", "file:study.db", 3, b""])
-def test_what_is_no_path_is_refused(given):
+def test_an_invalid_path_is_rejected(given):
     with pytest.raises(ArgumentError, match="store must be the path of a file"):
         open_store(given, {})
 
@@ -90,7 +90,7 @@ def test_another_identity_is_refused_and_the_file_let_go(path):
         assert list(store.events()) == EVENTS
 
 
-def test_an_identity_that_is_no_json_is_refused_before_anything_is_made(tmp_path):
+def test_an_invalid_identity_is_rejected_before_anything_is_created(tmp_path):
     with pytest.raises(ArgumentError, match="space is a object"):
         open_store(tmp_path / "study.db", {"space": object()})
     assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,7 @@ def test_every_number_keeps_its_type_and_value(store, number):
     assert body["value"] == number or math.isnan(body["value"]) == math.isnan(number) is True
 
 
-def test_records_and_openings_survive(store):
+def test_records_and_openings_are_restored(store):
     record = Record(
         0, 1, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.5, -0.5, (Report(0.1), Report(math.inf))
     )

@@ -37,14 +37,14 @@ def test_numbers_too_long_for_text_are_refused():
         encode({"n": 10**5000})
 
 
-def test_the_reserved_key_is_refused_alone_and_kept_among_others():
+def test_the_reserved_key_is_rejected_alone_and_kept_among_others():
     with pytest.raises(ArgumentError, match=r"a has only the key '\$float', which is reserved"):
         encode({"a": {"$float": "NaN"}})
     assert decode(encode({"$float": "NaN", "b": 1})) == {"$float": "NaN", "b": 1}
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]", "{'a': 1}", "[" * 100_000])
-def test_what_is_no_json_is_a_value_error(text):
+def test_invalid_json_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"."):
         decode(text)
 

@@ -209,7 +209,7 @@ def hooks():
     return len(torch_optimizer._global_optimizer_pre_hooks)
 
 
-def test_a_network_that_was_asked_for_is_scaled_until_it_is_told_of():
+def test_the_network_of_asked_is_scaled_until_tell():
     before = hooks()
     with study() as hpo:
         asked = hpo.ask(1)
@@ -236,7 +236,7 @@ def test_in_process_and_asked_for_are_the_same_training():
     assert told.reports == ran.reports
 
 
-def test_a_network_that_is_never_told_of_keeps_no_hooks():
+def test_a_network_that_is_never_told_leaves_no_hooks():
     before = hooks()
     with study() as hpo:
         asked = hpo.ask(1)

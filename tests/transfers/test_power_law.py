@@ -24,7 +24,7 @@ def exponents(transfer, space):
     ["lr", "LR", "learning_rate", "learningRate", "learning-rate", "head_lr", "base_learning_rate",
      "optim.lr", "optim/lr", "min_lr", "lr_lr"],
 )  # fmt: skip
-def test_learning_rates_are_told_by_name(name):
+def test_learning_rates_are_recognized_by_name(name):
     assert is_learning_rate(name)
     assert exponents(PowerLawTransfer(), {name: RATE}) == {name: -0.5}
 
@@ -103,7 +103,7 @@ def test_a_list_of_rates_and_a_constant_are_transferred_as_a_range_is(given_):
     "given_",
     [Int(1, 9), Choice([1, "auto"]), Choice([1, True]), Choice([None, 1.0]), Choice({"a": 1}), "a"],
 )
-def test_what_is_not_made_of_numbers_cannot_follow(given_):
+def test_only_numbers_can_follow_the_width(given_):
     with pytest.raises(ArgumentError, match="PowerLawTransfer: 'units' must be a Float, a Choice"):
         exponents(PowerLawTransfer({"units": 1}), {"units": given_, "lr": RATE})
 

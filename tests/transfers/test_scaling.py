@@ -399,7 +399,7 @@ def test_an_optimizer_that_calls_its_base_class_is_scaled_once():
     assert torch.equal(values(network), values(expected))
 
 
-def test_a_step_that_raised_is_forgotten():
+def test_a_step_that_raised_is_dropped():
     class Fragile(torch.optim.SGD):
         fails = True
 
@@ -452,7 +452,7 @@ class AdamWScheduleFree(torch.optim.Optimizer):
         (lambda network: train(network, torch.optim.ASGD(network.parameters())), "ASGD"),
     ],
 )
-def test_unknown_optimizers_are_left_alone_and_named(run, name):
+def test_unknown_optimizers_are_not_scaled_and_reported(run, name):
     network, expected = build(), build()
     with scaled_updates(network, FANS, LayerwiseTransfer().update_rule()) as scaling:
         run(network)
@@ -464,7 +464,7 @@ def test_unknown_optimizers_are_left_alone_and_named(run, name):
     assert scaling.correction.largest is None
 
 
-def test_a_loop_without_an_optimizer_is_told_of():
+def test_a_loop_without_an_optimizer_causes_a_warning():
     network = build()
     with scaled_updates(network, FANS, by_name) as scaling:
         loss_of(network).backward()
@@ -475,7 +475,7 @@ def test_a_loop_without_an_optimizer_is_told_of():
     assert "no torch.optim optimizer" in warning
 
 
-def test_no_training_at_all_is_no_fault():
+def test_no_training_at_all_causes_no_warning():
     network = build()
     with scaled_updates(network, FANS, by_name) as scaling:
         loss_of(network)
@@ -495,7 +495,7 @@ def test_parametrized_weights_are_known_by_their_originals():
     )
 
 
-def test_sparse_gradients_move_their_rows_alone():
+def test_sparse_gradients_only_move_their_rows():
     torch.manual_seed(0)
     network = nn.Embedding(6, 4, sparse=True)
     before = network.weight.detach().clone()
@@ -537,7 +537,7 @@ def test_steps_that_the_gradient_scaler_skips_move_nothing(fused):
     torch.testing.assert_close(values(network), values(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_a_compiled_step_is_scaled_or_told_of():
+def test_a_compiled_step_is_scaled_or_causes_a_warning():
     network = build()
     with scaled_updates(network, FANS, by_name) as scaling, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of compiling

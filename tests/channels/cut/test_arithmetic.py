@@ -43,7 +43,7 @@ def test_a_scale_that_is_computed_in_the_forward_follows(scale):
     assert small.d == 16
 
 
-def test_a_number_that_equals_a_width_and_is_no_part_of_the_arithmetic_is_left_alone():
+def test_a_number_that_equals_a_width_but_is_not_used_in_arithmetic_is_kept():
     network = Attention(lambda self, scores: scores / 8.5)
     network.longest = 64
     small = shrink(network, X, density=0.25, score=l1).network

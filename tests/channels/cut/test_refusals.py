@@ -153,7 +153,7 @@ def test_a_literal_view_leaves_its_layer_whole_and_says_so():
     assert "first" not in {name.partition(".")[0] for name, _ in shrunk.skipped}
 
 
-def test_ignored_modules_are_left_whole():
+def test_ignored_modules_are_not_pruned():
     member = ZOO["cifar_resnet"]
     network = member.network()
     inner = {

@@ -27,7 +27,7 @@ def test_a_spare_tensor_is_equal_and_shares_nothing_that_is_written(name):
     assert torch.equal(copy.to_dense(), 2 * before)
 
 
-def test_a_batch_and_weights_that_are_numpys_can_be_looked_at():
+def test_a_batch_and_weights_in_numpy_memory_can_be_traced():
     network = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
     weight = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
     network[0].weight = nn.Parameter(torch.from_numpy(weight))
