@@ -14,13 +14,13 @@ from tests.searchers.functions import FUNCTIONS, least_loss
 # Searcher → function → (evaluations, batch).
 EVALUATIONS = {
     TPESearcher: {
-        "quadratic1": (400, 1),
+        "quadratic1": (220, 1),
         "q1_lognormal": (120, 1),
         "distractor": (100, 1),
         "gauss_wave2": (75, 1),
         "n_arms": (50, 1),
         "branin": (150, 1),
-        "hart6": (120, 1),
+        "hart6": (95, 1),
     },
     BayesianSearcher: {
         "quadratic1": (20, 1),
