@@ -1,143 +1,77 @@
-"""A soak test: one study under every kind of fault, at random times.
+"""A soak test: studies under every kind of fault, at random times.
 
-    python benchmarks/faults.py --faults 1000
+    python -m benchmarks.faults --faults 1000
 
-Workers are killed, crash, hang, run out of memory or report invalid values. The study itself is
-killed, interrupted and terminated, and resumed from its store each time. At the end the outcome of
-every trial must be known. Prints the faults that occurred, and the trials that finished, were lost,
-or ran twice. None may be lost.
+Trainings kill their process, crash, hang, run out of memory, change the settings of torch and
+report invalid values. Callbacks and threads call the running study. The study itself is killed,
+interrupted and terminated; its output goes to a broken pipe; its store is deleted or replaced, and
+its lock is removed while a second process runs the same study. Each study is resumed from its store
+until it is complete. Then the next one starts, until there were enough faults.
 
-It takes about three seconds per fault, mostly for starting processes.
+At the end the outcome of every training must be known. Prints the faults that occurred, and the
+trainings that finished, failed, were lost, or ran twice. None may be lost, and none may find the
+settings of another one.
+
+The studies are forked from this process, which has imported everything. A few runs use worker
+processes, which have to be started.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
-import ctypes
-import json
 import os
 import random
-import resource
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO
-from proxyhpo._store import read_study
-from proxyhpo.executors import ProcessExecutor
+from benchmarks import fault_kinds
+from benchmarks.fault_report import Tally, known, n_lines, note
+from proxyhpo import Float, ProxyHPO, Record
+from proxyhpo.errors import StoreError
+from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
-FAULT_RATE = 0.4  # of all trainings
-WORKER_FAULTS = 19  # maximum number before the study itself is ended
+FAULT_RATE = 0.7  # of all trainings
+LETHAL_RATE = 0.1  # of these: the process dies
+CALL_RATE = 0.05  # of all records, each from a callback and from another thread
+ATTACK_RATE = 0.5  # of all runs of a study
+WORKER_RATE = 0.03  # likewise
+TRIALS = 80  # of a study
+MOST_FAULTS = 100  # of a study, after which it runs in peace
 
-
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def segfault() -> None:
-    ctypes.string_at(0)
-
-
-def exit_at_once() -> None:
-    os._exit(7)
-
-
-def hang() -> None:
-    time.sleep(10_000)
-
-
-def run_out_of_memory() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + 2**28, hard))
-    try:
-        torch.ones(2**30)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def run_out_of_cuda_memory() -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
-def fork_and_leave() -> None:
-    if os.fork() == 0:
-        # Outlives its worker only if the study is killed at the same time as the worker.
-        time.sleep(60)
-        os._exit(0)
-
-
-def fork_and_come_out() -> None:
-    if os.fork() == 0:
-        sys.exit(0)
-
-
-def spoil() -> None:
-    os.chdir("/")
-    sys.stdout.close()
-    os.close(1)
-
-
-class UnpicklableError(Exception):
-    """An exception that cannot be pickled."""
-
-    def __init__(self) -> None:
-        super().__init__("cannot travel")
-        self.cargo = (number for number in range(3))
-
-
-def raise_unpicklable() -> None:
-    raise UnpicklableError
-
-
-def yield_nan() -> float:
-    return float("nan")
-
-
-def yield_inf() -> float:
-    return float("inf")
-
-
-def yield_nonsense() -> str:
-    return "nonsense"
-
-
-FAULTS: list[Callable[[], Any]] = [
-    kill, segfault, exit_at_once, hang, run_out_of_memory, run_out_of_cuda_memory, fork_and_leave,
-    fork_and_come_out, spoil, raise_unpicklable, yield_nan, yield_inf, yield_nonsense,
-]  # fmt: skip
+COMPLETE, STORE_LOST, INTERRUPTED = 0, 3, 4
+ENDINGS = {COMPLETE, STORE_LOST, INTERRUPTED, 7, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+ENDINGS |= {-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGTERM, -signal.SIGINT}
 
 
 def build() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2))
 
 
-def note(file: Path, what: object) -> None:
-    """Appends a line atomically, also if several processes write."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(descriptor, f"{what}\n".encode())
-    os.close(descriptor)
-
-
-def run_study(folder: Path, n_trials: int) -> None:
-    """Runs the study. Faults are not repeatable, since timing decides which trainings they hit."""
+def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
+    """The study. Faults are not repeatable, since timing decides which trainings they hit."""
+    kinds = fault_kinds.WORKER_FAULTS if in_workers else fault_kinds.FAULTS
 
     def train(_network: nn.Module, config: dict[str, Any]) -> Iterator[Any]:
+        if fault_kinds.is_polluted():
+            note(folder / "polluted", config["x"])
         chance = random.Random(os.urandom(8))
-        fault = chance.choice(FAULTS) if chance.random() < FAULT_RATE else None
+        is_calm = (folder / "calm").exists() or not (folder / "trained").exists()
+        fault = None if is_calm or chance.random() > FAULT_RATE else chance.choice(kinds)
+        if fault is not None and chance.random() < LETHAL_RATE:
+            fault = chance.choice(fault_kinds.LETHAL)
         when = chance.randrange(3)
         for step in range(3):
-            time.sleep(0.01)
-            if fault is not None and step == when and not (folder / "calm").exists():
+            if fault is not None and step == when:
                 note(folder / "faults", fault.__name__)
                 given = fault()
                 if given is not None:
@@ -145,116 +79,167 @@ def run_study(folder: Path, n_trials: int) -> None:
             yield config["x"] - step
         note(folder / "trained", config["x"])
 
-    ProxyHPO(
+    def call(record: Record) -> None:
+        chance = random.Random(os.urandom(8))
+        if (folder / "calm").exists() or chance.random() > CALL_RATE:
+            return
+        note(folder / "faults", "called from a callback and a thread")
+        fault_kinds.call_the_running_study(hpo, record, chance)
+        thread = threading.Thread(
+            target=fault_kinds.call_the_running_study, args=(hpo, record, chance)
+        )
+        thread.start()
+        thread.join(0.005)  # it goes on beside the study
+
+    hpo = ProxyHPO(
         build,
         train,
         {"x": Float(0, 1)},
         example_inputs=torch.zeros(4, 8),
         direction="maximize",
         searcher="random",
-        progress=False,
-        executor=ProcessExecutor(2, trial_timeout=2.0, grace=1.0),
+        density=0.5,
+        finalists=3,
+        progress=True,
+        callbacks=[call],
+        executor=ProcessExecutor(2, trial_timeout=2.0, grace=1.0)
+        if in_workers
+        else InProcessExecutor(),
         max_retries=2,
         store=folder / "study.db",
-    ).run(n_trials, finalists=3)
+    )
+    return hpo
 
 
-def records(folder: Path) -> dict[str, str]:
-    """(trial, rung, replicate) → the stored record."""
-    if not (folder / "study.db").exists():
-        return {}
-    _, events = read_study(folder / "study.db")
-    bodies = [body for kind, body in events if kind == "record"]
-    return {str((b["trial"], b["rung"], b["replicate"])): json.dumps(b) for b in bodies}
+def victim(folder: Path, *, in_workers: bool, has_output: bool) -> NoReturn:
+    """Runs the study in a forked process and exits."""
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        descriptor = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        if not has_output:
+            reader, descriptor = os.pipe()
+            os.close(reader)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        result = study(folder, in_workers=in_workers).run(TRIALS)
+        code = INTERRUPTED if result.interrupted else COMPLETE
+    except StoreError:
+        code = STORE_LOST
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # noqa: BLE001 - the parent hears of it by the status
+        note(folder / "log", traceback.format_exc())
+        code = 1
+    os._exit(code)
 
 
-def soak(folder: Path, n_faults: int, n_trials: int, chance: random.Random) -> set[str]:
-    """Runs the study until there were enough faults, then to its end; returns lost records."""
-    known: dict[str, str] = {}
+class Run:
+    """A forked process that runs the study."""
+
+    def __init__(self, folder: Path, *, in_workers: bool, has_output: bool = True) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            victim(folder, in_workers=in_workers, has_output=has_output)
+        self._code: int | None = None
+
+    def code(self, *, wait: bool = False) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs."""
+        if self._code is None:
+            ended, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+            if ended:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+
+def attack(folder: Path, run: Run, chance: random.Random) -> None:
+    """Does something to a study that is running."""
+    ending = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    on_store = chance.choice([delete, replace, run_twice])
+    if chance.random() < 0.5:
+        note(folder / "faults", f"study ended by {ending.name}")
+        os.kill(run.pid, ending)
+    elif known(folder):
+        note(folder / "faults", f"store: {on_store.__name__}")
+        on_store(folder, run)
+
+
+def delete(folder: Path, run: Run) -> None:
+    """Moves the store away, which must have been written again when the study ends."""
+    store, gone = folder / "study.db", folder / "gone.db"
+    store.rename(gone)
+    run.code(wait=True)
+    if not store.exists():  # it had ended before
+        gone.rename(store)
+    gone.unlink(missing_ok=True)
+
+
+def replace(folder: Path, run: Run) -> None:
+    """Puts another study in the store's place, which must be left as it is."""
+    store, gone, other = folder / "study.db", folder / "gone.db", folder / "other.db"
+    content = b"not a study at all"
+    other.write_bytes(content)
+    gone.hardlink_to(store)
+    other.replace(store)
+    run.code(wait=True)
+    if store.read_bytes() != content:
+        sys.exit("what took the place of the store was written to")
+    rescued = folder / "study.db-rescued-1"
+    (rescued if rescued.exists() else gone).replace(store)
+    gone.unlink(missing_ok=True)
+
+
+def run_twice(folder: Path, run: Run) -> None:
+    """Removes the lock and runs the same study in a second process, beside the first."""
+    (folder / "study.db-lock").unlink(missing_ok=True)
+    second = Run(folder, in_workers=False)
+    codes = run.code(wait=True), second.code(wait=True)
+    if not set(codes) <= ENDINGS:
+        sys.exit(f"two processes ended with {codes}:\n{(folder / 'log').read_text()}")
+
+
+def soak(folder: Path, chance: random.Random) -> set[str]:
+    """Runs a study to its end, whatever happens; returns the records that it forgot."""
+    before: dict[str, str] = {}
     forgotten: set[str] = set()
-    began = time.monotonic()
     while True:
-        before = n_lines(folder / "faults")
-        if is_calm := before >= n_faults:
+        if is_calm := n_lines(folder / "faults") >= MOST_FAULTS:
             (folder / "calm").touch()
-        code = run_and_end(
-            folder, n_trials, None if is_calm else before + chance.randint(1, WORKER_FAULTS), chance
-        )
-        now = records(folder)
-        forgotten |= {key for key, body in known.items() if now.get(key) != body}
-        known = now
-        faults = n_lines(folder / "faults")
-        print(
-            f"{time.monotonic() - began:6.0f} s: {faults} faults, {len(known)} records", flush=True
-        )
-        if code == 0 and is_calm:
+        in_workers, has_output = chance.random() < WORKER_RATE, chance.random() > WORKER_RATE
+        if not has_output:
+            note(folder / "faults", "output goes to a broken pipe")
+        run = Run(folder, in_workers=in_workers, has_output=has_output)
+        if not is_calm and (in_workers or chance.random() < ATTACK_RATE):
+            moment = time.monotonic() + chance.random() * (20 if in_workers else 2)
+            while run.code() is None and time.monotonic() < moment:
+                time.sleep(0.002)
+            if run.code() is None:
+                attack(folder, run, chance)
+        code = run.code(wait=True)
+        if code not in ENDINGS:
+            sys.exit(f"a study ended with {code}:\n{(folder / 'log').read_text()}")
+        now = known(folder)
+        forgotten |= {key for key, body in before.items() if now.get(key) != body}
+        before = now
+        if code == COMPLETE:
             return forgotten
-
-
-def run_and_end(folder: Path, n_trials: int, end_after: int | None, chance: random.Random) -> int:
-    """Runs the study and ends it after this many faults; returns its exit code."""
-    command = [sys.executable, __file__, "--study", str(folder), "--trials", str(n_trials)]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(command, stdout=log, stderr=log) as study,
-    ):
-        while study.poll() is None:
-            time.sleep(chance.random() / 5)
-            if end_after is not None and n_lines(folder / "faults") >= end_after:
-                end_after = None
-                how = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-                note(folder / "faults", f"study ended by {how.name}")
-                study.send_signal(how)
-        code = study.returncode
-    # Python ends with a signal that arrives before the study handles it.
-    if code not in {0, 128 + signal.SIGTERM, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}:
-        sys.exit((folder / "log").read_text(encoding="utf-8"))
-    return code
-
-
-def n_lines(file: Path) -> int:
-    return len(file.read_bytes().splitlines()) if file.exists() else 0
-
-
-def report(folder: Path, forgotten: set[str]) -> bool:
-    """Prints the tables; returns whether nothing was lost."""
-    _, events = read_study(folder / "study.db")
-    proposed = {str((body["number"], 0, 0)) for kind, body in events if kind == "trial"}
-    promoted = {
-        str((body["trial"], body["rung"], 0)) for kind, body in events if kind == "promotion"
-    }
-    known = records(folder)
-    missing = (proposed | promoted) - known.keys() | forgotten
-    states = collections.Counter(json.loads(body)["state"] for body in known.values())
-    twice = n_lines(folder / "trained") - states["finished"]
-    print("\n| fault | times |\n|---|---|")
-    faults = (folder / "faults").read_text(encoding="utf-8").splitlines()
-    for fault, times in collections.Counter(faults).most_common():
-        print(f"| {fault} | {times} |")
-    print(f"| all | {len(faults)} |")
-    print("\n| trials | |\n|---|---|")
-    print(f"| proposed | {len(proposed)} |\n| finished | {states['finished']} |")
-    print(f"| failed, with the reason | {states['failed']} |\n| lost | {len(missing)} |")
-    print(f"| trained to the end twice | {twice} |")
-    return not missing
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--study", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.study is not None:
-        # Shells start background processes with Ctrl-C ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        run_study(given.study, given.trials)
-        return
-    n_trials = round(given.faults / FAULT_RATE)
-    with tempfile.TemporaryDirectory() as folder:
-        forgotten = soak(Path(folder), given.faults, n_trials, random.Random(given.seed))
-        sys.exit(0 if report(Path(folder), forgotten) else 1)
+    torch.set_num_threads(1)
+    chance, tally, began = random.Random(given.seed), Tally(), time.monotonic()
+    while tally.faults.total() < given.faults:
+        with tempfile.TemporaryDirectory() as folder:
+            tally.add(Path(folder), soak(Path(folder), chance))
+        seconds, faults = time.monotonic() - began, tally.faults.total()
+        print(f"{seconds:6.0f} s: {faults} faults, {tally.counts['lost']} lost", flush=True)
+    print(tally.tables())
+    sys.exit(0 if tally.is_good else 1)
 
 
 if __name__ == "__main__":

@@ -4,39 +4,62 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
+import os
 import sys
 import time
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
+
+from typing_extensions import override
 
 from proxyhpo._plugins import Group
 from proxyhpo._report.show import show
 from proxyhpo._report.stored import load_study
 from proxyhpo._store import copy_study
-from proxyhpo.errors import ProxyHPOError
+from proxyhpo.errors import ProxyHPOError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = ["main"]
 
+_BROKEN_PIPE = 141
+"""The exit status that shells give a program ended by SIGPIPE."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     options = _parser().parse_args(arguments)
     try:
         for line in options.command(options):
-            print(line)  # noqa: T201 - this is what a command is for
+            print(printable(line))  # noqa: T201 - this is what a command is for
+        sys.stdout.flush()
     except ProxyHPOError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - likewise
+        print(printable(f"error: {error}"), file=sys.stderr)  # noqa: T201 - likewise
         return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        # Python writes what is left when it ends, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Quotes wrong arguments, which may be the names of files from others."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m proxyhpo",
         description="Show, report and copy stored studies; list installed plug-ins.",
     )

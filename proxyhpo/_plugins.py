@@ -72,7 +72,7 @@ def load(group: Group, name: str) -> Any:
     [point] = found[name]
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a guard exits when it is imported
         raise PluginError(
             f"{_origin(group, point)} cannot be loaded: {type(error).__name__}: {error}"
         ) from error

@@ -12,6 +12,7 @@ from proxyhpo._engine.climb import climb
 from proxyhpo._engine.interruption import interruptible
 from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.study import Study
+from proxyhpo._isolation import isolated
 from proxyhpo._progress import Progress
 from proxyhpo._proxy.memory import check_memory
 from proxyhpo._records.known import KnownResult
@@ -19,7 +20,6 @@ from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
 from proxyhpo._report.summary import NOTHING_LEFT
-from proxyhpo._seeding import preserved_random_state
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
@@ -106,11 +106,12 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
     try:
-        with interruptible() as interruption, preserved_random_state(), ExitStack() as stack:
-            study.prepare(setup.spent)
-            if running.check_memory:
-                problem = setup.problem
-                check_memory(problem.networks, problem.space, problem.inputs, problem.device)
+        with interruptible() as interruption, ExitStack() as stack:
+            with isolated():
+                study.prepare(setup.spent)
+                if running.check_memory:
+                    problem = setup.problem
+                    check_memory(problem.networks, problem.space, problem.inputs, problem.device)
             callbacks = list(running.callbacks)
             if running.progress:
                 progress = Progress(study, opened.result, limits, running.executor.capacity)

@@ -1,8 +1,14 @@
-"""Global random states: seeded for every training, and restored for the caller afterwards."""
+"""Global random states: seeded for every training, and restored for the caller afterwards.
+
+They belong to the process, so threads use them one at a time: studies that run in several threads
+give the same results as one after the other.
+"""
 
 from __future__ import annotations
 
+import logging
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,6 +17,12 @@ import numpy as np
 import torch
 
 __all__ = ["cuda_in_use", "preserved_random_state", "seed_everything", "seed_sequence"]
+
+logger = logging.getLogger("proxyhpo")
+
+_turn = threading.RLock()
+_PATIENCE_SECONDS = 10.0
+"""How long a thread waits for its turn before it says so."""
 
 _PURPOSES = {"proposal": 1, "measuring": 2, "training": 3, "control": 4}
 
@@ -49,6 +61,8 @@ def cuda_in_use() -> bool:
 def preserved_random_state() -> Iterator[None]:
     """Restores the caller's global random states when the block ends, also after an exception.
 
+    Other threads wait where they enter such a block.
+
     >>> torch.manual_seed(3).initial_seed()
     3
     >>> with preserved_random_state():
@@ -56,14 +70,30 @@ def preserved_random_state() -> Iterator[None]:
     >>> torch.initial_seed()
     3
     """
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
-    cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
-    cpu = torch.get_rng_state()
+    with _in_turn():
+        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+        cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
+        cpu = torch.get_rng_state()
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002 - as above
+            torch.set_rng_state(cpu)
+            if cuda is not None:
+                torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """One thread at a time; a thread may enter again inside the block."""
+    if not _turn.acquire(timeout=_PATIENCE_SECONDS):
+        logger.warning(
+            "waiting for another thread: it trains or measures a network, and random states are "
+            "global to the process. Run studies in processes of their own to have both at once"
+        )
+        _turn.acquire()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002 - as above
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        _turn.release()

@@ -1,9 +1,9 @@
 """The worker process of a ``ProcessExecutor``.
 
-It is started as ``python -m proxyhpo._worker CONNECTION WORK STUDY``: two inherited file
-descriptors and the process id of the study. It never imports the user's ``__main__``, so scripts
-need no ``if __name__ == "__main__"``. The connection is a socket pair instead of standard
-output, since trainings print to standard output and may close it.
+It is started by :data:`~proxyhpo.executors._worker_process.START`. The arguments CONNECTION WORK
+STUDY are two inherited file descriptors and the process id of the study. It never imports the
+user's ``__main__``, so scripts need no ``if __name__ == "__main__"``. The connection is a socket
+pair instead of standard output, since trainings print to standard output and may close it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import os
 import pickle
 import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,19 +111,12 @@ def _over_if_broken() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tidied() -> Iterator[None]:
-    """Restores global state that trainings often change and later trainings depend on."""
-    directory = Path.cwd()
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    deterministic = torch.get_deterministic_debug_mode()
+    """Restores what only a worker process has; the training restores the rest itself."""
     spares = {1: os.dup(1), 2: os.dup(2)}
     try:
         yield
     finally:
-        os.chdir(directory)
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(dtype)
-        torch.set_deterministic_debug_mode(deterministic)
-        tune_torch(threads)
+        tune_torch(torch.get_num_threads())
         for file, spare in spares.items():
             os.dup2(spare, file)
             os.close(spare)
@@ -140,26 +130,13 @@ def _open_streams() -> None:
         setattr(sys, name, stream)
 
 
-def _end_with(study: int) -> None:
-    """Ends this worker, and the processes its trainings have started, when the study ends.
-
-    This runs in a thread, because a training may not report for hours. (On Linux,
-    ``PR_SET_PDEATHSIG`` could kill the worker, but it acts when the *thread* that started the
-    worker ends, and does not kill the worker's children.)
-    """
-    while os.getppid() == study:
-        time.sleep(0.5)
-    os.killpg(os.getpid(), signal.SIGKILL)
-
-
 def main() -> None:
     """Serves the study that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study handles Ctrl-C
-    connection_file, work_file, study = map(int, sys.argv[1:])
+    connection_file, work_file, _ = map(int, sys.argv[1:])
     for file in (connection_file, work_file):
         os.set_inheritable(file, False)
     process = os.getpid()
-    threading.Thread(target=_end_with, args=(study,), daemon=True).start()
     connection = Connection(connection_file)
     # If a child kept the connection open, the study would not notice the worker's death.
     os.register_at_fork(after_in_child=connection.close)
@@ -183,7 +160,3 @@ def _leave() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -20,6 +20,7 @@ POSIX = ["engine/test_deaths.py", "engine/test_interruption.py", "store/test_kil
 POSIX += ["store/test_lost.py"]
 LINUX = [
     "executors/test_engine_processes.py",
+    "executors/test_orphans.py",
     "executors/test_processes.py",
     "executors/test_ray.py",
 ]

@@ -1,8 +1,11 @@
 """A study object that is called while its study runs: from callbacks, and from other threads."""
 
 import os
+import random
 import threading
+import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -156,3 +159,46 @@ def test_a_store_that_is_replaced_while_the_study_runs_is_left_as_it_is(tmp_path
         hpo.run(3)
     assert load_study(tmp_path / "study.db").records == other.records
     assert len(load_study(tmp_path / "study.db-rescued-1").records) == 1
+
+
+def drawing(network, config):
+    """Reports what it draws, with time between the draws for other threads."""
+    for _ in range(3):
+        time.sleep(0.002)
+        yield torch.rand(()).item() + random.random() + np.random.rand()
+
+
+def test_studies_in_two_threads_come_out_as_one_after_the_other():
+    seeds = (1, 2)
+    expected = [study(drawing, seed=seed).run(3).records for seed in seeds]
+    found = {}
+
+    def run(seed):
+        found[seed] = study(drawing, seed=seed).run(3).records
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in seeds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, records in zip(seeds, expected, strict=True):
+        assert [each.values for each in found[seed]] == [each.values for each in records]
+
+
+def test_a_study_made_in_another_thread_changes_no_training():
+    expected = study(drawing).run(3).records
+    is_over, made = threading.Event(), []
+
+    def make():
+        while not is_over.is_set():
+            made.append(study())
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        records = study(drawing).run(3).records
+    finally:
+        is_over.set()
+        thread.join()
+    assert made
+    assert [each.values for each in records] == [each.values for each in expected]

@@ -1,3 +1,6 @@
+import contextlib
+import io
+import os
 import subprocess
 import sys
 
@@ -100,3 +103,49 @@ def test_plugins_are_listed_by_group_without_being_imported(capsys, monkeypatch,
     assert ["tpe", "no_such_module:Searcher", "(other", "2.0)"] in claims
     assert len(claims) == 2
     assert ["proxyhpo.pruners"] in lines[:start]
+
+
+def test_metadata_from_others_can_tell_the_terminal_nothing(capsys, monkeypatch, tmp_path):
+    (tmp_path / "evil-1.0.dist-info").mkdir()
+    (tmp_path / "evil-1.0.dist-info" / "METADATA").write_text("Name: e\x1b[2Jvil\nVersion: 1.0\n")
+    (tmp_path / "evil-1.0.dist-info" / "entry_points.txt").write_text(
+        "[proxyhpo.searchers]\nb\x1b[31mad = evil:Searcher\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["plugins"]) == 0
+    said = capsys.readouterr().out
+    assert "evil:Searcher" in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["show", "--top"]])
+def test_names_from_others_can_tell_the_terminal_nothing(arguments, tmp_path, capsys):
+    nasty = str(tmp_path / "a\x1b[2Jb.db")
+    with contextlib.suppress(SystemExit):  # a wrong argument
+        main([*arguments, nasty])
+    if arguments == ["show"]:
+        open_store(nasty, IDENTITY).close()
+        assert main(["show", nasty]) == 0
+    caught = capsys.readouterr()
+    assert "[2Jb.db" in caught.out + caught.err
+    assert "\x1b" not in caught.out + caught.err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(study, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["show", str(study[1])]) == 141
+        pipe.write("and nothing more fails")
+    monkeypatch.undo()
+
+
+def test_a_terminal_that_knows_ascii_alone_is_no_error(tmp_path, monkeypatch):
+    path = tmp_path / "stüdy.db"
+    open_store(path, IDENTITY).close()
+    with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert main(["show", str(path)]) == 0
+        monkeypatch.undo()
+        assert rb"st\xfcdy.db" in terminal.buffer.getvalue()

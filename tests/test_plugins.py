@@ -77,6 +77,12 @@ def test_an_uninstalled_plug_in_is_no_longer_found(install, monkeypatch):
     assert "fleeting" not in plugins.names(TRANSFERS)
 
 
+def test_a_plug_in_that_exits_when_it_is_imported_ends_nothing(install):
+    install("script", {"script": "a_script:main"}, a_script="raise SystemExit('usage: ...')")
+    with pytest.raises(PluginError, match="cannot be loaded: SystemExit: usage"):
+        plugins.load(TRANSFERS, "script")
+
+
 def test_an_unknown_name_gets_the_nearest_one_and_all_there_are():
     with pytest.raises(
         UnknownNameError, match="unknown transfer 'powerlaw'; did you mean 'power-l"

@@ -1,9 +1,11 @@
 import random
+import threading
 
 import numpy as np
 import pytest
 import torch
 
+from proxyhpo import _seeding
 from proxyhpo._seeding import preserved_random_state, seed_everything, seed_sequence
 
 
@@ -29,6 +31,51 @@ def test_the_state_is_put_back_even_after_an_exception():
         draws()
         raise ValueError("x")
     assert draws() == expected
+
+
+def test_threads_take_turns():
+    seed_everything(4)
+    expected = [draws() for _ in range(3)]
+    seed_everything(5)
+    outside = draws()
+    entered, found = threading.Event(), []
+
+    def other():
+        entered.wait(30)
+        with preserved_random_state():
+            seed_everything(4)
+            found.extend(draws() for _ in range(3))
+
+    thread = threading.Thread(target=other)
+    seed_everything(5)
+    thread.start()
+    with preserved_random_state():
+        entered.set()
+        seed_everything(4)
+        inside = [draws()]
+        thread.join(0.05)  # time for it to go wrong
+        with preserved_random_state():  # the same thread may enter again
+            seed_everything(7)
+        inside += [draws(), draws()]
+    thread.join()
+    assert inside == found == expected
+    assert draws() == outside
+
+
+def test_a_thread_that_waits_for_long_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(_seeding, "_PATIENCE_SECONDS", 0.01)
+    with preserved_random_state():
+        thread = threading.Thread(target=_enter_and_leave)
+        thread.start()
+        while not caplog.records:
+            thread.join(0.01)
+    thread.join()
+    assert "waiting for another thread" in caplog.text
+
+
+def _enter_and_leave():
+    with preserved_random_state():
+        pass
 
 
 def test_purposes_and_numbers_are_distinguished():

@@ -12,6 +12,7 @@ from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.notifier import Notifier
 from proxyhpo._engine.stopping import CurveWatch, Stoppers
 from proxyhpo._engine.study import Study
+from proxyhpo._isolation import isolated
 from proxyhpo._records.records import Record
 from proxyhpo._runs import Died, Ended, Finished, Hear, Job, Outcome, Reported, RunId, Work
 from proxyhpo.callbacks._interface import AnyCallback
@@ -172,10 +173,14 @@ def _decided(
     if ordered:
         size = min(executor.capacity, remaining.places(running))
         if not running and size:
-            yield from study.next_batch(remaining.n_trials, size)
+            with isolated():
+                batch = study.next_batch(remaining.n_trials, size)
+            yield from batch
         return
     while len(running) < executor.capacity + executor.ahead and remaining.places(running):
-        if (job := study.next_job(remaining.n_trials)) is None:
+        with isolated():
+            job = study.next_job(remaining.n_trials)
+        if job is None:
             return
         yield job
 

@@ -21,7 +21,7 @@ from proxyhpo._proxy.choosing import weak_saving
 from proxyhpo._proxy.corrections import corrections
 from proxyhpo._proxy.notes import notes
 from proxyhpo.channels.find.skeleton import unwrap
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, printable
 from proxyhpo.pruners import Pruner
 
 __all__ = ["Inspection", "Layer", "inspect"]
@@ -93,10 +93,10 @@ class Inspection:
         """The same for a notebook, HTML-escaped since names come from the user's code."""
         titles = "".join(f"<th>{title}</th>" for title in _TITLES)
         rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in row) + "</tr>"
             for row in self._rows()
         )
-        text = html.escape("\n".join((*self._totals(), *self._remarks())))
+        text = html.escape(printable("\n".join((*self._totals(), *self._remarks()))))
         return f"<table><tr>{titles}</tr>{rows}</table><pre>{text}</pre>"
 
     def _rows(self) -> list[tuple[str, ...]]:

@@ -7,12 +7,13 @@ import logging
 import math
 import time
 import traceback as tracebacks
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from proxyhpo._isolation import TorchSettings, device_here, isolated
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.report import Report, checked_report
 from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
@@ -47,6 +48,7 @@ class Work:
         rule: scales the updates of proxies, see :class:`~proxyhpo.transfers.Transfer`.
         best: direction of the values, if the weights at the best report are to be kept; None
             keeps the last ones.
+        settings: of torch, in force in each training; by default those of this process now.
     """
 
     networks: NetworkFactory
@@ -56,12 +58,14 @@ class Work:
     device: str = "cpu"
     rule: UpdateRule | None = None
     best: Direction | None = None
+    settings: TorchSettings = field(default_factory=TorchSettings.current)
 
     def run(self, job: Job, hear: Hear = unheard) -> Outcome:
         """Runs a job and returns the outcome.
 
         An exception of the user's code becomes part of the outcome. KeyboardInterrupt, and
-        exceptions of ``hear``, are raised. Global random states are seeded and not restored.
+        exceptions of ``hear``, are raised. Global state that the training changes (see
+        :func:`~proxyhpo._isolation.isolated`) is restored when it ends.
 
         Args:
             job: the job to run.
@@ -69,16 +73,18 @@ class Work:
                 training.
         """
         training = _Training(self, job, hear)
-        try:
+        with isolated(self.settings.here()):
             try:
-                training.train()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
-                training.fail(error)
-                # The frames refer to the network and its activations, so free them now.
-                tracebacks.clear_frames(error.__traceback__)
-            return training.outcome()
-        finally:
-            training.release()
+                try:
+                    training.train()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial is a result
+                    training.fail(error)
+                    # The frames refer to the network and its activations, so free them now.
+                    tracebacks.clear_frames(error.__traceback__)
+                training.take_weights()
+                return training.outcome()
+            finally:
+                training.release()
 
 
 class _Training:
@@ -101,6 +107,7 @@ class _Training:
         self._stopped = False
         self._reason: str | None = None
         self._traceback: str | None = None
+        self._weights: dict[str, Tensor] | None = None
         self._listener_error: BaseException | None = None
         self._best_weights: dict[str, Tensor] | None = None
 
@@ -193,12 +200,24 @@ class _Training:
             self._reason = one_line(error)
             self._traceback = "".join(tracebacks.format_exception(error))
 
+    def take_weights(self) -> None:
+        """Copies the trained weights if they are wanted. A failure to copy fails the training."""
+        if self._reason is not None or not self._job.keep_weights or self._network is None:
+            return
+        try:
+            self._weights = self._best_weights or _weights(self._network)
+        except Exception as error:  # noqa: BLE001 - a state_dict() is the user's code
+            self._reason = f"the trained weights cannot be copied: {one_line(error)}"
+            self._traceback = "".join(tracebacks.format_exception(error))
+
     def outcome(self) -> Outcome:
+        """How the training ended.
+
+        Raises:
+            BaseException: the exception of the listener, if there was one.
+        """
         if self._listener_error is not None:
             raise self._listener_error
-        weights = None
-        if self._reason is None and self._job.keep_weights and self._network is not None:
-            weights = self._best_weights or _weights(self._network)
         return Outcome(
             reports=tuple(self._reports),
             seconds=self._seconds,
@@ -206,7 +225,7 @@ class _Training:
             stopped=self._stopped,
             reason=self._reason,
             traceback=self._traceback,
-            weights=weights,
+            weights=self._weights,
             correction=self._correction,
             width_ratio=self._width_ratio,
             started_at=self._started_at,
@@ -243,17 +262,9 @@ def _trial_run(job: Job, device: str) -> TrialRun:
         density=job.density,
         budget=job.budget,
         seed=job.training_seed,
-        device=_device_here(device),
+        device=device_here(device),
         checkpoint_dir=folder,
     )
-
-
-def _device_here(device: str) -> torch.device:
-    """The device as this process names it; a worker that sees one GPU calls it cuda:0."""
-    there = torch.device(device)
-    if there.type == "cuda" and (there.index or 0) >= torch.cuda.device_count() > 0:
-        return torch.device("cuda", 0)
-    return there
 
 
 def _nothing_reported(budget: float) -> str:

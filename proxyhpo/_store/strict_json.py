@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from proxyhpo.errors import ArgumentError
 
@@ -83,7 +83,7 @@ def _plain_mapping(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
     for key in mapping:
         if not isinstance(key, str):
             raise ArgumentError(f"{path or 'the value'} has the key {key!r}, which is not text")
-    if len(mapping) == 1 and _MARK in mapping:
+    if len(mapping) == 1 and _is_non_finite(mapping.get(_MARK)):
         raise ArgumentError(f"{path or 'the value'} has only the key {_MARK!r}, which is reserved")
     return {key: plain(item, f"{path}.{key}" if path else key) for key, item in mapping.items()}
 
@@ -96,9 +96,11 @@ def _plain_float(number: float) -> float | dict[str, str]:
 
 def _revive(mapping: dict[str, Any]) -> Any:
     mark = mapping.get(_MARK)
-    if len(mapping) == 1 and isinstance(mark, str) and mark in _NON_FINITE:
-        return _NON_FINITE[mark]
-    return mapping
+    return _NON_FINITE[mark] if len(mapping) == 1 and _is_non_finite(mark) else mapping
+
+
+def _is_non_finite(mark: Any) -> TypeGuard[str]:
+    return isinstance(mark, str) and mark in _NON_FINITE
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -22,6 +22,9 @@ logger = logging.getLogger("proxyhpo")
 
 _POLL_SECONDS = 0.5
 
+_PATIENCE_SECONDS = 10.0
+"""How long trainings wait while none runs, before the log says what they wait for."""
+
 
 class RayExecutor:
     """Runs each training as one Ray core task (arXiv:1712.05889), without Ray Tune.
@@ -81,7 +84,7 @@ class RayExecutor:
         self._has_started_ray = False
         self._packed: Any = None  # an ObjectRef
         self._tasks: list[RayTask] = []
-        self._is_draining = False
+        self._is_draining = self._has_warned = False
 
     @property
     def capacity(self) -> int:
@@ -104,7 +107,7 @@ class RayExecutor:
             self._has_started_ray = True  # set first: shutdown() must also end an interrupted start
             self._connect()
         self._hear = hear
-        self._is_draining = False
+        self._is_draining = self._has_warned = False
         self._packed = self._ray.put(packed)
         self._train = self._ray.remote(
             num_cpus=self._resources["CPU"],
@@ -128,11 +131,14 @@ class RayExecutor:
             ExecutorError: if a process cannot load the work.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
+        began = time.monotonic()
         while True:
             if self._is_draining:
                 self._take_back()
             if all(task.stopping for task in self._tasks):
                 return None
+            if time.monotonic() >= began + _PATIENCE_SECONDS:
+                self._say_if_nothing_fits()
             ended = self._listen(max(0.0, end - time.monotonic()))
             if ended is not None or time.monotonic() >= end:
                 return ended
@@ -184,6 +190,20 @@ class RayExecutor:
     def _places(self, resources: dict[str, float]) -> int:
         needed = {name: amount for name, amount in self._resources.items() if amount}
         return min(int(resources.get(name, 0) / amount) for name, amount in needed.items())
+
+    def _say_if_nothing_fits(self) -> None:
+        """Warns once if trainings wait for resources that no node has, free or not."""
+        if self._has_warned or any(task.has_begun for task in self._tasks):
+            return
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(self._places(resources) for resources in nodes):
+            self._has_warned = True
+            wanted = [f"{amount:g} {name}" for name, amount in self._resources.items() if amount]
+            logger.warning(
+                "no node of Ray has the %s that each training needs, so none can begin; Ctrl-C "
+                "ends the study",
+                " and ".join(wanted),
+            )
 
     def _listen(self, timeout: float) -> Ended | None:
         """Waits briefly for a message of any task or for a deadline, and handles it."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pkgutil
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import torch
+from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, ExecutorError
 
@@ -22,7 +26,8 @@ def pack(work: Work) -> bytes:
     """Serializes the work to bytes that :func:`pickle.loads` reads.
 
     Functions and classes of ``__main__`` (a script, a notebook) are sent by value, with the globals
-    that they use. Those of a module are sent by name, and the worker imports the module.
+    that they use. Those of a module are sent by name, and the worker imports the module. Modules
+    of any class are sent by name as well.
 
     Raises:
         ArgumentError: names the part of the work that cannot be sent.
@@ -72,6 +77,29 @@ def _culprit(work: Work) -> str:
     return "the study"
 
 
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    """Sends modules of other classes than Python's own by name, too.
+
+    Such are ``torch.backends.cudnn`` and ``torch.ops``, which have settings and operators for
+    attributes, and modules that are loaded when they are first used.
+    """
+
+    @override
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, ModuleType) and type(obj) is not ModuleType and _has_name(obj):
+            return pkgutil.resolve_name, (obj.__name__,)
+        return super().reducer_override(obj)
+
+
+def _has_name(module: ModuleType) -> bool:
+    """Whether a module is what is found by its name."""
+    try:
+        return pkgutil.resolve_name(module.__name__) is module
+    except (AttributeError, ImportError, ValueError):
+        return False
+
+
 def _dumps(value: Any) -> bytes:
-    data: bytes = cloudpickle.dumps(value)
-    return data
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()

@@ -21,7 +21,33 @@ from proxyhpo.executors._messages import STOP, WorkerSetup
 if TYPE_CHECKING:
     from proxyhpo._runs import Job, Reported
 
-__all__ = ["WorkerProcess"]
+__all__ = ["START", "WorkerProcess"]
+
+START = """
+import ctypes, os, signal, sys, threading, time
+
+def end_with(study):
+    while os.getppid() == study:
+        time.sleep(0.5)
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+study = int(sys.argv[3])
+threading.Thread(target=end_with, args=(study,), daemon=True).start()
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+
+from proxyhpo._worker import main
+main()
+"""
+"""The program of a worker; before anything large is imported, it is bound to its study.
+
+When the study's process is gone, a thread ends the worker and what its trainings have started. It
+is a thread because a training may not report for hours. Linux could be asked to kill the worker
+when its parent dies, but it would when the *thread* that started it ends, and would leave the
+children of the training behind. So it is asked to continue a worker that was stopped (SIGSTOP),
+whose thread can then do the rest.
+"""
 
 
 class WorkerProcess:
@@ -40,7 +66,7 @@ class WorkerProcess:
         self._has_trained = False
         self.connection, theirs = Pipe()
         with theirs:
-            command = [sys.executable, "-m", "proxyhpo._worker"]
+            command = [sys.executable, "-c", START]
             command += map(str, (theirs.fileno(), work_file, os.getpid()))
             self._process = subprocess.Popen(  # noqa: S603 - our own module, in this Python
                 command,
@@ -150,7 +176,7 @@ class WorkerProcess:
 
 
 def _starting_directory() -> Path:
-    """The directory from which ``python -m`` finds this package.
+    """The directory from which ``python -c`` finds this package.
 
     That directory comes first in the module search path. It must not be ``site-packages``, where
     backports would hide modules of the standard library.

@@ -12,21 +12,14 @@ proposing what has been tried.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import qmc
-from sklearn.base import clone
 from skopt.acquisition import gaussian_ei, gaussian_lcb, gaussian_pi
-from skopt.learning import GaussianProcessRegressor, GradientBoostingQuantileRegressor
-from skopt.utils import cook_estimator
-from threadpoolctl import threadpool_limits
 from typing_extensions import override
 
 from proxyhpo._records.history import History
@@ -34,15 +27,23 @@ from proxyhpo._records.records import Config
 from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import unknown_name
 from proxyhpo.searchers._interface import Searcher
-from proxyhpo.space._choice import Choice
+from proxyhpo.searchers._surrogate import (
+    Array,
+    Predictor,
+    conditioned,
+    features,
+    fitted,
+    informative,
+    kernel_observations,
+    repeatable,
+    standardised,
+)
 from proxyhpo.space._unseen import Unseen
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
 
 __all__ = ["BayesianSearcher"]
-
-Array = npt.NDArray[np.float64]
 
 _SURROGATES = ("ET", "GBRT", "GP", "RF")
 _ACQUISITIONS = ("EI", "LCB", "PI")
@@ -52,7 +53,8 @@ _DRAWS = 1000  # initial configs of the search for the greatest acquisition
 _SCALES = (0.1, 0.03, 0.01, 0.003, 0.001)  # step lengths, one per round
 _STARTS = 5  # how many of the best configs each round continues from ...
 _STEPS = 20  # ... with this many steps each
-_RESTARTS = 1  # of the kernel fit of a Gaussian process, which takes half of the time
+_OBSERVATIONS = 300  # of a surrogate, at most
+_REFITS = 20  # the kernel is fitted again when the number of trials has grown by one part in 20
 _KEPT = 50  # how many of the best a round passes on; more than are likely to have been tried
 
 
@@ -60,8 +62,9 @@ _KEPT = 50  # how many of the best a round passes on; more than are likely to ha
 class BayesianSearcher(Searcher):
     """Bayesian optimization, by scikit-optimize.
 
-    It makes good use of few trainings if up to about ten hyperparameters interact, and takes about
-    half a second per config. Pending configs are treated as if their loss were average (the
+    It makes good use of few trainings if up to about ten hyperparameters interact, and takes up to
+    a second per config. Of more than 300 trials, the surrogate is fitted to the best, the newest
+    and a spread of the others. Pending configs are treated as if their loss were average (the
     constant liar of Ginsbourger, Le Riche and Carraro, 2010), so that different configs are
     proposed.
 
@@ -97,6 +100,7 @@ class BayesianSearcher(Searcher):
         self.n_initial = check_whole("n_initial", n_initial, 1)
         self.xi = check_number("xi", xi, least=0)
         self.kappa = check_number("kappa", kappa, least=0)
+        self._kernel: tuple[bytes, Any] | None = None  # what it was fitted to, and the surrogate
 
     @override
     def propose(
@@ -111,18 +115,32 @@ class BayesianSearcher(Searcher):
         observed = history.observed()
         points = [space.encode(config) for config, _ in observed]
         points += [space.encode(config) for config in history.pending]
-        losses = _standardised(np.array([loss for _, loss in observed]))
+        losses = np.array([loss for _, loss in observed])
         model = _Model(self, space, np.array(points[: len(losses)]), losses, rng)
         while True:
             if len(losses) < self.n_initial:
                 config = _most_even(space, unseen, points, rng)
             else:
-                with _repeatable():
+                with repeatable():
                     config = model.best(unseen, points[len(losses) :])
             if config is None:
                 return
             points.append(space.encode(config))
             yield unseen.take(config)
+
+    def with_kernel(self, points: Array, losses: Array) -> Any:
+        """A Gaussian process of these observations, with its kernel fitted to them.
+
+        The last one is kept: most proposals need it again.
+
+        Args:
+            points: as features, shape (observations, features).
+            losses: of each.
+        """
+        key = points.tobytes() + losses.tobytes()
+        if self._kernel is None or self._kernel[0] != key:
+            self._kernel = key, fitted("GP", points, losses, seed=0)
+        return self._kernel[1]
 
 
 @final
@@ -139,8 +157,10 @@ class _Model:
     ) -> None:
         self._settings = settings
         self._space = space
-        self._points = points
-        self._losses = losses
+        self._all = points, losses
+        kept = informative(losses, _OBSERVATIONS)
+        self._points = points[kept]
+        self._losses = standardised(losses)[kept]
         self._rng = rng
 
     def best(self, unseen: Unseen, pending: list[Array]) -> Config | None:
@@ -176,29 +196,38 @@ class _Model:
         return ranked
 
     def _acquisition(self, surrogate: Any, points: Array) -> Array:
-        features, predictor = _features(self._space, points), _Predictor(surrogate)
+        seen, predictor = features(self._space, points), Predictor(surrogate)
         settings, least = self._settings, self._losses.min()
         values: Array
         if settings.acquisition == "LCB":
-            values = -gaussian_lcb(features, predictor, settings.kappa)
+            values = -gaussian_lcb(seen, predictor, settings.kappa)
         elif settings.acquisition == "PI":
-            values = gaussian_pi(features, predictor, least, settings.xi)
+            values = gaussian_pi(seen, predictor, least, settings.xi)
         else:
-            values = gaussian_ei(features, predictor, least, settings.xi)
+            values = gaussian_ei(seen, predictor, least, settings.xi)
         return values
 
     @cached_property
     def _fitted(self) -> Any:
         """The surrogate, fitted to the observations."""
-        features = _features(self._space, self._points)
-        estimator = cook_estimator(
-            self._settings.surrogate,
-            space=[(0.0, 1.0)] * features.shape[1],
-            random_state=int(self._rng.integers(2**31)),
-        )
-        if isinstance(estimator, GaussianProcessRegressor):
-            estimator.set_params(n_restarts_optimizer=_RESTARTS)
-        return estimator.fit(features, self._losses)
+        seen = features(self._space, self._points)
+        if self._settings.surrogate != "GP":
+            seed = int(self._rng.integers(2**31))
+            return fitted(self._settings.surrogate, seen, self._losses, seed=seed)
+        return conditioned(self._with_kernel, seen, self._losses)
+
+    @cached_property
+    def _with_kernel(self) -> Any:
+        """A Gaussian process whose kernel was fitted to some of the observations.
+
+        They depend on the history alone, so that a resumed study has the same kernel.
+        """
+        points, losses = self._all
+        first = len(losses) - len(losses) % max(1, len(losses) // _REFITS)
+        losses = standardised(losses[:first])
+        axes = features(self._space, points[:1]).shape[1]
+        kept = informative(losses, kernel_observations(axes))
+        return self._settings.with_kernel(features(self._space, points[kept]), losses[kept])
 
     def _with_lies(self, pending: list[Array]) -> Any:
         """The surrogate, with pending configs observed as average."""
@@ -206,41 +235,8 @@ class _Model:
             return self._fitted
         points = np.vstack([self._points, *pending])
         losses = np.append(self._losses, np.zeros(len(pending)))
-        return _conditioned(self._fitted, _features(self._space, points), losses)
-
-
-@final
-class _Predictor:
-    """The interface of a surrogate that acquisition functions use."""
-
-    def __init__(self, surrogate: Any) -> None:
-        self._surrogate = surrogate
-
-    def predict(self, features: Array, *, return_std: bool) -> tuple[Array, Array]:
-        """Mean and standard deviation of the loss."""
-        assert return_std
-        if not isinstance(self._surrogate, GradientBoostingQuantileRegressor):
-            mean, deviation = self._surrogate.predict(features, return_std=True)
-            return mean, deviation
-        # skopt's own deviation uses a function that NumPy 2.4 removed. Quantiles may cross.
-        low, middle, high = self._surrogate.predict(features, return_quantiles=True).T
-        return middle, np.maximum(high - low, 0) / 2
-
-
-def _conditioned(fitted: Any, features: Array, losses: Array) -> Any:
-    """The same surrogate for other data, without fitting the kernel of a Gaussian process again.
-
-    The kernel must not adapt to pending configs, and fitting it takes most of the time.
-    """
-    estimator = clone(fitted)
-    if isinstance(fitted, GaussianProcessRegressor):
-        estimator.set_params(
-            kernel=fitted.kernel_.k1,  # without the noise, which is passed as alpha
-            alpha=fitted.alpha + fitted.noise_,
-            noise=None,
-            optimizer=None,
-        )
-    return estimator.fit(features, losses)
+        base = self._with_kernel if self._settings.surrogate == "GP" else self._fitted
+        return conditioned(base, features(self._space, points), losses)
 
 
 def _most_even(
@@ -273,45 +269,3 @@ def _moved(space: Space, points: Array) -> Array:
             )
             moved[:, index] = list(places)
     return moved
-
-
-def _features(space: Space, points: Array) -> Array:
-    """Points of the cube as features of a surrogate, shape (points, features)."""
-    columns = []
-    for name, axis in zip(space.names, points.T, strict=True):
-        size = space[name].size
-        if size == 1:
-            continue
-        if isinstance(space[name], Choice):
-            options = np.eye(int(size))[np.minimum(axis * size, size - 1).astype(int)]
-            columns.append(options[:, size == 2 :])  # two options need only one axis
-        else:
-            columns.append(axis[:, np.newaxis])
-    return np.hstack(columns)
-
-
-def _standardised(losses: Array) -> Array:
-    """The losses with mean 0 and standard deviation 1, after compressing those above the median.
-
-    A diverged training may be worse by many orders of magnitude, which would hide the differences
-    that matter. An excess over the median is compressed to at most the distance of the best loss
-    from the median; the order is kept.
-    """
-    if not losses.size:
-        return losses
-    losses = np.clip(losses, -1e100, 1e100)  # so that squares are finite
-    median = np.median(losses)
-    scale = (median - losses.min()) or losses.std() or 1.0
-    with np.errstate(over="ignore"):
-        excess = (losses - median) / scale
-    drawn = np.where(excess > 0, 1 - 1 / (1 + np.maximum(excess, 0)), excess)
-    standardised: Array = (drawn - drawn.mean()) / (drawn.std() or 1.0)
-    return standardised
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Uses one thread, since results depend on the number, and silences the libraries' warnings."""
-    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield

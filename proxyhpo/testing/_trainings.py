@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._runs import Died, Ended, Finished, Job, Outcome, Reported, RunId, Work
@@ -75,12 +77,48 @@ def _nothing(_config: dict[str, Any]) -> None:
     pass
 
 
+def _raise_dtype(_config: dict[str, Any]) -> None:
+    raise TypeError(str(torch.get_default_dtype()))
+
+
+def _pollute(_config: dict[str, Any]) -> None:
+    """Changes what holds for the whole process, and goes."""
+    os.chdir("/")
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.use_deterministic_algorithms(True)
+    torch.autograd.set_detect_anomaly(True)
+    nn.modules.module.register_module_forward_hook(_fail)
+    register_optimizer_step_pre_hook(_fail)
+
+
+def _fail(*_: Any) -> None:
+    raise AssertionError("the hook of another training")
+
+
+def _look(_config: dict[str, Any]) -> None:
+    found = {
+        "directory": os.getcwd() == "/",  # noqa: PTH109 - a str is compared
+        "gradients": not torch.is_grad_enabled(),
+        "dtype": torch.get_default_dtype() != torch.float32,
+        "device": torch.get_default_device().type != "cpu",
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "anomalies": torch.is_anomaly_enabled(),
+    }
+    if any(found.values()):
+        raise AssertionError(f"another training has changed {found}")
+
+
 _THEN = {
     "end": _nothing,
     "go on": _nothing,
     "raise": _raise,
     "raise unpicklable": _raise_unpicklable,
+    "raise dtype": _raise_dtype,
     "exit": _exit,
+    "pollute": _pollute,
+    "look": _look,
 }
 
 

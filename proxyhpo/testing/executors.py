@@ -59,6 +59,19 @@ class ExecutorContract:
                 assert there.weights is not None
                 assert torch.equal(there.weights[name], tensor)
 
+    def test_a_training_leaves_nothing_behind(self, started: Executor) -> None:
+        """What it changes for the whole process, the next one does not see."""
+        later = [job(), job("look")]
+        polluting, *rest = run(started, job("pollute"), *later)
+        assert isinstance(polluting, Outcome)
+        assert polluting.reason is None
+        here = InProcessExecutor()
+        here.start(work(), unheard)
+        for there, expected in zip(rest, run(here, *later), strict=True):
+            assert isinstance(there, Outcome)
+            assert isinstance(expected, Outcome)
+            assert (there.reason, there.reports) == (None, expected.reports)
+
     def test_reports_stream_in_order(self, started: Executor, heard: Heard) -> None:
         """Each report arrives once, before the end, with the training time so far."""
         jobs = [job(), job(), job()]

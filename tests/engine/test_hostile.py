@@ -174,3 +174,16 @@ def test_invalid_seconds_are_rejected_before_they_are_written(tmp_path):
         with pytest.raises(ArgumentError, match="seconds must be"):
             hpo.tell(asked, 1.0, seconds=math.nan)
     assert len(study(path).result.history.records) == 0
+
+
+def test_no_name_of_a_metric_ends_a_study(tmp_path):
+    def train(network, config):
+        yield {"value": config["lr"], "$float": 1.0}
+        yield {"value": config["lr"], "$float": math.nan}
+
+    ran = study(tmp_path / "study.db", train).run(2)
+    assert not ran.failures
+    stored = study(tmp_path / "study.db", train).result
+    assert [record.reports[0].metrics for record in stored.records] == [
+        {"$float": 1.0} for _ in stored.records
+    ]

@@ -4,9 +4,12 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+import torch
 
+from proxyhpo._runs import unheard
 from proxyhpo.executors import FuturesExecutor, InProcessExecutor, ProcessExecutor
 from proxyhpo.executors._interface import is_executor
+from proxyhpo.testing._trainings import job, run, work
 from proxyhpo.testing.executors import ExecutorContract
 
 
@@ -41,3 +44,18 @@ def test_a_capacity_that_is_not_known_yet_is_accepted():
 
     assert is_executor(Unconnected())
     assert not is_executor(ProcessPoolExecutor)
+
+
+@pytest.mark.parametrize("make", [InProcessExecutor, lambda: ProcessExecutor(1)])
+def test_trainings_have_the_settings_of_the_process_that_made_the_work(make):
+    executor = make()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = work()
+    finally:
+        torch.set_default_dtype(before)
+    executor.start(made, unheard)
+    (outcome,) = run(executor, job("raise dtype"))
+    executor.shutdown()
+    assert outcome.reason == "TypeError: torch.float64"

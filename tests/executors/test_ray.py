@@ -15,8 +15,8 @@ import torch
 
 from proxyhpo._runs import Died, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors import RayExecutor
-from proxyhpo.executors._ray_tasks import kept_local
+from proxyhpo.executors import RayExecutor, _ray_core
+from proxyhpo.executors._ray_tasks import RayTask, kept_local
 from proxyhpo.testing import ExecutorContract
 from proxyhpo.testing._trainings import Heard, job, run, work
 
@@ -143,6 +143,38 @@ def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
 def test_arguments_are_checked_at_once(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         RayExecutor(**arguments)
+
+
+class Idle:
+    """Ray with one node, on which no task begins."""
+
+    exceptions = SimpleNamespace(RayError=Exception)
+
+    def __init__(self, **resources):
+        self.resources = resources
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": self.resources}]
+
+    def wait(self, awaited, timeout, fetch_local):
+        time.sleep(min(timeout, 0.01))
+        return [], awaited
+
+    def cancel(self, stream, force):
+        """Nothing runs."""
+
+
+@pytest.mark.parametrize(("resources", "is_said"), [({"CPU": 4.0}, True), ({"GPU": 1.0}, False)])
+def test_resources_that_no_node_has_are_said_once(resources, is_said, monkeypatch, caplog):
+    monkeypatch.setattr(_ray_core, "_PATIENCE_SECONDS", 0.0)
+    executor = RayExecutor(num_cpus=0, num_gpus=1)
+    monkeypatch.setattr(executor, "_ray", Idle(**resources))
+    executor._tasks.append(RayTask(job(), stream="pending"))
+    assert executor.wait_any(0.05) is None
+    assert executor.wait_any(0.05) is None
+    assert caplog.text.count("no node of Ray has the 1 GPU that each training needs") == is_said
+    executor.drain()  # as after Ctrl-C: what has not begun is taken back
+    assert executor.wait_any(None) is None
 
 
 LOCAL = """

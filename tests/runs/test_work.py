@@ -290,3 +290,15 @@ def test_the_evaluator_knows_its_run(tmp_path):
     assert (trial.density, trial.budget, trial.checkpoint_dir) == (0.5, 0.5, tmp_path)
     assert trial.seed == job(budget=0.5).training_seed
     assert trial.device == torch.device("cpu")
+
+
+def test_weights_that_cannot_be_copied_are_a_failure_of_this_training(monkeypatch):
+    def train(network, config, trial):
+        monkeypatch.setattr(network, "state_dict", lambda: 1 / 0)
+        yield 1.0, {}
+
+    outcome = run(train, keep_weights=True)
+    assert outcome.reason.startswith("the trained weights cannot be copied: ZeroDivisionError")
+    assert "1 / 0" in outcome.traceback
+    assert outcome.value is None
+    assert run(train).value == 1.0  # nobody asks for them

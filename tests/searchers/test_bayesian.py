@@ -10,13 +10,14 @@ from scipy.stats import qmc
 from proxyhpo._records.history import History
 from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.errors import ArgumentError, UnknownNameError
-from proxyhpo.searchers._bayesian import (
-    BayesianSearcher,
-    _conditioned,
-    _features,
-    _Model,
-    _repeatable,
-    _standardised,
+from proxyhpo.searchers import _bayesian
+from proxyhpo.searchers._bayesian import BayesianSearcher, _Model
+from proxyhpo.searchers._surrogate import (
+    conditioned,
+    features,
+    informative,
+    repeatable,
+    standardised,
 )
 from proxyhpo.space import Choice, Float, Int, Space
 from proxyhpo.testing.searchers import SPACES, drawn_history, tell
@@ -155,17 +156,17 @@ def test_batches_do_as_well_as_single_proposals():
 def model(space, n_trials):
     history = drawn_history(space, n_trials)
     points = np.array([space.encode(config) for config, _ in history.observed()])
-    losses = _standardised(np.array([loss for _, loss in history.observed()]))
+    losses = standardised(np.array([loss for _, loss in history.observed()]))
     return _Model(BayesianSearcher(), space, points, losses, np.random.default_rng(0))
 
 
 def test_conditioning_on_the_same_data_changes_nothing():
     surrogate = model(SPACES["mixed"], 30)
-    with _repeatable():
-        fitted = surrogate._fitted
-        features = _features(SPACES["mixed"], surrogate._points)
-        again = _conditioned(fitted, features, surrogate._losses)
-        new = np.random.default_rng(1).random((50, features.shape[1]))
+    with repeatable():
+        fitted = surrogate._with_kernel
+        seen = features(SPACES["mixed"], surrogate._points)
+        again = conditioned(fitted, seen, surrogate._losses)
+        new = np.random.default_rng(1).random((50, seen.shape[1]))
         expected, found = fitted.predict(new, return_std=True), again.predict(new, return_std=True)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -173,10 +174,10 @@ def test_conditioning_on_the_same_data_changes_nothing():
 def test_lies_make_the_surrogate_certain_at_pending_configs():
     surrogate = model(SPACES["many"], 20)
     pending = np.full(12, 0.9)
-    features = _features(SPACES["many"], pending[np.newaxis])
-    with _repeatable():
-        _, before = surrogate._with_lies([]).predict(features, return_std=True)
-        mean, after = surrogate._with_lies([pending]).predict(features, return_std=True)
+    seen = features(SPACES["many"], pending[np.newaxis])
+    with repeatable():
+        _, before = surrogate._with_lies([]).predict(seen, return_std=True)
+        mean, after = surrogate._with_lies([pending]).predict(seen, return_std=True)
     assert after < 0.8 * before
     assert abs(mean) < 0.5
 
@@ -184,9 +185,9 @@ def test_lies_make_the_surrogate_certain_at_pending_configs():
 def test_options_are_equally_far_from_each_other_and_constants_are_left_out():
     space = Space({"a": Choice([1, 2, 3, 4]), "b": Choice([0, 1]), "c": Int(3, 3), "d": Int(1, 4)})
     of_a = np.array([space.encode({"a": a, "b": 0, "c": 3, "d": 1}) for a in (1, 2, 3, 4)])
-    features = _features(space, of_a)
-    assert features.shape == (4, 4 + 1 + 1)
-    distances = np.linalg.norm(features[:, np.newaxis] - features, axis=2)
+    seen = features(space, of_a)
+    assert seen.shape == (4, 4 + 1 + 1)
+    distances = np.linalg.norm(seen[:, np.newaxis] - seen, axis=2)
     assert len(set(distances[np.triu_indices(4, 1)])) == 1
 
 
@@ -197,7 +198,7 @@ LOSSES = arrays(
 
 @given(LOSSES)
 def test_standardised_losses_are_finite_and_keep_their_order(losses):
-    found = _standardised(losses)
+    found = standardised(losses)
     assert np.isfinite(found).all()
     assert abs(found.mean()) < 1e-6
     order = np.argsort(losses, kind="stable")
@@ -207,7 +208,7 @@ def test_standardised_losses_are_finite_and_keep_their_order(losses):
 @given(st.floats(1, 1e12))
 def test_standardised_losses_bound_an_outlier(factor):
     losses = np.append(np.linspace(0, 1, 20), factor)
-    found = _standardised(losses)
+    found = standardised(losses)
     assert found.max() < 3
     assert found[10] - found[0] > 1  # the good half stays apart
 
@@ -220,3 +221,39 @@ def test_proposes_from_a_branch_of_conditions():
 
     trials = search(BayesianSearcher(), space, loss, 26).trials
     assert min(trial.loss for trial in trials) < 0.1
+
+
+@given(LOSSES, st.integers(6, 12))
+def test_the_best_the_newest_and_a_spread_are_kept(losses, most):
+    kept = informative(losses, most)
+    assert len(kept) == min(most, len(losses))
+    assert sorted(set(kept.tolist())) == kept.tolist()
+    assert len(losses) - 1 in kept
+    assert losses[kept].min() == losses.min()
+    if len(losses) > most:
+        others = np.sort(np.delete(losses, kept))
+        assert losses[kept].max() >= others[-1]
+
+
+def test_a_surrogate_has_a_bounded_number_of_observations(monkeypatch):
+    monkeypatch.setattr(_bayesian, "_OBSERVATIONS", 20)
+    surrogate = model(SPACES["mixed"], 50)
+    with repeatable():
+        assert surrogate._fitted.X_train_.shape[0] == 20
+    pending = [np.full(surrogate._points.shape[1], 0.5)] * 2
+    with repeatable():
+        assert surrogate._with_lies(pending).X_train_.shape[0] == 22
+
+
+def test_a_kernel_is_kept_while_little_more_is_known_and_follows_from_the_history():
+    space, rng = SPACES["many"], np.random.default_rng(0)
+    trials = [(space.sample(rng), float(number)) for number in range(63)]
+    searcher, found, kernels = BayesianSearcher(), [], []
+    for known in range(60, 64):
+        history = history_of(space, trials[:known])
+        found += searcher.propose(space, history, 1, rng=np.random.default_rng(known))
+        kernels.append(searcher._kernel[1])
+    assert len({id(kernel) for kernel in kernels}) == 2  # of 60 and of 63 trials
+    resumed = BayesianSearcher()
+    history = history_of(space, trials[:62])
+    assert resumed.propose(space, history, 1, rng=np.random.default_rng(62)) == [found[2]]

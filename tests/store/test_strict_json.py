@@ -52,3 +52,15 @@ def test_invalid_json_is_a_value_error(text):
 @pytest.mark.parametrize("text", ['{"$float": "7"}', '{"$float": 7}', '{"$float": []}'])
 def test_other_marks_mean_nothing(text):
     assert decode(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("value", [1.0, math.nan, [], "nan", None])
+def test_the_mark_of_special_numbers_may_be_an_ordinary_name(value):
+    decoded = decode(encode({"metrics": {"$float": value}}))
+    assert repr(decoded) == repr({"metrics": {"$float": value}})
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_would_read_back_as_a_number_is_refused(value):
+    with pytest.raises(ArgumentError, match=r"metrics has the one key '\$float'"):
+        encode({"metrics": {"$float": value}})
