@@ -98,6 +98,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
         example_inputs=torch.zeros(4, 8),
         direction="maximize",
         searcher="random",
+        pruner="magnitude",  # quickly planned, since most runs are short
         density=0.5,
         finalists=3,
         progress=True,
