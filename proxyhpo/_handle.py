@@ -73,15 +73,15 @@ class StudyHandle:
                 self._open_study.study.enqueue(valid)
 
     def add(self, config: Mapping[str, Any], value: float, *, source: str = "") -> None:
-        """Adds a result of the full network that is known already, such as that of a baseline.
+        """Adds a known result of the full network, for example of a baseline.
 
         The config is not trained and costs nothing. The searcher learns from it, and
-        :attr:`Result.known <proxyhpo.Result.known>` lists it. If the study has tried the config
-        itself, or knows a result of it, that stays.
+        :attr:`Result.known <proxyhpo.Result.known>` lists it. If the study has already
+        tried the config, or has a result of it, that result is kept.
 
         Args:
             config: in terms of the full network.
-            value: what a full training of the full network gave, in the study's direction.
+            value: the result of a full training of the full network, in the study's direction.
             source: where it comes from, for the result.
 
         Raises:

@@ -26,9 +26,9 @@ _FUNCTIONS = frozenset(
 
 
 def has_norm_modules(network: nn.Module) -> bool:
-    """Whether a module normalises activations; libraries name theirs after torch's.
+    """Whether a module normalises activations; recognized by names like torch's.
 
-    A module that only holds others, such as ``NormFreeNet``, is none by its name.
+    A module that only contains others, such as ``NormFreeNet``, does not count.
 
     >>> has_norm_modules(nn.LayerNorm(3)), has_norm_modules(nn.Tanh())
     (True, False)
@@ -38,16 +38,16 @@ def has_norm_modules(network: nn.Module) -> bool:
 
 
 def _works(module: nn.Module) -> bool:
-    """Whether it has no modules inside, or tensors of its own."""
+    """Whether it contains no modules, or has its own tensors."""
     is_leaf = next(module.children(), None) is None
     return is_leaf or any(True for _ in (*module.parameters(False), *module.buffers(False)))
 
 
 def normalises(network: nn.Module, inputs: Inputs) -> bool:
-    """Whether a module normalises activations, or a function of torch's that a forward calls.
+    """Whether a module, or a torch function called in a forward pass, normalises activations.
 
-    The forward runs only if no module does: of a copy, on two examples, without values if the
-    network allows that.
+    The forward pass only runs if no module does. It uses a copy and two examples, without values if
+    the network allows it.
     """
     if has_norm_modules(network):
         return True
@@ -66,7 +66,7 @@ def normalises(network: nn.Module, inputs: Inputs) -> bool:
 
 
 class _Calls(TorchFunctionMode):
-    """Notes whether a function that normalises is called inside it."""
+    """Records whether a normalising function is called within the block."""
 
     def __init__(self) -> None:
         super().__init__()

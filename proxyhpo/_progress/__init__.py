@@ -1,4 +1,4 @@
-"""Shows how far a study has come: a panel in a notebook, a bar in a terminal, or plain lines."""
+"""Shows the progress of a study: a panel in a notebook, a bar in a terminal, or plain lines."""
 
 from proxyhpo._progress.progress import Progress
 

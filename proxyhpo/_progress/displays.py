@@ -14,7 +14,7 @@ __all__ = ["Bar", "Display", "Lines"]
 
 
 class Display(ABC):
-    """Shows the status of a study. Whatever it raises ends the display, not the study."""
+    """Shows the status of a study. An exception ends the display, not the study."""
 
     @abstractmethod
     def interval(self, elapsed: float) -> float:
@@ -22,7 +22,7 @@ class Display(ABC):
 
     @abstractmethod
     def show(self, status: Status) -> None:
-        """Shows a status in place of the one before."""
+        """Replaces the previous status by this one."""
 
     @abstractmethod
     def close(self, status: Status, elapsed: float) -> None:
@@ -31,7 +31,7 @@ class Display(ABC):
 
 @final
 class Lines(Display):
-    """Prints a line now and then, for logs: every 5 seconds at first, later once a minute.
+    """Prints lines for logs: every 5 seconds at first, later once a minute.
 
     A status that has not changed is not printed again.
     """

@@ -1,4 +1,4 @@
-"""The callback that follows a study and hands its status to a display now and then."""
+"""The callback that follows a study and regularly passes its status to a display."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Progress(Callback):
     """Shows the progress of a run; a display that fails is dropped, and the run continues.
 
     Args:
-        study: that runs.
+        study: the study that runs.
         result: returns what is known so far.
         limits: of the run.
         workers: number of trainings that run at the same time.
@@ -110,7 +110,7 @@ class Progress(Callback):
         return status_of(self._study, self._limits.n_trials, started, self._workers)
 
     def _drop(self, error: Exception) -> None:
-        """The terminal is gone, its pipe is broken, the disk is full: no reason to end a study."""
+        """A closed terminal, a broken pipe or a full disk must not end the study."""
         self._display = None
         logger.warning("progress is no longer shown: %s", one_line(error))
 

@@ -1,4 +1,4 @@
-"""How far a study has come, and how long the rest will take."""
+"""The progress of a study, and the predicted remaining time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["RungStatus", "Status", "duration_words", "status_of"]
 
 @dataclass(frozen=True)
 class RungStatus:
-    """How far one rung has come.
+    """The progress of one rung.
 
     Args:
         words: what is trained there.
-        expected: number of trainings at the end; those so far, where that has no limit.
-        finished: trainings that ended well.
-        stopped: trainings that a stopper ended.
+        expected: final number of trainings; the number so far if there is no limit.
+        finished: trainings that succeeded.
+        stopped: trainings that were stopped early.
         failed: trainings that failed.
         running: trainings that have started and not ended.
     """
@@ -43,7 +43,7 @@ class RungStatus:
 
     @property
     def ended(self) -> int:
-        """Trainings that have ended, in whatever way."""
+        """Trainings that have ended for any reason."""
         return self.finished + self.stopped + self.failed
 
 

@@ -1,4 +1,4 @@
-"""What an inspection says about updates: how the transfer ``layerwise`` scales those of a proxy."""
+"""The part of an inspection about updates: how ``layerwise`` scales those of a proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 3
 
 
 def corrections(proxy: Proxy, base: Proxy, has_norms: bool) -> Iterator[str]:  # noqa: FBT001 - what was found
-    """One line for each of two usual optimizers: SGD's updates and Adam's are scaled differently.
+    """One line for SGD and one for Adam, whose updates are scaled differently.
 
     Args:
         proxy: the smaller network.

@@ -1,4 +1,4 @@
-"""Results of the full network that were known before a study, or come from elsewhere."""
+"""Results of the full network from outside of the study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["KnownResult", "normal_scores"]
 
 @dataclass(frozen=True)
 class KnownResult(Stored):
-    """What a config gave on the full network, in a training that is not the study's.
+    """The result of a config on the full network, from a training outside of the study.
 
     Args:
         config: in terms of the full network.
@@ -43,7 +43,7 @@ class KnownResult(Stored):
 def normal_scores(losses: Sequence[float]) -> list[float]:
     """Each loss as a quantile of the standard normal distribution, by its rank among the others.
 
-    So losses of networks of different sizes become comparable, if the configs are alike (Salinas,
+    This makes losses of networks of different sizes comparable if the configs are similar (Salinas,
     Shen and Perrone, ICML 2020).
 
     >>> [round(score, 2) for score in normal_scores([0.9, 0.1, 0.5, 7.0, 0.1])]

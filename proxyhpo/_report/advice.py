@@ -1,4 +1,4 @@
-"""What a result says first: what was saved, how sure the best config is, and what to do next."""
+"""The main findings of a result: the saving, the certainty of the best config, and next steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from proxyhpo._report.wording import rung_words
 __all__ = ["Decision", "saving"]
 
 _MANY = 100  # times the noise of a seed
-_LATE = 0.8  # of the trials, after which the best one counts as found late
+_LATE = 0.8  # fraction of the trials after which the best one counts as late
 
 
 def saving(cost: Cost) -> str:
-    """What was spent, and what a search of the same trials on the full network would have cost."""
+    """The cost, and the estimated cost of the same trials on the full network."""
     if cost.saved is None or cost.base_trainings is None or cost.base_training_seconds is None:
         return f"not known yet; {cost.seconds:.1f} s were spent"
     share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
@@ -32,7 +32,7 @@ def saving(cost: Cost) -> str:
 
 @dataclass(frozen=True)
 class Decision:
-    """How the best config stands against the others.
+    """The best config compared with the others.
 
     Args:
         history: of the study.
@@ -83,7 +83,7 @@ class Decision:
     def steps(self) -> Iterator[str]:
         """What to do next, the most useful first."""
         if self.is_close:
-            yield "further seeds tell the best two apart: repeats=6"
+            yield "further seeds distinguish the best two: repeats=6"
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)
@@ -91,7 +91,7 @@ class Decision:
             yield f"the best config came late (trial {self.standing[0].trial}): run({2 * trials})"
 
     def _smaller(self) -> str:
-        """Says if a proxy did as well as the full network; empty if none did."""
+        """Says whether a proxy was as good as the full network; empty if none was."""
         best = self.standing[0].loss
         for rung, wanted in enumerate(self.ladder):
             if wanted.budget < 1 or rung == len(self.ladder) - 1:

@@ -1,4 +1,4 @@
-"""Which integers may be to blame for a failure: the sizes that changed around the place of it."""
+"""Which integers may cause a failure: those that equal sizes that changed near it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["changes", "first_inputs", "near"]
 def near(
     pool: Sequence[Candidate], step: Step, forecast: Forecast
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """The candidates in the modules that were running at an operator, the likeliest first.
+    """The candidates in the modules that were running at an operator, most likely first.
 
-    Those in the innermost modules come first; last come those of the modules inside the innermost
-    one, since code may ask its parts.
+    Those of the innermost modules come first, and those of the innermost module's children last, since
+    its code may use their attributes.
 
     Returns:
-        Those that would make a size what it should be at that very operator, and the others.
+        Those that give the size expected at that very operator, and the others.
     """
     depth = {name: level for level, name in enumerate(step.modules, start=1)}
     missing = {new for _, new in _resized(step, forecast)}
@@ -55,13 +55,13 @@ def near(
 
 
 def _within(name: str, outer: str) -> bool:
-    """Whether a module is a part of another, or a part of a part."""
+    """Whether a module is a descendant of another."""
     inner = name.removeprefix(f"{outer}.") if outer else name
     return (inner != name or not outer) and inner.count(".") <= 1
 
 
 def first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
-    """Module → the first tensor of more than one dimension that an operator in it saw."""
+    """Module → the first tensor of more than one dimension that an operator in it received."""
     seen: dict[str, Sequence[Dim]] = {}
     for steps in found.steps.values():
         for step in steps:
@@ -72,7 +72,7 @@ def first_inputs(found: Trace) -> dict[str, Sequence[Dim]]:
 
 
 def changes(found: Trace, forecast: Forecast) -> Mapping[str, Mapping[int, Sequence[int]]]:
-    """Module → old size → the sizes that it becomes in there; what it does itself counts most."""
+    """Module → old size → its new sizes there; those of the module's own operators first."""
     counts: dict[str, Counter[tuple[int, int]]] = {}
     for steps in found.steps.values():
         for step in steps:
