@@ -21,8 +21,8 @@ def near(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """The candidates in the modules that were running at an operator, most likely first.
 
-    Those of the innermost modules come first, and those of the innermost module's children last, since
-    its code may use their attributes.
+    Those of the innermost modules come first, and those of the innermost module's children last,
+    since its code may use their attributes.
 
     Returns:
         Those that give the size expected at that very operator, and the others.
