@@ -62,5 +62,5 @@ def test_the_mark_of_special_numbers_may_be_an_ordinary_name(value):
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_would_read_back_as_a_number_is_refused(value):
-    with pytest.raises(ArgumentError, match=r"metrics has the one key '\$float'"):
+    with pytest.raises(ArgumentError, match=r"metrics has only the key '\$float'"):
         encode({"metrics": {"$float": value}})
