@@ -1,6 +1,6 @@
 """Default searches on small tasks as a new user would write them: do they cost less than full ones?
 
-    python -m benchmarks.newcomers
+    python -m benchmarks.newcomers [--trials 6 12 25]
 
 Three tasks on data that scikit-learn ships: a perceptron on a table, a small convolutional network
 with a DataLoader, and a network in skorch. For 6, 12 and 25 trials the default search is compared
@@ -11,6 +11,7 @@ count. It writes docs/benchmarks/newcomers.md.
 
 from __future__ import annotations
 
+import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,7 @@ def perceptron() -> Task:
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config["lr"], weight_decay=config["decay"]
         )
-        for _ in range(20):
+        for _ in range(6):
             for batch in training[torch.randperm(len(training))].split(config["batch_size"]):
                 optimizer.zero_grad()
                 cross_entropy(network(x[batch]), y[batch]).backward()
@@ -115,7 +116,7 @@ def convolutional() -> Task:
         optimizer = torch.optim.SGD(
             network.parameters(), lr=config["lr"], momentum=config["momentum"]
         )
-        for _ in range(3):
+        for _ in range(2):
             network.train()
             for inputs, labels in DataLoader(training, config["batch_size"], shuffle=True):
                 optimizer.zero_grad()
@@ -153,7 +154,7 @@ def skorch() -> Task:
             network, criterion=nn.CrossEntropyLoss, verbose=0, max_epochs=1, **config
         )
         net.initialize()
-        for _ in range(8):
+        for _ in range(3):
             net.partial_fit(x.numpy(), y.numpy())
             yield net.history[-1, "valid_loss"]
 
@@ -229,6 +230,11 @@ def row(name: str, n_trials: int, default: Search, full: Sequence[float]) -> str
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, nargs="+", default=TRIALS, help="of the searches")
+    trials = parser.parse_args().trials
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     lines = [
@@ -239,9 +245,9 @@ def main() -> None:
     for name, make in TASKS.items():
         task = make()
         search(task, 1, density=0.5)  # loads what is loaded once a process
-        whole = search(task, max(TRIALS), proxies=False, repeats=0).result
+        whole = search(task, max(trials), proxies=False, repeats=0).result
         full = [r.training_seconds for r in sorted(whole.records, key=lambda r: r.trial)]
-        for n_trials in TRIALS:
+        for n_trials in trials:
             found = search(task, n_trials)
             lines.append(row(name, n_trials, found, full))
             print(lines[-1], flush=True)
