@@ -98,10 +98,10 @@ class Promotions:
         trained.
         """
         left = self._parts.repeats - len(self._state.repeated)
-        if left <= 0 or len(self._state.best_two) < 2 or self._state.unfinished:
+        if left <= 0 or len(self._state.leaders) < 2 or self._state.unfinished:
             return []
         noise = noise_of(standings(self._state.history.records, self._parts.top))
-        first, second = self._state.best_two
+        first, second = self._state.leaders[:2]
         if noise is None or not first.is_near(second, noise):
             return []
         fewest = min(len(first.runs), len(second.runs))

@@ -39,6 +39,10 @@ _MALFORMED = (
 )
 
 
+LEADERS = 3
+"""Trials of the full network whose weights are kept."""
+
+
 class State:
     """Trials, trainings and promotions.
 
@@ -52,8 +56,8 @@ class State:
         """Per rung: trial → number of trainings that had ended there when it entered, in order."""
         self.ended: list[dict[int, Record]] = [{} for _ in range(n_rungs)]
         """Per rung: trial → its record, of the trainings that have ended there."""
-        self.best_two: list[Standing] = []
-        """The two best trials of the full network, by the mean over their seeds."""
+        self.leaders: list[Standing] = []
+        """The best trials of the full network, :data:`LEADERS` at most, by the mean over seeds."""
         self.repeated: list[RunId] = []
         """The trainings of the full network under a further seed that have started, in order."""
         self.controls: set[int] = set()
@@ -110,24 +114,24 @@ class State:
     @property
     def best(self) -> Record | None:
         """The best run of the best trial of the full network."""
-        return self.best_two[0].best if self.best_two else None
+        return self.leaders[0].best if self.leaders else None
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
         """Applies an event. Kinds that do not concern the study are ignored."""
         if kind in self._effects:
             self._effects[kind](body)
 
-    def best_with(self, record: Record) -> list[Standing]:
-        """The two best trials of the full network after this training of it.
+    def leaders_with(self, record: Record) -> list[Standing]:
+        """The best trials of the full network after this training of it.
 
-        They are among the two best so far and this one, unless a further seed has changed a mean.
+        They are among the best so far and this one, unless a further seed has changed a mean.
         """
         if record.rung != len(self.ended) - 1 or record.state != "finished":
-            return self.best_two
+            return self.leaders
         if record.replicate:
-            return standings([*self.history.records, record], record.rung)[:2]
-        ranked = sorted([*self.best_two, Standing(record.trial, [record])], key=lambda s: s.rank)
-        return ranked[:2]
+            return standings([*self.history.records, record], record.rung)[:LEADERS]
+        ranked = sorted([*self.leaders, Standing(record.trial, [record])], key=lambda s: s.rank)
+        return ranked[:LEADERS]
 
     def _close_batch(self, _: Mapping[str, Any]) -> None:
         self.batch_is_open = False
@@ -198,7 +202,7 @@ class State:
         self._check_runs(record)
         if record.config != self.history.trials[record.trial].config:
             raise ValueError(f"a record of trial {record.trial} has another config than the trial")
-        self.best_two = self.best_with(record)
+        self.leaders = self.leaders_with(record)
         self.history.add_record(record)
         if record.replicate:
             self._repeats_ended.add(record.id)

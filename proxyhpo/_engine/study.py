@@ -13,7 +13,7 @@ import re
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -155,8 +155,8 @@ class Study:
         return record
 
     def _add(self, record: Record, outcome: Outcome) -> None:
-        kept = self._kept(self.state.best_two)
-        after = self._kept(self.state.best_with(record))
+        kept = _names(self.state.leaders)
+        after = _names(self.state.leaders_with(record))
         if outcome.weights is not None and record.id.name in after:
             # Weights are saved before the record that refers to them is written.
             self._store.save_weights(record.id.name, outcome.weights)
@@ -164,13 +164,9 @@ class Study:
         for name in kept - after:
             self._store.drop_weights(name)
 
-    def _kept(self, best: Sequence[Standing]) -> set[str]:
-        """The trainings whose weights are kept: the best, and those of a possible successor."""
-        return {each.best.id.name for each in best[: 2 if self.parts.repeats else 1]}
-
     def _drop_old_weights(self) -> None:
-        """Drops weights left by a killed run: without a record, or of a training no longer best."""
-        kept = self._kept(self.state.best_two)
+        """Drops weights left by a killed run: without a record, or of a trial no longer leading."""
+        kept = _names(self.state.leaders)
         for name in self._store.weights():
             if _WEIGHTS.fullmatch(name) and name not in kept:
                 self._store.drop_weights(name)
@@ -307,3 +303,8 @@ class Study:
         check_event(kind, body)  # an unreadable event would make the store unusable
         self._store.append(kind, body)
         self.state.apply(kind, body)
+
+
+def _names(leaders: Iterable[Standing]) -> set[str]:
+    """The trainings whose weights are kept: the best one of each leading trial."""
+    return {each.best.id.name for each in leaders}

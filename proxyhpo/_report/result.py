@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from proxyhpo._engine.standing import standings
-from proxyhpo._networks.loading import load
 from proxyhpo._records.history import History
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
@@ -20,9 +19,12 @@ from proxyhpo._records.records import Config, Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.card import card
 from proxyhpo._report.cost import Cost
+from proxyhpo._report.export import frame_of, json_of
 from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.importance import Importance, importance_of
 from proxyhpo._report.summary import Findings
+from proxyhpo._report.trained import trained_network
+from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
 from proxyhpo.space import Space
 
@@ -52,7 +54,7 @@ class Result:
         why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
-        weights: loads the weights of the best training.
+        weights: loads the weights of a training by its name.
         build: makes the full network for a config.
     """
 
@@ -66,7 +68,7 @@ class Result:
     pretrained: bool = False
     idle: bool = False
     why_full: str = ""
-    weights: Callable[[], Mapping[str, Tensor]] | None = None
+    weights: Callable[[str], Mapping[str, Tensor]] | None = None
     build: Callable[[Config], nn.Module] | None = None
 
     @property
@@ -82,7 +84,10 @@ class Result:
 
     @property
     def best_config(self) -> Config:
-        """The config of the best training of the full network, with objects as their labels."""
+        """The config of the best training of the full network, with objects as their labels.
+
+        It consists of plain values: ``json.dump(result.best_config, file)`` writes a config file.
+        """
         return dict(self.best_record.config)
 
     @property
@@ -95,49 +100,69 @@ class Result:
         return next(each.value for each in self._findings.standing if each.trial == best)
 
     def best_weights(self) -> Mapping[str, Tensor]:
-        """The ``state_dict`` of the best training of the full network, on the CPU.
-
-        It is read from the store at each call.
+        """The ``state_dict`` of the best training of the full network, read at each call.
 
         Raises:
             NotClimbedError: if no training of the full network has succeeded.
-            StoreError: if the weights were not kept, were replaced by those of a better training,
-                or cannot be read.
+            StoreError: see :meth:`weights_of`.
         """
-        record = self.best_record
-        if self.weights is None:
-            raise StoreError(f"the weights of trial {record.trial} were not kept")
-        return self.weights()
+        return self.weights_of(self.best_record)
 
     def best_network(self, network: nn.Module | None = None) -> nn.Module:
         """The full network with the weights of its best training, in eval mode.
 
         Args:
+            network: see :meth:`network_of`.
+
+        Raises:
+            ArgumentError: if there is no ``build`` and no ``network`` is given.
+            NotClimbedError: if no training of the full network has succeeded.
+            StoreError: see :meth:`network_of`.
+        """
+        return self.network_of(self.best_record, network)
+
+    def top(self, k: int = 3) -> Sequence[Record]:
+        """The best trainings of the full network, one for each of the ``k`` best trials.
+
+        The weights of the best three trials are kept, so that :meth:`network_of` can return their
+        networks, for example to average what they predict.
+
+        Args:
+            k: how many; fewer are returned if fewer trials have finished.
+
+        Raises:
+            ArgumentError: if ``k`` is not a whole number above 0.
+        """
+        best = [each.best for each in self._findings.standing]
+        return best[: check_whole("top: k", k, 1)]
+
+    def weights_of(self, record: Record) -> Mapping[str, Tensor]:
+        """The ``state_dict`` that a training of the full network left, on the CPU.
+
+        Args:
+            record: of the training, such as one from :meth:`top`.
+
+        Raises:
+            StoreError: if the weights were not kept, were replaced by those of a better training,
+                or cannot be read.
+        """
+        if self.weights is None:
+            raise StoreError(f"the weights of trial {record.trial} were not kept")
+        return self.weights(record.id.name)
+
+    def network_of(self, record: Record, network: nn.Module | None = None) -> nn.Module:
+        """The full network with the weights of a training, in eval mode.
+
+        Args:
+            record: of the training, such as one from :meth:`top`.
             network: the network to load the weights into. By default the study's ``build`` makes
                 one. A result from ``load_study`` or from a pickle has no ``build``.
 
         Raises:
             ArgumentError: if there is no ``build`` and no ``network`` is given.
-            NotClimbedError: if no training of the full network has succeeded.
-            StoreError: see :meth:`best_weights`; also if the weights do not fit the network.
+            StoreError: see :meth:`weights_of`; also if the weights do not fit the network.
         """
-        record = self.best_record
-        if network is None:
-            if self.build is None:
-                raise ArgumentError(
-                    "best_network: this result was loaded without code to build the network; "
-                    "pass a network, best_network(network), with the architecture of "
-                    f"{record.config}"
-                )
-            network = self.build(record.config)
-        try:
-            load(network, self.best_weights())
-        except RuntimeError as error:
-            raise StoreError(
-                f"the weights of trial {record.trial} do not fit the network ({error}); "
-                "best_weights() returns them as they are"
-            ) from error
-        return network.eval()
+        return trained_network(record, self.weights_of(record), self.build, network)
 
     @property
     def records(self) -> Sequence[Record]:
@@ -220,31 +245,29 @@ class Result:
     def plot(self) -> Figure:
         """A figure of four plots; :mod:`proxyhpo.plots` has these and others.
 
-        It shows the best value against the cost, the climb, the agreement between the rungs and
-        the importance of the hyperparameters.
-
         Raises:
             ImportError: if matplotlib is not installed.
         """
-        figure: Figure = import_module("proxyhpo.plots").plot_summary(self)
-        return figure
+        return import_module("proxyhpo.plots").plot_summary(self)  # type: ignore[no-any-return]
 
     def ledger(self) -> str:
         """A table with one line per rung: what was trained, how it was corrected, and the cost."""
         return printable("\n".join(self._findings.ledger()))
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, curves: bool = False) -> pd.DataFrame:
         """One row per training; the config's columns are named ``config.<name>``.
+
+        Args:
+            curves: whether to return one row per report instead, with its ``step`` and metrics.
 
         Raises:
             ImportError: if pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install 'proxyhpo[pandas]'") from error
+        return frame_of(self, curves=curves)
 
-        return pd.DataFrame([_row(record, self.measured) for record in self.records])
+    def to_json(self) -> dict[str, Any]:
+        """Everything as nested JSON data: what was searched and found, the cost, all records."""
+        return json_of(self)
 
     def __repr__(self) -> str:
         """A summary of at most 12 lines: best config, cost, trust, and next steps."""
@@ -273,19 +296,3 @@ class Result:
     @cached_property
     def _findings(self) -> Findings:
         return Findings(**{field.name: getattr(self, field.name) for field in fields(Findings)})
-
-
-def _row(record: Record, measured: Mapping[int, Measurement]) -> dict[str, Any]:
-    return {
-        "trial": record.trial,
-        "rung": record.rung,
-        "density": measured[record.rung].density,
-        "width_ratio": record.width_ratio,
-        "state": record.state,
-        "value": record.value,
-        "seconds": record.seconds,
-        "reason": record.reason,
-        **{f"config.{name}": value for name, value in record.config.items()},
-        **{f"trained_config.{name}": value for name, value in record.trained_config.items()},
-        **{f"metric.{name}": value for name, value in record.metrics.items()},
-    }

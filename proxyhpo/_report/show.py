@@ -73,10 +73,16 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
 
 def _leaderboard(records: Sequence[Record]) -> Iterable[str]:
     rows = [
-        [record.trial, f"{record.value:.6g}", f"{record.seconds:.1f}", config_words(record.config)]
+        [
+            record.trial,
+            f"{record.value:.6g}",
+            record.state,
+            f"{record.seconds:.1f}",
+            config_words(record.config),
+        ]
         for record in records
     ]
-    return table(["trial", "value", "seconds", "config"], rows)
+    return table(["trial", "value", "state", "seconds", "config"], rows)
 
 
 def _failures(records: Sequence[Record]) -> Iterable[str]:

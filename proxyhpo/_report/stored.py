@@ -98,6 +98,6 @@ def result_of(
         idle=idle,
         why_full=state.why_full,
         pretrained=study["pretrained"],
-        weights=None if state.best is None else partial(weights, state.best.id.name),
+        weights=weights,
         build=build,
     )

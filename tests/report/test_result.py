@@ -1,4 +1,5 @@
 import html
+import json
 import pickle
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Choice, Float, ProxyHPO, load_study
+from proxyhpo import Choice, Float, ProxyHPO, Space, load_study
 from proxyhpo.errors import ArgumentError, StoreError, printable
 from proxyhpo.results import Correction
 
@@ -65,6 +66,56 @@ def test_the_frame_has_a_row_a_record(result):
     assert len(frame) == len(result.records)
     assert {"trial", "rung", "density", "state", "value", "config.lr", "metric.loss"} <= set(frame)
     assert frame["state"].eq("failed").sum() == len(result.failures)
+
+
+def test_curves_have_a_row_a_report(result):
+    frame = result.to_frame(curves=True)
+    assert len(frame) == sum(len(record.reports) for record in result.records)
+    assert {"trial", "rung", "step", "state", "value", "metric.loss"} <= set(frame)
+    of_best = frame[(frame.trial == result.best.trial) & (frame.rung == 1)]
+    assert of_best.value.tolist() == list(result.best.values)
+
+
+def test_everything_is_json(result):
+    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert data["best"]["config"] == result.best_config
+    assert len(data["records"]) == len(result.records)
+    assert data["fidelity"][0]["verdict"] == result.fidelity[0].verdict
+    assert Space.from_json(data["space"]) == result.space
+    assert study().result.to_json()["best"] is None
+
+
+def test_the_weights_of_the_best_three_are_kept(tmp_path):
+    def train(network, config):
+        with torch.no_grad():
+            network[0].bias.fill_(config["lr"])
+        return 1 - config["lr"]
+
+    path = tmp_path / "study.db"
+    hpo = ProxyHPO(
+        build,
+        train,
+        {"lr": Float(0, 1)},
+        example_inputs=torch.zeros(8, 6),
+        direction="maximize",
+        searcher="random",
+        density=0.25,
+        progress=False,
+        store=path,
+    )
+    found = hpo.run(10, finalists=5)
+    for loaded in (found, load_study(path)):
+        best = loaded.top(3)
+        assert best == list(loaded.leaderboard()[:3])
+        assert best[0] == loaded.best_record
+        for record in best:
+            network = loaded.network_of(record, build())
+            assert network[0].bias[0].item() == pytest.approx(record.config["lr"])
+    fourth = found.top(4)[3]
+    with pytest.raises(StoreError):
+        found.network_of(fourth)
+    with pytest.raises(ArgumentError, match="top: k must be"):
+        found.top(0)
 
 
 def test_the_ledger_adds_up(result):

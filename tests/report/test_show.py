@@ -94,7 +94,9 @@ def test_leaderboards_have_the_best_first_and_the_stopped_last():
         ["0", "0.5"],
         ["4", "0.75"],
     ]
-    assert section("Best at rung 1")[1:] == [["1", "0.9", "8.0", "lr=0.1,", "act='relu'"]]
+    assert section("Best at rung 1")[1:] == [
+        ["1", "0.9", "finished", "8.0", "lr=0.1,", "act='relu'"]
+    ]
     assert len(section("Best at rung 0", top=1)) == 2
 
 
