@@ -16,12 +16,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo._engine.outlook import Outlook
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.promotion import Promotions
+from proxyhpo._engine.proposals import Proposals
 from proxyhpo._engine.replayed import check_replayed
 from proxyhpo._engine.rungs import Rungs
 from proxyhpo._engine.standing import Standing
@@ -29,9 +28,7 @@ from proxyhpo._engine.state import State, check_event
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
-from proxyhpo._seeding import seed_sequence
 from proxyhpo._store import Store
-from proxyhpo.searchers._interface import check_proposals
 from proxyhpo.transfers._exponents import transferred
 
 __all__ = ["Study"]
@@ -64,10 +61,9 @@ class Study:
         check_replayed(self.history, parts)
         self._store = store
         self._drop_old_weights()
-        self._enqueued = deque(enqueued)
         self._known = deque(known)
         self._unfinished = deque(self.state.unfinished)
-        self._exhausted = False
+        self._proposals = Proposals(parts, self.history, self._write, enqueued)
         self._rungs = Rungs(parts, self.history, self._write)
         self._promotions = Promotions(parts, self.state)
         self.outlook = Outlook(parts, self.state, self._promotions)
@@ -83,7 +79,7 @@ class Study:
 
     def enqueue(self, config: Config) -> None:
         """Adds a config to try before the searcher's proposals, unless it was tried before."""
-        self._enqueued.append(config)
+        self._proposals.enqueue(config)
 
     def add(self, result: KnownResult) -> None:
         """Adds a known result, unless the config has been tried here or its result is known."""
@@ -105,7 +101,7 @@ class Study:
         if self._unfinished:
             return self._job(self._unfinished.popleft())
         job = self._promotion(n_trials) or self._new_trial(n_trials)
-        if job is None and self._exhausted:  # then more promotions may be certain
+        if job is None and self._proposals.exhausted:  # then more promotions may be certain
             job = self._promotion(n_trials)
         return job or self._control(n_trials) or self._repeat(n_trials)
 
@@ -206,7 +202,7 @@ class Study:
 
     def _to_come(self, n_trials: float) -> float:
         """How many more trials may be proposed."""
-        return 0.0 if self._exhausted else max(0.0, n_trials - len(self.history.trials))
+        return 0.0 if self._proposals.exhausted else max(0.0, n_trials - len(self.history.trials))
 
     def _to_enter(self, n_trials: float) -> float:
         """How many more trials may enter rung 0."""
@@ -252,37 +248,8 @@ class Study:
         if len(self.history.trials) >= n_trials:
             return None
         rung = 0 if self._uses_proxies() else self.top
-        trial = self._propose({} if rung == 0 else {"rung": rung})
+        trial = self._proposals.commit({} if rung == 0 else {"rung": rung})
         return None if trial is None else self._job(RunId(trial, rung))
-
-    def _propose(self, where: Mapping[str, int]) -> int | None:
-        """Commits a new trial and returns its number, or None if there is nothing left to try.
-
-        Args:
-            where: the rung on which it starts, if it is not the first one.
-        """
-        number = len(self.history.trials)
-        while self._enqueued:
-            config: Config = self._enqueued.popleft()
-            if not self.history.has(config):
-                body = {"number": number, "config": config, "source": "enqueued", **where}
-                self._write("trial", body)
-                return number
-        if self._exhausted:
-            return None
-        began = time.perf_counter()
-        rng = np.random.default_rng(seed_sequence("proposal", self.parts.seed, number))
-        seen = self.history.with_known(same_scale=self.top == 0)
-        proposed = self.parts.searcher.propose(self.parts.space, seen, 1, rng=rng)
-        configs = check_proposals(self.parts.searcher, proposed)
-        seconds = time.perf_counter() - began
-        if not configs:
-            self._exhausted = True
-            return None
-        config = self.parts.space.validate(configs[0], argument="the searcher's proposal")
-        body = {"number": number, "config": config, "source": "searcher", "seconds": seconds}
-        self._write("trial", {**body, **where})
-        return number
 
     def _job(self, run: RunId) -> Job:
         config = self.history.trials[run.trial].config
