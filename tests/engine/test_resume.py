@@ -194,18 +194,21 @@ def test_weights_that_a_kill_left_behind_are_dropped(tmp_path, monkeypatch):
 
     def enqueued():
         hpo = study(path, train=better_and_better, space={"lr": Float(0, 1)}, ladder=[Rung(1)])
-        for rate in (0.1, 0.2, 0.3):
+        for rate in (0.1, 0.2, 0.3, 0.4, 0.5):
             hpo.enqueue({"lr": rate})
         return hpo
 
+    def weights(*trials):
+        return {f"trial-{trial}-rung-0.pt" for trial in trials}
+
     with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
         patched.setattr(SQLiteStore, "drop_weights", killed)
-        enqueued().run(3)
-    assert {file.name for file in folder.iterdir()} == {"trial-0-rung-0.pt", "trial-1-rung-0.pt"}
-    (folder / "trial-2-rung-0.tmp").write_bytes(b"PK")
+        enqueued().run(5)
+    assert {file.name for file in folder.iterdir()} == weights(0, 1, 2, 3)
+    (folder / "trial-4-rung-0.tmp").write_bytes(b"PK")
     (folder / "mine.pt").write_bytes(b"PK")
     result = enqueued().result
-    assert {file.name for file in folder.iterdir()} == {"trial-1-rung-0.pt", "mine.pt"}
+    assert {file.name for file in folder.iterdir()} == weights(1, 2, 3) | {"mine.pt"}
     assert result.best_network()(torch.zeros(8, 6)).shape == (8, 2)
-    assert enqueued().run(3).best_config == {"lr": 0.3}
-    assert {file.name for file in folder.iterdir()} == {"trial-2-rung-0.pt", "mine.pt"}
+    assert enqueued().run(5).best_config == {"lr": 0.5}
+    assert {file.name for file in folder.iterdir()} == weights(2, 3, 4) | {"mine.pt"}
