@@ -39,7 +39,8 @@ LAYERS = """
     _store
     _inputs
     _validation
-    _seeding _lazy
+    _isolation
+    _seeding _streams _lazy
     errors
 """
 RANKS = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
