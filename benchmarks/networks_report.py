@@ -18,9 +18,9 @@ _FAR_BELOW = 0.125
 def counted(rows: Sequence[tuple[Entry, Row]]) -> str:
     """How many became smaller, were refused or failed, for each family, as markdown.
 
-    A proxy is real if it keeps less than .9 of the parameters, an eighth at least, and its loss is
-    a number after five steps. The peer's proxies count if a forward and a backward ran with the
-    outputs' shapes kept.
+    A proxy is real if it keeps less than .9 of the FLOPs (of the parameters, where FLOPs cannot be
+    counted) and an eighth of the parameters at least, and its loss is a number after five steps.
+    The peer's proxies count if a forward and a backward ran with the outputs' shapes kept.
     """
     verdicts = ("real proxy", "too small", "no smaller", "refused", "failed")
     titles = ["library", "networks", *verdicts, "median", "longest", "Torch-Pruning"]
@@ -52,9 +52,10 @@ def _verdict(row: Row) -> str:
         return "refused"
     if "error" in row or not all(map(math.isfinite, row["losses"])):
         return "failed"
-    full, proxy = row["parameters"]
+    full, proxy = row["flops"] if all(row["flops"]) else row["parameters"]
     if proxy >= _SMALLER * full:
         return "no smaller"
+    full, proxy = row["parameters"]
     return "real proxy" if proxy >= _FAR_BELOW * full else "too small"
 
 

@@ -84,7 +84,7 @@ def _sized(name: str, batch: int) -> Tensor:
     """Small images, where a network takes images of any size."""
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
-    fixed = cfg is None or cfg.fixed_input_size
+    fixed = cfg is None or cfg.fixed_input_size or "vit" in name  # patches of 14 pixels
     channels, *sides = cfg.input_size if cfg else (3, 224, 224)
     return torch.randn(batch, channels, *(sides if fixed else (128, 128)))
 
@@ -253,8 +253,8 @@ def _ft_transformer(n: int) -> nn.Module:
 def _tab_transformers() -> Iterator[_Row]:
     sizes = {"categories": (10, 5, 6), "num_continuous": 10, "dim": 32, "dim_out": 1}
     inputs = _in_order(_integers(5, 3), _noise(10))
-    for name in ("TabTransformer", "FTTransformer"):
-        build = partial(_made, "tab_transformer_pytorch", name, depth=2, heads=4, **sizes)
+    for name, more in (("TabTransformer", {"mlp_act": nn.ReLU()}), ("FTTransformer", {})):
+        build = partial(_made, "tab_transformer_pytorch", name, depth=2, heads=4, **sizes, **more)
         yield name, build, inputs
 
 

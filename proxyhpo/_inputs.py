@@ -38,6 +38,14 @@ def check_inputs(inputs: object) -> Inputs:
     map_tensors(note, inputs)
     if not found:
         raise ArgumentError("example_inputs must contain a tensor")
+    for tensor in found:
+        if tensor.is_nested or tensor.layout != torch.strided:
+            raise ArgumentError(
+                f"example_inputs contains a {'nested' if tensor.is_nested else 'sparse'} tensor "
+                f"({tensor.layout}), from which no examples can be cut: pass a dense tensor, and "
+                "convert it in forward; or register it as a buffer, such as the adjacency of a "
+                "graph"
+            )
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
         raise ArgumentError("example_inputs must be a batch: dimension 0 of each tensor, >= 1")
     return inputs

@@ -38,7 +38,13 @@ def entry(name, library="lib"):
 
 
 def row(before, after, loss=1.0):
-    return {"parameters": [before, after], "losses": [loss], "skipped": [], "prune_seconds": 2.0}
+    return {
+        "parameters": [before, after],
+        "flops": [None, None],
+        "losses": [loss],
+        "skipped": [],
+        "prune_seconds": 2.0,
+    }
 
 
 ROWS = [

@@ -147,7 +147,10 @@ class Repair:
         return self._mend(works)
 
     def _note(self, groups: Sequence[Group], failed: Mended) -> None:
-        self.left_whole.extend((group, str(failed.outcome.failure)) for group in groups)
+        reason = str(failed.outcome.failure)
+        if self.found.reads_values:
+            reason += _READS_VALUES
+        self.left_whole.extend((group, reason) for group in groups)
 
     def _mend(self, selection: Selection, *, search: bool = True) -> Mended:
         """Tries a selection with torch's modules updated, then with candidates that help."""
@@ -192,6 +195,12 @@ class Repair:
                 if tried.outcome.failure is None or tried.outcome.progress > best.outcome.progress:
                     return tried
         return None
+
+
+_READS_VALUES = (
+    "; the forward pass reads values of tensors, such as the condition of a loop, so a smaller "
+    "network may run other operators"
+)
 
 
 class _Attempt:

@@ -130,6 +130,8 @@ class _Follower:
         modules: tuple[str, ...],
     ) -> None:
         del modules
+        if isinstance(result, (int, float, complex)):  # a value that Python has read
+            return
         self.flops += flops_of(function, args, kwargs, result)
         name = operator_name(function)
         if self._lost or not self._finds(name) or self.step is None:

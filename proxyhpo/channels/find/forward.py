@@ -76,6 +76,10 @@ class DrawsAlike(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch u
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)  # noqa: SLF001 - an operator's name
 
 
+_READING = (torch.ops.aten._local_scalar_dense.default,)  # noqa: SLF001 - likewise
+"""Gives a value to Python, as ``if loss > 1`` does; observed although it gives no tensor."""
+
+
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyped
     def __init__(self, observe: Observe, clock: Clock, stack: list[str], *, meta: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch untyped
@@ -100,7 +104,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch untyp
                 result = func(*args, **kwargs)
         else:
             result = func(*args, **kwargs)
-        if any(isinstance(part, Tensor) for part in _parts(result)):
+        if func in _READING or any(isinstance(part, Tensor) for part in _parts(result)):
             self._observe(func, args, kwargs, result, tuple(self._stack))
         return result
 
@@ -119,7 +123,7 @@ def forward(
     Args:
         network: on the CPU, or on the meta device.
         inputs: on the same device.
-        observe: called after every operator that returns a tensor.
+        observe: called after every operator that returns a tensor, or a value to Python.
         meta: whether tensors have no values. Tensors created by the code are then moved to the meta
             device, too.
         clock: limits the time.

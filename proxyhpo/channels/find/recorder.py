@@ -56,6 +56,8 @@ class Recorder:
     """Names of the owned tensors that an operator has used."""
     summed: list[Dim] = field(default_factory=list)
     """Labels of weights' dimensions over which products with data sum."""
+    reads_values: bool = False
+    """Whether Python asks for values that depend on the inputs, as ``if error < 1`` does."""
     flops: int = 0
     """As counted by torch's own counter."""
 
@@ -93,6 +95,9 @@ class Recorder:
         modules: tuple[str, ...],
     ) -> None:
         """Applies the rule of an operator that has just run."""
+        if not any(isinstance(part, Tensor) for part in _listed(result)):
+            self.reads_values |= any(map(self.is_data, args))
+            return
         call = Call(operator_name(function), bound(function, args, kwargs), result, self)
         operands = call.tensors()
         self._read(call.operator, operands)

@@ -91,6 +91,7 @@ class Trace:
         contracted: parameter → the dimensions that its products sum over; none for a bias.
         flops: of the forward pass in train mode.
         unused: names of the tensors that no operator used.
+        reads_values: whether the forward pass asks for values that depend on the inputs.
     """
 
     labels: Labels
@@ -101,6 +102,7 @@ class Trace:
     contracted: Mapping[str, tuple[int, ...]]
     flops: int
     unused: AbstractSet[str]
+    reads_values: bool
 
 
 def trace(
@@ -218,6 +220,7 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked)
         contracted(labels, owned, [dim for r, _ in runs.values() for dim in r.summed]),
         runs[True][0].flops,
         unused,
+        any(recorder.reads_values for recorder, _ in runs.values()),
     )
 
 

@@ -371,6 +371,19 @@ def test_packed_sequences_are_refused_with_the_way_out():
             check_inputs(inputs)
 
 
+@pytest.mark.parametrize(
+    "tensor, kind",
+    [
+        (torch.eye(6).to_sparse(), "sparse"),
+        (torch.nested.nested_tensor([torch.rand(3, 4)], layout=torch.jagged), "nested"),
+    ],
+)
+def test_sparse_and_nested_inputs_are_refused_with_the_way_out(tensor, kind):
+    for inputs in (tensor, (TOKENS, tensor), {"x": TOKENS, "adjacency": tensor}):
+        with pytest.raises(ArgumentError, match=f"contains a {kind} tensor .*register it as a buf"):
+            check_inputs(inputs)
+
+
 @pytest.mark.parametrize("name", ["parameters", "children"])
 def test_a_part_that_hides_a_method_is_refused_by_name(name):
     network = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 5))

@@ -184,3 +184,52 @@ def test_without_a_loss_an_output_that_leads_to_no_other_is_taken_for_a_head():
         UnsupportedNetworkError, match=r"body.weight .*: its size is the size of an output"
     ):
         half(WithState(has_loss=False))
+
+
+class Policy(nn.Module):
+    """Draws an action, and returns its probability."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.actions = nn.Linear(16, 64), nn.Linear(64, 5)
+
+    def forward(self, x):
+        policy = torch.distributions.Categorical(logits=self.actions(self.body(x).relu()))
+        return policy.log_prob(policy.sample())
+
+
+def test_actions_that_are_drawn_keep_their_number():
+    small = half(Policy())
+    assert small.actions.weight.shape == (5, 32)
+
+
+class FixedPoint(nn.Module):
+    """Iterates until nothing changes, so that the number of its operators depends on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.inner, self.head = nn.Linear(16, 32), nn.Linear(32, 32), nn.Linear(32, 5)
+
+    def forward(self, x):
+        x = self.body(x)
+        z = torch.zeros_like(x)
+        while True:
+            before, z = z, torch.tanh(0.9 * self.inner(z) + x)
+            if self.is_over(before, z):
+                return self.head(z)
+
+    def is_over(self, before, z):
+        return (z - before).norm() < 1e-3
+
+
+class Growing(FixedPoint):
+    """Likewise; asks for a number instead of a truth value."""
+
+    def is_over(self, before, z):
+        return float((z - before).abs().max()) < 0.1 / z.shape[-1]
+
+
+@pytest.mark.parametrize("network", [FixedPoint, Growing])
+def test_a_loop_that_ends_by_values_is_named_as_the_reason(network):
+    with pytest.raises(UnsupportedNetworkError, match="reads values of tensors, such as the condi"):
+        half(network())

@@ -51,6 +51,14 @@ def class_loss(labels: Labels, call: Call) -> Result:
     return made[0] if isinstance(call.result, Tensor) else made
 
 
+@rule("multinomial")
+def draw(labels: Labels, call: Call) -> list[Dim]:
+    """Draws classes, as a policy does: their number is that of the network's outputs."""
+    *batch, classes = call.dims("self")
+    labels.protect(classes[classes > 0], OUTPUT)
+    return [*batch, *fixed(call.result.shape[-1:])]
+
+
 @rule("softmax", "_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "logcumsumexp")
 def along(_: Labels, call: Call) -> list[Dim]:
     """Works along a dimension and keeps it."""
