@@ -55,6 +55,7 @@ SLOW = [
     "tests/test_docs.py",
     "tests/test_examples.py",
     "tests/test_import.py",
+    "tests/test_notebooks.py",
 ]
 
 

@@ -55,3 +55,9 @@ def test_the_examples_are_on_the_page_of_examples():
     page = (DOCS / "examples.md").read_text(encoding="utf-8")
     shown = re.findall(r"literalinclude\} \.\./examples/(\S+)", page)
     assert shown == sorted(path.name for path in (DOCS.parent / "examples").glob("*.py"))
+
+
+def test_the_notebooks_are_in_the_table_of_contents():
+    listed = re.findall(r"^notebooks/(\S+)$", (DOCS / "index.md").read_text("utf-8"), re.MULTILINE)
+    notebooks = (DOCS.parent / "examples" / "notebooks").glob("*.ipynb")
+    assert listed == sorted(path.stem for path in notebooks)
