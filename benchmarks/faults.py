@@ -80,6 +80,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
         note(folder / "trained", config["x"])
 
     def call(record: Record) -> None:
+        note(folder / "announced", record.trial)
         chance = random.Random(os.urandom(8))
         if (folder / "calm").exists() or chance.random() > CALL_RATE:
             return
@@ -154,14 +155,17 @@ class Run:
         return self._code
 
 
-def attack(folder: Path, run: Run, chance: random.Random) -> None:
-    """Does something to a study that is running."""
+def attack(folder: Path, run: Run, chance: random.Random, *, is_open: bool) -> None:
+    """Does something to a running study; to its store only once the run has it open.
+
+    A store that is deleted before that is no lost store: the run starts a new study.
+    """
     ending = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     on_store = chance.choice([delete, replace, run_twice])
     if chance.random() < 0.5:
         note(folder / "faults", f"study ended by {ending.name}")
         os.kill(run.pid, ending)
-    elif known(folder):
+    elif is_open:
         note(folder / "faults", f"store: {on_store.__name__}")
         on_store(folder, run)
 
@@ -169,6 +173,7 @@ def attack(folder: Path, run: Run, chance: random.Random) -> None:
 def delete(folder: Path, run: Run) -> None:
     """Moves the store away, which must have been written again when the study ends."""
     store, gone = folder / "study.db", folder / "gone.db"
+    gone.unlink(missing_ok=True)
     store.rename(gone)
     run.code(wait=True)
     if not store.exists():  # it had ended before
@@ -210,13 +215,15 @@ def soak(folder: Path, chance: random.Random) -> set[str]:
         in_workers, has_output = chance.random() < WORKER_RATE, chance.random() > WORKER_RATE
         if not has_output:
             note(folder / "faults", "output goes to a broken pipe")
+        announced = n_lines(folder / "announced")
         run = Run(folder, in_workers=in_workers, has_output=has_output)
         if not is_calm and (in_workers or chance.random() < ATTACK_RATE):
             moment = time.monotonic() + chance.random() * (20 if in_workers else 2)
             while run.code() is None and time.monotonic() < moment:
                 time.sleep(0.002)
             if run.code() is None:
-                attack(folder, run, chance)
+                is_open = n_lines(folder / "announced") > announced
+                attack(folder, run, chance, is_open=is_open)
         code = run.code(wait=True)
         if code not in ENDINGS:
             sys.exit(f"a study ended with {code}:\n{(folder / 'log').read_text()}")
