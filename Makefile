@@ -59,5 +59,5 @@ dist: .venv/.installed-test
 	touch $@ .venv/.installed
 
 clean:
-	rm -rf .venv build dist docs/_build docs/notebooks .coverage*
+	rm -rf .venv build dist docs/_build docs/notebooks docs/gallery .coverage*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

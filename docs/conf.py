@@ -4,6 +4,7 @@ import inspect
 import os
 import pkgutil
 import shutil
+import sys
 from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -15,6 +16,9 @@ from sphinx.util import logging
 import proxyhpo
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from draw_gallery import draw_gallery  # noqa: E402 - beside this file
 
 project = "proxyhpo"
 author = "The proxyhpo developers"
@@ -123,5 +127,6 @@ def check_reference(_app: Sphinx, env: BuildEnvironment) -> None:
 def setup(app: Sphinx) -> None:
     """Prepares a build, and checks it."""
     copy_notebooks()
+    draw_gallery(HERE / "gallery")
     load_lazy_names()
     app.connect("env-check-consistency", check_reference)
