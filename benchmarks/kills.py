@@ -104,7 +104,7 @@ def study(searcher: str, store: Path | None, callback: Callable[[Record], None])
 
 def training_of(record: Record) -> str:
     """An identifier of a training, which is equal if it runs again."""
-    return repr(record.reports[0])
+    return repr(record.reports[0].value)
 
 
 def found(result: Result) -> tuple[Any, ...]:
