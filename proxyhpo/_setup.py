@@ -153,6 +153,7 @@ class Setup:
             follows_trials=False,
             may_leave_proxies=False,
             repeats=0,
+            repeats_without_proxies=0,
             controls=0,
         )
         path = None if self.path is None else Path(f"{os.fspath(self.path)}-{kind}")

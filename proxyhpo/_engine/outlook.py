@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.prediction import Timing
 from proxyhpo._engine.promotion import Promotions
@@ -19,6 +20,12 @@ logger = logging.getLogger("proxyhpo")
 
 _MOST = 2 / 3
 """Maximum cost of a proxy, as a fraction of a full training. Above it, it cannot save a third."""
+
+_MOST_UNCORRECTED = 1 / 3
+"""The same by step times, in a search so short that no early training of the full network follows.
+
+A step leaves out loading data and the optimizer, and nothing would show what these cost.
+"""
 
 _NOTABLE = 0.25
 """Share of a training that proxies cannot reduce, above which it is reported."""
@@ -59,7 +66,7 @@ class Outlook:
             seconds += math.ceil(count / workers) * (timing.training(rung) or 0.0)
         return seconds
 
-    def why_leave(self, step_ratio: Callable[[float], float]) -> str:
+    def why_leave(self, step_ratio: Callable[[float], float], n_trials: float) -> str:
         """Why the next trials start on the full network, in one sentence; empty if they do not.
 
         This is decided by step times before the first trial, and by the times of trainings once
@@ -68,15 +75,18 @@ class Outlook:
         Args:
             step_ratio: measures how many times longer a step of the full network takes; see
                 :meth:`~proxyhpo._engine.rungs.Rungs.step_ratio`.
+            n_trials: total number of trials.
         """
         by_steps = not self._state.history.trials
-        share = 1 / step_ratio(_MOST) if by_steps else self.timing.trial_share()
-        if share is None or share <= _MOST:
+        is_short = not early_climbs(finalists_of(n_trials), n_trials)
+        most = _MOST_UNCORRECTED if by_steps and is_short else _MOST
+        share = 1 / step_ratio(most) if by_steps else self.timing.trial_share()
+        if share is None or share <= most:
             return ""
         kind = "a step" if by_steps else "a training"
         return (
             f"the search runs on the full network: {kind} of the proxy takes {share:.0%} of the "
-            "full network's time, so proxies cannot save a third (proxies=True keeps them)"
+            f"full network's time, and {most:.0%} is the limit (proxies=True keeps them)"
         )
 
     @property

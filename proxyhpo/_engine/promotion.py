@@ -97,8 +97,10 @@ class Promotions:
         the noise of trainings on the full network. If one trial has fewer seeds, only that one is
         trained.
         """
-        left = self._parts.repeats - len(self._state.repeated)
-        if left <= 0 or len(self._state.leaders) < 2 or self._state.unfinished:
+        parts, state = self._parts, self._state
+        most = parts.repeats_without_proxies if state.why_full else parts.repeats
+        left = most - len(state.repeated)
+        if left <= 0 or len(state.leaders) < 2 or self._state.unfinished:
             return []
         noise = noise_of(standings(self._state.history.records, self._parts.top))
         first, second = self._state.leaders[:2]

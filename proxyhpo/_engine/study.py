@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ from proxyhpo._engine.outlook import Outlook
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.proposals import Proposals
+from proxyhpo._engine.recording import record_of
 from proxyhpo._engine.replayed import check_replayed
 from proxyhpo._engine.rungs import Rungs
 from proxyhpo._engine.standing import Standing
@@ -122,26 +122,7 @@ class Study:
 
     def finish(self, job: Job, outcome: Outcome) -> Record:
         """Records the outcome of a job and returns the record."""
-        value = self.parts.value(outcome)
-        record = Record(
-            trial=job.id.trial,
-            rung=job.id.rung,
-            replicate=job.id.replicate,
-            config=job.config,
-            trained_config=job.trained_config,
-            state="failed" if value is None else "stopped" if outcome.stopped else "finished",
-            value=value,
-            loss=None if value is None else self.parts.loss(value),
-            reports=outcome.reports,
-            seconds=outcome.seconds,
-            overhead_seconds=outcome.overhead_seconds,
-            reason=outcome.reason,
-            traceback=outcome.traceback,
-            correction=outcome.correction,
-            width_ratio=outcome.width_ratio,
-            started_at=outcome.started_at,
-            ended_at=time.time(),
-        )
+        record = record_of(job, outcome, self.parts)
         self._add(record, outcome)
         self.outlook.tell_of_fixed_share(record)
         if self._checkpoints is not None:  # until it is recorded, it may be resumed
@@ -208,11 +189,11 @@ class Study:
         """How many more trials may enter rung 0."""
         return 0.0 if self.state.why_full else self._to_come(n_trials)
 
-    def _uses_proxies(self) -> bool:
+    def _uses_proxies(self, n_trials: float) -> bool:
         """Whether the next trial starts on a proxy; final once proxies save too little."""
         if self.state.why_full or not self.parts.may_leave_proxies:
             return not self.state.why_full
-        why = self.outlook.why_leave(self._rungs.step_ratio)
+        why = self.outlook.why_leave(self._rungs.step_ratio, n_trials)
         if why:
             logger.warning(why)
             self._write("full", {"why": why})
@@ -247,7 +228,7 @@ class Study:
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
             return None
-        rung = 0 if self._uses_proxies() else self.top
+        rung = 0 if self._uses_proxies(n_trials) else self.top
         trial = self._proposals.commit({} if rung == 0 else {"rung": rung})
         return None if trial is None else self._job(RunId(trial, rung))
 

@@ -10,7 +10,7 @@ from proxyhpo import Float, ProxyHPO, Rung, load_study
 from proxyhpo._engine import rungs
 from proxyhpo.errors import ArgumentError
 
-FASTER, AS_SLOW = 10.0, 1.2
+FASTER, SLOWER, AS_SLOW = 10.0, 2.0, 1.2
 
 
 def build():
@@ -58,6 +58,26 @@ def test_no_trial_begins_on_a_proxy_whose_steps_save_too_little(steps):
     assert result.best_value == min(record.value for record in result.leaderboard())
     assert result.cost.full_search_base_trainings == pytest.approx(8, abs=0.5)
     assert result.cost.n_trials == 8
+
+
+def test_steps_must_save_more_where_no_early_training_can_correct_them(steps):
+    steps(SLOWER)
+    assert by_rung(study(0.1).run(6), 0) == []
+    assert by_rung(study(0.1).run(12), 0) == list(range(12))
+
+
+def test_no_further_seeds_where_trials_start_on_the_full_network_unless_asked_for(steps):
+    def noisy(network, config):
+        for _ in range(4):
+            yield {"value": torch.randn(()).item(), "seconds": 1.0}
+
+    steps(AS_SLOW)
+    for repeats, expected in [(None, 0), (2, 2)]:
+        hpo = ProxyHPO(
+            build, noisy, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), repeats=repeats,
+            direction="minimize", progress=False, searcher="random", transfer="identity",
+        )  # fmt: skip
+        assert sum(record.replicate for record in hpo.run(6).records) == expected
 
 
 def test_bad_trainings_of_such_a_search_are_ended_by_the_stopper(steps):
