@@ -48,10 +48,13 @@ class Standing:
         """A sort key; of equal trials the earlier one comes first."""
         return self.loss, self.trial
 
+    def margin(self, other: Standing, noise: Noise) -> float:
+        """How large a difference noise explains: two standard deviations of the difference."""
+        return _SIGMAS * noise.sd * math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
+
     def is_near(self, other: Standing, noise: Noise) -> bool:
-        """Whether noise may explain the difference: it is below two standard deviations."""
-        spread = math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
-        return abs(self.loss - other.loss) < _SIGMAS * noise.sd * spread
+        """Whether noise may explain the difference."""
+        return abs(self.loss - other.loss) < self.margin(other, noise)
 
 
 @dataclass(frozen=True)

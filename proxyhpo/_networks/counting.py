@@ -13,7 +13,7 @@ from proxyhpo._inputs import Inputs
 from proxyhpo.channels.find import forward as watched
 from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.recorder import flops_of
-from proxyhpo.channels.find.trace import Setting
+from proxyhpo.channels.find.trace import Setting, with_or_without_values
 from proxyhpo.errors import one_line
 
 __all__ = ["Forward", "forward"]
@@ -40,7 +40,7 @@ class Forward:
 
 
 def forward(network: nn.Module, inputs: Inputs) -> Forward:
-    """Counts the FLOPs of a forward pass of a copy, without values if the network allows it.
+    """Counts the FLOPs of a forward pass of a copy, without values if the network is large.
 
     Attention and recurrent layers are counted as the products of which they consist.
 
@@ -48,16 +48,16 @@ def forward(network: nn.Module, inputs: Inputs) -> Forward:
     >>> forward(nn.Linear(3, 5), torch.zeros(4, 3)).flops
     120
     """
-    failures = []
-    for setting in (Setting(meta=True, batch=None), Setting(meta=False, batch=None)):
+    failures = {}
+    for meta in with_or_without_values(network):
         try:
-            return _counted(network, inputs, setting)
+            return _counted(network, inputs, Setting(meta=meta, batch=None))
         except Exception as error:  # noqa: BLE001, PERF203 - a user's forward may raise anything: the cost is then reported as unknown
-            failures.append(one_line(error))
+            failures[meta] = one_line(error)
     return Forward(
         None,
-        reason=f"the forward pass failed on the meta device ({failures[0]}) and on real tensors "
-        f"({failures[1]})",
+        reason=f"the forward pass failed on the meta device ({failures[True]}) and on real tensors "
+        f"({failures[False]})",
     )
 
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from proxyhpo._inputs import Inputs, call
 from proxyhpo.channels.find.forward import undisturbed
-from proxyhpo.channels.find.trace import Setting
+from proxyhpo.channels.find.trace import Setting, with_or_without_values
 
 __all__ = ["has_norm_modules", "normalises"]
 
@@ -47,11 +47,11 @@ def normalises(network: nn.Module, inputs: Inputs) -> bool:
     """Whether a module, or a torch function called in a forward pass, normalises activations.
 
     The forward pass only runs if no module does. It uses a copy and two examples, without values if
-    the network allows it.
+    the network is large.
     """
     if has_norm_modules(network):
         return True
-    for meta in (True, False):
+    for meta in with_or_without_values(network):
         setting = Setting(meta=meta, batch=2)
         device = torch.device("meta" if meta else "cpu")
         calls = _Calls()

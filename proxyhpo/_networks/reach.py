@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call
 from proxyhpo.channels.find.forward import outputs_of, undisturbed
-from proxyhpo.channels.find.trace import Setting
+from proxyhpo.channels.find.trace import Setting, with_or_without_values
 from proxyhpo.errors import UnsupportedNetworkError, one_line
 
 __all__ = ["Reach", "reach"]
@@ -40,9 +40,9 @@ class Reach:
 def reach(network: nn.Module, inputs: Inputs) -> Reach:
     """Follows the autograd graph of a forward pass in train mode back from its outputs.
 
-    Two examples are run, without values if the network allows it. A network may route examples by
-    their values, or skip layers at random in train mode. If a parameter is not reached, the whole
-    batch is therefore run, and also in eval mode.
+    Two examples are run, without values if the network is large and allows it. A network may route
+    examples by their values, or skip layers at random in train mode. If a parameter is not reached,
+    the whole batch is therefore run, and also in eval mode.
 
     Args:
         network: it is not changed.
@@ -52,7 +52,7 @@ def reach(network: nn.Module, inputs: Inputs) -> Reach:
         UnsupportedNetworkError: if the network fails on the inputs.
     """
     found: list[Reach] = []
-    for setting, training in _RUNS:
+    for setting, training in _runs(network):
         try:
             found.append(_followed(network, inputs, setting, training=training))
         except Exception as error:  # noqa: BLE001 - a user's forward may raise anything
@@ -70,12 +70,13 @@ def reach(network: nn.Module, inputs: Inputs) -> Reach:
     return seen
 
 
-_RUNS = (
-    (Setting(meta=True, batch=2), True),
-    (Setting(meta=False, batch=2), True),
-    (Setting(meta=False, batch=None), True),
-    (Setting(meta=False, batch=None), False),
-)
+def _runs(network: nn.Module) -> Iterator[tuple[Setting, bool]]:
+    """How the network is run, and whether in train mode."""
+    if with_or_without_values(network)[0]:
+        yield Setting(meta=True, batch=2), True
+    yield Setting(meta=False, batch=2), True
+    yield Setting(meta=False, batch=None), True
+    yield Setting(meta=False, batch=None), False
 
 
 def _followed(network: nn.Module, inputs: Inputs, setting: Setting, *, training: bool) -> Reach:

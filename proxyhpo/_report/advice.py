@@ -76,14 +76,17 @@ class Decision:
         about = "" if self.noise.source == "seeds" else "about "
         noise = f"the noise of a seed ({about}{self.noise.sd:.2g})"
         if self.is_close:
-            return f"{lead} is within {noise}: the runner-up may be as good"
+            margin = self.standing[0].margin(self.standing[1], self.noise)
+            explained = f"below the {margin:.2g} that {noise} explains"
+            return f"{lead} is {explained}: the runner-up may be as good"
         times = self.lead / self.noise.sd if self.noise.sd else math.inf
         return f"{lead} is {f'{times:.2g}' if times < _MANY else f'over {_MANY}'} times {noise}"
 
     def steps(self) -> Iterator[str]:
         """What to do next, the most useful first."""
         if self.is_close:
-            yield "further seeds distinguish the best two: repeats=6"
+            seeds = max(len(each.runs) for each in self.standing[:2])
+            yield f"ProxyHPO(..., repeats={2 * seeds + 2}) trains the best two with further seeds"
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)

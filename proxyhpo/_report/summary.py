@@ -165,7 +165,8 @@ class Findings:
     def _found(self) -> list[tuple[str, str]]:
         decision, saved = self._decision, ("saved", saving(self.cost))
         if self.best is None or decision is None:
-            return [("best", self.not_climbed()), saved]
+            trained = any(record.loss is not None for record in self.history.records)
+            return [("best", self.not_climbed()), *([saved] if trained else [])]
         return [
             saved,
             ("best value", decision.best()),
@@ -180,7 +181,7 @@ class Findings:
 
     def _trust(self, overall: Fidelity) -> str:
         words = rung_words(self.history, self.ladder, overall.lower)
-        compared = f"{overall.n} trials trained on both"
+        compared = f"{overall.n} trial{'' if overall.n == 1 else 's'} trained on both"
         unproven = "; unproven for pretrained networks" if self.pretrained else ""
         return f"{words}: {overall.verdict} ({compared}{unproven})"
 
@@ -198,7 +199,8 @@ class Findings:
         saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""
         uses_proxies = self._overall is not None and not self.why_full
         if uses_proxies and saved is not None and saved <= 0:
-            yield "the proxy saved nothing here: search the full network alone, ladder=[Rung(1)]"
+            yield "the proxy saved nothing here: search the full network alone, proxies=False"
+            verdict = ""  # whether it ranks well does not matter then
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
         yield from self._decision.steps()

@@ -8,6 +8,7 @@ import math
 import time
 import traceback as tracebacks
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -121,6 +122,9 @@ class _Training:
         return None if self._scaling is None else self._scaling.correction
 
     def train(self) -> None:
+        # The first optimizer of a process imports torch's compiler, which takes seconds. A training
+        # is not charged for that.
+        import_module("torch._dynamo")
         began = time.perf_counter()
         job, space = self._job, self._work.space
         made = self._work.networks.make(

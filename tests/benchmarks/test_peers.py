@@ -40,10 +40,11 @@ def test_each_peer_searches_by_its_own_loop(task, peer):
     assert 0 < seconds[-1] <= found["seconds"]
     for each in incumbents:
         assert SPACE.validate(each["config"]) == pytest.approx(each["config"])
-    few = {"one epoch, best 3": 3, "proxyhpo, 2.5 x the trials": 2}
-    if peer != "Optuna TPE, Hyperband":
-        usual = 1 if peer.startswith("proxyhpo") else 4  # one in five climbs
-        assert found["full_trainings"] == few.get(peer, usual)
+    most = {"proxyhpo, 2.5 x the trials": 10, "one epoch, best 3": 3}.get(peer, 4)
+    if peer.startswith("proxyhpo"):  # all, where a proxy of this small task saves too little
+        assert 1 <= found["full_trainings"] <= most
+    elif peer != "Optuna TPE, Hyperband":
+        assert found["full_trainings"] == most
 
 
 def test_hyperband_has_the_epochs_of_full_trainings(task, monkeypatch):

@@ -48,9 +48,12 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     found = decision(*runs)
     assert found.best().startswith("0.55, two seeds on the full network (trial 3)")
     assert found.certainty() == (
-        "a lead of 0.02 is within the noise of a seed (0.071): the runner-up may be as good"
+        "a lead of 0.02 is below the 0.14 that the noise of a seed (0.071) explains: "
+        "the runner-up may be as good"
     )
-    assert "further seeds" in next(found.steps())
+    assert next(found.steps()) == (
+        "ProxyHPO(..., repeats=6) trains the best two with further seeds"
+    )
 
 
 def test_a_clear_lead_is_told_in_the_noise():

@@ -27,7 +27,7 @@ from proxyhpo.channels.find.recorder import Recorder, Step
 from proxyhpo.channels.find.skeleton import copy_with, owned_tensors, spare
 from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError, unknown_name
 
-__all__ = ["Output", "Setting", "Trace", "trace"]
+__all__ = ["Output", "Setting", "Trace", "trace", "with_or_without_values"]
 
 LARGE = 20_000_000
 """Networks with more parameters are first run without values. That needs no memory and no time for
@@ -155,11 +155,20 @@ class _Asked:
     outputs: Sequence[str] | None
 
 
-def _settings(network: nn.Module) -> list[Setting]:
+def with_or_without_values(network: nn.Module) -> tuple[bool, bool]:
+    """The two ways to run a copy, as values of ``Setting.meta``, the better one first.
+
+    A large network, or one that is not on the CPU, runs without values first. A small one runs with
+    values first: the first run without them imports the compiler of torch, which takes seconds.
+    """
     parameters = list(network.parameters())
     large = sum(parameter.numel() for parameter in parameters) > LARGE
     elsewhere = any(parameter.device.type != "cpu" for parameter in parameters)
-    order = (True, False) if large or elsewhere else (False, True)
+    return (True, False) if large or elsewhere else (False, True)
+
+
+def _settings(network: nn.Module) -> list[Setting]:
+    order = with_or_without_values(network)
     return [Setting(meta=meta, batch=batch) for meta in order for batch in (2, None)]
 
 
