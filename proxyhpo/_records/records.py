@@ -113,19 +113,20 @@ class Record(Stored):
     rung: int
     replicate: int
     config: Config
-    trained_config: Config
+    trained_config: Config = field(repr=False)
     state: RecordState
     value: float | None = None
-    loss: float | None = None
-    reports: Sequence[Report] = ()
+    loss: float | None = field(default=None, repr=False)
+    # A leaderboard is a list of records: what takes lines or is rarely read is not printed.
+    reports: Sequence[Report] = field(default=(), repr=False)
     seconds: float = 0.0
-    overhead_seconds: float = 0.0
+    overhead_seconds: float = field(default=0.0, repr=False)
     reason: str | None = None
-    traceback: str | None = None
-    correction: Correction | None = None
-    width_ratio: float | None = None
-    started_at: float | None = field(default=None, compare=False)
-    ended_at: float | None = field(default=None, compare=False)
+    traceback: str | None = field(default=None, repr=False)
+    correction: Correction | None = field(default=None, repr=False)
+    width_ratio: float | None = field(default=None, repr=False)
+    started_at: float | None = field(default=None, compare=False, repr=False)
+    ended_at: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def id(self) -> RunId:

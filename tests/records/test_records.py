@@ -69,3 +69,12 @@ def test_unknown_fields_of_a_record_are_refused():
     data = Record(0, 0, 0, {}, {}, "finished").to_json()
     with pytest.raises(ArgumentError, match="surprise"):
         Record.from_json({**data, "surprise": 1})
+
+
+def test_a_record_is_printed_in_short():
+    reports = (Report(0.8, {}), Report(0.9, {}))
+    record = Record(3, 1, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.9, -0.9, reports, 2.5)
+    assert repr(record) == (
+        "Record(trial=3, rung=1, replicate=0, config={'lr': 0.1}, state='finished', value=0.9, "
+        "seconds=2.5, reason=None)"
+    )
