@@ -77,8 +77,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _fresh():
+    """Seeds torch, and keeps denormal numbers, which workers flush: some run in this process."""
     torch.manual_seed(0)
+    torch.set_flush_denormal(False)
 
 
 def pytest_runtest_setup(item):

@@ -329,7 +329,7 @@ def test_what_cannot_be_is_refused_before_any_training():
         (
             {"stopper": "median", "ladder": [Rung(1)], "finalists": None},
             ArgumentError,
-            "say finalist_stopper=",
+            "use finalist_stopper=",
         ),
         ({"stopper": "medain"}, UnknownNameError, "unknown stopper 'medain'; did you mean 'median"),
         ({"finalist_stopper": MedianStopper}, TypeError, r"such as MedianStopper\(\)"),

@@ -402,7 +402,7 @@ def test_settings_are_plain_and_public():
     public = {name: value for name, value in vars(evaluator).items() if name[0] != "_"}
     assert public == {
         "task": "classification", "epochs": 3, "schedule": "cosine", "batch_size": 64,
-        "optimizer": "sgd", "ignore": ["a", "b"],
+        "optimizer": "sgd", "ignore": ["a", "b"], "use_report": "last",
     }  # fmt: skip
     assert repr(evaluator) == (
         "SupervisedEvaluator(task='classification', epochs=3, schedule='cosine', optimizer='sgd')"

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import cloudpickle
 import pytest
-import torch
 
 from proxyhpo._runs import Died, Finished, unheard
 from proxyhpo.errors import ArgumentError, ExecutorError
@@ -57,13 +56,6 @@ def train(network, config):
     if config["file"]:
         os.kill(os.getpid(), getattr(signal, config["file"]))
     yield 1.0
-
-
-@pytest.fixture(autouse=True)
-def _denormal():
-    """Some of these trainings run in this process, which is set up for them."""
-    yield
-    torch.set_flush_denormal(False)
 
 
 def started(executor, what=train, *, workers=1):
