@@ -25,7 +25,7 @@ class TestTPE(SearcherContract):
     [(optuna.samplers.CmaEsSampler, "cma-es"), (optuna.samplers.QMCSampler, "qmc")],
 )
 def test_a_sampler_with_state_in_the_study_is_refused(kind, own):
-    with pytest.raises(ArgumentError, match=f"made a {kind.__name__}.*searcher='{own}'"):
+    with pytest.raises(ArgumentError, match=f"got a {kind.__name__}.*searcher='{own}'"):
         OptunaSearcher(kind)
 
 
@@ -141,7 +141,7 @@ def test_trials_outside_the_space_are_left_out():
 
 
 def test_a_study_that_teaches_nothing_is_refused():
-    with pytest.raises(ArgumentError, match=r"its directions are .'maximize'.*to minimize"):
+    with pytest.raises(ArgumentError, match=r"its directions are .'maximize'.*the direction here is minimize"):
         from_optuna(paid_for("maximize"), searching())
     with pytest.raises(ArgumentError, match="no completed trial lies in the space; it has none"):
         from_optuna(optuna.create_study(), searching())
