@@ -18,12 +18,12 @@ removes NaN, and multiplication does not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from proxyhpo._networks.fans import owner
@@ -69,6 +69,7 @@ def hold_at_zero(network: nn.Module, away: Mapping[str, Tensor]) -> None:
 
 
 def _before_forward(module: nn.Module, *_: Any) -> None:
+    _watch_optimizers()
     _hold_all(module)
 
 
@@ -94,10 +95,19 @@ def _masked(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
                     yield parameter, buffer
 
 
-@cache
 def _watch_optimizers() -> None:
-    """Registers one hook per process, for all optimizers; cheap for those of other networks."""
-    register_optimizer_step_post_hook(_after_step)
+    """Registers one hook per process, for all optimizers; cheap for those of other networks.
+
+    A training removes, when it ends, the global hooks that were registered during it. This is
+    therefore checked again before each forward pass.
+    """
+    global _handle  # noqa: PLW0603 - the hooks of torch are global, too
+    registered = None if _handle is None else _handle.hooks_dict_ref()
+    if _handle is None or registered is None or _handle.id not in registered:
+        _handle = register_optimizer_step_post_hook(_after_step)
+
+
+_handle: RemovableHandle | None = None
 
 
 def _after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:

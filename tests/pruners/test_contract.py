@@ -166,7 +166,7 @@ class Silent(Breaking):
         (Headless, "outputs_keep_their_shapes", {"density": 0.5, "training": True}),
         (InEvalMode, "the_mode_is_kept", {"training": True}),
         (Renaming, "parameters_keep_their_names", {}),
-        (Silent, "what_was_skipped_is_said_in_words", {}),
+        (Silent, "what_was_skipped_is_reported", {}),
         (Unreached, "a_backward_reaches_every_parameter", {}),
         (Thawing, "frozen_parameters_stay_frozen", {}),
         (Drawing, "the_generator_is_the_only_source_of_randomness", {}),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._isolation import isolated
 from proxyhpo.pruners import _masking as masking
 from proxyhpo.pruners._masking import hold_at_zero
 
@@ -157,6 +158,19 @@ def test_the_copy_and_the_original_are_trained_apart():
     before = network[0].weight.detach().clone()
     train(copied, OPTIMIZERS["adam"](copied.parameters()))
     assert torch.equal(before, network[0].weight)
+
+
+@pytest.mark.parametrize("first", ["masked in a training", "masked before"])
+def test_after_a_training_that_took_its_global_hooks_away(first, monkeypatch):
+    monkeypatch.setattr(masking, "_handle", None)  # as in a new process
+    earlier = masked() if first == "masked before" else None
+    with isolated():
+        network = earlier or masked()
+        train(network, OPTIMIZERS["mixing"](network.parameters()))
+        assert holds(network)
+    for later in (masked(), copy.deepcopy(network), network):
+        train(later, OPTIMIZERS["mixing"](later.parameters()))
+        assert holds(later)
 
 
 def test_through_saving_the_module_whole():
