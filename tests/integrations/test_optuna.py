@@ -141,7 +141,7 @@ def test_trials_outside_the_space_are_left_out():
 
 
 def test_a_study_that_teaches_nothing_is_refused():
-    with pytest.raises(ArgumentError, match=r"its directions are .'maximize'.*the direction here is minimize"):
+    with pytest.raises(ArgumentError, match=r"are .'maximize'.*the direction here is minimize"):
         from_optuna(paid_for("maximize"), searching())
     with pytest.raises(ArgumentError, match="no completed trial lies in the space; it has none"):
         from_optuna(optuna.create_study(), searching())
