@@ -90,7 +90,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
             target=fault_kinds.call_the_running_study, args=(hpo, record, chance)
         )
         thread.start()
-        thread.join(0.005)  # it goes on beside the study
+        thread.join(5.0)  # before the study ends: then it may be entered
 
     hpo = ProxyHPO(
         build,
@@ -218,11 +218,14 @@ def soak(folder: Path, chance: random.Random) -> set[str]:
         announced = n_lines(folder / "announced")
         run = Run(folder, in_workers=in_workers, has_output=has_output)
         if not is_calm and (in_workers or chance.random() < ATTACK_RATE):
-            moment = time.monotonic() + chance.random() * (20 if in_workers else 2)
+            # Half of the time while the study opens, and half of the time once it trains.
+            is_open = chance.random() < 0.5
+            while is_open and run.code() is None and n_lines(folder / "announced") == announced:
+                time.sleep(0.002)
+            moment = time.monotonic() + chance.random() * (20 if in_workers else 1)
             while run.code() is None and time.monotonic() < moment:
                 time.sleep(0.002)
             if run.code() is None:
-                is_open = n_lines(folder / "announced") > announced
                 attack(folder, run, chance, is_open=is_open)
         code = run.code(wait=True)
         if code not in ENDINGS:
