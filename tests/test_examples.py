@@ -60,5 +60,5 @@ def test_every_example_runs_to_its_end_and_says_what_it_found(path, run):
         again = run(path)
         n_trainings = re.search(r"(\d+) trainings are in the file", again)
         assert n_trainings
-        assert int(n_trainings[1]) >= 2 * N_TRIALS
+        assert int(n_trainings[1]) >= N_TRIALS  # more if trials climb from a proxy
         assert again.partition("Result")[2] == printed.partition("Result")[2]
