@@ -127,7 +127,7 @@ def fixed_share(training: float, step: float) -> float | None:
 
     On both networks, a training consists of its steps and of the same fixed part.
 
-    >>> fixed_share(training=0.55, step=0.1)
+    >>> fixed_share(training=0.75, step=0.5)
     0.5
 
     Args:

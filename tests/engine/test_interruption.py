@@ -255,7 +255,8 @@ LOADERS = """
     result = ProxyHPO(
         build, train, {"lr": Float(0, 1)}, example_inputs=torch.zeros(8, 6), direction="minimize",
         searcher="random", progress=False,
-    proxies=True, ).run(3)
+        proxies=True,
+    ).run(3)
     print([record.state for record in result.records], result.interrupted)
 """
 

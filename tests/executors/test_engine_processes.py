@@ -132,7 +132,9 @@ SCRIPT = """
         executor=ProcessExecutor(workers) if workers else None,
         max_retries=1,
         store=folder / "study.db",
-    proxies=True, ).run(10, finalists=2)
+        proxies=True,
+        repeats=0,
+    ).run(10, finalists=2)
     print(json.dumps(sorted((r.rung, r.trial, r.config["lr"], r.value) for r in result.records)))
 """
 
