@@ -180,7 +180,7 @@ def test_what_cannot_be_scaled_warns_once():
             loss.backward()
             return loss
 
-        return float(optimizer.step(closure))
+        return float(optimizer.step(closure).detach())
 
     with pytest.warns(UserWarning, match="LBFGS were not scaled.*power-law") as warned:
         study(lbfgs).run(n_trials=3)
