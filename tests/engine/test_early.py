@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
 from tests.engine.test_ordered import Shuffling
-from tests.engine.test_resume import outcomes
+from tests.engine.test_resume import outcomes, run_in_parts
 
 
 def build():
@@ -113,17 +113,8 @@ def test_resumed_equals_uninterrupted(tmp_path_factory, executor, seed, stops):
         parallel = {} if executor is None else {"executor": Shuffling(seed), "ordered": True}
         return study(seed=seed, **parallel, **options)
 
-    def stopping(record):
-        count.append(record)
-        if len(count) in stops:
-            hpo.stop()
-
-    count, straight = [], made().run(22)
-    path = tmp_path_factory.mktemp("study") / "study.db"
-    for _ in range(len(stops) + 1):
-        hpo = made(store=path, callbacks=[stopping])
-        result = hpo.run(22)
-    assert not result.interrupted
+    straight = made().run(22)
+    result = run_in_parts(made, 22, stops, tmp_path_factory.mktemp("study") / "study.db")
     assert outcomes(result) == outcomes(straight)
     if executor is None:
         assert order(result) == order(straight)

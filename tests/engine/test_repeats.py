@@ -14,7 +14,7 @@ from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from tests.engine.test_early import order
 from tests.engine.test_ordered import Shuffling
-from tests.engine.test_resume import outcomes
+from tests.engine.test_resume import outcomes, run_in_parts
 
 
 def build():
@@ -112,17 +112,8 @@ def test_resumed_equals_uninterrupted(tmp_path_factory, executor, seed, stops):
         parallel = {} if executor is None else {"executor": Shuffling(seed), "ordered": True}
         return study(seed=seed, **parallel, **options)
 
-    def stopping(record):
-        count.append(record)
-        if len(count) in stops:
-            hpo.stop()
-
-    count, straight = [], made().run(11)
-    path = tmp_path_factory.mktemp("study") / "study.db"
-    for _ in range(len(stops) + 1):
-        hpo = made(store=path, callbacks=[stopping])
-        result = hpo.run(11)
-    assert not result.interrupted
+    straight = made().run(11)
+    result = run_in_parts(made, 11, stops, tmp_path_factory.mktemp("study") / "study.db")
     assert outcomes(result) == outcomes(straight)
     assert result.best_value == straight.best_value
     assert executor is not None or order(result) == order(straight)

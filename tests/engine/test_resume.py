@@ -53,6 +53,22 @@ def study(path, *, train=train, space=SPACE, ladder=LADDER, searcher="random", *
     )
 
 
+def run_in_parts(made, n_trials, stops, path):
+    """The result of a study that was stopped after these numbers of records, and resumed."""
+
+    def stopping(record):
+        count.append(record)
+        if len(count) in stops:
+            hpo.stop()
+
+    count = []
+    for _ in range(len(stops) + 1):
+        hpo = made(store=path, callbacks=[stopping])
+        result = hpo.run(n_trials)
+    assert not result.interrupted
+    return result
+
+
 def outcomes(result):
     return sorted(
         (r.trial, r.rung, str(r.config), str(r.trained_config), r.value) for r in result.records
