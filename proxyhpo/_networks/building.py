@@ -73,13 +73,8 @@ class Builder:
         self._examined: dict[Hashable, Examined] = {}
 
     @property
-    def takes_width(self) -> bool:
-        """Whether the user's constructor can make narrow networks."""
-        return self._takes.no_fraction is None
-
-    @property
     def no_width(self) -> str | None:
-        """Why it cannot; None if it can."""
+        """Why the user's constructor cannot make narrow networks; None if it can."""
         return self._takes.no_fraction
 
     @property
