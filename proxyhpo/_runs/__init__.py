@@ -5,7 +5,7 @@ The engine and the executors both depend on this package, which depends on neith
 
 from proxyhpo._records.run_id import RunId
 from proxyhpo._runs.job import Died, Ended, Finished, Hear, Job, Outcome, Reported, unheard
-from proxyhpo._runs.work import Work
+from proxyhpo._runs.work import Work, import_compiler
 
 __all__ = [
     "Died",
@@ -17,5 +17,6 @@ __all__ = [
     "Reported",
     "RunId",
     "Work",
+    "import_compiler",
     "unheard",
 ]

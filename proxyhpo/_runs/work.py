@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proxyhpo.evaluators import Direction, ProxyEvaluator
     from proxyhpo.space import Space
 
-__all__ = ["Work"]
+__all__ = ["Work", "import_compiler"]
 
 logger = logging.getLogger("proxyhpo")
 
@@ -73,6 +73,7 @@ class Work:
             hear: called with each report, in the call stack of the training; True ends the
                 training.
         """
+        import_compiler()
         training = _Training(self, job, hear)
         with isolated(self.settings.here()):
             try:
@@ -86,6 +87,15 @@ class Work:
                 return training.outcome()
             finally:
                 training.release()
+
+
+def import_compiler() -> None:
+    """Imports torch's compiler, as the first optimizer of a process would.
+
+    That takes seconds. It is done before a training starts, so that the training is not charged
+    for it and its time limit does not include it.
+    """
+    import_module("torch._dynamo")
 
 
 class _Training:
@@ -122,9 +132,6 @@ class _Training:
         return None if self._scaling is None else self._scaling.correction
 
     def train(self) -> None:
-        # The first optimizer of a process imports torch's compiler, which takes seconds. A training
-        # is not charged for that.
-        import_module("torch._dynamo")
         began = time.perf_counter()
         job, space = self._job, self._work.space
         made = self._work.networks.make(

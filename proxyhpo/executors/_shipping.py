@@ -12,6 +12,7 @@ import cloudpickle
 import torch
 from typing_extensions import override
 
+from proxyhpo._runs import import_compiler
 from proxyhpo.errors import ArgumentError, ExecutorError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def pack(work: Work) -> bytes:
 
 
 def unpack(packed: bytes | mmap) -> Work:
-    """Loads the work in a worker.
+    """Loads the work in a worker, and what every training of it needs.
 
     Raises:
         ExecutorError: if it cannot be loaded; the message says what to do.
@@ -55,6 +56,7 @@ def unpack(packed: bytes | mmap) -> Work:
             "importable in the worker, or be sent by value: "
             "cloudpickle.register_pickle_by_value(module)"
         ) from error
+    import_compiler()
     return work
 
 

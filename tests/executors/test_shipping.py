@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from proxyhpo.errors import ArgumentError
-from proxyhpo.executors._shipping import pack
+from proxyhpo.executors._shipping import pack, unpack
 from proxyhpo.testing._trainings import work
 
 
@@ -72,3 +72,14 @@ def test_a_module_that_no_name_leads_to_is_refused():
     own = Own("nowhere_to_be_found")
     with pytest.raises(ArgumentError, match="cannot be sent to other processes: cannot pickle"):
         pack(work(lambda network, config: own))
+
+
+def test_a_worker_imports_the_compiler_before_the_time_limit_of_a_training_starts(monkeypatch):
+    imported = []
+    monkeypatch.setattr("proxyhpo._runs.work.import_module", imported.append)
+    unpack(pack(work(unchanged)))
+    assert imported == ["torch._dynamo"]
+
+
+def unchanged(network, config):
+    yield 1.0
