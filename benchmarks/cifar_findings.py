@@ -29,7 +29,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 MOST = 0.12  # of a full search's cost, for a ladder that may be the default
-CHOSEN = (DEFAULT, "1/8 (4), median", "1/8 (3), median, second seed", "1/8 (4), asha")
+CHOSEN = (DEFAULT, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha")
 COMPARED = (
     UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
     "successive halving of epochs", "successive halving of epochs, of 1 in 3 configs",

@@ -29,8 +29,8 @@ __all__ = [
 N_TRIALS = 60
 POWER_LAW = "1/8 (6), 1/2 (2), median, power law"
 """The default of version 0.1."""
-DEFAULT = "1/8 (3), median"
-"""The ladder that the tables speak for."""
+DEFAULT = "1/8 (4), interleaved, median, second seed"
+"""The default of ``ProxyHPO``."""
 
 
 def ladder(*levels: tuple[float, int], **options: Any) -> Search:
@@ -49,7 +49,8 @@ LADDERS: dict[str, Search] = {
     "1/8 (3), median": ladder((8, 3), stopper=MEDIAN),
     "1/8 (4), asha": ladder((8, 4), stopper=ASHAStopper()),
     "1/8 (4), interleaved": ladder((8, 4), early=(8, 16)),
-    "1/8 (4), interleaved, median, second seed": ladder(
+    "1/8 (4), interleaved, median": ladder((8, 4), early=(8, 16), stopper=MEDIAN),
+    DEFAULT: ladder(
         (8, 4), early=(8, 16), stopper=MEDIAN, looks_again=0.02
     ),
     "1/8 (3), second seed": ladder((8, 3), looks_again=0.02),
