@@ -102,11 +102,9 @@ def proxies_of(given: object, **wanted: object) -> bool | Literal["auto"]:
     return True if named else "auto"
 
 
-def repeats_of(given: int | None, *, is_default: bool) -> int:
-    """The given number, or the default: one more of each of the best two on a default ladder."""
-    if given is None:
-        return 2 if is_default else 0
-    return check_whole("repeats", given, 0)
+def repeats_of(given: int | None, default: int | None) -> int | None:
+    """The given number, or the default. None stands for what the number of trials warrants."""
+    return default if given is None else check_whole("repeats", given, 0)
 
 
 def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:

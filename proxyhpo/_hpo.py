@@ -74,8 +74,8 @@ class ProxyHPO(StudyHandle):
             ``density`` or ``finalists`` is given.
         repeats: the largest number of further trainings, under another seed, of the two best
             trials of the full network. They are made if the two differ by less than the noise of a
-            seed; the mean over the seeds then decides. The default is 2, and 0 with ``ladder`` or
-            if trials start on the full network.
+            seed; the mean over the seeds then decides. The default is 2 from 30 trials on, and 0
+            for shorter searches, with ``ladder``, or if trials start on the full network.
         controls: how many trials, drawn at random from those that are not promoted, are trained
             on the full network as well. They make the comparison with the proxy less biased by
             selection. A verdict against the proxy requires ten. Controls are never stopped early.
@@ -154,7 +154,6 @@ class ProxyHPO(StudyHandle):
             steps=steps,
             pretrained=pretrained,
         )
-        is_default = ladder is None
         wanted = proxies_of(proxies, ladder=ladder, density=density, finalists=finalists)
         if wanted is False:
             ladder = [Rung(1)]
@@ -164,8 +163,8 @@ class ProxyHPO(StudyHandle):
             climbs_early=ladder is None,
             follows_trials=ladder is None and finalists is None,
             may_leave_proxies=wanted == "auto",
-            repeats=repeats_of(repeats, is_default=is_default),
-            repeats_without_proxies=repeats_of(repeats, is_default=False),
+            repeats=repeats_of(repeats, None if ladder is None else 0),
+            repeats_without_proxies=repeats_of(repeats, 0) or 0,
         )
         retries = check_whole("max_retries", max_retries, 0)
         running = Running(

@@ -24,8 +24,9 @@ class Parts:
     whether the number of promoted trials depends on the number of trials; both are for ladders of
     two rungs. ``may_leave_proxies`` says whether trials start on the full network if proxies cannot
     save a third. ``controls`` is the number of trials that reach the full network without having
-    been selected, ``repeats`` the largest number of further trainings of the two best trials,
-    and ``repeats_without_proxies`` the same if trials start on the full network.
+    been selected, ``repeats`` the largest number of further trainings of the two best trials (None
+    if it depends on the number of trials), and ``repeats_without_proxies`` the same if trials start
+    on the full network.
     ``uses_best_report`` says whether the best report of a training is its value, not the last one.
     ``checkpoints`` says whether each training gets a folder for its checkpoints.
     """
@@ -41,7 +42,7 @@ class Parts:
     follows_trials: bool = False
     may_leave_proxies: bool = False
     controls: int = 0
-    repeats: int = 0
+    repeats: int | None = 0
     repeats_without_proxies: int = 0
     checkpoints: bool = False
     uses_best_report: bool = False

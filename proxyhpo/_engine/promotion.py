@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from proxyhpo._engine.ladder import early_climbs, finalists_of
+from proxyhpo._engine.ladder import early_climbs, finalists_of, repeats_of
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.standing import noise_of, standings
 from proxyhpo._engine.state import State
@@ -99,6 +99,8 @@ class Promotions:
         """
         parts, state = self._parts, self._state
         most = parts.repeats_without_proxies if state.why_full else parts.repeats
+        if most is None:
+            most = repeats_of(len(state.entered[0]))
         left = most - len(state.repeated)
         if left <= 0 or len(state.leaders) < 2 or self._state.unfinished:
             return []

@@ -29,7 +29,7 @@ def noisy(network, config):
 
 def study(train=noisy, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
-    options = {"transfer": "identity", "stopper": None, "density": 0.25, **options}
+    options = {"transfer": "identity", "stopper": None, "density": 0.25, "repeats": 2, **options}
     return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
 
 
@@ -61,6 +61,11 @@ def test_another_seed_makes_another_network_and_another_training():
     assert len(set(runs)) == len(runs)
 
 
+@pytest.mark.parametrize(("trials", "runs"), [(29, 4), (30, 6)])
+def test_a_short_search_has_none_by_default(trials, runs):
+    assert sum(record.rung for record in study(repeats=None).run(trials).records) == runs
+
+
 @pytest.mark.parametrize(("repeats", "runs"), [(0, 4), (1, 5), (4, 8)])
 def test_how_many_there_are_at_most_can_be_set(repeats, runs):
     assert sum(record.rung for record in study(repeats=repeats).run(20).records) == runs
@@ -81,8 +86,8 @@ def test_none_where_the_difference_is_clear_or_nothing_is_known_of_the_noise():
 def test_a_ladder_that_was_given_has_none_unless_asked_for():
     ladder = [Rung(0.25, keep=3), Rung(1)]
     given = {"ladder": ladder, "density": None}
-    assert not any(record.replicate for record in study(**given).run(9).records)
-    assert any(record.replicate for record in study(**given, repeats=2).run(9).records)
+    assert not any(record.replicate for record in study(**given, repeats=None).run(30).records)
+    assert any(record.replicate for record in study(**given).run(9).records)
     plain = study(ladder=[Rung(1)], density=None, repeats=2).run(5)
     assert sum(record.replicate for record in plain.records) == 2
 
