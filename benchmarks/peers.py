@@ -1,22 +1,23 @@
-"""Compares proxyhpo with other libraries: how soon each search is as good as Optuna's.
+"""Compares proxyhpo with other libraries: which accuracy each search has after which time.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --trials 40 --seeds 10
-    OMP_NUM_THREADS=1 python -m benchmarks.peers                      # scikit-learn's digits
+    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz             # hours a seed
+    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --task language --seeds 3 4
+    python -m benchmarks.peers --report
 
-Proxyhpo with its defaults, Optuna's TPE with and without its Hyperband pruner, random search,
-scikit-optimize and hyperopt search the same four hyperparameters of the same small convolutional
-network. They share the training code, but each uses its own loop. So does a simple cheap baseline:
-one epoch for every config and a full training for the three best. All train the same number of
-configs (``--trials``), except Hyperband, whose trials are shorter and which trains for the same
-number of epochs. Proxyhpo, whose trials are cheap, also searches with 2.5 times as many.
+Three tasks (see ``benchmarks.peers_tasks``) are searched by proxyhpo, Optuna's TPE, its GP, its
+TPE with Hyperband, random search, scikit-optimize, hyperopt, and a simple cheap baseline: one epoch
+for every config and a full training for the three best. They share the training code, but each uses
+its own loop. All train the same number of configs (``--trials``), except Hyperband, whose trials
+are shorter and which trains for the same number of epochs. Proxyhpo, whose trials are cheap, also
+searches with twice as many, and for as many full trainings as there are trials.
 
 All seconds of a search are charged, including those between its trainings. They are CPU seconds, so
-other processes do not count. The quality of the config that a search would have returned at a given
-time (its best full training so far, by validation images) is the mean test accuracy of the full
-network under seeds that no search has used. Before the first full training there is no result.
+other processes do not count. A search is judged by the config that it would have returned after
+several fractions of the time of Optuna's TPE, and at its own end: its best full training so far, by
+validation accuracy. That config is trained again under seeds that no search has used, and tested.
 
-Each search is a line of the results file, so the command can be killed and resumed. Libraries that
-are not installed are skipped.
+Each search and each test is a line of the results file, so the command can be killed and resumed.
+Libraries that are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -24,29 +25,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.images import read_cifar10, read_digits
 from benchmarks.pages import write_page
-from benchmarks.peers_loops import PEERS, Loop, Task
-from benchmarks.peers_report import Search, draw, table
+from benchmarks.peers_loops import PEERS, Loop
+from benchmarks.peers_report import FRACTIONS, REFERENCE, Search, draw, report
+from benchmarks.peers_tasks import PROBLEMS, Clock, Problem, load_problem
 from benchmarks.rows import Row, Rows
 from proxyhpo import Config
-from proxyhpo._records.records import config_key
-
-SIZES = {"train": 600, "validation": 600, "test": 3000}
-EPOCHS = 9  # three brackets of Hyperband's
-WIDTH = 96
 
 
-def search(task: Task, loop: Loop, trials: int, seed: int) -> Row:
+def search(problem: Problem, loop: Loop, trials: int, seed: int) -> Row:
     """The configs that a search would have returned, with times, and its duration."""
     incumbents: list[Row] = []
     trainings = 0
+    problem = replace(problem, clock=Clock())
     began = time.process_time()
 
     def note(config: Config, value: float) -> None:
@@ -56,62 +53,119 @@ def search(task: Task, loop: Loop, trials: int, seed: int) -> Row:
             seconds = time.process_time() - began
             incumbents.append({"seconds": seconds, "config": dict(config), "validation": value})
 
-    loop(task, trials, seed, note)
-    seconds = time.process_time() - began
-    return {"incumbents": incumbents, "seconds": seconds, "full_trainings": trainings}
+    loop(problem, trials, seed, note)
+    return {
+        "incumbents": incumbents,
+        "seconds": time.process_time() - began,
+        "in_trainings": problem.clock.seconds,
+        "chance": problem.chance,
+        "full_trainings": trainings,
+    }
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What all searches share.
+    """The searches of one task.
 
     Args:
-        task: what is searched.
+        task: its name.
         trials: of each search.
-        fresh: number of seeds with which a config is evaluated.
+        fresh: number of seeds with which a config is tested.
+        rows: what has been measured.
     """
 
-    task: Task
+    task: str
     trials: int
     fresh: int
+    rows: Rows
 
-    def row_of(self, peer: str, seed: int) -> Row:
-        """The description of a row of the file."""
-        return {
-            "peer": peer,
-            "seed": seed,
-            "trials": self.trials,
-            "fresh": self.fresh,
-            "data": self.task.images.name,
-            "images": len(self.task.images.train[1]),
-            "width": self.task.width,
-            "epochs": self.task.epochs,
+    def run(self, problem: Problem, loops: Mapping[str, Loop], seed: int) -> None:
+        """Runs the missing searches of a seed, and tests what they would have returned."""
+        for name, loop in loops.items():
+            of = self._search_of(name, seed)
+            if self.rows.get(of) is None:
+                found = self.rows.add(of, search(problem, loop, self.trials, seed))
+                print(
+                    f"{self.task}, seed {seed}, {name}: {found['seconds']:.0f} s", file=sys.stderr
+                )
+        for name in loops:
+            for config in self._judged(name, seed):
+                for fresh in range(self.fresh):
+                    test = self._test_of(config, fresh)
+                    if self.rows.get(test) is None:
+                        self.rows.add(test, {"accuracy": problem.quality(config, fresh)})
+
+    def finished(self, names: Sequence[str]) -> dict[str, list[Search]]:
+        """Peer → its searches, of the seeds for which all of these peers have been tested."""
+        seeds = {
+            of["seed"]
+            for of, _ in self.rows.items()
+            if of.get("task") == self.task and "seed" in of
         }
+        found: dict[str, list[Search]] = {name: [] for name in names}
+        for seed in sorted(seeds):
+            own = {name: self._read(name, seed) for name in names}
+            if None not in own.values():
+                for name, each in own.items():
+                    assert each is not None
+                    found[name].append(each)
+        return found
 
-    def run(self, loops: Mapping[str, Loop], seeds: Sequence[int], rows: Rows) -> None:
-        """Runs the missing searches; peers alternate, so that all have the same seeds."""
-        for seed in seeds:
-            qualities: dict[str, float] = {}
-            for name, loop in loops.items():
-                of = self.row_of(name, seed)
-                if rows.get(of) is None:
-                    found = search(self.task, loop, self.trials, seed)
-                    for incumbent in found["incumbents"]:
-                        key = config_key(incumbent["config"])
-                        if key not in qualities:
-                            qualities[key] = self.task.quality(incumbent["config"], self.fresh)
-                        incumbent["test"] = qualities[key]
-                    rows.add(of, found)
-                    print(f"seed {seed}, {name}: {found['seconds']:.0f} s", file=sys.stderr)
+    def _search_of(self, peer: str, seed: int) -> Row:
+        return {"task": self.task, "peer": peer, "seed": seed, "trials": self.trials}
 
-    def finished(self, names: Sequence[str], seeds: int, rows: Rows) -> dict[str, list[Search]]:
-        """Peer → its searches, with the seeds for which all of these peers have one."""
-        by_seed = [[rows.get(self.row_of(name, seed)) for name in names] for seed in range(seeds)]
-        complete = [[row for row in own if row is not None] for own in by_seed if None not in own]
-        return {
-            name: [Search.from_row(own[place]) for own in complete]
-            for place, name in enumerate(names)
-        }
+    def _test_of(self, config: Config, fresh: int) -> Row:
+        return {"task": self.task, "config": config, "fresh": fresh}
+
+    def _moments(self, seed: int) -> list[float]:
+        """Seconds after which searches are judged; none before the reference has run."""
+        row = self.rows.get(self._search_of(REFERENCE, seed))
+        return [] if row is None else [fraction * row["seconds"] for fraction in FRACTIONS]
+
+    def _judged(self, peer: str, seed: int) -> Iterator[Config]:
+        """The configs that a search would have returned at the judged times and its end."""
+        row = self.rows.get(self._search_of(peer, seed)) or {"incumbents": []}
+        places = [_place(row, moment) for moment in (*self._moments(seed), float("inf"))]
+        for place in dict.fromkeys(places):
+            if place is not None:
+                yield row["incumbents"][place]["config"]
+
+    def _read(self, peer: str, seed: int) -> Search | None:
+        """A search that is complete and tested."""
+        row, moments = self.rows.get(self._search_of(peer, seed)), self._moments(seed)
+        if row is None or not moments:
+            return None
+        tested = [self._accuracy(row, moment) for moment in (*moments, float("inf"))]
+        known = [each for each in tested if each is not None]
+        if len(known) < len(tested):
+            return None
+        return Search(
+            accuracies=known[:-1],
+            end=known[-1],
+            seconds=row["seconds"] / moments[-1],
+            outside=1 - row["in_trainings"] / row["seconds"],
+            first=row["incumbents"][0]["seconds"] / moments[-1],
+            full_trainings=row["full_trainings"],
+        )
+
+    def _accuracy(self, row: Row, moment: float) -> float | None:
+        """Mean test accuracy of what would have been returned; None if it has not been tested.
+
+        Before there is a result, it is that of chance.
+        """
+        place = _place(row, moment)
+        if place is None:
+            return float(row["chance"])
+        config = row["incumbents"][place]["config"]
+        tests = [self.rows.get(self._test_of(config, fresh)) for fresh in range(self.fresh)]
+        known = [test["accuracy"] for test in tests if test is not None]
+        return sum(known) / len(known) if len(known) == self.fresh else None
+
+
+def _place(row: Row, moment: float) -> int | None:
+    """The place of the incumbent at a time; None before the first one."""
+    before = [i for i, each in enumerate(row["incumbents"]) if each["seconds"] <= moment]
+    return before[-1] if before else None
 
 
 def installed(names: Sequence[str]) -> dict[str, Loop]:
@@ -120,7 +174,7 @@ def installed(names: Sequence[str]) -> dict[str, Loop]:
     for name in names:
         try:
             loops[name] = PEERS[name]()
-        except ModuleNotFoundError as error:  # noqa: PERF203 - seven times
+        except ModuleNotFoundError as error:  # noqa: PERF203 - ten times
             print(f"{name} is left out: {error}", file=sys.stderr)
     return loops
 
@@ -129,34 +183,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="an .npz of 32x32 images; else the digits")
+    parser.add_argument("--data", type=Path, help="an .npz, or a folder; text needs none")
+    parser.add_argument("--task", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument(
-        "--only", type=int, nargs="+", help="of these seeds, so that processes can share them"
-    )
-    parser.add_argument("--fresh", type=int, default=3, help="seeds that decide on a config")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--width", type=int, default=WIDTH, help="channels of the first layer")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(20)))
+    parser.add_argument("--fresh", type=int, default=5, help="seeds with which a config is tested")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/data/peers.jsonl"))
     parser.add_argument("--report", action="store_true", help="search nothing, write the page")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/peers.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = read_cifar10(arguments.data, **SIZES) if arguments.data else read_digits()
-    task = Task(images, arguments.width, arguments.epochs)
-    experiment = Experiment(task, arguments.trials, arguments.fresh)
-    loops, rows = installed(arguments.peers), Rows(arguments.out)
+    rows = Rows(arguments.out)
+    experiments = {
+        task: Experiment(task, arguments.trials, arguments.fresh, rows) for task in arguments.task
+    }
     if not arguments.report:
-        experiment.run(loops, arguments.only or range(arguments.seeds), rows)
-    found = experiment.finished(list(loops), arguments.seeds, rows)
-    lines = list(table(found))
+        loops = installed(arguments.peers)
+        problems = {task: load_problem(task, arguments.data) for task in experiments}
+        for seed in arguments.seeds:
+            for task, experiment in experiments.items():
+                experiment.run(problems[task], loops, seed)
+    found = {task: each.finished(arguments.peers) for task, each in experiments.items()}
+    lines = list(report(found))
     print("\n".join(lines))
-    if arguments.report and any(found.values()):
+    if arguments.report and any(any(each.values()) for each in found.values()):
         page = arguments.page
         draw(found, page.with_suffix(".png"))
-        figure = f"![accuracy against time]({page.stem}.png)"
+        figure = f"![regret against time]({page.stem}.png)"
         write_page(page, "python -m benchmarks.peers --report", [*lines, "", figure], "# Peers")
 
 

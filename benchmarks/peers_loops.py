@@ -1,130 +1,59 @@
 """The searches that ``benchmarks.peers`` compares, each by its library's own loop.
 
-All train with the same code, on the same space. A *loop* searches a task with a seed, and reports
-each completed full training of the full network, as (config, validation accuracy).
+All train with the same code, on the same space. A *loop* searches a problem and reports each
+complete training of the full network, as (config, validation accuracy). A hyperparameter that
+depends on another one is suggested only where it applies if the library can do that; otherwise it
+is always suggested, and left out of the config where it does not apply.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
 
-from benchmarks.images import Images, accuracy
-from proxyhpo import Choice, Config, Float, ProxyHPO, Record, Space
+from benchmarks.peers_tasks import Problem
+from proxyhpo import Choice, Config, Int, ProxyHPO, Record, Space
 
-__all__ = ["PEERS", "SPACE", "Loop", "Task"]
-
-SPACE = Space(
-    {
-        "lr": Float(1e-3, 3.0, log=True),
-        "momentum": Float(0.0, 0.98),
-        "weight_decay": Float(1e-6, 1e-2, log=True),
-        "batch_size": Choice([64, 128, 256]),
-    }
-)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is searched: the training of a small convolutional network on images of ten classes.
-
-    Args:
-        images: in three parts.
-        width: channels of the first of its three convolutions; each has twice as many as before.
-        epochs: of a full training.
-    """
-
-    images: Images
-    width: int
-    epochs: int
-
-    def build(self) -> nn.Module:
-        """The full network."""
-        layers: list[nn.Module] = []
-        before = self.images.shape[0]
-        stride = 2 if self.images.shape[1] > 8 else 1
-        for after in (self.width, 2 * self.width, 4 * self.width):
-            layers += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False)]
-            layers += [nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-            stride = 1
-            before = after
-        layers[-1] = nn.AdaptiveAvgPool2d(1)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before, 10))
-
-    def train(
-        self, network: nn.Module, config: Config, *, epochs: int | None = None
-    ) -> Iterator[float]:
-        """SGD under a cosine schedule; yields the validation accuracy after each epoch."""
-        images, labels = self.images.train
-        epochs = epochs or self.epochs
-        names = ("lr", "momentum", "weight_decay")
-        optimizer = torch.optim.SGD(network.parameters(), **{name: config[name] for name in names})
-        steps = epochs * math.ceil(len(labels) / config["batch_size"])
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(epochs):
-            network.train()
-            for batch in torch.randperm(len(labels)).split(config["batch_size"]):
-                optimizer.zero_grad()
-                F.cross_entropy(network(images[batch]), labels[batch]).backward()
-                optimizer.step()
-                schedule.step()
-            yield accuracy(network, self.images.validation)
-
-    def trained(
-        self, config: Config, *seed: int, epochs: int | None = None
-    ) -> Iterator[tuple[nn.Module, float]]:
-        """A new full network in training, and its validation accuracy, after each epoch."""
-        drawn = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(drawn) >> 1)
-        network = self.build()
-        for value in self.train(network, config, epochs=epochs):
-            yield network, value
-
-    def value(self, config: Config, *seed: int, epochs: int | None = None) -> float:
-        """The validation accuracy at the end of a training of the full network."""
-        *_, (_, value) = self.trained(config, *seed, epochs=epochs)
-        return value
-
-    def quality(self, config: Config, seeds: int) -> float:
-        """Mean test accuracy of the full network, trained with seeds that no search has used."""
-        ends = [list(self.trained(config, 1, seed))[-1] for seed in range(seeds)]
-        return float(np.mean([accuracy(network, self.images.test) for network, _ in ends]))
-
+__all__ = ["PEERS", "Loop"]
 
 Note = Callable[[Config, float], None]
-Loop = Callable[[Task, int, int, Note], None]
-"""(task, how many trials, seed, where to note full trainings)."""
+Loop = Callable[[Problem, int, int, Note], None]
+"""(problem, how many trials, seed, where to note full trainings)."""
 
 
-def ours(times: float = 1.0, **options: Any) -> Loop:
-    """All defaults but these, and this many times the trials, which are cheap."""
-    import hyperopt as _  # noqa: F401, PLC0415 - what the default searcher imports when first used
+def ours(times: float = 1.0, *, as_long: bool = False, **options: Any) -> Loop:
+    """All defaults but these.
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    Args:
+        times: this many times the trials, which are cheap.
+        as_long: whether to search until as many full trainings are spent as there are trials.
+        options: of :class:`~proxyhpo.ProxyHPO`.
+    """
+
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         def announced(record: Record) -> None:
             if hpo.ladder[record.rung].is_base and record.value is not None:
                 note(record.config, record.value)
 
         hpo = ProxyHPO(
-            task.build,
-            task.train,
-            SPACE,
-            example_inputs=task.images.train[0][:64],
+            problem.task.build,
+            problem.train,
+            problem.space,
+            example_inputs=problem.examples.train[0][:64],
             direction="maximize",
             seed=seed,
             progress=False,
             callbacks=[announced],
             **options,
         )
-        hpo.run(round(times * trials))
+        if as_long:
+            hpo.run(base_trainings=trials)
+        else:
+            hpo.run(round(times * trials))
 
     return loop
 
@@ -132,11 +61,11 @@ def ours(times: float = 1.0, **options: Any) -> Loop:
 def random() -> Loop:
     """Random search (Bergstra and Bengio, 2012)."""
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         rng = np.random.default_rng(seed)
         for number in range(trials):
-            config = SPACE.sample(rng)
-            note(config, task.value(config, 0, seed, number))
+            config = problem.space.sample(rng)
+            note(config, problem.value(config, 0, seed, number))
 
     return loop
 
@@ -144,30 +73,31 @@ def random() -> Loop:
 def one_epoch() -> Loop:
     """Each random config for one epoch, annealed; the three best in full (arXiv:2307.15422)."""
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         rng = np.random.default_rng(seed)
-        configs = [SPACE.sample(rng) for _ in range(trials)]
-        short = [task.value(c, 0, seed, number, epochs=1) for number, c in enumerate(configs)]
+        configs = [problem.space.sample(rng) for _ in range(trials)]
+        short = [problem.value(c, 0, seed, number, epochs=1) for number, c in enumerate(configs)]
         for number in np.argsort(short)[::-1][:3]:
-            note(configs[number], task.value(configs[number], 0, seed, trials + int(number)))
+            config = configs[number]
+            note(config, problem.value(config, 0, seed, trials + int(number)))
 
     return loop
 
 
-def optuna_tpe() -> Loop:
-    """Optuna's TPE, each trial in full."""
+def optuna_sampler(name: str) -> Loop:
+    """A sampler of Optuna's, each trial in full."""
     import optuna  # noqa: PLC0415 - optional
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         def objective(trial: Any) -> float:
-            config = _suggested(trial)
-            value = task.value(config, 0, seed, trial.number)
+            config = _suggested(trial, problem.space)
+            value = problem.value(config, 0, seed, trial.number)
             note(config, value)
             return value
 
-        sampler = optuna.samplers.TPESampler(seed=seed)
+        sampler = getattr(optuna.samplers, name)(seed=seed)
         optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, trials)
 
     return loop
@@ -177,67 +107,76 @@ def optuna_hyperband() -> Loop:
     """Optuna's TPE with its Hyperband pruner, for as many epochs as the trials have in full."""
     import optuna  # noqa: PLC0415 - optional
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         epochs = 0
 
         def objective(trial: Any) -> float:
             nonlocal epochs
-            config = _suggested(trial)
-            for epoch, (_, value) in enumerate(task.trained(config, 0, seed, trial.number), 1):
+            config = _suggested(trial, problem.space)
+            value = math.nan
+            for epoch, (_, value) in enumerate(problem.trained(config, 0, seed, trial.number), 1):
                 epochs += 1
                 trial.report(value, epoch)
-                if epoch < task.epochs and trial.should_prune():
+                if epoch < problem.epochs and trial.should_prune():
                     raise optuna.TrialPruned
             note(config, value)
             return value
 
         def ended(study: Any, _: Any) -> None:
-            if epochs >= trials * task.epochs:
+            if epochs >= trials * problem.epochs:
                 study.stop()
 
         optuna.create_study(
             direction="maximize",
             sampler=optuna.samplers.TPESampler(seed=seed),
-            pruner=optuna.pruners.HyperbandPruner(1, task.epochs),
+            pruner=optuna.pruners.HyperbandPruner(1, problem.epochs),
         ).optimize(objective, callbacks=[ended])
 
     return loop
 
 
-def _suggested(trial: Any) -> Config:
-    return {
-        name: trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-        if isinstance(domain, Float)
-        else trial.suggest_categorical(name, list(domain.values))
-        for name, domain in SPACE.items()
-    }
+def _suggested(trial: Any, space: Space) -> Config:
+    config: dict[str, Any] = {}
+    for name in space.names:
+        if space.is_active(name, config):
+            domain = space[name]
+            if isinstance(domain, Choice):
+                config[name] = trial.suggest_categorical(name, list(domain.values))
+            elif isinstance(domain, Int):
+                config[name] = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+            else:
+                config[name] = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+    return config
 
 
 def scikit_optimize() -> Loop:
     """Scikit-optimize's ``gp_minimize``."""
     import skopt  # noqa: PLC0415 - slow to import
 
-    dimensions = [
-        skopt.space.Real(d.low, d.high, "log-uniform" if d.log else "uniform")
-        if isinstance(d, Float)
-        else skopt.space.Categorical(list(d.values))
-        for d in SPACE.values()
-    ]
+    def dimension(domain: Any) -> Any:
+        if isinstance(domain, Choice):
+            return skopt.space.Categorical(list(domain.values))
+        kind = skopt.space.Integer if isinstance(domain, Int) else skopt.space.Real
+        return kind(domain.low, domain.high, "log-uniform" if domain.log else "uniform")
 
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         number = iter(range(trials))
+        space = problem.space
 
         def objective(point: list[Any]) -> float:
-            config = SPACE.validate(dict(zip(SPACE, point, strict=True)))
-            value = task.value(config, 0, seed, next(number))
+            config = _applicable(dict(zip(space.names, point, strict=True)), space)
+            value = problem.value(config, 0, seed, next(number))
             note(config, value)
             return -value
 
-        n_initial = min(10, trials)
         skopt.gp_minimize(
-            objective, dimensions, n_calls=trials, n_initial_points=n_initial, random_state=seed
+            objective,
+            [dimension(space[name]) for name in space.names],
+            n_calls=trials,
+            n_initial_points=min(10, trials),
+            random_state=seed,
         )
 
     return loop
@@ -247,27 +186,41 @@ def hyperopt_tpe() -> Loop:
     """Hyperopt's TPE, by ``fmin``."""
     import hyperopt  # noqa: PLC0415 - slow to import
     from hyperopt import hp  # noqa: PLC0415
+    from hyperopt.pyll.base import scope  # noqa: PLC0415
 
-    def axis(name: str, domain: Any) -> Any:
-        if not isinstance(domain, Float):
-            return hp.choice(name, list(domain.values))
+    def axis(name: str, space: Space) -> Any:
+        domain = space[name]
+        if isinstance(domain, Choice):
+            below = [other for other in space.names if space.parent(other) == name]
+            if not below:
+                return hp.choice(name, list(domain.values))
+            return hp.choice(
+                name,
+                [
+                    {"": value}
+                    | {o: axis(o, space) for o in below if space.is_active(o, {name: value})}
+                    for value in domain.values
+                ],
+            )
+        if isinstance(domain, Int):
+            return scope.int(hp.quniform(name, domain.low, domain.high, 1))
         if domain.log:
             return hp.loguniform(name, math.log(domain.low), math.log(domain.high))
         return hp.uniform(name, domain.low, domain.high)
 
-    space = {name: axis(name, domain) for name, domain in SPACE.items()}
-
-    def loop(task: Task, trials: int, seed: int, note: Note) -> None:
+    def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         number = iter(range(trials))
+        space = problem.space
 
-        def objective(config: Config) -> float:
-            value = task.value(config, 0, seed, next(number))
+        def objective(point: Mapping[str, Any]) -> float:
+            config = _applicable(_flat(point), space)
+            value = problem.value(config, 0, seed, next(number))
             note(config, value)
             return -value
 
         hyperopt.fmin(
             objective,
-            space,
+            {name: axis(name, space) for name in space.names if space.parent(name) is None},
             algo=hyperopt.tpe.suggest,
             max_evals=trials,
             rstate=np.random.default_rng(seed),
@@ -278,15 +231,38 @@ def hyperopt_tpe() -> Loop:
     return loop
 
 
+def _flat(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperopt's point without the levels of its choices."""
+    flat: dict[str, Any] = {}
+    for name, value in point.items():
+        if isinstance(value, Mapping):
+            flat[name] = value[""]
+            flat.update(_flat({other: each for other, each in value.items() if other}))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _applicable(point: Mapping[str, Any], space: Space) -> Config:
+    """The config without what does not apply to it, in Python's own types."""
+    config: dict[str, Any] = {}
+    for name in space.names:
+        if space.is_active(name, config):
+            value = point[name]
+            config[name] = value.item() if isinstance(value, np.generic) else value
+    return config
+
+
 PEERS: dict[str, Callable[[], Loop]] = {
+    "Optuna TPE": partial(optuna_sampler, "TPESampler"),
     "proxyhpo": ours,
-    "proxyhpo, no stopper": partial(ours, stopper=None),
-    "proxyhpo, 2.5 x the trials": partial(ours, 2.5),
-    "Optuna TPE": optuna_tpe,
+    "proxyhpo, 2 x the trials": partial(ours, 2.0),
+    "proxyhpo, as long": partial(ours, as_long=True),
     "Optuna TPE, Hyperband": optuna_hyperband,
+    "Optuna GP": partial(optuna_sampler, "GPSampler"),
     "random": random,
-    "scikit-optimize": scikit_optimize,
     "hyperopt TPE": hyperopt_tpe,
+    "scikit-optimize": scikit_optimize,
     "one epoch, best 3": one_epoch,
 }
 """Name → what imports the library and gives the loop."""

@@ -1,4 +1,4 @@
-"""The quality of each search over time, and when it is as good as another one's final result."""
+"""What the compared searches come to, by task and over the tasks."""
 
 from __future__ import annotations
 
@@ -10,143 +10,181 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.pages import blank_figure
-from benchmarks.rows import Row
 
-__all__ = ["Search", "draw", "reached", "table"]
+__all__ = ["FRACTIONS", "REFERENCE", "Search", "draw", "report"]
 
 Floats = npt.NDArray[np.float64]
+Found = Mapping[str, Sequence["Search"]]
+"""Peer → its searches, one a seed, of one task."""
 
 OURS, REFERENCE = "proxyhpo", "Optuna TPE"
-HEAD = (
-    "search", "full trainings", "seconds", "share of the time", "test accuracy", "difference",
-    "accuracy at proxyhpo's end", "as good after", "reached",
-)  # fmt: skip
-_RESAMPLES = 2000
+FRACTIONS = (0.04, 0.1, 0.15, 0.25, 0.5, 1.0)
+"""Of the reference's time, after which searches are judged."""
+_MEANS = (("full_trainings", 1), ("seconds", 2), ("first", 3), ("outside", 3))
+_MANY = 3  # seeds, for an interval
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search with one seed.
+    """A search with one seed. Times are shares of the reference's time with that seed.
 
     Args:
-        moments: seconds after which it would have returned another config, ascending.
-        qualities: test accuracy of each of these configs.
+        accuracies: test accuracy of what it would have returned after each of the fractions.
+        end: the same at its own end.
         seconds: that it took in all.
+        outside: share of that which was not spent inside of trainings.
+        first: when it had its first full training.
         full_trainings: of the full network, to the end.
     """
 
-    moments: Floats
-    qualities: Floats
+    accuracies: Sequence[float]
+    end: float
     seconds: float
+    outside: float
+    first: float
     full_trainings: int
 
-    @classmethod
-    def from_row(cls, row: Row) -> Search:
-        """Reads a row of the file."""
-        incumbents = row["incumbents"]
-        return cls(
-            np.array([each["seconds"] for each in incumbents], float),
-            np.array([each["test"] for each in incumbents], float),
-            row["seconds"],
-            row["full_trainings"],
-        )
 
-    def at(self, moments: Floats) -> Floats:
-        """Quality of the config it would have returned at each time; 0 before there is any."""
-        found = np.concatenate([[0.0], self.qualities])
-        return found[np.searchsorted(self.moments, moments, side="right")]
-
-    @property
-    def end(self) -> float:
-        """Quality of the returned config."""
-        return float(self.at(np.array(np.inf)))
-
-
-def reached(searches: Sequence[Search], targets: Floats, drawn: npt.NDArray[np.int64]) -> Floats:
-    """Seconds until the mean quality over the seeds first reaches a target.
-
-    Args:
-        searches: one a seed.
-        targets: of shape (resamples,).
-        drawn: which seeds each resample has, of shape (resamples, seeds).
-
-    Returns:
-        Of shape (resamples,), infinite where it never does.
-    """
-    moments = np.unique(np.concatenate([each.moments for each in searches]))
-    by_seed = np.stack([each.at(moments) for each in searches])
-    there = by_seed[drawn].mean(1) >= targets[:, None] - 1e-12
-    return np.where(there.any(1), moments[there.argmax(1)], np.inf)
-
-
-def table(found: Mapping[str, Sequence[Search]]) -> Iterator[str]:
-    """As markdown, where the reference is among the searches; intervals are over the seeds."""
-    n = len(found.get(REFERENCE, ()))
-    if not n:
-        yield f"no seed has been finished by all of {', '.join(found)} ({REFERENCE} among them)"
+def report(tasks: Mapping[str, Found]) -> Iterator[str]:
+    """As markdown: over all tasks that have finished seeds, and for each of them."""
+    tasks = {name: found for name, found in tasks.items() if found.get(REFERENCE)}
+    if not tasks:
+        yield f"no seed of any task has been finished by all searches ({REFERENCE} among them)"
         return
-    yield f"{n} seeds; intervals are bootstrapped over them. Times are shares of {REFERENCE}'s, and"
-    yield "the difference is to its accuracy. *As good after* is when the mean test accuracy over"
-    yield "the seeds first comes to what it ends with; *reached*: in how many resamples it does."
+    seeds = ", ".join(f"{name} {len(found[REFERENCE])}" for name, found in tasks.items())
+    yield f"Seeds: {seeds}. Accuracy and differences are in points of test accuracy."
+    yield from ["", "## Over the tasks", ""]
+    yield from _over_tasks(tasks)
+    for name, found in tasks.items():
+        yield from ["", f"## {name.capitalize()}", ""]
+        yield from _of_task(found)
+
+
+def _over_tasks(tasks: Mapping[str, Found]) -> Iterator[str]:
+    yield "The mean over the tasks, against what the reference has at the same time."
     yield ""
-    yield f"| {' | '.join(HEAD)} |"
-    yield "|---" * len(HEAD) + "|"
-    drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
-    drawn = np.concatenate([np.arange(n)[None], drawn])  # the first one is what was observed
+    columns = [f"at {fraction:g}" for fraction in FRACTIONS]
+    yield _row(["search", "difference at its end", "as good after", *columns, "mean rank"])
+    yield _row(["---"] * (len(columns) + 4))
+    ranks = _mean_ranks(tasks)
+    for name in next(iter(tasks.values())):
+        ends = [_ends(found[name]) - _ends(found[REFERENCE]) for found in tasks.values()]
+        at = [
+            np.mean([_at(f[name])[:, place].mean() - _at(f[REFERENCE])[:, place].mean()
+                     for f in tasks.values()])
+            for place in range(len(FRACTIONS))
+        ]  # fmt: skip
+        yield _row([
+            name, _mean_of_tasks(ends), _as_good_after(name, tasks),
+            *(f"{each:+.2f}" for each in at), f"{ranks[name]:.1f}",
+        ])  # fmt: skip
+
+
+def _of_task(found: Found) -> Iterator[str]:
+    columns = [f"at {fraction:g}" for fraction in FRACTIONS]
+    head = ["search", "full trainings", "time", "first result", "outside of trainings", *columns]
+    yield _row([*head, "end", "difference", "median", "worst", "better in"])
+    yield _row(["---"] * (len(head) + 5))
     for name, searches in found.items():
-        yield f"| {' | '.join([name, *_cells(searches, found, drawn)])} |"
+        differences = _ends(searches) - _ends(found[REFERENCE])
+        better = np.mean((differences > 0) + 0.5 * (differences == 0))
+        yield _row([
+            name,
+            *(f"{np.mean([getattr(s, each) for s in searches]):.{digits}f}"
+              for each, digits in _MEANS),
+            *(f"{each:.2f}" for each in _at(searches).mean(0)),
+            f"{_ends(searches).mean():.2f}",
+            _interval(differences),
+            f"{np.median(differences):+.2f}",
+            f"{differences.min():+.2f}",
+            f"{better:.0%}",
+        ])  # fmt: skip
 
 
-def _cells(
-    searches: Sequence[Search], found: Mapping[str, Sequence[Search]], drawn: npt.NDArray[np.int64]
-) -> Iterator[str]:
-    reference = found[REFERENCE]
-    seconds, whole = (np.array([s.seconds for s in each]) for each in (searches, reference))
-    ends, others = (np.array([s.end for s in each]) for each in (searches, reference))
-    yield f"{np.mean([each.full_trainings for each in searches]):.1f}"
-    yield f"{seconds.mean():.0f}"
-    yield _interval(_ratio(seconds, whole, drawn), "{:.2f}")
-    yield _interval(100 * ends[drawn].mean(1), "{:.2f}")
-    yield _interval(100 * (ends - others)[drawn].mean(1), "{:+.2f}")
-    if OURS in found:
-        own_ends = [each.seconds for each in found[OURS]]
-        then = [each.at(np.array(end)) for each, end in zip(searches, own_ends, strict=True)]
-        yield _interval(100 * np.array(then)[drawn].mean(1), "{:.2f}")
-    else:
-        yield ""
-    after = reached(searches, others[drawn].mean(1), drawn) / whole[drawn].mean(1)
-    yield _interval(after, "{:.2f}")
-    yield f"{np.isfinite(after[1:]).mean():.0%}"
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def _ratio(part: Floats, whole: Floats, drawn: npt.NDArray[np.int64]) -> Floats:
-    ratio: Floats = part[drawn].mean(1) / whole[drawn].mean(1)
-    return ratio
+def _ends(searches: Sequence[Search]) -> Floats:
+    return 100 * np.array([each.end for each in searches])
 
 
-def _interval(values: Floats, form: str) -> str:
-    """What was observed, and 95 % of the resamples; of those that are infinite, "never"."""
-    low, high = np.quantile(values[1:], [0.025, 0.975], method="inverted_cdf")
-    shown = [form.format(v) if np.isfinite(v) else "never" for v in (values[0], low, high)]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+def _at(searches: Sequence[Search]) -> Floats:
+    """Of shape (seeds, fractions)."""
+    return 100 * np.array([each.accuracies for each in searches])
 
 
-def draw(found: Mapping[str, Sequence[Search]], path: Path) -> None:
-    """Mean test accuracy of what each search would have returned, against time, as an image.
+def _as_good_after(name: str, tasks: Mapping[str, Found]) -> str:
+    """The first judged time at which the mean is as good as what the reference ends with."""
+    target = np.mean([_ends(found[REFERENCE]).mean() for found in tasks.values()])
+    means = np.mean([_at(found[name]).mean(0) for found in tasks.values()], axis=0)
+    good = np.flatnonzero(means >= target - 1e-9)
+    if len(good):
+        return f"{FRACTIONS[good[0]]:g}"
+    end = np.mean([_ends(found[name]).mean() for found in tasks.values()])
+    time = np.mean([s.seconds for found in tasks.values() for s in found[name]])
+    return f"{time:.2f}" if end >= target - 1e-9 else "never"
 
-    A line begins where the last seed's search has trained its first full network.
+
+def _mean_ranks(tasks: Mapping[str, Found]) -> dict[str, float]:
+    """Peer → its mean rank by what it ends with, over tasks and seeds; 1 is best."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+
+    names = list(next(iter(tasks.values())))
+    ranks = [
+        rankdata([-found[name][seed].end for name in names])
+        for found in tasks.values()
+        for seed in range(len(found[REFERENCE]))
+    ]
+    return dict(zip(names, np.mean(ranks, axis=0), strict=True))
+
+
+def _interval(differences: Floats) -> str:
+    """Their mean with a 95 % BCa bootstrap interval (Efron, 1987), if there are enough."""
+    from scipy.stats import bootstrap  # noqa: PLC0415 - slow to import
+
+    mean = f"{differences.mean():+.2f}"
+    if len(differences) < _MANY or np.ptp(differences) == 0:
+        return mean
+    between = bootstrap((differences,), np.mean, method="BCa", random_state=0).confidence_interval
+    return f"{mean} [{between.low:+.2f}, {between.high:+.2f}]"
+
+
+def _mean_of_tasks(differences: Sequence[Floats]) -> str:
+    """The mean over tasks with a 95 % interval, from the standard errors of the tasks' means."""
+    mean = f"{np.mean([each.mean() for each in differences]):+.2f}"
+    if min(map(len, differences)) < _MANY:
+        return mean
+    half = 1.96 * _error(differences)
+    return f"{mean} [{float(mean) - half:+.2f}, {float(mean) + half:+.2f}]"
+
+
+def _error(samples: Sequence[Floats]) -> float:
+    """The standard error of the mean of the samples' means."""
+    return float(np.sqrt(sum(each.var(ddof=1) / len(each) for each in samples)) / len(samples))
+
+
+def draw(tasks: Mapping[str, Found], path: Path) -> None:
+    """The regret of each search over time, with standard errors, by task, as an image.
+
+    Regret is how far the mean accuracy is below the best mean that any search has in the task.
     """
-    figure = blank_figure(8, 5)
-    whole = np.mean([each.seconds for each in found[REFERENCE]])
-    axis = figure.subplots()
-    for name, searches in found.items():
-        moments = np.unique(np.concatenate([each.moments for each in searches]))
-        moments = moments[moments >= max(each.moments[0] for each in searches)]
-        mean = np.mean([each.at(moments) for each in searches], axis=0)
-        end = np.mean([each.seconds for each in searches])
-        x = np.concatenate([moments, [max(end, moments[-1])]]) / whole
-        y = 100 * np.concatenate([mean, mean[-1:]])
-        axis.step(x, y, where="post", label=name, linewidth=3 if name == OURS else 1)
-    axis.set(xlabel=f"time, of {REFERENCE}'s", ylabel="test accuracy, %", ylim=(30, None))
-    axis.legend()
+    tasks = {name: found for name, found in tasks.items() if found.get(REFERENCE)}
+    figure = blank_figure(4.5 * len(tasks), 4.5)
+    axes = np.atleast_1d(figure.subplots(1, len(tasks)))
+    for axis, (task, found) in zip(axes, tasks.items(), strict=True):
+        best = max(_at(searches).mean(0).max() for searches in found.values())
+        for name, searches in found.items():
+            at = _at(searches)
+            regret = best - at.mean(0)
+            width = 3 if name == OURS else 1
+            (line,) = axis.plot(FRACTIONS, regret, marker=".", label=name, linewidth=width)
+            if len(at) >= _MANY:
+                half = at.std(0, ddof=1) / np.sqrt(len(at))
+                axis.fill_between(
+                    FRACTIONS, regret - half, regret + half, color=line.get_color(), alpha=0.15
+                )
+        axis.set(xscale="log", yscale="symlog", title=task, xlabel=f"time, of {REFERENCE}'s")
+    axes[0].set(ylabel="regret, points of test accuracy")
+    axes[-1].legend(fontsize=7)
     figure.savefig(path, dpi=110)

@@ -1,114 +1,166 @@
+"""The comparison with other libraries: every loop, what is judged when, and the report."""
+
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import peers
-from benchmarks.images import Images, of_classes, read_cifar10, read_digits
+from benchmarks.cifar_networks import Task, sgd
+from benchmarks.cifar_training import Examples
+from benchmarks.images import of_classes, read_cifar10, read_digits
 from benchmarks.peers import Experiment
-from benchmarks.peers_loops import PEERS, SPACE, Task
-from benchmarks.peers_report import Search, reached, table
+from benchmarks.peers_loops import PEERS
+from benchmarks.peers_report import FRACTIONS, Search, report
+from benchmarks.peers_tasks import PROBLEMS, Problem, load_problem
 from benchmarks.rows import Rows
+from proxyhpo import Choice, Float, Int, Space
+
+SPACE = Space(
+    {
+        "lr": Float(1e-3, 1.0, log=True),
+        "momentum": Float(0.0, 0.9),
+        "weight_decay": Float(1e-6, 1e-2),
+        "batch_size": Choice([8, 16]),
+        "kind": Choice(["plain", "smooth"]),
+        "label_smoothing": Float(0.0, 0.3, when=("kind", "smooth")),
+        "crop": Int(0, 2),
+    }
+)
+
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3)
+    )
 
 
 def made(n=24):
     generator = torch.Generator().manual_seed(0)
 
     def part():
-        labels = torch.arange(n) % 10
-        noise = torch.randn(n, 1, 8, 8, generator=generator)
+        labels = torch.arange(n) % 3
+        noise = torch.randn(n, 3, 8, 8, generator=generator)
         return noise + labels[:, None, None, None], labels
 
-    return Images(part(), part(), part(), "made")
+    return Examples(part(), part(), part(), n)
 
 
 @pytest.fixture
-def task():
-    return Task(made(), 8, 3)
+def problem():
+    return Problem("made", Task(build, sgd, SPACE), made(), 3)
 
 
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_each_peer_searches_by_its_own_loop(task, peer):
-    found = peers.search(task, PEERS[peer](), 4, seed=1)
+def test_each_peer_searches_by_its_own_loop(problem, peer):
+    found = peers.search(problem, PEERS[peer](), 4, seed=1)
     incumbents = found["incumbents"]
     values = [each["validation"] for each in incumbents]
     assert values == sorted(set(values))
     seconds = [each["seconds"] for each in incumbents]
     assert seconds == sorted(seconds)
     assert 0 < seconds[-1] <= found["seconds"]
+    assert 0 < found["in_trainings"] < found["seconds"]
     for each in incumbents:
         assert SPACE.validate(each["config"]) == pytest.approx(each["config"])
-    most = {"proxyhpo, 2.5 x the trials": 10, "one epoch, best 3": 3}.get(peer, 4)
-    if peer.startswith("proxyhpo"):  # all, where a proxy of this small task saves too little
-        assert 1 <= found["full_trainings"] <= most
+    if peer == "one epoch, best 3":
+        assert found["full_trainings"] == 3
+    elif peer.startswith("proxyhpo"):  # all, where a proxy of this small network saves too little
+        assert 1 <= found["full_trainings"] <= 8
     elif peer != "Optuna TPE, Hyperband":
-        assert found["full_trainings"] == most
+        assert found["full_trainings"] == 4
 
 
-def test_hyperband_has_the_epochs_of_full_trainings(task, monkeypatch):
+def test_hyperband_has_the_epochs_of_full_trainings(problem, monkeypatch):
     seen = []
-    train = Task.train
+    train = Problem.train
 
     def counted(self, network, config, *, epochs=None):
         for value in train(self, network, config, epochs=epochs):
             seen.append(value)
             yield value
 
-    monkeypatch.setattr(Task, "train", counted)
-    found = peers.search(task, PEERS["Optuna TPE, Hyperband"](), 6, seed=0)
-    assert 18 <= len(seen) < 18 + task.epochs
+    monkeypatch.setattr(Problem, "train", counted)
+    found = peers.search(problem, PEERS["Optuna TPE, Hyperband"](), 6, seed=0)
+    assert 18 <= len(seen) < 18 + problem.epochs
     assert 0 < found["full_trainings"] <= 6
 
 
-def test_an_epoch_for_each_decides_which_three_are_trained(task, monkeypatch):
+def test_an_epoch_for_each_decides_which_three_are_trained(problem, monkeypatch):
     trained = []
 
     def value(self, config, *seed, epochs=None):
         trained.append((config["lr"], epochs))
         return config["lr"]
 
-    monkeypatch.setattr(Task, "value", value)
+    monkeypatch.setattr(Problem, "value", value)
     noted = []
-    PEERS["one epoch, best 3"]()(task, 8, 0, lambda config, _: noted.append(config["lr"]))
+    PEERS["one epoch, best 3"]()(problem, 8, 0, lambda config, _: noted.append(config["lr"]))
     short = [lr for lr, epochs in trained if epochs == 1]
     assert len(short) == 8
     assert noted == sorted(short)[:-4:-1] == [lr for lr, epochs in trained if epochs is None]
 
 
-def test_trainings_repeat_by_their_seed(task):
+def test_trainings_repeat_by_their_seed(problem):
     config = SPACE.center()
-    assert task.value(config, 0, 1) == task.value(config, 0, 1)
+    assert problem.value(config, 0, 1) == problem.value(config, 0, 1)
     first, second = (
-        next(iter(task.trained(config, 0, seed)))[0].state_dict()["0.weight"] for seed in (1, 2)
+        next(iter(problem.trained(config, 0, seed)))[0].state_dict()["0.weight"] for seed in (1, 2)
     )
     assert not torch.equal(first, second)
 
 
-def test_quality_is_measured_on_the_test_images(task):
-    images, labels = task.images.test
-    blank = Task(
-        Images(task.images.train, task.images.validation, (images, labels + 10), "x"), 8, 3
-    )
-    assert blank.quality(SPACE.center(), 2) == 0  # no network says 10 or more
+def test_quality_is_measured_on_the_test_examples(problem):
+    inputs, labels = problem.examples.test
+    blank = replace(problem, examples=replace(problem.examples, test=(inputs, labels + 3)))
+    assert blank.quality(SPACE.center(), 0) == 0  # no network says 3 or more
+    assert problem.chance == pytest.approx(1 / 3)
 
 
-def test_each_search_is_a_row_and_done_once(task, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_task_is_large_enough_to_tell_searches_apart(name, monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.cifar_training.read_cifar10", lambda _, **most: most)
+    task, sizes, _ = PROBLEMS[name]
+    assert 8 <= len(task.space) <= 10
+    unit = 64 if task.is_text else 1
+    assert unit * min(sizes.validation, sizes.test) >= 3000
+
+
+def test_the_task_with_text_needs_no_file():
+    problem = load_problem("language", None)
+    (tokens, _), config = problem.examples.train, problem.space.center()
+    small = replace(problem.examples, train=(tokens[:4], problem.examples.train[1][:4]))
+    network = problem.task.build()
+    before = network.embedding.weight.clone()
+    next(replace(problem, examples=small).train(network, {**config, "lr": 1e-9}, epochs=1))
+    scale = (network.embedding.weight / before).median().item()
+    assert scale == pytest.approx(config["init_scale"], rel=0.01)
+    with pytest.raises(SystemExit, match="CIFAR-10"):
+        load_problem("perceptron", None)
+
+
+def test_each_search_and_test_is_a_row_and_done_once(problem, monkeypatch, tmp_path):
     loops = {name: PEERS[name]() for name in ("Optuna TPE", "random")}
-    experiment = Experiment(task, 2, 1)
     path = tmp_path / "peers.jsonl"
-    experiment.run(loops, range(2), Rows(path))
+    experiment = Experiment("made", 3, 2, Rows(path))
+    experiment.run(problem, loops, 0)
     whole = path.read_text()
     monkeypatch.setattr(peers, "search", None)
-    experiment.run(loops, range(2), Rows(path))
+    monkeypatch.setattr(Problem, "quality", None)
+    again = Experiment("made", 3, 2, Rows(path))
+    again.run(problem, loops, 0)
     assert path.read_text() == whole
-    found = experiment.finished(list(loops), 5, Rows(path))
-    assert {name: len(searches) for name, searches in found.items()} == dict.fromkeys(loops, 2)
-    assert all(0 <= search.end <= 1 for searches in found.values() for search in searches)
-    lines = list(table(found))
-    assert lines[0].startswith("2 seeds")
-    assert sum(line.startswith("| random |") for line in lines) == 1
+    found = again.finished(list(loops))
+    assert {name: len(searches) for name, searches in found.items()} == dict.fromkeys(loops, 1)
+    (reference,) = found["Optuna TPE"]
+    assert reference.seconds == 1
+    assert reference.accuracies[0] == pytest.approx(problem.chance)  # before its first training
+    assert reference.accuracies[-1] == reference.end
+    assert again.finished(["random", "hyperopt TPE"])["random"] == []
 
 
 def test_libraries_that_are_not_installed_are_skipped(monkeypatch, capsys):
@@ -117,76 +169,83 @@ def test_libraries_that_are_not_installed_are_skipped(monkeypatch, capsys):
     assert "Optuna TPE is left out" in capsys.readouterr().err
 
 
-def test_the_report_is_a_page_with_a_figure(task, monkeypatch, tmp_path):
-    monkeypatch.setattr(peers, "read_digits", lambda: task.images)
+def test_the_command_resumes_and_writes_a_page_with_a_picture(
+    problem, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(peers, "load_problem", lambda *_: problem)
     page = tmp_path / "page.md"
-    options = f"--trials 2 --seeds 2 --fresh 1 --epochs 3 --width 8 --page {page}".split()
-    options += ["--out", f"{tmp_path}/rows.jsonl", "--peers", "Optuna TPE", "random"]
+    options = f"--trials 2 --seeds 0 --fresh 1 --task language --page {page}".split()
+    options += ["--out", f"{tmp_path}/rows.jsonl", "--peers", "random"]
     monkeypatch.setattr(sys, "argv", ["peers", *options])
     peers.main()
+    out, err = capsys.readouterr()
+    assert "no seed" in out
+    assert "language, seed 0, random" in err
+    monkeypatch.setattr(sys, "argv", ["peers", *options, "Optuna TPE"])
+    peers.main()
+    out, err = capsys.readouterr()
+    assert "random:" not in err
+    assert "| Optuna TPE |" in out
     assert not page.exists()
-    monkeypatch.setattr(sys, "argv", ["peers", *options, "--report"])
+    monkeypatch.setattr(sys, "argv", ["peers", *options, "Optuna TPE", "--report"])
     peers.main()
     text = page.read_text()
     assert text.startswith("# Peers")
-    assert "2 seeds" in text
     assert "(page.png)" in text
     assert (tmp_path / "page.png").stat().st_size > 1000
 
 
-def a_search(*found, seconds):
-    moments, qualities = zip(*found, strict=True)
-    return Search(np.array(moments, float), np.array(qualities, float), seconds, len(found))
+def a_search(*accuracies, end, seconds=1.0):
+    return Search(accuracies, end, seconds, outside=0.02, first=0.03, full_trainings=4)
 
 
-def test_a_search_is_worth_nothing_before_its_first_full_training():
-    search = a_search((2, 0.5), (6, 0.4), seconds=9)
-    assert search.at(np.array([0, 2, 5.9, 6, 100.0])).tolist() == [0, 0.5, 0.5, 0.4, 0.4]
-    assert search.end == 0.4
-
-
-def test_a_target_is_reached_by_the_mean_over_the_seeds():
-    searches = [a_search((1, 0.2), (4, 0.8), seconds=5), a_search((2, 0.4), seconds=5)]
-    drawn = np.array([[0, 1], [0, 0], [1, 1]])
-    assert reached(searches, np.array([0.6, 0.6, 0.6]), drawn).tolist() == [4, 4, np.inf]
-    assert reached(searches, np.array([0.3, 0.2, 0.4]), drawn).tolist() == [2, 1, 2]
-
-
-def test_the_table_compares_with_optuna():
-    slow = [a_search((5, 0.5), (10, 0.7), seconds=20) for _ in range(4)]
-    quick = [a_search((2, 0.8), seconds=4) for _ in range(4)]
-    never = [a_search((2, 0.6), seconds=4) for _ in range(4)]
-    lines = list(table({"proxyhpo": quick, "Optuna TPE": slow, "random": never}))
-    cells = {
-        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+def cells(lines, search):
+    return [
+        [cell.strip() for cell in line.split("|")[2:-1]]
         for line in lines
-        if line.startswith("|")
-    }
-    assert cells["proxyhpo"] == [
-        "1.0", "4", "0.20 [0.20, 0.20]", "80.00 [80.00, 80.00]", "+10.00 [+10.00, +10.00]",
-        "80.00 [80.00, 80.00]", "0.10 [0.10, 0.10]", "100%",
-    ]  # fmt: skip
-    assert cells["Optuna TPE"][-3:] == ["0.00 [0.00, 0.00]", "0.50 [0.50, 0.50]", "100%"]
-    assert cells["random"][-2:] == ["never [never, never]", "0%"]
+        if line.startswith(f"| {search} |")
+    ]
+
+
+def test_the_report_compares_with_optuna_over_the_tasks_and_in_each():
+    slow = [a_search(0.1, 0.3, 0.4, 0.5, 0.6, 0.7, end=0.7) for _ in range(4)]
+    quick = [a_search(0.1, 0.2, 0.8, 0.8, 0.8, 0.8, end=0.8, seconds=0.12) for _ in range(4)]
+    lines = list(report({"one": {"Optuna TPE": slow, "proxyhpo": quick},
+                         "two": {"Optuna TPE": slow, "proxyhpo": slow}}))  # fmt: skip
+    assert lines[0].startswith("Seeds: one 4, two 4")
+    over, one, two = cells(lines, "proxyhpo")
+    assert over == ["+5.00 [+5.00, +5.00]", "0.5", "+0.00", "-5.00", "+20.00", "+15.00", "+10.00",
+                    "+5.00", "1.2"]  # fmt: skip
+    assert one[1:4] == ["0.12", "0.030", "0.020"]
+    assert one[4:] == ["10.00", "20.00", "80.00", "80.00", "80.00", "80.00", "80.00", "+10.00",
+                       "+10.00", "+10.00", "100%"]  # fmt: skip
+    assert two[-1] == "50%"
+
+
+def test_a_search_that_ends_early_may_be_as_good_only_at_its_end():
+    slow = [a_search(*[0.5] * len(FRACTIONS), end=0.7)]
+    late = [a_search(*[0.5] * len(FRACTIONS), end=0.8, seconds=1.3)]
+    never = [a_search(*[0.5] * len(FRACTIONS), end=0.6)]
+    lines = list(report({"one": {"Optuna TPE": slow, "late": late, "never": never}}))
+    assert [cells(lines, name)[0][1] for name in ("late", "never")] == ["1.30", "never"]
 
 
 def test_without_the_reference_there_is_no_table():
-    assert next(table({"random": [a_search((1, 0.5), seconds=2)]})).startswith("no seed")
+    assert next(iter(report({"one": {"random": [a_search(0.5, end=0.5)]}}))).startswith("no seed")
 
 
-def test_the_command_resumes(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(peers, "read_digits", made)
-    options = (
-        f"--trials 2 --seeds 1 --fresh 1 --epochs 1 --out {tmp_path}/rows.jsonl --peers random"
-    )
-    monkeypatch.setattr(sys, "argv", command := ["peers", *options.split()])
-    peers.main()
-    assert "seed 0, random" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", [*command, "Optuna TPE"])
-    peers.main()
-    out, err = capsys.readouterr()
-    assert "random" not in err
-    assert "| Optuna TPE |" in out
+def test_intervals_are_those_of_the_differences():
+    rng = np.random.default_rng(0)
+    own, other = rng.normal(0.6, 0.01, 20), rng.normal(0.5, 0.01, 20)
+    found = {
+        "Optuna TPE": [a_search(*[x] * 6, end=x) for x in other],
+        "proxyhpo": [a_search(*[x] * 6, end=x) for x in own],
+    }
+    interval = cells(list(report({"one": found})), "proxyhpo")[1][-4]
+    low, high = map(float, interval.partition("[")[2].rstrip("]").split(", "))
+    half = 196 * (own - other).std(ddof=1) / np.sqrt(20)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.2)
+    assert low < 100 * (own - other).mean() < high
 
 
 def test_digits_are_in_three_parts():
