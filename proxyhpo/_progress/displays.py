@@ -8,7 +8,7 @@ from typing import Any, final
 
 from typing_extensions import override
 
-from proxyhpo._progress.status import Status, duration_words
+from proxyhpo._progress.status import RungStatus, Status, duration_words
 
 __all__ = ["Bar", "Display", "Lines"]
 
@@ -53,7 +53,7 @@ class Lines(Display):
         self._print(status, f"ended after {duration_words(elapsed)}")
 
     def _print(self, status: Status, end: str) -> None:
-        rungs = [f"{rung.words} {rung.ended}/{rung.expected}" for rung in status.rungs]
+        rungs = [f"{rung.words} {_counted(rung)}" for rung in status.rungs]
         facts = status.facts(left=not end)
         line = " | ".join([*rungs, *facts, *([end] if end else [])])
         if line != self._last:
@@ -80,15 +80,20 @@ class Bar(Display):
     @override
     def show(self, status: Status) -> None:
         current = next((r for r in reversed(status.rungs) if r.running), status.rungs[0])
-        self._draw(status, current.words, status.facts())
+        self._draw(status, status.expected, current.words, status.facts())
 
     @override
     def close(self, status: Status, elapsed: float) -> None:
-        self._draw(status, f"ended after {duration_words(elapsed)}", status.facts(left=False))
+        words, total = f"ended after {duration_words(elapsed)}", status.expected or status.ended
+        self._draw(status, total, words, status.facts(left=False))
         self._bar.close()
 
-    def _draw(self, status: Status, words: str, facts: list[str]) -> None:
-        self._bar.total, self._bar.n = status.expected, status.ended
+    def _draw(self, status: Status, total: int | None, words: str, facts: list[str]) -> None:
+        self._bar.total, self._bar.n = total, status.ended
         self._bar.set_description_str(words, refresh=False)
         self._bar.postfix = ", ".join(facts)
         self._bar.refresh()
+
+
+def _counted(rung: RungStatus) -> str:
+    return f"{rung.ended} done" if rung.expected is None else f"{rung.ended}/{rung.expected}"

@@ -101,7 +101,7 @@ def _rung(rung: RungStatus, color: str) -> str:
             f"background:repeating-linear-gradient(45deg,{color} 0 4px,transparent 4px 8px)",
         ),
     ]
-    total = max(1, rung.expected)
+    total = max(1, rung.ended + rung.open)
     bars = "".join(
         f'<div style="width:{100 * count / total:.1f}%;{style}"></div>'
         for count, style in parts
@@ -109,9 +109,9 @@ def _rung(rung: RungStatus, color: str) -> str:
     )
     kinds = [("stopped", rung.stopped), ("failed", rung.failed), ("running", rung.running)]
     said = "".join(f", {count} {name}" for name, count in kinds if count)
+    counted = f"{rung.ended} done" if rung.expected is None else f"{rung.ended} of {rung.expected}"
     return (
-        f'<div>{escaped(rung.words)}</div><div class="track">{bars}</div>'
-        f"<div>{rung.ended} of {rung.expected}{said}</div>"
+        f'<div>{escaped(rung.words)}</div><div class="track">{bars}</div><div>{counted}{said}</div>'
     )
 
 

@@ -107,7 +107,9 @@ class Progress(Callback):
     def _status(self) -> Status:
         now = time.monotonic()
         started = {run: now - since for run, since in self._running.items()}
-        return status_of(self._study, self._limits.n_trials, started, self._workers)
+        timeout = self._limits.timeout
+        time_limit = None if timeout is None else max(0.0, self._began + timeout - now)
+        return status_of(self._study, self._limits.n_trials, started, self._workers, time_limit)
 
     def _drop(self, error: Exception) -> None:
         """A closed terminal, a broken pipe or a full disk must not end the study."""

@@ -27,7 +27,7 @@ class RungStatus:
 
     Args:
         words: what is trained there.
-        expected: final number of trainings; the number so far if there is no limit.
+        expected: final number of trainings; None if the number of trials has no limit.
         finished: trainings that succeeded.
         stopped: trainings that were stopped early.
         failed: trainings that failed.
@@ -35,7 +35,7 @@ class RungStatus:
     """
 
     words: str
-    expected: int
+    expected: int | None
     finished: int
     stopped: int
     failed: int
@@ -46,6 +46,11 @@ class RungStatus:
         """Trainings that have ended for any reason."""
         return self.finished + self.stopped + self.failed
 
+    @property
+    def open(self) -> int:
+        """Trainings that are expected and have not ended, as far as is known."""
+        return max(self.running, (self.expected or 0) - self.ended)
+
 
 @dataclass(frozen=True)
 class Status:
@@ -53,7 +58,8 @@ class Status:
 
     Args:
         rungs: one entry for each rung, the cheapest first.
-        best: value of the best training of the full network; None until there is one.
+        best: value of the best trial of the full network, the mean over its seeds; None until
+            there is one.
         cost: so far.
         seconds_left: predicted, None while nothing is known.
     """
@@ -69,9 +75,10 @@ class Status:
         return sum(rung.ended for rung in self.rungs)
 
     @property
-    def expected(self) -> int:
-        """Trainings on all rungs at the end."""
-        return sum(rung.expected for rung in self.rungs)
+    def expected(self) -> int | None:
+        """Trainings on all rungs at the end; None if the number of trials has no limit."""
+        known = [rung.expected for rung in self.rungs if rung.expected is not None]
+        return sum(known) if len(known) == len(self.rungs) else None
 
     @property
     def running(self) -> int:
@@ -101,7 +108,11 @@ class Status:
 
 
 def status_of(
-    study: Study, n_trials: float, started: Mapping[RunId, float], workers: int
+    study: Study,
+    n_trials: float,
+    started: Mapping[RunId, float],
+    workers: int,
+    time_limit: float | None = None,
 ) -> Status:
     """The status of a study that runs.
 
@@ -110,6 +121,7 @@ def status_of(
         n_trials: total number of trials; infinite if only a budget ends the search.
         started: the running trainings, and for how many seconds each has run.
         workers: number of trainings that run at the same time.
+        time_limit: seconds until the run must end; None if it has no limit of time.
     """
     parts, history = study.parts, study.history
     by_rung: list[list[Record]] = [[] for _ in parts.ladder]
@@ -123,20 +135,19 @@ def status_of(
         rungs.append(
             RungStatus(
                 words=rung_words(history, parts.ladder, rung),
-                expected=max(len(states) + running, expected[rung] if expected else 0),
+                expected=max(len(states) + running, expected[rung]) if expected else None,
                 finished=states.count("finished"),
                 stopped=states.count("stopped"),
                 failed=states.count("failed"),
                 running=running,
             )
         )
+    predicted = _seconds_left(study, rungs, by_rung, started, workers) if expected else None
     return Status(
         rungs=rungs,
-        best=None if study.state.best is None else study.state.best.value,
+        best=study.state.leaders[0].value if study.state.leaders else None,
         cost=cost_of(history, parts.ladder, study.state.search_seconds),
-        seconds_left=(
-            None if expected is None else _seconds_left(study, rungs, by_rung, started, workers)
-        ),
+        seconds_left=min((s for s in (predicted, time_limit) if s is not None), default=None),
     )
 
 
@@ -173,10 +184,9 @@ def _seconds_left(
     for number, (rung, known) in enumerate(zip(rungs, lasted, strict=True)):
         each = first * (timing.ratio(number) or 1.0) if known is None else known
         gone = sum(min(each, since) for run, since in started.items() if run.rung == number)
-        open_ones = rung.expected - rung.ended
-        rounds = math.ceil(open_ones / workers)
+        rounds = math.ceil(rung.open / workers)
         # The trainings that run have some of their time behind them.
-        left += max(0.0, rounds * each - gone / max(1, min(workers, open_ones)))
+        left += max(0.0, rounds * each - gone / max(1, min(workers, rung.open)))
     return left
 
 

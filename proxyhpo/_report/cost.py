@@ -148,8 +148,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     full_search = _scaled(by_rung[0], timing.ratio(top), direct)
     n_trials = len(by_rung[0]) + len(direct)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
-    predicted = None if full_search is None else _ratio(full_search, n_trials)
-    unit = fmean(measured) if measured else predicted
+    unit = fmean(measured) if measured else _predicted(by_rung[0], timing.ratio(top), direct)
     return Cost(
         rungs=[
             _rung_cost(history, rung, records, ladder[rung], unit)
@@ -182,6 +181,14 @@ def _scaled(lower: Sequence[Record], ratio: float | None, direct: Sequence[Recor
         r.overhead_seconds + r.training_seconds / share_of_training(r, below) * (ratio or 1.0)
         for r in lower
     ) + sum(r.overhead_seconds + r.training_seconds / share_of_training(r, above) for r in direct)
+
+
+def _predicted(
+    lower: Sequence[Record], ratio: float | None, direct: Sequence[Record]
+) -> float | None:
+    """The estimated seconds of one full training; None if all trainings have failed."""
+    lower, direct = ([r for r in records if r.state != "failed"] for records in (lower, direct))
+    return _ratio(_scaled(lower, ratio, direct), len(lower) + len(direct))
 
 
 def _rung_cost(

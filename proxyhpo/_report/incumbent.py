@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +23,20 @@ class Incumbents:
         rung: index in the ladder.
         costs: the cost at the end of each of its trainings, in order.
         values: of these trainings.
-        best: the best value so far, after each of them.
+        best: the value of the best trial so far, after each of them. It is the mean over the
+            trial's seeds, so that a further seed may make it worse.
     """
 
     rung: int
     costs: Sequence[float]
     values: Sequence[float]
     best: Sequence[float]
+
+    @property
+    def reached(self) -> float:
+        """The cost at which the best value became what it is at the end."""
+        steps = zip(reversed(self.costs), reversed(self.best), strict=True)
+        return min(cost for cost, _ in takewhile(lambda step: step[1] == self.best[-1], steps))
 
 
 def incumbents(result: Result) -> list[Incumbents]:
@@ -38,14 +46,25 @@ def incumbents(result: Result) -> list[Incumbents]:
     found = []
     for rung in range(len(result.ladder)):
         ended = [
-            (cost, record.value)
+            (cost, record.value, record.trial)
             for cost, record in zip(spent, result.records, strict=True)
             if record.rung == rung and record.state == "finished" and record.value is not None
         ]
         if ended:
-            costs, values = zip(*ended, strict=True)
-            found.append(Incumbents(rung, costs, values, list(accumulate(values, better))))
+            costs, values, trials = zip(*ended, strict=True)
+            best = [better(means.values()) for means in _means(trials, values)]
+            found.append(Incumbents(rung, costs, values, best))
     return found
+
+
+def _means(trials: Sequence[int], values: Sequence[float]) -> Iterator[Mapping[int, float]]:
+    """After each training: trial → mean of its values so far."""
+    seeds: dict[int, list[float]] = {}
+    means: dict[int, float] = {}
+    for trial, value in zip(trials, values, strict=True):
+        seeds.setdefault(trial, []).append(value)
+        means[trial] = fmean(seeds[trial])
+        yield means
 
 
 def spending(result: Result) -> tuple[list[float], str]:

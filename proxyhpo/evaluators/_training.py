@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -19,6 +18,7 @@ from proxyhpo.evaluators._interface import (
     TrialRun,
     check_report_choice,
 )
+from proxyhpo.evaluators._parameters import takes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -181,12 +181,9 @@ def _optional_parameters(train: Callable[..., Any]) -> tuple[str, ...]:
     """The optional parameters that ``train`` accepts."""
     try:
         outer = inspect.signature(train, follow_wrapped=False)
-        inner = inspect.signature(train)
     except (ValueError, TypeError):  # some functions written in C have no signature
         return ()
-    fixed = train.keywords if isinstance(train, functools.partial) else {}
-    wanted = [name for name in _OPTIONAL if name in inner.parameters and name not in fixed]
-    accepted = tuple(name for name in wanted if _has_keyword(outer, name))
+    accepted = tuple(name for name in _OPTIONAL if takes(train, name))
     try:
         outer.bind("network", "config", **dict.fromkeys(accepted))
     except TypeError as error:
@@ -195,10 +192,3 @@ def _optional_parameters(train: Callable[..., Any]) -> tuple[str, ...]:
             f"its signature is {outer}: {error}"
         ) from None
     return accepted
-
-
-def _has_keyword(signature: inspect.Signature, name: str) -> bool:
-    parameters = signature.parameters
-    if name in parameters:
-        return parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

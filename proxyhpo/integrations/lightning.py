@@ -14,6 +14,7 @@ from typing_extensions import override
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
+from proxyhpo.evaluators._parameters import call_for_trial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +72,9 @@ class LightningEvaluator(ProxyEvaluator):
     as ``Module(lr=config["lr"])``. A budget below 1 trains for that fraction of ``max_epochs``.
 
     Args:
-        make_trainer: ``make_trainer(config)`` returns a new ``Trainer`` for each training.
+        make_trainer: ``make_trainer(config)`` returns a new ``Trainer`` for each training. If it
+            has a parameter ``trial``, it gets the :class:`~proxyhpo.evaluators.TrialRun`, whose
+            ``name`` can name a logger's run.
         data: a ``LightningDataModule``, a pair of loaders for training and validation, or a
             function of the config that returns either.
         monitor: name of the logged metric that is the value.
@@ -116,7 +119,7 @@ class LightningEvaluator(ProxyEvaluator):
             raise ArgumentError(
                 f"build must return a LightningModule, got a {type(network).__name__}"
             )
-        trainer = self._make_trainer(config)
+        trainer = call_for_trial(self._make_trainer, config, trial=trial)
         _prepare(trainer, trial.budget)
         trainer.callbacks.append(ReportCallback(report, self.monitor))  # type: ignore[attr-defined]  # set by a connector
         data = self._data(config) if callable(self._data) else self._data

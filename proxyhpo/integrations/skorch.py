@@ -14,6 +14,7 @@ from typing_extensions import override
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
+from proxyhpo.evaluators._parameters import call_for_trial
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
@@ -68,7 +69,8 @@ class SkorchEvaluator(ProxyEvaluator):
 
     Args:
         make_net: ``make_net(network, config)`` returns a new net around this network, such as
-            ``NeuralNetClassifier(network, lr=config["lr"], max_epochs=20)``.
+            ``NeuralNetClassifier(network, lr=config["lr"], max_epochs=20)``. If it has a parameter
+            ``trial``, it gets the :class:`~proxyhpo.evaluators.TrialRun`, too.
         X: what ``fit`` takes: an array, a tensor, a data set.
         y: likewise; None for a data set that includes its targets.
         monitor: column of the history that is the value.
@@ -106,10 +108,16 @@ class SkorchEvaluator(ProxyEvaluator):
         Raises:
             ArgumentError: if the net does not use the given network.
         """
-        net = self._make_net(network, config)
+        net = call_for_trial(self._make_net, network, config, trial=trial)
         if net.module is not network:
             raise ArgumentError("make_net must pass the given network to the net, as module=")
-        net.callbacks = [*(net.callbacks or ()), ReportCallback(report, self.monitor)]
+        if remade := net.get_params_for("module"):
+            raise ArgumentError(
+                f"make_net: with module__{next(iter(remade))}= the net builds its own network; "
+                "let build(config) use such hyperparameters"
+            )
+        own = () if net.callbacks == "disable" else net.callbacks or ()
+        net.callbacks = [*own, ReportCallback(report, self.monitor)]
         net.max_epochs = max(1, round(net.max_epochs * trial.budget))
         net.fit(*self._data)
 

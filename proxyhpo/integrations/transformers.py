@@ -14,6 +14,7 @@ from typing_extensions import override
 from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
+from proxyhpo.evaluators._parameters import call_for_trial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from proxyhpo import Config
 
 __all__ = ["ReportCallback", "TrainerEvaluator"]
+
+_SEEDS = 2**32  # NumPy's are below
 
 
 @final
@@ -71,10 +74,13 @@ class TrainerEvaluator(ProxyEvaluator):
 
     A budget below 1 trains for that fraction of ``max_steps``, or else of ``num_train_epochs``.
     The trainer's ``eval_strategy`` decides how often the training reports, and so how early it can
-    be stopped; without one it is evaluated once at the end.
+    be stopped; without one it is evaluated once at the end. Each training has a seed of its own,
+    which replaces ``TrainingArguments(seed=)``.
 
     Args:
         make_trainer: ``make_trainer(network, config)`` returns a new ``Trainer`` for this network.
+            If it has a parameter ``trial``, it gets the :class:`~proxyhpo.evaluators.TrialRun`,
+            whose ``name`` can name an output folder or a tracker's run.
         monitor: name of the metric that is the value, such as ``"eval_accuracy"``.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
@@ -103,7 +109,10 @@ class TrainerEvaluator(ProxyEvaluator):
         self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
     ) -> None:
         """Calls ``Trainer.train``, and ``Trainer.evaluate`` if the training did not evaluate."""
-        trainer = self._make_trainer(network, config)
+        trainer = call_for_trial(self._make_trainer, network, config, trial=trial)
+        # A Trainer seeds everything with args.seed, 42 by default. All seeds would be the same one.
+        trainer.args.seed = trial.seed % _SEEDS
+        transformers.set_seed(trainer.args.seed)
         if trial.budget < 1:
             arguments = trainer.args
             if arguments.max_steps > 0:

@@ -28,9 +28,11 @@ __all__ = ["plot_incumbent"]
 def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     """The best value so far against the cost, in base trainings (full trainings of your network).
 
-    The thick line is the best training of the full network. Thin lines show the best on each proxy,
-    whose values are not those of the full network. The dashed line marks the estimated cost of
-    training every trial on the full network.
+    The thick line is the best trial of the full network, and the star its last step. A trial with
+    several seeds has the mean of its values, so that a further seed may make the best value worse.
+    Thin lines show the best on each proxy, whose values are not those of the full network. The
+    dashed line marks the estimated cost of training every trial on the full network, and the dotted
+    one the best known result, if there are any.
 
     Args:
         result: of a study.
@@ -43,11 +45,10 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     shown: list[float] = []
     for found in incumbents(result):
         shown += _draw_rung(result, ax, found, spent[-1])
-    if result.best is not None:
-        place = next(i for i, record in enumerate(result.records) if record is result.best)
-        ax.scatter(
-            spent[place], result.best_value, s=160, marker="*", color=BEST, edgecolor=FULL, zorder=5
-        )
+    if result.known:
+        value = result.known[0].value
+        ax.axhline(value, color=FULL, linestyle=":", linewidth=1.2, label="best known result")
+        shown.append(value)
     full_search = result.cost.full_search_base_trainings
     if full_search is not None and len(result.ladder) > 1:
         ax.axvline(full_search, color=GREY, linestyle="--", linewidth=1)
@@ -86,4 +87,6 @@ def _draw_rung(result: Result, ax: Axes, found: Incumbents, end: float) -> Seque
     if not is_top:
         return found.best
     ax.plot(found.costs, found.values, "o", color=FULL, markersize=4.5, alpha=0.8)
+    last = (found.reached, found.best[-1])
+    ax.scatter(*last, s=160, marker="*", color=BEST, edgecolor=FULL, zorder=5)
     return found.values

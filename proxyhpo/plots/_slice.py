@@ -32,10 +32,10 @@ _JITTER = 0.12  # fraction of an option's width, so that points do not hide each
 def plot_slice(result: Result, ax: Axes | None = None, *, name: str | None = None) -> Axes:
     """The value of every training against one hyperparameter, in terms of the full network.
 
-    The star is the best training of the full network. Strokes at the worse end of the axis are
-    stopped trainings, whose last values belong to an early step. Crosses are failed trainings. On
-    proxies of another width the best values of a hyperparameter may lie elsewhere. If the transfer
-    corrects for that, the config before the correction is shown.
+    The star is the best config on the full network, at the mean over its seeds. Strokes at the
+    worse end of the axis are stopped trainings, whose last values belong to an early step. Crosses
+    are failed trainings. On proxies of another width the best values of a hyperparameter may lie
+    elsewhere. If the transfer corrects for that, the config before the correction is shown.
 
     Args:
         result: of a study.

@@ -73,10 +73,15 @@ def test_a_training_ends_when_it_must():
 
 
 def test_a_budget_shortens_the_training():
-    reports = Reports()
-    evaluator = LightningEvaluator(make_trainer, lambda config: LOADERS, monitor="val_loss")
+    reports, folders = Reports(), []
+
+    def make(config, trial):
+        folders.append(trial.name)
+        return make_trainer()
+
+    evaluator = LightningEvaluator(make, lambda config: LOADERS, monitor="val_loss")
     evaluator.evaluate(Module(0.05), {}, reports, trial=run(budget=0.5))
-    assert len(reports) == 2
+    assert (len(reports), folders) == (2, ["trial-0-rung-0"])
 
 
 def test_a_budget_needs_epochs():

@@ -1,5 +1,7 @@
 """skorch's nets are searched by their own fit."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -21,13 +23,14 @@ def network():
     return nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 2))
 
 
-def make_net(module, config):
+def make_net(module, config, **options):
     return skorch.NeuralNetClassifier(
         module,
         criterion=nn.CrossEntropyLoss,
         lr=config.get("lr", 0.1),
         max_epochs=4,
         verbose=0,
+        **options,
     )
 
 
@@ -64,6 +67,19 @@ def test_a_net_around_another_network_is_refused():
     evaluator = SkorchEvaluator(lambda _, config: make_net(network(), config), INPUTS, TARGETS)
     with pytest.raises(ArgumentError, match="pass the given network"):
         evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_a_net_that_builds_its_own_network_is_refused():
+    wide = functools.partial(make_net, module__width=9)
+    with pytest.raises(ArgumentError, match="module__width"):
+        SkorchEvaluator(wide, INPUTS, TARGETS).evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_a_net_without_callbacks_reports():
+    reports = Reports(most=1)
+    plain = functools.partial(make_net, callbacks="disable")
+    SkorchEvaluator(plain, INPUTS, TARGETS).evaluate(network(), {}, reports, trial=run())
+    assert len(reports) == 1
 
 
 def test_anything_but_a_function_is_refused():

@@ -91,6 +91,18 @@ def test_a_training_that_never_evaluates_is_evaluated_at_its_end(tmp_path):
     assert len(reports) == 1
 
 
+def test_each_training_has_the_seed_of_its_trial(tmp_path):
+    seeds = []
+
+    class Seeds(transformers.TrainerCallback):
+        def on_train_begin(self, args, state, control, **_):
+            seeds.append((torch.initial_seed(), args.seed))
+
+    make = make_trainer(tmp_path, strategy="no", callbacks=[Seeds()])
+    TrainerEvaluator(make).evaluate(network(), {}, Reports(), trial=run(seed=2**32 + 7))
+    assert seeds == [(7, 7)]
+
+
 def test_an_unknown_metric_is_refused_with_the_nearest_name(tmp_path):
     evaluator = TrainerEvaluator(make_trainer(tmp_path), monitor="eval_los")
     with pytest.raises(UnknownNameError, match="eval_loss"):

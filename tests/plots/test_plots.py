@@ -6,8 +6,9 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
-from proxyhpo import plots
+from proxyhpo import Float, plots
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from tests.plots.results import search
 
@@ -52,6 +53,24 @@ def test_the_incumbent_only_gets_better_and_the_price_of_a_full_search_is_marked
     assert full.get_xdata()[-1] == pytest.approx(result.cost.base_trainings, rel=0.01)
     assert price.get_xdata()[0] == pytest.approx(result.cost.full_search_base_trainings)
     assert any("full search" in text for text in texts(ax))
+
+
+def test_the_incumbent_is_the_mean_over_seeds_and_known_results_are_marked(ax):
+    def train(network, config):
+        full = network[0].out_features == 32
+        for _ in range(4):
+            yield {"value": config["x"] + full * torch.rand(()), "seconds": 10.0}
+
+    hpo = search(train, {"x": Float(0, 0.1)}, finalists=2, repeats=4)
+    hpo.add({"x": 0.05}, 3.0)
+    result = hpo.run(6)
+    assert any(record.replicate for record in result.records)
+    plots.plot_incumbent(result, ax)
+    star = offsets(ax.collections[-1])[0]
+    best, known = ax.lines[-4], ax.lines[-2]
+    assert star[1] == best.get_ydata()[-1] == result.best_value
+    assert star in np.stack(best.get_data(), 1).tolist()
+    assert known.get_ydata()[0] == 3
 
 
 def test_the_climb_shows_the_ranks_of_those_that_climbed(result, ax):

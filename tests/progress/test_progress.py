@@ -106,6 +106,29 @@ def test_the_time_left_is_wall_time_of_all_rungs(kept):
     assert after_one.seconds_left > 0.03
 
 
+def test_a_search_without_a_number_of_trials_shows_what_is_done(kept, capsys, monkeypatch):
+    result = study().run(base_trainings=4, finalists=1)
+    assert {status.expected for status in kept.shown} == {None}
+    assert {status.seconds_left for status in kept.shown} == {None}
+    last = kept.shown[-1]
+    count = len(result.leaderboard(0)) + sum(record.rung == 0 for record in result.failures)
+    Lines().close(last, 3)
+    assert f"density 0.25 {count} done | the full network 1 done" in capsys.readouterr().err
+    assert f"{count} done" in panel(last, result)
+    monkeypatch.setattr(sys, "stderr", stream := Stream(tty=True))
+    bar = Bar()
+    bar.show(last)
+    bar.close(last, 3)
+    assert f"{count + 1}/?" in stream.getvalue()
+    assert f"{count + 1}/{count + 1}" in stream.getvalue()
+
+
+def test_no_more_time_is_left_than_the_limit_allows(kept):
+    study().run(3, timeout=1e6, finalists=1)
+    assert kept.shown[0].seconds_left == pytest.approx(1e6, abs=1e5)
+    assert kept.shown[-1].seconds_left == 0
+
+
 def test_a_resumed_study_counts_what_was_there(kept):
     hpo = study()
     hpo.run(3, finalists=1)

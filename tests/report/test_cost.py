@@ -52,6 +52,15 @@ def test_a_full_search_would_have_trained_what_was_stopped_to_its_end():
     assert saved.rungs[0].flops_base_trainings == pytest.approx((2 + 0.2 + 0.5) / 16)
 
 
+def test_a_base_training_is_not_predicted_from_failures():
+    failed = [(trial, 0, "failed", 0, 0.01) for trial in range(3)]
+    cost = cost_of(history(*failed), LADDER, 0.0)
+    assert cost.base_trainings is None
+    assert cost.full_search_base_trainings is None
+    cost = cost_of(history(*failed, (3, 0, "finished", 10, 20.0)), LADDER, 0.0)
+    assert cost.base_training_seconds == pytest.approx(1 + 20 * 8)
+
+
 def test_finalists_that_were_stopped_below_are_compared_with_what_they_would_have_taken():
     records = [
         (0, 0, "finished", 10, 20.0),
