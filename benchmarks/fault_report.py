@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import collections
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import Any
 
+from benchmarks.rows import Row
+from proxyhpo._records.run_id import RunId
 from proxyhpo._store import read_study
+
+_TOP = 1
+"""The index of the full network's rung."""
 
 
 def note(file: Path, what: object) -> None:
@@ -22,37 +30,78 @@ def n_lines(file: Path) -> int:
 
 
 def known(folder: Path) -> dict[str, str]:
-    """(trial, rung) → the record, as the store has it."""
+    """Training → its record, as the store has it."""
     if not (folder / "study.db").exists() or not (folder / "study.db").stat().st_size:
         return {}
     _, events = read_study(folder / "study.db")
-    bodies = [body for kind, body in events if kind == "record"]
-    return {str((body["trial"], body["rung"])): json.dumps(body) for body in bodies}
+    return {_name(body): json.dumps(body) for kind, body in events if kind == "record"}
+
+
+def _name(body: Mapping[str, Any], rung: int = 0) -> str:
+    """Identifies a training. A trial that is trained under several seeds has several of them."""
+    return RunId(body["trial"], body.get("rung", rung), body.get("replicate", 0)).name
+
+
+def _begun(events: Iterable[tuple[str, Mapping[str, Any]]]) -> set[str]:
+    """Every training that was decided on."""
+    found: set[str] = set()
+    for kind, body in events:
+        if kind == "trial":
+            found.add(_name({"trial": body["number"], **body}))
+        elif kind == "promotion":
+            found.add(_name(body))
+        elif kind == "repeats":
+            found.update(RunId(trial, _TOP, seed).name for trial, seed in body["runs"])
+    return found
+
+
+def outcome_of(folder: Path, forgotten: AbstractSet[str]) -> Row:
+    """What came of a study that is complete: how often each fault occurred, and what was lost.
+
+    Args:
+        folder: of the study.
+        forgotten: trainings whose records were in the store once and were missing or changed later.
+    """
+    _, events = read_study(folder / "study.db")
+    begun, records = _begun(events), known(folder)
+    states = Counter(json.loads(body)["state"] for body in records.values())
+    lost = sorted(begun - records.keys() | forgotten)
+    counts = {
+        "studies": 1,
+        "trainings begun": len(begun),
+        "finished": states["finished"],
+        "failed, with the reason": states["failed"],
+        "lost": len(lost),
+        "trained to the end twice": n_lines(folder / "trained") - states["finished"],
+        "found settings of another training": n_lines(folder / "polluted"),
+    }
+    faults = Counter((folder / "faults").read_text(encoding="utf-8").splitlines())
+    return {"faults": dict(faults), "counts": counts, "lost": lost}
+
+
+def evidence(folder: Path, lost: Sequence[str]) -> str:
+    """What there is to find out how trainings were lost: the runs, and the study's last events."""
+    _, events = read_study(folder / "study.db")
+    lines = [f"lost: {', '.join(lost)}; the study is kept in {folder}", "its runs:"]
+    lines += (folder / "runs").read_text(encoding="utf-8").splitlines()[-10:]
+    lines += [
+        "its last events:",
+        *(f"{kind} {json.dumps(body)[:160]}" for kind, body in events[-15:]),
+    ]
+    return "\n".join(lines)
 
 
 class Tally:
     """What came of all studies so far."""
 
     def __init__(self) -> None:
-        self.faults: collections.Counter[str] = collections.Counter()
-        self.counts: collections.Counter[str] = collections.Counter()
+        self.faults: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
-    def add(self, folder: Path, forgotten: set[str]) -> None:
-        """Counts a study that is complete."""
-        _, events = read_study(folder / "study.db")
-        begun = {str((body["number"], 0)) for kind, body in events if kind == "trial"}
-        begun |= {str((b["trial"], b["rung"])) for kind, b in events if kind == "promotion"}
-        records = known(folder)
-        states = collections.Counter(json.loads(body)["state"] for body in records.values())
-        lines = (folder / "faults").read_text(encoding="utf-8").splitlines()
-        self.faults.update(lines)
-        self.counts["studies"] += 1
-        self.counts["trainings begun"] += len(begun)
-        self.counts["finished"] += states["finished"]
-        self.counts["failed, with the reason"] += states["failed"]
-        self.counts["lost"] += len(begun - records.keys() | forgotten)
-        self.counts["trained to the end twice"] += n_lines(folder / "trained") - states["finished"]
-        self.counts["found settings of another training"] += n_lines(folder / "polluted")
+    def add(self, found: Row) -> None:
+        """Adds a study, as :func:`outcome_of` describes it."""
+        self.faults.update(found["faults"])
+        self.counts.update(found["counts"])
 
     def tables(self) -> str:
         """Both, in markdown."""

@@ -10,7 +10,8 @@ until it is complete. Then the next one starts, until there were enough faults.
 
 At the end the outcome of every training must be known. Prints the faults that occurred, and the
 trainings that finished, failed, were lost, or ran twice. None may be lost, and none may find the
-settings of another one.
+settings of another one. If one is lost, the folder of its study is kept and the last events are
+printed. Studies that are done are kept in a file of results, so that a soak can be resumed.
 
 The studies are forked from this process, which has imported everything. A few runs use worker
 processes, which have to be started.
@@ -19,8 +20,10 @@ processes, which have to be started.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -35,7 +38,8 @@ import torch
 from torch import nn
 
 from benchmarks import fault_kinds
-from benchmarks.fault_report import Tally, known, n_lines, note
+from benchmarks.fault_report import Tally, evidence, known, n_lines, note, outcome_of
+from benchmarks.rows import Row, Rows
 from proxyhpo import Float, ProxyHPO, Record
 from proxyhpo.errors import StoreError
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
@@ -206,7 +210,7 @@ def run_twice(folder: Path, run: Run) -> None:
 
 
 def soak(folder: Path, chance: random.Random) -> set[str]:
-    """Runs a study to its end, whatever happens; returns the records that it forgot."""
+    """Runs a study to its end, whatever happens; returns the trainings that it forgot."""
     before: dict[str, str] = {}
     forgotten: set[str] = set()
     while True:
@@ -215,7 +219,7 @@ def soak(folder: Path, chance: random.Random) -> set[str]:
         in_workers, has_output = chance.random() < WORKER_RATE, chance.random() > WORKER_RATE
         if not has_output:
             note(folder / "faults", "output goes to a broken pipe")
-        announced = n_lines(folder / "announced")
+        announced, n_faults = n_lines(folder / "announced"), n_lines(folder / "faults")
         run = Run(folder, in_workers=in_workers, has_output=has_output)
         if not is_calm and (in_workers or chance.random() < ATTACK_RATE):
             # Half of the time while the study opens, and half of the time once it trains.
@@ -231,24 +235,39 @@ def soak(folder: Path, chance: random.Random) -> set[str]:
         if code not in ENDINGS:
             sys.exit(f"a study ended with {code}:\n{(folder / 'log').read_text()}")
         now = known(folder)
-        forgotten |= {key for key, body in before.items() if now.get(key) != body}
+        missing = {name for name, body in before.items() if now.get(name) != body}
+        forgotten |= missing
+        faults = (folder / "faults").read_text().split("\n")[n_faults:-1]
+        note(folder / "runs", f"ended with {code}: {len(now)} records, faults {faults}, {missing}")
         before = now
         if code == COMPLETE:
             return forgotten
 
 
+def study_of(number: int) -> Row:
+    """Runs one study. Its folder is kept if something was lost."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    found = outcome_of(folder, soak(folder, random.Random(number)))
+    if found["lost"]:
+        print(evidence(folder, found["lost"]), flush=True)
+    else:
+        shutil.rmtree(folder)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/faults.jsonl"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    chance, tally, began = random.Random(given.seed), Tally(), time.monotonic()
-    while tally.faults.total() < given.faults:
-        with tempfile.TemporaryDirectory() as folder:
-            tally.add(Path(folder), soak(Path(folder), chance))
-        seconds, faults = time.monotonic() - began, tally.faults.total()
-        print(f"{seconds:6.0f} s: {faults} faults, {tally.counts['lost']} lost", flush=True)
+    rows, tally = Rows(given.results), Tally()
+    for number in itertools.count():
+        if tally.faults.total() >= given.faults:
+            break
+        of = {"study": number}
+        tally.add(rows.get(of) or rows.add(of, study_of(number)))
+        print(f"{tally.faults.total()} faults, {tally.counts['lost']} lost", flush=True)
     print(tally.tables())
     sys.exit(0 if tally.is_good else 1)
 

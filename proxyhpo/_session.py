@@ -163,8 +163,12 @@ class Session:
         )
         if network is not None and asked.job.keep_weights and outcome.reason is None:
             outcome = replace(outcome, weights=network.state_dict())
-        record = settle(self.opened.study, asked.job, outcome)
-        del self._waiting[asked.job.id]
+        try:
+            record = settle(self.opened.study, asked.job, outcome)
+        finally:
+            # Also if something failed after the record was written: it must not be written twice.
+            if self.opened.study.state.has_ended(asked.job.id):
+                del self._waiting[asked.job.id]
         self._notifier.end(asked.job, record)
         return record
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO, load_study
+from proxyhpo import Float, ProxyHPO, Rung, load_study
 from proxyhpo.errors import ArgumentError, StoreError
 
 SPACE = {"lr": Float(1e-4, 1, log=True)}
@@ -119,6 +119,52 @@ def test_a_run_takes_the_place_of_trainings_that_were_asked_for(store):
     assert asked.trial in {record.trial for record in result.records}
     with pytest.raises(ArgumentError, match="is not awaited"):
         hpo.tell(asked, 1.0)
+
+
+def test_an_outcome_is_written_once_if_what_follows_its_record_fails(store, monkeypatch):
+    hpo = study(store=store, ladder=[Rung(1)], density=None)
+    for value in (4.0, 3.0, 2.0):
+        asked = hpo.ask()
+        hpo.tell(asked, value, network=asked.network())
+
+    def fail(name):
+        raise StoreError(f"cannot drop {name}")
+
+    asked = hpo.ask()
+    monkeypatch.setattr(hpo._open_study.store, "drop_weights", fail)
+    with pytest.raises(StoreError, match="cannot drop trial-0-rung-0"):
+        hpo.tell(asked, 1.0, network=asked.network())
+    with pytest.raises(ArgumentError, match="already told"):
+        hpo.tell(asked, 1.0)
+    monkeypatch.undo()
+    hpo.close()
+    assert [record.value for record in hpo.result.records] == [4.0, 3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_ctrl_c_while_an_outcome_is_told_loses_nothing(store, is_written, monkeypatch):
+    hpo = study(store=store)
+    asked = hpo.ask()
+    opened = hpo._open_study.store
+    append = opened.append
+
+    def interrupted(kind, body):
+        if is_written:
+            append(kind, body)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opened, "append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hpo.tell(asked, 1.0)
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="interrupted the study while it was written"):
+        hpo.tell(asked, 1.0)
+    hpo.close()
+    again = hpo.ask()
+    assert (again.trial == asked.trial) != is_written  # handed out again if it was not recorded
+    hpo.tell(again, 2.0)
+    hpo.close()
+    assert [record.value for record in hpo.result.records] == [1.0] * is_written + [2.0]
 
 
 def test_a_relative_store_stays_where_it_was_given(tmp_path, monkeypatch):

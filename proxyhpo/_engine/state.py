@@ -111,6 +111,10 @@ class State:
         ]
         return first + [run for run in self.repeated if run not in self._repeats_ended]
 
+    def has_ended(self, run: RunId) -> bool:
+        """Whether this training has a record."""
+        return run in self._repeats_ended if run.replicate else run.trial in self.ended[run.rung]
+
     @property
     def best(self) -> Record | None:
         """The best run of the best trial of the full network."""

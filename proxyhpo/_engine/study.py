@@ -29,6 +29,7 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Death, Record
 from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._store import Store
+from proxyhpo.errors import ArgumentError, StoreError
 from proxyhpo.transfers._exponents import transferred
 
 __all__ = ["Study"]
@@ -60,6 +61,9 @@ class Study:
         self.history = self.state.history
         check_replayed(self.history, parts)
         self._store = store
+        self._may_be_behind = False
+        """Whether the store may contain an event that the state lacks, and that must not be written
+        a second time."""
         self._drop_old_weights()
         self._known = deque(known)
         self._unfinished = deque(self.state.unfinished)
@@ -249,8 +253,19 @@ class Study:
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
         check_event(kind, body)  # an unreadable event would make the store unusable
-        self._store.append(kind, body)
+        if self._may_be_behind:
+            raise StoreError(
+                "an exception, such as Ctrl-C, interrupted the study while it was written: close "
+                "it and continue; everything that has ended is kept"
+            )
+        self._may_be_behind = True
+        try:
+            self._store.append(kind, body)
+        except (ArgumentError, StoreError):  # then nothing was written
+            self._may_be_behind = False
+            raise
         self.state.apply(kind, body)
+        self._may_be_behind = False
 
 
 def _names(leaders: Iterable[Standing]) -> set[str]:

@@ -96,6 +96,8 @@ class SQLiteStore(Store):
     @override
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         with self._explained("read"):
+            # What is read now is what this writer knows. The next event follows it.
+            self._number = journal.last_number(self._connection)
             yield from journal.events(self._connection)
 
     @override
