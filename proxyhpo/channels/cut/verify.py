@@ -7,6 +7,7 @@ compared.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -214,30 +215,42 @@ def unreached(network: nn.Module, inputs: Inputs, setting: Setting, *, varies: b
     If the shapes of operators depend on values (``varies``), examples may take other paths through
     a smaller network. Then only parameters of modules that ran are considered.
 
-    It runs a forward and backward pass as in training, and a forward pass in eval mode. Exceptions
-    are not caught. Each run uses a copy, so the network is not changed.
+    It runs a forward and backward pass as in training, and a forward pass in eval mode. A network
+    that was traced without values is large, and only its pass as in training is run, without values
+    too if its operators allow that. Exceptions are not caught. Each run uses a copy, so the network
+    is not changed.
     """
-    trained = copied(network)
-    learned = {name: p for name, p in trained.named_parameters() if p.requires_grad}
+    if setting.meta:
+        with contextlib.suppress(Exception):  # some operators lack gradients without values
+            return _without_values(network, inputs, setting)
     real = Setting(meta=False, batch=setting.batch)
+    trained = copied(network)
     device = next((p.device for p in trained.parameters()), torch.device("cpu"))
     ran: set[str] = set()
     for name, module in trained.named_modules() if varies else ():
         module.register_forward_pre_hook(partial(_note, ran, name))
     with undisturbed(), DrawsAlike(), torch.enable_grad():
-        outputs = outputs_of(call(trained.train(), real.inputs(inputs, device)))
-        losses = [out.abs().sum() for out in outputs if out.requires_grad]
-        found = (
-            torch.autograd.grad(
-                torch.stack(losses).sum(), list(learned.values()), allow_unused=True
-            )
-            if losses
-            else [None] * len(learned)
-        )
-        with torch.no_grad():
-            call(copied(network).eval(), real.inputs(inputs, device))
-    missed = {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
+        missed = _missed(trained.train(), real.inputs(inputs, device))
+        if not setting.meta:
+            with torch.no_grad():
+                call(copied(network).eval(), real.inputs(inputs, device))
     return {name for name in missed if not varies or name.rpartition(".")[0] in ran}
+
+
+def _without_values(network: nn.Module, inputs: Inputs, setting: Setting) -> set[str]:
+    with undisturbed(), torch.device("meta"), torch.enable_grad():
+        return _missed(setting.network(network).train(), setting.inputs(inputs))
+
+
+def _missed(network: nn.Module, inputs: Inputs) -> set[str]:
+    """The trainable parameters that a backward pass from all outputs does not reach."""
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    losses = [out.abs().sum() for out in outputs_of(call(network, inputs)) if out.requires_grad]
+    if not losses:
+        return set(learned)
+    loss = torch.stack(losses).sum()
+    found = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
+    return {name for name, gradient in zip(learned, found, strict=True) if gradient is None}
 
 
 def _note(ran: set[str], name: str, *_: Any) -> None:

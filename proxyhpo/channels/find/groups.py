@@ -65,14 +65,16 @@ def groups_of(found: Trace) -> list[Group]:
     keys = {origins[dim[0]]: key for key, dim in dims.items()}
     free = everything[~labels.protected(everything)]
     roots = labels.find(everything)
-    members, counts = np.unique(np.stack([roots[free], origins[free]]), axis=1, return_counts=True)
+    # One number for each pair, which numpy sorts many times faster than pairs.
+    pairs, counts = np.unique(roots[free] * len(origins) + origins[free], return_counts=True)
+    members = np.stack(np.divmod(pairs, len(origins)))
     borders = np.flatnonzero(np.diff(members[0], prepend=-1, append=-1))
+    owned = np.where(np.isin(members[1], list(keys)), counts, 0)
+    times = np.concatenate([[0], owned.cumsum()])[borders]
     alike: dict[bytes, list[int]] = {}
-    for start, end in pairwise(borders):
-        held = members[1, start:end]
-        owned = np.isin(held, list(keys))
-        if counts[start:end][owned].sum() > 1:
-            signature = np.concatenate([held, counts[start:end]]).tobytes()
+    for (start, end), count in zip(pairwise(borders), np.diff(times), strict=True):
+        if count > 1:
+            signature = np.concatenate([members[1, start:end], counts[start:end]]).tobytes()
             alike.setdefault(signature, []).append(int(start))
     groups = []
     for starts in alike.values():
