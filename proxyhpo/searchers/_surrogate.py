@@ -41,11 +41,11 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-_RESTARTS = 1  # of the fit of a Gaussian process's kernel, which takes half of the time
-_FIT_ELEMENTS = 6e6  # of gradients, by which the time of a fit is bounded
-_LEAST_EVALUATIONS = 15  # of the likelihood in a fit
+_FIT_ELEMENTS = 4e6  # of gradients, by which the time of a fit is bounded
+_LEAST_EVALUATIONS = 12  # of the likelihood in a fit
+_TWO_STARTS = 80  # this many evaluations suffice for a second start, from a random kernel
 _KERNEL_OBSERVATIONS = 100
-_KERNEL_ELEMENTS = 4e5  # of one gradient: observations squared, times axes
+_KERNEL_ELEMENTS = 2.5e5  # of one gradient: observations squared, times axes
 
 
 def fitted(name: str, points: Array, losses: Array, *, seed: int) -> Any:
@@ -60,8 +60,9 @@ def fitted(name: str, points: Array, losses: Array, *, seed: int) -> Any:
     estimator = cook_estimator(name, space=[(0.0, 1.0)] * points.shape[1], random_state=seed)
     if isinstance(estimator, GaussianProcessRegressor):
         most = int(_FIT_ELEMENTS / (points.shape[0] ** 2 * max(1, points.shape[1])))
-        optimizer = partial(_minimised, evaluations=max(_LEAST_EVALUATIONS, most))
-        estimator.set_params(n_restarts_optimizer=_RESTARTS, optimizer=optimizer)
+        starts = 2 if most >= _TWO_STARTS else 1
+        optimizer = partial(_minimised, evaluations=max(_LEAST_EVALUATIONS, most // starts))
+        estimator.set_params(n_restarts_optimizer=starts - 1, optimizer=optimizer)
     return estimator.fit(points, losses)
 
 
@@ -69,7 +70,7 @@ def kernel_observations(axes: int) -> int:
     """How many observations a kernel with a length for each axis is fitted to, at most.
 
     >>> kernel_observations(8), kernel_observations(100)
-    (100, 63)
+    (100, 50)
     """
     return min(_KERNEL_OBSERVATIONS, round(math.sqrt(_KERNEL_ELEMENTS / max(1, axes))))
 
