@@ -46,6 +46,16 @@ class StudyHandle:
         self._lock = RLock()  # guards the attributes above
         self._stopping = Event()
 
+    def __repr__(self) -> str:
+        parts = self._setup.parts
+        rungs = ", ".join(
+            f"cost {rung.cost:.3g}" if rung.density is None else f"density {rung.density:.3g}"
+            for rung in parts.ladder
+        )
+        store = "in memory" if self._setup.path is None else f"in {str(self._setup.path)!r}"
+        names = ", ".join(parts.space.names)
+        return f"<{type(self).__name__}: {parts.direction} over {names}; {rungs}; {store}>"
+
     @property
     def direction(self) -> Direction:
         """Whether values are to ``"minimize"`` or to ``"maximize"``."""

@@ -69,8 +69,9 @@ class ProxyHPO(StudyHandle):
         finalists: shorthand for the default ladder with this many trials on the full network.
         proxies: whether to search on proxies. ``"auto"`` does so as long as a proxy takes two
             thirds of the full network's time at most. This is decided by step times before the
-            first trial, and by trainings later. Otherwise trials start on the full network. True
-            always uses proxies, False never does. ``"auto"`` counts as True if ``ladder``,
+            first trial, and by trainings later. In a search of fewer than 10 trials, step times
+            alone decide, and the limit is one third. Otherwise trials start on the full network.
+            True always uses proxies, False never does. ``"auto"`` counts as True if ``ladder``,
             ``density`` or ``finalists`` is given.
         repeats: the largest number of further trainings, under another seed, of the two best
             trials of the full network. They are made if the two differ by less than the noise of a
@@ -218,7 +219,8 @@ class ProxyHPO(StudyHandle):
 
         Raises:
             ArgumentError: for an invalid argument, or if the study is already running.
-            TrainingFailedError: if the first five trainings all raise an exception.
+            TrainingFailedError: if the first five trainings all raise an exception, or the first
+                20 all fail for any reason, such as a value that is not finite.
             UnsupportedNetworkError: if no proxy can be made of the network.
             StoreError: if the store is in use, belongs to another study, or cannot be written.
         """

@@ -62,7 +62,7 @@ def load(group: Group, name: str) -> Any:
     """
     found = _found(group)
     if name not in found:
-        raise unknown_name(_WORDS[group], name, found)
+        raise unknown_name(_WORDS[group], name, found, hint=_elsewhere(name))
     if len(found[name]) > 1:
         claims = "; ".join(f"{_distribution(point)} ({point.value})" for point in found[name])
         raise PluginError(
@@ -159,6 +159,17 @@ def _refusal(group: Group, word: str, given: object, interface: type) -> str:
     if isinstance(given, type) and issubclass(given, interface):
         return f"{word}={given.__name__} is a class: pass an instance, such as {given.__name__}()"
     return f"{word} must be {allowed}, got {given!r}"
+
+
+def _elsewhere(name: str) -> str:
+    """Where a name belongs that is unknown in one group; empty if it is unknown in all of them."""
+    words = [
+        word
+        for group, word in _WORDS.items()
+        if group != "proxyhpo.operator_rules" and name in _found(group)
+    ]
+    kinds = " and ".join(f"a {word} ({word}={name!r})" for word in words)
+    return kinds and f"it is the name of {kinds}."
 
 
 def _found(group: str) -> dict[str, list[EntryPoint]]:

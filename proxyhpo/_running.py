@@ -133,7 +133,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             opened.store.check()
         idle = complete and len(study.history.records) == before
         if idle:
-            logger.warning(NOTHING_LEFT, len(study.history.trials))
+            logger.info(NOTHING_LEFT, len(study.history.trials))
         return opened.result(interrupted=not complete, idle=idle)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.

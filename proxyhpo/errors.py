@@ -97,18 +97,43 @@ class NotClimbedError(ProxyHPOError, RuntimeError):
     """No training of the full network has succeeded yet."""
 
 
-def unknown_name(what: str, given: object, allowed: Iterable[str]) -> UnknownNameError:
+def unknown_name(
+    what: str, given: object, allowed: Iterable[str], *, hint: str = ""
+) -> UnknownNameError:
     """The error for a name that is not allowed; it suggests the nearest allowed name.
+
+    Args:
+        what: the kind of name.
+        given: the name.
+        allowed: the valid names.
+        hint: a sentence to give instead of the nearest name.
 
     >>> raise unknown_name("searcher", "tpee", ["grid", "random", "tpe"])
     Traceback (most recent call last):
     proxyhpo.errors.UnknownNameError: unknown searcher 'tpee'; did you mean 'tpe'? Allowed: 'grid', 'random', 'tpe'
     """  # noqa: E501 - the message that a doctest shows cannot be broken
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(given), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return UnknownNameError(
-        f"unknown {what} {given!r}{hint} Allowed: {', '.join(map(repr, names)) or 'none'}"
+    if not hint and (close := difflib.get_close_matches(str(given), names, n=1)):
+        hint = f"did you mean {close[0]!r}?"
+    after = f"; {hint}" if hint else "."
+    listed = ", ".join(map(repr, names)) or "none"
+    return UnknownNameError(f"unknown {what} {given!r}{after} Allowed: {listed}")
+
+
+def missing_library(user: str, library: str, extra: str) -> ImportError:
+    """The error for an optional library that is not installed.
+
+    >>> missing_library("RayExecutor", "Ray", "ray")
+    ImportError("RayExecutor needs Ray: install proxyhpo with its extra 'ray', for example pip install '.[ray]' in a checkout")
+
+    Args:
+        user: what needs it.
+        library: what is needed.
+        extra: the extra of proxyhpo that installs it.
+    """  # noqa: E501 - the message that a doctest shows cannot be broken
+    return ImportError(
+        f"{user} needs {library}: install proxyhpo with its extra {extra!r}, for example "
+        f"pip install '.[{extra}]' in a checkout"
     )
 
 

@@ -34,3 +34,10 @@ def test_the_nearest_name_is_suggested():
     far = str(errors.unknown_name("pruner", "xyz", ["magnitude", "random"]))
     assert "did you mean" not in far
     assert "'magnitude', 'random'" in far
+
+
+def test_a_missing_library_names_its_extra():
+    error = errors.missing_library("RayExecutor", "Ray", "ray")
+    assert isinstance(error, ImportError)
+    assert "RayExecutor needs Ray" in str(error)
+    assert "pip install '.[ray]'" in str(error)

@@ -90,6 +90,21 @@ def test_an_unknown_name_gets_the_nearest_one_and_all_there_are():
         plugins.load(TRANSFERS, "powerlaw")
 
 
+@pytest.mark.parametrize(
+    ("group", "interface", "name", "hint"),
+    [
+        ("proxyhpo.pruners", Pruner, "median", "a stopper (stopper='median')"),
+        ("proxyhpo.pruners", Pruner, "tpe", "a searcher (searcher='tpe')"),
+        ("proxyhpo.stoppers", Stopper, "layerwise", "a transfer (transfer='layerwise')"),
+        (TRANSFERS, Transfer, "random", "a pruner (pruner='random') and a searcher"),
+    ],
+)
+def test_a_name_of_another_kind_names_its_argument(group, interface, name, hint):
+    with pytest.raises(UnknownNameError) as caught:
+        plugins.resolve(group, name, interface)
+    assert f"it is the name of {hint}" in str(caught.value)
+
+
 def test_an_unknown_group_is_refused():
     with pytest.raises(UnknownNameError, match=r"did you mean 'proxyhpo\.pruners'"):
         plugins.names("proxyhpo.pruner")

@@ -54,7 +54,7 @@ def climb(
         Whether the study is complete: neither stopped nor out of time.
 
     Raises:
-        TrainingFailedError: if the first five trainings all raise an exception.
+        TrainingFailedError: see :class:`~proxyhpo._engine.giving_up.Judge`.
         KeyboardInterrupt: at the second Ctrl-C.
     """
     interruption = interruption or Interruption()

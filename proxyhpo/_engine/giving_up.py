@@ -1,4 +1,4 @@
-"""Ends a study whose first trainings all raise exceptions, with an error that explains why."""
+"""Ends a study whose first trainings all fail, with an error that explains why."""
 
 from __future__ import annotations
 
@@ -7,46 +7,74 @@ from proxyhpo._records.records import Record
 from proxyhpo.channels.find.owned import UNUSED
 from proxyhpo.errors import TrainingFailedError
 
-__all__ = ["EXCEPTIONS_TO_GIVE_UP", "Judge"]
+__all__ = ["EXCEPTIONS_TO_GIVE_UP", "FAILURES_TO_GIVE_UP", "Judge"]
 
 EXCEPTIONS_TO_GIVE_UP = 5
 
+FAILURES_TO_GIVE_UP = 20
+"""Of any kind. There are more of them, since a high learning rate can make a loss infinite."""
+
 
 class Judge:
-    """Ends the study if all of its first trainings raise exceptions."""
+    """Ends the study if all of its first trainings fail."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._hopeful = any(record.value is not None for record in study.history.records)
+        self._failed = 0
         self._raised: list[Record] = []
 
     def consider(self, record: Record) -> None:
         """Counts a record.
 
         Raises:
-            TrainingFailedError: at the fifth exception in a row, if no training has succeeded yet.
+            TrainingFailedError: at the fifth exception in a row, or the twentieth failure of any
+                kind, if no training has succeeded yet.
         """
         self._hopeful = self._hopeful or record.value is not None
         if self._hopeful:
             return
+        self._failed += 1
         if record.traceback is None:  # NaN, out of memory or a dead worker
             self._raised.clear()
-            return
-        self._raised.append(record)
+        else:
+            self._raised.append(record)
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(
-                f"the first {len(self._raised)} trainings all failed. {self._trained(first)}The "
-                f"first traceback, with {first.trained_config}:\n\n{first.traceback}"
+                f"the first {len(self._raised)} trainings all failed. {self._trained(first)}"
+                f"{self._pruned_sizes(first)}The first traceback, with {first.trained_config}:\n\n"
+                f"{first.traceback}"
+            )
+        if self._failed >= FAILURES_TO_GIVE_UP:
+            raise TrainingFailedError(
+                f"the first {self._failed} trainings all failed, the last one with "
+                f"{record.reason!r} and {record.trained_config}. {self._trained(record)}Call "
+                "train once by itself with the full network and such a config, and check the loss, "
+                "the metric and the data for values that are not finite. The results so far are in "
+                "ProxyHPO.result"
             )
 
     def _trained(self, record: Record) -> str:
         """Says which proxy was trained; empty if it was the full network."""
-        measured = self._study.history.measured.get(record.rung)
-        if measured is None or measured.density == 1:
+        if (density := self._density(record)) == 1:
             return ""
         tried = any(other.rung == self._study.top for other in self._study.history.records)
-        whole = sorted({n.rpartition(".")[0] or n for n, why in measured.skipped if why == UNUSED})
+        return (
+            f"They trained a pruned copy of the network, at density {density:.3g}; the "
+            f"full network has {'also' if tried else 'not'} been tried. "
+        )
+
+    def _density(self, record: Record) -> float:
+        measured = self._study.history.measured.get(record.rung)
+        return 1.0 if measured is None else measured.density
+
+    def _pruned_sizes(self, record: Record) -> str:
+        """How an exception may come from pruning, and what to do then; empty if it cannot."""
+        if self._density(record) == 1:
+            return ""
+        skipped = self._study.history.measured[record.rung].skipped
+        whole = sorted({n.rpartition(".")[0] or n for n, why in skipped if why == UNUSED})
         also = (
             f" The forward pass on example_inputs never used {', '.join(whole[:5])}"
             f"{' ...' if whole[5:] else ''}. Those modules were not pruned, and code that "
@@ -56,8 +84,7 @@ class Judge:
             else ""
         )
         return (
-            f"They trained a pruned copy of the network, at density {measured.density:.3g}; the "
-            f"full network has {'also' if tried else 'not'} been tried. If training works with "
+            "If training works with "
             "ladder=[Rung(1)], then train relies on a size that was pruned: read sizes from the "
             "tensors, or exclude modules from pruning with "
             "pruner=L1StructuredPruner(ignore=[...])."

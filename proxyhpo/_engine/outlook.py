@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
-from proxyhpo._engine.prediction import Timing
+from proxyhpo._engine.prediction import Timing, outside_steps
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.state import State
 from proxyhpo._engine.worth import expected_gain
@@ -105,8 +105,4 @@ class Outlook:
         top = self._parts.top
         first = len(self._state.ended[top]) == 1 and record.rung == top > 0
         if first and (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
-            logger.warning(
-                "%.0f%% of a training is spent outside of the network's steps, for instance on "
-                "loading data; proxies cannot reduce that",
-                100 * share,
-            )
+            logger.warning("%s; proxies cannot reduce that", outside_steps(share))

@@ -12,7 +12,14 @@ from proxyhpo._records.opening import Measurement
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 
-__all__ = ["Timing", "fixed_share", "n_reports", "share_of_training", "step_ratio"]
+__all__ = [
+    "Timing",
+    "fixed_share",
+    "n_reports",
+    "outside_steps",
+    "share_of_training",
+    "step_ratio",
+]
 
 _ABOVE_FLOPS = 2.0
 """A step's measured speed-up is limited to this many times that of its FLOPs.
@@ -111,7 +118,7 @@ class Timing:
 
     @property
     def fixed_share(self) -> float | None:
-        """Share of a full training that proxies cannot reduce, such as loading data.
+        """Share of a full training that proxies cannot reduce; see :func:`fixed_share`.
 
         Estimated from trials that were trained on both networks; None if there are none.
         """
@@ -124,6 +131,8 @@ class Timing:
 
 def fixed_share(training: float, step: float) -> float | None:
     """Share of a full training that pruning cannot reduce, estimated from a proxy's time.
+
+    It shows in the times of whole trainings, so its cause is not known.
 
     On both networks, a training consists of its steps and of the same fixed part.
 
@@ -138,6 +147,18 @@ def fixed_share(training: float, step: float) -> float | None:
         The share; None if a step of the proxy is not faster.
     """
     return None if step >= 1 else min(1.0, max(0.0, (training - step) / (1 - step)))
+
+
+def outside_steps(share: float) -> str:
+    """Says what :func:`fixed_share` means.
+
+    >>> outside_steps(0.28)
+    "28% of a training is spent outside the network's steps (Python code, data loading, evaluation)"
+    """
+    return (
+        f"{share:.0%} of a training is spent outside the network's steps (Python code, data "
+        "loading, evaluation)"
+    )
 
 
 def step_ratio(history: History, ladder: Sequence[Rung], rung: int) -> float | None:

@@ -43,6 +43,8 @@ class History:
     >>> history.add_record(Record(0, 0, 0, {"lr": 0.1}, {"lr": 0.2}, "finished", 0.9, -0.9))
     >>> history.observed()
     [({'lr': 0.1}, -0.9)]
+    >>> history
+    <History: trials=1, trainings=1>
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,9 @@ class History:
         self._deaths: list[Death] = []
         self._measured: dict[int, Measurement] = {}
         self._known: list[KnownResult] = []
+
+    def __repr__(self) -> str:
+        return f"<History: trials={len(self._trials)}, trainings={len(self._records)}>"
 
     def snapshot(self) -> History:
         """A copy that is not updated any more."""

@@ -59,12 +59,12 @@ class Decision:
         return self.standing[0].is_near(self.standing[1], self.noise)
 
     def best(self) -> str:
-        """The best value and the runner-up's, each with its number of seeds."""
+        """The best value and the runner-up's: the value of one seed, or the mean of several."""
         best, *others = self.standing
-        text = f"{_valued(best)} on the full network (trial {best.trial})"
+        text = f"{best.value:.6g} on the full network ({_basis(best)})"
         if not others:
             return text
-        return f"{text}; runner-up {_valued(others[0])} (trial {others[0].trial})"
+        return f"{text}; runner-up {others[0].value:.6g} ({_basis(others[0])})"
 
     def certainty(self) -> str:
         """How the lead compares with the noise of a seed."""
@@ -107,6 +107,7 @@ class Decision:
         return ""
 
 
-def _valued(standing: Standing) -> str:
-    seeds = {1: "one seed", 2: "two seeds"}.get(len(standing.runs), f"{len(standing.runs)} seeds")
-    return f"{standing.value:.6g}, {seeds}"
+def _basis(standing: Standing) -> str:
+    """What a value is based on: its trial, and the seeds of which it is the mean."""
+    seeds = len(standing.runs)
+    return f"trial {standing.trial}, {'1 seed' if seeds == 1 else f'mean of {seeds} seeds'}"

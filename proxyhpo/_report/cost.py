@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from proxyhpo._engine.prediction import Timing, n_reports, share_of_training, step_ratio
+from proxyhpo._engine.prediction import (
+    Timing,
+    n_reports,
+    outside_steps,
+    share_of_training,
+    step_ratio,
+)
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
@@ -56,7 +62,8 @@ class Cost:
         full_search_seconds: estimated cost of training every trial in full on the full network;
             None if unknown. It is the proxies' seconds times a ratio: the one measured on the
             finalists, or else the ratio of step times. A stopped training counts with its estimated
-            full length.
+            full length. It is at most one base training per trial: the times of single trainings
+            vary on a busy machine, and must not make the saving look larger.
         predicted_full_search_seconds: the same with the ratio of step times, for comparison.
         n_trials: number of trials that ended at rung 0, or on the full network if they started
             there.
@@ -113,10 +120,7 @@ class Cost:
         else:
             lines.append(f"cost: {self.seconds:.1f} s")
         if self.fixed_share is not None:
-            lines.append(
-                f"  {self.fixed_share:.0%} of a full training is spent outside of the "
-                "network's steps, such as loading data"
-            )
+            lines.append(f"  {outside_steps(self.fixed_share)}")
         for rung in self.rungs:
             base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
             budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
@@ -149,6 +153,8 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     n_trials = len(by_rung[0]) + len(direct)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
     unit = fmean(measured) if measured else _predicted(by_rung[0], timing.ratio(top), direct)
+    if full_search is not None and unit is not None:
+        full_search = min(full_search, n_trials * unit)
     return Cost(
         rungs=[
             _rung_cost(history, rung, records, ladder[rung], unit)

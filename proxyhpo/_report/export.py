@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._records.records import Record
+from proxyhpo.errors import missing_library
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ def frame_of(result: Result, *, curves: bool) -> pd.DataFrame:
     try:
         import pandas as pd  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install 'proxyhpo[pandas]'") from error
+        raise missing_library("to_frame", "pandas", "pandas") from error
 
     rows = _reports if curves else _trainings
     return pd.DataFrame(list(rows(result)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from proxyhpo._engine.prediction import fixed_share
+from proxyhpo._engine.prediction import fixed_share, outside_steps
 from proxyhpo._proxy.choosing import WORTHWHILE
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
@@ -167,12 +167,8 @@ def _on_time(yield_ratio: float | None, step_ratio: float, fixed: float) -> list
     if yield_ratio * WORTHWHILE > 1:
         reason = "a step of the proxy is hardly faster"
         if step_ratio * WORTHWHILE <= 1:
-            reason = (
-                f"{fixed:.0%} of a training is spent outside of the network's steps, for "
-                "instance on loading data; reduce that first"
-            )
+            reason = f"{outside_steps(fixed)}; reduce that first"
         return [f"pruning will not help: {reason}"]
     if fixed >= _NOTABLE:
-        share = f"{fixed:.0%} of a training is spent outside of the network's steps"
-        return [f"{share}: no proxy can cost less"]
+        return [f"{outside_steps(fixed)}: no proxy can cost less"]
     return []

@@ -75,6 +75,9 @@ class Result:
     def best_record(self) -> Record:
         """The best training of the full network: of the trial with the best mean over its seeds.
 
+        If that trial was trained under several seeds, this is the best of its trainings. Its own
+        value is then better than :attr:`best_value`, which is their mean.
+
         Raises:
             NotClimbedError: if no training of the full network has succeeded.
         """
@@ -94,7 +97,9 @@ class Result:
     def best_value(self) -> float:
         """The last value that the full network reported with the best config.
 
-        It is the mean over the seeds if that config was trained under several.
+        If that config was trained under several seeds, this is the mean over them: an estimate of
+        what another training with the config reaches. :meth:`best_network` is the best one of these
+        trainings, whose value is ``best_record.value``.
         """
         best = self.best_record.trial
         return next(each.value for each in self._findings.standing if each.trial == best)
@@ -110,6 +115,9 @@ class Result:
 
     def best_network(self, network: nn.Module | None = None) -> nn.Module:
         """The full network with the weights of its best training, in eval mode.
+
+        Its value is ``best_record.value``. :attr:`best_value` differs if the config was trained
+        under several seeds: it is their mean.
 
         Args:
             network: see :meth:`network_of`.

@@ -86,7 +86,7 @@ class Findings:
         found = [*self._found(), *self._known()]
         if self.why_full:
             found.append(("proxies", self.why_full))
-        elif self._overall is not None:
+        elif self._overall is not None and self._has_values:
             found.append(("trust", self._trust(self._overall)))
         found += [("warning", text) for text in self._warnings()[:_WARNINGS]]
         if self.failures:
@@ -134,7 +134,7 @@ class Findings:
                 f"all {len(failed)} trainings of the full network failed, the first with "
                 f"{failed[0].reason!r} (result.failures has the tracebacks)"
             )
-        if any(record.loss is not None for record in self.history.records):
+        if self._has_values:
             return (
                 "the full network has not been trained: result.leaderboard(0) lists the best on "
                 "the proxy, and climb() trains those on the full network"
@@ -143,6 +143,11 @@ class Findings:
             first = self.failures[0].reason
             return f"all {len(self.failures)} trainings failed, the first with {first!r}"
         return "nothing has been trained yet: call run()"
+
+    @property
+    def _has_values(self) -> bool:
+        """Whether any training has succeeded."""
+        return any(record.loss is not None for record in self.history.records)
 
     @property
     def _decision(self) -> Decision | None:
@@ -165,8 +170,7 @@ class Findings:
     def _found(self) -> list[tuple[str, str]]:
         decision, saved = self._decision, ("saved", saving(self.cost))
         if self.best is None or decision is None:
-            trained = any(record.loss is not None for record in self.history.records)
-            return [("best", self.not_climbed()), *([saved] if trained else [])]
+            return [("best", self.not_climbed()), *([saved] if self._has_values else [])]
         return [
             saved,
             ("best value", decision.best()),
@@ -194,6 +198,8 @@ class Findings:
             yield "run() again resumes the study"
         if self.idle:
             yield NOTHING_LEFT % len(self.history.trials)
+        if self.failures and not self._has_values:
+            yield "call train once by itself with the full network: it must report finite values"
         if self.best is None or self._decision is None:
             return
         saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""

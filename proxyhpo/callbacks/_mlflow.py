@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from typing_extensions import override
 
 from proxyhpo.callbacks._interface import Callback, Training
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, missing_library
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ _STUDY = "proxyhpo.study"
 class MLflowCallback(Callback):
     """Logs every training as an MLflow run, nested below one run for the study.
 
-    Needs ``pip install proxyhpo[mlflow]``. A run has the config as parameters, ``config.lr`` in
+    Requires the extra ``mlflow``. A run has the config as parameters, ``config.lr`` in
     terms of the full network and ``trained_config.lr`` as trained; its reports as metrics, as they
     arrive; and ``rung``, ``density``, ``budget``, ``trial`` and ``state`` as tags. A training that
     is interrupted becomes a run with the status ``KILLED``, and a further run when it is repeated.
@@ -130,5 +130,5 @@ def _library() -> Any:
     try:
         import mlflow  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ImportError("MLflowCallback needs MLflow: pip install 'proxyhpo[mlflow]'") from error
+        raise missing_library("MLflowCallback", "MLflow", "mlflow") from error
     return mlflow

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from typing_extensions import Self, override
 
 from proxyhpo.callbacks._interface import Callback, Training
+from proxyhpo.errors import missing_library
 
 if TYPE_CHECKING:
     from proxyhpo._records.records import Record
@@ -20,7 +21,7 @@ __all__ = ["TensorBoardCallback"]
 class TensorBoardCallback(Callback):
     """Writes every training run for ``tensorboard --logdir log_dir``, while it runs.
 
-    Requires ``pip install proxyhpo[tensorboard]``. ``log_dir`` itself contains the value, the
+    Requires the extra ``tensorboard``. ``log_dir`` itself contains the value, the
     seconds and the failures of each rung, by trial number. Each training has its own run,
     ``rung-0/trial-7``, with its reports as curves that grow while it trains and, for the
     hyperparameter tab, its config (in terms of the full network) with its last value and metrics.
@@ -112,7 +113,5 @@ def _writer_class() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ImportError(
-            "TensorBoardCallback needs TensorBoard: pip install 'proxyhpo[tensorboard]'"
-        ) from error
+        raise missing_library("TensorBoardCallback", "TensorBoard", "tensorboard") from error
     return SummaryWriter

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from typing_extensions import override
 
 from proxyhpo.callbacks._interface import Callback, Training
+from proxyhpo.errors import missing_library
 
 if TYPE_CHECKING:
     from proxyhpo._records.records import Record
@@ -19,7 +20,7 @@ __all__ = ["WandbCallback"]
 class WandbCallback(Callback):
     """Logs every training as a run of Weights & Biases, in one group for the study.
 
-    Needs ``pip install proxyhpo[wandb]``. A run has ``config.lr`` in terms of the full network and
+    Requires the extra ``wandb``. A run has ``config.lr`` in terms of the full network and
     ``trained_config.lr`` as trained, with ``rung``, ``density``, ``budget`` and ``trial``; its
     reports as they arrive; rung and density as tags; and ``state`` and ``total_seconds`` in its
     summary. A training that is interrupted becomes a run that failed, with the state
@@ -92,5 +93,5 @@ def _library() -> Any:
     try:
         import wandb  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ImportError("WandbCallback needs wandb: pip install 'proxyhpo[wandb]'") from error
+        raise missing_library("WandbCallback", "wandb", "wandb") from error
     return wandb

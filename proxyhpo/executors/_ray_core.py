@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 10.0
 class RayExecutor:
     """Runs each training as one Ray core task (arXiv:1712.05889), without Ray Tune.
 
-    Requires ``pip install proxyhpo[ray]``. If this process is already connected to Ray (by
+    Requires the extra ``ray``. If this process is already connected to Ray (by
     ``ray.init``, for instance with a runtime environment), that connection is used and left open.
     The functions of the study, with the data and weights that they refer to, are put into the
     object store once. If a training crashes, or its node is lost, only that training is affected.

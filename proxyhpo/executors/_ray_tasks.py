@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._runs import Died, Job, Outcome, Reported
-from proxyhpo.errors import one_line
+from proxyhpo.errors import missing_library, one_line
 from proxyhpo.executors._shipping import tune_torch, unpack
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def import_ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra, and 79 MB
     except ImportError as error:
-        raise ImportError("RayExecutor needs Ray: pip install 'proxyhpo[ray]'") from error
+        raise missing_library("RayExecutor", "Ray", "ray") from error
     return ray
 
 

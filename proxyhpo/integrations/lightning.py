@@ -1,6 +1,6 @@
 """Trains Lightning modules: the network that is searched is the ``LightningModule`` itself.
 
-Needs ``pip install 'proxyhpo[lightning]'``.
+Requires the extra ``lightning``.
 """
 
 from __future__ import annotations

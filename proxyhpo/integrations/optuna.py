@@ -1,6 +1,6 @@
 """Optuna's samplers as searchers, its studies as known results, and results as its studies.
 
-Needs ``pip install 'proxyhpo[optuna]'``.
+Requires the extra ``optuna``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains with skorch's ``NeuralNet``.
 
-Needs ``pip install 'proxyhpo[skorch]'``.
+Requires the extra ``skorch``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains with Hugging Face's ``Trainer``.
 
-Needs ``pip install 'proxyhpo[transformers]'``.
+Requires the extra ``transformers``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plots of a result, drawn with matplotlib (``pip install 'proxyhpo[plots]'``).
+"""Plots of a result, drawn with matplotlib (the extra ``plots``).
 
 Each function takes a :class:`~proxyhpo.Result`, draws on the given axes or on new ones, and returns
 them. Scales come from the space: a hyperparameter that was searched on a log scale has a

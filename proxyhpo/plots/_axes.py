@@ -9,7 +9,7 @@ import numpy as np
 
 from proxyhpo._report.result import Result
 from proxyhpo._report.wording import rung_words
-from proxyhpo.errors import printable
+from proxyhpo.errors import missing_library, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def new_figure(width: float = 6.4, height: float = 4.0, **options: Any) -> Figur
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'proxyhpo[plots]'") from error
+        raise missing_library("a plot", "matplotlib", "plots") from error
 
     return plt.figure(figsize=(width, height), layout="constrained", **options)
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
 from proxyhpo._validation import check_number, check_whole
+from proxyhpo.errors import missing_library
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._unseen import Unseen
 
@@ -29,7 +30,7 @@ class CMAESSearcher(Searcher):
     each generation. It adapts to interactions of numeric hyperparameters, and needs many trials: a
     few dozen generations. The options of a choice are treated as ordered.
 
-    Requires ``pip install proxyhpo[cmaes]``.
+    Requires the extra ``cmaes``.
 
     Each proposal replays the evolution from the history, so a study can be resumed. A generation is
     a block of consecutive trials. The distribution is updated up to the first block in which a
@@ -91,5 +92,5 @@ def _library() -> Any:
     try:
         import cmaes  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ImportError("CMAESSearcher needs cmaes: pip install 'proxyhpo[cmaes]'") from error
+        raise missing_library("CMAESSearcher", "cmaes", "cmaes") from error
     return cmaes

@@ -16,8 +16,8 @@ def mlp():
     return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.Linear(64, 1))
 
 
-def error_of(build, train, **options):
-    hpo = ProxyHPO(
+def study(build, train, **options):
+    return ProxyHPO(
         build,
         train,
         {"lr": Float(1e-3, 1, log=True)},
@@ -28,8 +28,11 @@ def error_of(build, train, **options):
         proxies=True,
         **options,
     )
+
+
+def error_of(build, train, n_trials=8, **options):
     with pytest.raises(TrainingFailedError) as caught:
-        hpo.run(8)
+        study(build, train, **options).run(n_trials)
     return str(caught.value)
 
 
@@ -48,6 +51,31 @@ def test_a_failure_of_the_full_network_is_just_that():
     said = error_of(mlp, fails, ladder=[Rung(1)])
     assert "pruned" not in said
     assert "ValueError: no such size" in said
+
+
+def never_finite(network, config):
+    return float("nan")
+
+
+def test_values_that_are_never_finite_end_the_study_later():
+    said = error_of(mlp, never_finite, 30, density=0.25)
+    assert "the first 20 trainings all failed, the last one with 'report 1 was nan'" in said
+    assert "They trained a pruned copy of the network, at density 0.25" in said
+    assert "Call train once by itself" in said
+    assert "size that was pruned" not in said
+
+
+def test_a_short_search_without_any_value_says_so_and_what_to_do():
+    result = study(mlp, never_finite, density=0.25).run(3)
+    assert "all 3 trainings failed, the first with 'report 1 was nan'" in repr(result)
+    assert "call train once by itself" in repr(result)
+    assert "trust" not in repr(result)
+
+
+def test_a_single_value_is_a_reason_to_go_on():
+    values = iter([0.5, *[float("nan")] * 24])
+    result = study(mlp, lambda network, config: next(values), ladder=[Rung(1)]).run(25)
+    assert len(result.failures) == 24
 
 
 class Averaged(nn.Module):

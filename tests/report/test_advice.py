@@ -32,21 +32,21 @@ def decision(*runs, proxies=(), trials=10):
 
 def test_one_finalist_has_nothing_to_be_compared_with():
     found = decision((3, 0, [0.5]))
-    assert found.best() == "0.5, one seed on the full network (trial 3)"
+    assert found.best() == "0.5 on the full network (trial 3, 1 seed)"
     assert "nothing to compare it with" in found.certainty()
 
 
 def test_without_noise_the_lead_alone_is_told():
     found = decision((3, 0, [0.5]), (1, 0, [0.75]))
     assert found.certainty() == "a lead of 0.25; the noise of a seed is not known"
-    assert "runner-up 0.75, one seed (trial 1)" in found.best()
+    assert "runner-up 0.75 (trial 1, 1 seed)" in found.best()
     assert not found.is_close
 
 
 def test_a_lead_within_the_noise_asks_for_more_seeds():
     runs = [(3, 0, [0.5]), (3, 1, [0.6]), (1, 0, [0.52]), (1, 1, [0.62])]
     found = decision(*runs)
-    assert found.best().startswith("0.55, two seeds on the full network (trial 3)")
+    assert found.best().startswith("0.55 on the full network (trial 3, mean of 2 seeds)")
     assert found.certainty() == (
         "a lead of 0.02 is below the 0.14 that the noise of a seed (0.071) explains: "
         "the runner-up may be as good"

@@ -76,6 +76,16 @@ def test_finalists_that_were_stopped_below_are_compared_with_what_they_would_hav
     assert (cost.rungs[1].runs, cost.rungs[1].stopped) == (3, 1)
 
 
+def test_a_full_search_takes_at_most_a_base_training_per_trial():
+    busy = [(trial, 0, "finished", 10, 40.0) for trial in range(1, 4)]
+    cost = cost_of(
+        history((0, 0, "finished", 10, 20.0), *busy, (0, 1, "finished", 10, 160.0)), LADDER, 0.0
+    )
+    assert cost.full_search_base_trainings == pytest.approx(4)
+    assert cost.full_search_seconds == pytest.approx(4 * 161)
+    assert cost.saved == pytest.approx(1 - cost.seconds / (4 * 161))
+
+
 def test_where_none_has_finished_what_was_stopped_counts_as_it_is():
     records = [(0, 0, "failed", 1, 2.0), (1, 0, "stopped", 2, 4.0), (2, 0, "stopped", 0, 4.0)]
     cost = cost_of(history(*records), LADDER, 0.0)

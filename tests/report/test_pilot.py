@@ -130,7 +130,7 @@ def test_time_outside_of_the_network_limits_the_saving():
     check = check_of(result, lambda density: None)
     assert check.yield_ratio == pytest.approx(0.46)
     assert check.fixed_share == pytest.approx(0.4)
-    assert "40% of a training is spent outside of the network's steps" in repr(check)
+    assert "40% of a training is spent outside the network's steps" in repr(check)
 
 
 def test_no_complaint_where_the_network_is_what_takes_the_time():
