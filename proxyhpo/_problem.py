@@ -111,12 +111,11 @@ class Problem:
                 "density must be below 1; for a search on the full network only, use "
                 "ladder=[Rung(1)]"
             )
-        if given is None and density is None and self.is_pretrained:
-            density = 0.5
         if given is None:
-            config = self.networks.config_to_measure(self.space)
-            widths = self.networks.layer_widths(config) if density is None else []
-            given = default_ladder(density, finalists, widths)
+            if density is None:
+                config = self.networks.config_to_measure(self.space)
+                density = self.networks.default_density(config)
+            given = default_ladder(density, finalists)
         takes_budget = self.evaluator.takes_budget or self.steps is not None
         return check_ladder(given, takes_budget=takes_budget)
 

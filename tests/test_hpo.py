@@ -17,6 +17,7 @@ from proxyhpo.errors import (
     UnknownNameError,
 )
 from proxyhpo.evaluators import ProxyEvaluator
+from tests.studies import outcomes
 
 SPACE = {"lr": Float(1e-4, 1, log=True), "momentum": Float(0, 0.9)}
 INPUTS = torch.zeros(8, 6)
@@ -48,10 +49,6 @@ def study(train=train, space=SPACE, *, build=build, **options):
         **options,
     }
     return ProxyHPO(build, train, space, proxies=True, **options)
-
-
-def outcomes(result):
-    return [(r.trial, r.rung, r.config, r.trained_config, r.state, r.value) for r in result.records]
 
 
 def width(network):

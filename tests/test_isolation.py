@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO
 from proxyhpo._isolation import TorchSettings, isolated
+from tests.studies import small_search
 
 outlive = []
 
@@ -102,15 +102,6 @@ def test_a_search_goes_on_after_any_training(change, tmp_path, monkeypatch):
         change()
 
     before = state()
-    result = ProxyHPO(
-        lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)),
-        train,
-        {"lr": Float(1e-3, 1)},
-        example_inputs=torch.zeros(2, 8),
-        direction="minimize",
-        density=0.5,
-        searcher="random",
-        progress=False,
-    ).run(2, finalists=1)
+    result = small_search(train, progress=False)
     assert [each.traceback for each in result.failures] == []
     assert state() == before

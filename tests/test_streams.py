@@ -3,11 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
-from proxyhpo import Float, ProxyHPO
 from proxyhpo._streams import forgiving_streams
+from tests.studies import small_search
 
 
 def closed():
@@ -82,30 +80,13 @@ def test_no_training_fails_for_what_it_prints(dead, monkeypatch):
         yield config["lr"]
 
     monkeypatch.setattr(sys, "stdout", dead)
-    result = ProxyHPO(
-        lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)),
-        train,
-        {"lr": Float(1e-3, 1)},
-        example_inputs=torch.zeros(2, 8),
-        direction="minimize",
-        density=0.5,
-        searcher="random",
-        progress=False,
-    ).run(2, finalists=1)
+    result = small_search(train, progress=False)
     monkeypatch.undo()
     assert not result.failures
 
 
 def test_the_progress_bar_ends_no_study(dead, monkeypatch):
     monkeypatch.setattr(sys, "stderr", dead)
-    result = ProxyHPO(
-        lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)),
-        lambda network, config: config["lr"],
-        {"lr": Float(1e-3, 1)},
-        example_inputs=torch.zeros(2, 8),
-        direction="minimize",
-        density=0.5,
-        searcher="random",
-    ).run(2, finalists=1)
+    result = small_search(lambda network, config: config["lr"])
     monkeypatch.undo()
     assert len(result.records) == 3

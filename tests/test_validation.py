@@ -68,7 +68,7 @@ def test_settings_are_plain_whatever_was_given(make, name):
         (lambda n: FuturesExecutor(Submitting(), workers=n).capacity, "workers"),
         (lambda n: FuturesExecutor(Submitting(), workers=1, threads=n)._threads, "threads"),
         (lambda n: with_finalists([Rung(0.5, keep=1), Rung(1)], n)[0].keep, "finalists"),
-        (lambda n: default_ladder(None, n, [])[0].keep, "finalists"),
+        (lambda n: default_ladder(0.5, n)[0].keep, "finalists"),
     ],
 )
 def test_so_are_those_of_executors_and_ladders(make, name):

@@ -45,30 +45,17 @@ In replays of 12 to 29 configs they raised the cost from .29 of a full search to
 accuracy by .06 points, which is within noise.
 """
 
-WIDE = 64
-"""Outputs of a layer at which a proxy of an eighth still ranks configs well.
-
-This is the narrowest network that was measured. Below it the default is a quarter.
-"""
-
-
-def default_ladder(
-    density: float | None, finalists: int | None, widths: Sequence[int]
-) -> list[Rung]:
+def default_ladder(density: float, finalists: int | None) -> list[Rung]:
     """A ladder of two rungs: a proxy, and the full network for the best few trials.
 
     In replays of five networks, an additional rung of half the width found no better configs.
 
     Args:
-        density: of the proxy. None derives it from the widths: an eighth or a quarter.
+        density: of the proxy.
         finalists: how many trials reach the full network. None means the default.
-        widths: number of outputs of each layer of the full network, except its heads, which are
-            not pruned.
     """
     if finalists is not None:
         finalists = check_whole("finalists", finalists, 1)
-    if density is None:
-        density = 1 / 8 if min(widths, default=0) >= WIDE else 1 / 4
     return [Rung(density, keep=finalists or FINALISTS), Rung(1)]
 
 

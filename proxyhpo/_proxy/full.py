@@ -24,6 +24,12 @@ __all__ = ["FullNetworks"]
 
 logger = logging.getLogger("proxyhpo")
 
+_WIDE = 64
+"""Outputs of a layer at which a proxy of an eighth still ranks configs well.
+
+This is the narrowest network that was measured. Below it the default is a quarter.
+"""
+
 
 class FullNetworks:
     """Makes the full network of a config, and describes its parameters.
@@ -109,6 +115,19 @@ class FullNetworks:
             ArgumentError: if ``build`` returns the same network twice.
         """
         return dict(self._builder.examined(config).shapes)
+
+    def default_density(self, config: Mapping[str, Any]) -> float:
+        """The density of a proxy, if none is given.
+
+        It is an eighth if every layer except the heads has at least 64 outputs, or else a quarter;
+        and a half for a pretrained network.
+
+        Raises:
+            ArgumentError: see :meth:`origins` and :meth:`reach`.
+        """
+        if self.pretrained_parameters(config):
+            return 1 / 2
+        return 1 / 8 if min(self.layer_widths(config), default=0) >= _WIDE else 1 / 4
 
     def layer_widths(self, config: Mapping[str, Any]) -> Sequence[int]:
         """Number of outputs of each layer of the full network, except heads and unused layers.

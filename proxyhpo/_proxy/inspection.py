@@ -144,7 +144,7 @@ def inspect(
     build: Build,
     example_inputs: Inputs,
     *,
-    density: float = 0.25,
+    density: float | None = None,
     pruner: str | Pruner = "l1-structured",
     config: Mapping[str, Any] | None = None,
     pretrained: bool | None = None,
@@ -156,7 +156,9 @@ def inspect(
     Args:
         build: makes the full network; see :class:`~proxyhpo._proxy.NetworkFactory`.
         example_inputs: a typical batch.
-        density: fraction of its channels (or weights) that each prunable layer keeps.
+        density: fraction of its channels (or weights) that each prunable layer keeps. By default
+            that of a search: an eighth if every layer except the heads has at least 64 outputs, a
+            quarter otherwise, or a half for a pretrained network.
         pruner: name or instance.
         config: for ``build``, with objects instead of labels.
         pretrained: whether the weights are pretrained; detected by default.
@@ -181,6 +183,8 @@ def inspect(
             "space.resolve(space.center())"
         )
     config, seeds = config or {}, np.random.SeedSequence(seed)
+    if density is None:
+        density = networks.default_density(config)
     proxy = networks.measured(config, density=density, seed=seeds)
     base = networks.measured(config, density=1.0, seed=seeds)
     origins = networks.origins(config)

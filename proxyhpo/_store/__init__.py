@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxyhpo._store.files import check_folder
 from proxyhpo._store.interface import Store
 from proxyhpo._store.memory import MemoryStore
 from proxyhpo._store.sqlite import SQLiteStore, copy_study, read_study, read_weights
@@ -37,8 +38,8 @@ def open_store(path: str | Path | None, identity: Mapping[str, Any]) -> Store:
     """Opens the store of a study for writing.
 
     Args:
-        path: of the file; ``~`` is the home folder. The file and its folder are created if missing.
-            None keeps the study in memory.
+        path: of the file, which is created if missing; its folder must exist. ``~`` is the home
+            folder. None keeps the study in memory.
         identity: what identifies the study (space, ladder, seed ...), as nested JSON data.
 
     Raises:
@@ -55,7 +56,7 @@ def check_path(path: object) -> Path | None:
     """The absolute path of a store, so that a later ``chdir`` has no effect on it.
 
     Raises:
-        ArgumentError: if it is not a path, or is a SQLite URI.
+        ArgumentError: if it is not a path, or is a SQLite URI, or its folder does not exist.
     """
     if path is None:
         return None
@@ -69,4 +70,9 @@ def check_path(path: object) -> Path | None:
         )
     if "://" in name or name.startswith("file:"):
         raise ArgumentError(f"store must be the path of a file, such as 'study.db', got {path!r}")
-    return Path(path).expanduser().absolute()
+    file = Path(path).expanduser().absolute()
+    try:
+        check_folder(file)
+    except FileNotFoundError as error:
+        raise ArgumentError(f"store: {error}") from None
+    return file

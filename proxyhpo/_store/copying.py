@@ -9,7 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from proxyhpo._store import journal, weights
-from proxyhpo._store.files import beside
+from proxyhpo._store.files import beside, check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def copy(path: Path, target: Path) -> None:
 
     Args:
         path: of the study, with its links resolved; another process may be writing it.
-        target: path of the copy, with its links resolved; its folder is made where it is missing.
+        target: path of the copy, with its links resolved; its folder must exist.
 
     Raises:
         OSError, sqlite3.Error, ValueError: if the study cannot be read or the copy be written.
@@ -67,7 +67,7 @@ def _check_free(target: Path) -> None:
     for found in (target, beside(target, "-weights")):
         if os.path.lexists(found):
             raise FileExistsError(f"{str(found)!r} is there already")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(target)
 
 
 def _backup(connection: sqlite3.Connection, target: Path) -> None:

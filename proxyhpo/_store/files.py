@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["beside", "check_beside", "open_regular"]
+__all__ = ["beside", "check_beside", "check_folder", "check_no_remains", "open_regular"]
 
 _FILES = ("-lock", "-wal", "-shm", "-journal")
 _FOLDERS = ("-weights", "-checkpoints")
@@ -68,6 +68,46 @@ def check_beside(path: Path) -> None:
                     raise _refused(found)
     with contextlib.suppress(FileNotFoundError):
         _check_journal(beside(path, "-journal"))
+
+
+def check_folder(path: Path) -> None:
+    """Checks that the folder of a store exists; it is not created, since its name may be mistyped.
+
+    Raises:
+        FileNotFoundError: names the folder, and the nearest one that exists.
+    """
+    if not path.parent.exists():
+        nearest = next(folder for folder in path.parents if folder.exists())
+        raise FileNotFoundError(
+            f"there is no folder {str(path.parent)!r} (the nearest that exists is "
+            f"{str(nearest)!r}); create it first"
+        )
+
+
+def check_no_remains(path: Path) -> None:
+    """Checks that a new study would not destroy what remains of another one.
+
+    SQLite deletes the log of a missing database when it creates that database, and a new study
+    deletes weights that its own trainings did not leave.
+
+    Args:
+        path: of the store's file, locked.
+
+    Raises:
+        FileNotFoundError: if the file is missing or empty, and its log or its weights are not.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    log, weights = beside(path, "-wal"), beside(path, "-weights")
+    remains = [repr(log.name)] if log.exists() and log.stat().st_size else []
+    remains += [repr(weights.name)] if weights.is_dir() and any(weights.iterdir()) else []
+    if remains:
+        names, them = " and ".join(remains), "it" if len(remains) == 1 else "them"
+        raise FileNotFoundError(
+            f"the file is missing, but {names} of another study would be lost if a new one began "
+            f"here. Put the file back to resume that study, or move or delete {them}, or use "
+            "another path"
+        )
 
 
 def _check_journal(path: Path) -> None:

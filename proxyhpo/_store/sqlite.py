@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 from typing_extensions import override
 
 from proxyhpo._store import copying, journal, weights
-from proxyhpo._store.files import beside, check_beside
+from proxyhpo._store.files import beside, check_beside, check_folder, check_no_remains
 from proxyhpo._store.identity import check_identity
 from proxyhpo._store.interface import Store
 from proxyhpo._store.lock import FileLock
@@ -43,7 +43,7 @@ class SQLiteStore(Store):
     killed, ``study.db-wal`` is part of the study and contains the last events.
 
     Args:
-        path: of the file. The file and its folder are created if missing.
+        path: of the file, which is created if missing; its folder must exist.
         identity: what identifies the study, as nested JSON data. It is compared with that of the
             file.
 
@@ -59,6 +59,7 @@ class SQLiteStore(Store):
         with contextlib.ExitStack() as opened:
             opened.enter_context(_lock(self._path))
             with self._explained("open"):
+                check_no_remains(self._path)
                 is_partial = journal.lacks_log(self._path)
                 self._connection = journal.connect_to_write(self._path, own)
                 opened.callback(self._close_connection)
@@ -230,7 +231,7 @@ def _lock(path: Path) -> Iterator[None]:
         journal.check_header(path)  # before any file is created beside a foreign one
         check_beside(path)
         check_single_name(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_folder(path)
         try:
             lock = FileLock(beside(path, "-lock"))
         except StoreLockedError as error:

@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar
 
 from proxyhpo.errors import SpaceError
 from proxyhpo.space._values import is_number, python_value
 
-__all__ = ["checked_condition", "checked_range", "frozen_condition", "in_steps", "not_dividing"]
+__all__ = ["checked_condition", "checked_range", "explained", "in_steps", "not_dividing"]
+
+T = TypeVar("T")
+
+
+def explained(example: str) -> Callable[[type[T]], type[T]]:
+    """Decorates a class so that bad arguments raise a SpaceError that names the class.
+
+    Args:
+        example: a valid call, for the message about arguments that the class does not have.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        create, expected = cls.__init__, signature(cls)  # type: ignore[misc]  # of this class alone
+
+        @wraps(create)
+        def checked(self: T, *args: object, **named: object) -> None:
+            try:
+                expected.bind(*args, **named)
+            except TypeError as error:
+                given = [*map(repr, args), *(f"{name}={value!r}" for name, value in named.items())]
+                raise SpaceError(
+                    f"{cls.__name__}({', '.join(given)}): {error}; the arguments are "
+                    f"{', '.join(expected.parameters)}, for example {example}"
+                ) from None
+            try:
+                create(self, *args, **named)
+            except SpaceError as error:
+                raise SpaceError(f"{cls.__name__}: {error}") from None
+
+        type.__setattr__(cls, "__init__", checked)
+        return cls
+
+    return decorate
 
 
 def checked_range(low: Any, high: Any, step: Any, *, log: Any) -> tuple[Any, Any, Any]:
@@ -47,22 +83,17 @@ def not_dividing(low: float, high: float, step: float) -> SpaceError:
     return SpaceError(f"step must divide the range from {low!r} to {high!r}, got step={step!r}")
 
 
-def frozen_condition(when: Any) -> Any:
-    """(name, (values...)) if it has the right form; otherwise unchanged, for the message."""
-    if not (isinstance(when, tuple) and len(when) == 2):
-        return when
-    name, values = when
-    return name, tuple(values) if isinstance(values, (list, tuple)) else (values,)
-
-
 def checked_condition(when: Any) -> tuple[str, Any] | None:
-    """The same condition.
+    """The condition as (name, (value, ...)).
 
     Raises:
-        SpaceError: if it is not None or (name, (value, ...)).
+        SpaceError: if it is not None, (name, value) or (name, [values]).
     """
     if when is None:
         return None
-    if not (isinstance(when, tuple) and len(when) == 2 and isinstance(when[0], str) and when[1]):
-        raise SpaceError(f"when must be (name, value) or (name, [values]), got {when!r}")
-    return when
+    if isinstance(when, tuple) and len(when) == 2 and isinstance(when[0], str):
+        name, values = when
+        values = tuple(values) if isinstance(values, (list, tuple)) else (values,)
+        if values:
+            return name, values
+    raise SpaceError(f"when must be (name, value) or (name, [values]), got {when!r}")

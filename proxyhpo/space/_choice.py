@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 from typing_extensions import override
 
 from proxyhpo.errors import ConfigError, SpaceError
-from proxyhpo.space._checks import checked_condition, frozen_condition
+from proxyhpo.space._checks import checked_condition, explained
 from proxyhpo.space._hyperparameter import Hyperparameter
 from proxyhpo.space._values import (
     bin_centre,
@@ -26,6 +26,7 @@ __all__ = ["CONDITIONAL", "Choice", "definition_in"]
 
 
 @final
+@explained("Choice([16, 32, 64])")
 @dataclass(frozen=True, repr=False, eq=False)
 class Choice(Hyperparameter):
     """One of several options, unordered.
@@ -37,6 +38,9 @@ class Choice(Hyperparameter):
         when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
             of) these values.
 
+    Raises:
+        SpaceError: names the argument that is invalid.
+
     >>> Choice({"relu": max, "linear": sum}).values
     ('relu', 'linear')
     """
@@ -45,11 +49,19 @@ class Choice(Hyperparameter):
     when: tuple[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "when", frozen_condition(self.when))
-        if isinstance(self.options, Mapping):
-            object.__setattr__(self, "options", dict(self.options))
-        elif isinstance(self.options, (list, range, np.ndarray)):
-            object.__setattr__(self, "options", tuple(self.options))
+        options: Any = self.options
+        if isinstance(options, Mapping):
+            options = dict(options)
+            _check_objects(options)
+        elif isinstance(options, (list, tuple, range, np.ndarray)):
+            options = tuple(map(python_value, options))
+            _check_plain_values(options)
+        if not isinstance(options, (tuple, dict)) or not options:
+            raise SpaceError(
+                "options must be a list of plain values or a mapping from labels to objects, and "
+                f"not empty, got {self.options!r}"
+            )
+        self._set(options=options, when=checked_condition(self.when))
 
     @property
     @override
@@ -86,21 +98,6 @@ class Choice(Hyperparameter):
         ``train`` do not affect the next.
         """
         return copied(self.options[value]) if isinstance(self.options, dict) else value
-
-    @override
-    def checked(self) -> Choice:
-        if not isinstance(self.options, (tuple, dict)) or not self.options:
-            raise SpaceError(
-                "options must be a list of plain values or a mapping from labels to objects, and "
-                f"not empty, got {self.options!r}"
-            )
-        if isinstance(self.options, dict):
-            options: Any = self.options
-            _check_objects(options)
-        else:
-            options = tuple(map(python_value, self.options))
-            _check_plain_values(options)
-        return replace(self, options=options, when=checked_condition(self.when))
 
     @override
     def to_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from proxyhpo.errors import SpaceError, unknown_name
 from proxyhpo.space._choice import CONDITIONAL, Choice, definition_in
 from proxyhpo.space._hyperparameter import Hyperparameter
 from proxyhpo.space._real import Float
+from proxyhpo.space._values import is_plain, python_value
 from proxyhpo.space._whole import Int
 
 __all__ = ["checked", "from_json"]
@@ -17,15 +18,15 @@ _TYPES: dict[str, type[Any]] = {"float": Float, "int": Int, "choice": Choice}
 
 
 def checked(name: object, given: object) -> Any:
-    """The definition in its canonical form; a constant becomes a choice with one option.
+    """The definition; a constant becomes a choice with one option.
 
     Raises:
-        SpaceError: names the hyperparameter that is badly defined.
+        SpaceError: for anything else; names it.
     """
     if type(name) is not str or not name:
         raise SpaceError(f"the name of a hyperparameter must be a str, got {name!r}")
     try:
-        return given.checked() if isinstance(given, Hyperparameter) else _constant(given)
+        return given if isinstance(given, Hyperparameter) else _constant(given)
     except SpaceError as error:
         raise SpaceError(f"hyperparameter {name!r}: {error}") from None
 
@@ -56,7 +57,7 @@ def from_json(name: str, data: Mapping[str, Any], objects: Mapping[str, Any] | N
         return _TYPES[kind](**arguments)
     except KeyError:
         raise SpaceError(f"{name!r}: {unknown_name('type', kind, _TYPES)}") from None
-    except TypeError as error:
+    except SpaceError as error:
         raise SpaceError(f"{name!r}: not the data of a {kind}: {error}") from error
 
 
@@ -67,4 +68,9 @@ def _constant(given: object) -> Choice:
         )
     if isinstance(given, (list, tuple, dict, set, range)):
         raise SpaceError(f"a constant must be one plain value; use Choice({given!r}) for options")
-    return Choice([given]).checked()
+    if not is_plain(python_value(given)):
+        raise SpaceError(
+            f"{given!r} is not a Float, an Int, a Choice or a plain value (None, bool, finite "
+            "number, str)"
+        )
+    return Choice([given])

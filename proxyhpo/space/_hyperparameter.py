@@ -6,8 +6,7 @@ equal width, one for each value, and encodes a value as the centre of its bin. O
 width of a bin is that of its whole number. A continuous one rounds to ten significant digits of its
 range, so that printed values can be entered again and give the same config.
 
-They are plain data. A bad definition is rejected when its space is created, because only there can
-the message name the hyperparameter.
+They are plain data, in a canonical form. A bad definition is rejected when it is created.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, cast
-
-from typing_extensions import Self
 
 __all__ = ["Hyperparameter"]
 
@@ -55,14 +52,6 @@ class Hyperparameter(ABC):
             ConfigError: if it is not allowed.
         """
 
-    @abstractmethod
-    def checked(self) -> Self:
-        """The same definition in its canonical form.
-
-        Raises:
-            SpaceError: if it is badly defined.
-        """
-
     @property
     def size(self) -> float:
         """The number of values: an int, or ``math.inf`` if continuous."""
@@ -72,6 +61,11 @@ class Hyperparameter(ABC):
         """The definition as plain JSON data."""
         names = [f.name for f in fields(cast("Any", self))]
         return {"type": type(self).__name__.lower(), **{n: getattr(self, n) for n in names}}
+
+    def _set(self, **values: object) -> None:
+        """Replaces arguments by their canonical form, when the definition is created."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         shown = [

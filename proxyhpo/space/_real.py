@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from typing_extensions import override
@@ -14,7 +14,7 @@ from proxyhpo.errors import ConfigError, SpaceError
 from proxyhpo.space._checks import (
     checked_condition,
     checked_range,
-    frozen_condition,
+    explained,
     in_steps,
     not_dividing,
 )
@@ -32,6 +32,7 @@ __all__ = ["Float"]
 
 
 @final
+@explained("Float(1e-4, 1, log=True)")
 @dataclass(frozen=True, repr=False)
 class Float(Hyperparameter):
     """A real number between two bounds, both included.
@@ -43,6 +44,9 @@ class Float(Hyperparameter):
         step: if given, the values are ``low``, ``low + step``, ..., ``high``; not with ``log``.
         when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
             of) these values.
+
+    Raises:
+        SpaceError: names the argument that is invalid.
 
     >>> Float(1e-4, 1, log=True).decode(0.5)
     0.01
@@ -57,7 +61,18 @@ class Float(Hyperparameter):
     when: tuple[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "when", frozen_condition(self.when))
+        low, high, step = checked_range(self.low, self.high, self.step, log=self.log)
+        if max(abs(low), abs(high), high - low) > sys.float_info.max:
+            raise SpaceError(f"the range from {low!r} to {high!r} is too wide for a float")
+        steps = (high - low) / step if step else 0
+        if not math.isclose(steps, round(steps), rel_tol=1e-12, abs_tol=1e-6):
+            raise not_dividing(low, high, step)
+        self._set(
+            low=float(low) + 0.0,
+            high=float(high) + 0.0,
+            step=None if step is None else float(step),
+            when=checked_condition(self.when),
+        )
 
     @property
     @override
@@ -102,22 +117,6 @@ class Float(Hyperparameter):
         if abs(given - nearest) > 1e-6 * self.step:
             raise ConfigError(f"must be {self.allowed}, got {given!r}; the nearest is {nearest!r}")
         return nearest
-
-    @override
-    def checked(self) -> Float:
-        low, high, step = checked_range(self.low, self.high, self.step, log=self.log)
-        if max(abs(low), abs(high), high - low) > sys.float_info.max:
-            raise SpaceError(f"the range from {low!r} to {high!r} is too wide for a float")
-        steps = (high - low) / step if step else 0
-        if not math.isclose(steps, round(steps), rel_tol=1e-12, abs_tol=1e-6):
-            raise not_dividing(low, high, step)
-        return replace(
-            self,
-            low=float(low) + 0.0,
-            high=float(high) + 0.0,
-            step=None if step is None else float(step),
-            when=checked_condition(self.when),
-        )
 
     def _ends(self) -> tuple[float, float]:
         return (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)

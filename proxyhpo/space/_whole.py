@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from typing_extensions import override
@@ -13,7 +13,7 @@ from proxyhpo.errors import ConfigError, SpaceError
 from proxyhpo.space._checks import (
     checked_condition,
     checked_range,
-    frozen_condition,
+    explained,
     in_steps,
     not_dividing,
 )
@@ -26,6 +26,7 @@ _LARGEST = 2**62  # so that len() can return the number of values
 
 
 @final
+@explained("Int(16, 256, log=True)")
 @dataclass(frozen=True, repr=False)
 class Int(Hyperparameter):
     """A whole number between two bounds, both included.
@@ -37,6 +38,9 @@ class Int(Hyperparameter):
         step: if given, the values are ``low``, ``low + step``, ..., ``high``; not with ``log``.
         when: (name, value) or (name, [values]): active only if that other hyperparameter has (one
             of) these values.
+
+    Raises:
+        SpaceError: names the argument that is invalid.
 
     Encoding and decoding distinguish up to 2**52 values (on a log scale: values up to 2**40).
     Beyond that, decoding still gives valid values.
@@ -52,7 +56,18 @@ class Int(Hyperparameter):
     when: tuple[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "when", frozen_condition(self.when))
+        low, high, step = checked_range(self.low, self.high, self.step, log=self.log)
+        for name, number in {"low": low, "high": high, "step": step}.items():
+            if number is not None and not (is_whole(number) and abs(number) < _LARGEST):
+                raise SpaceError(f"{name} must be a whole number within 2**62, got {number!r}")
+        if step and (high - low) % step:
+            raise not_dividing(low, high, step)
+        self._set(
+            low=int(low),
+            high=int(high),
+            step=None if step in {None, 1} else int(step),
+            when=checked_condition(self.when),
+        )
 
     @property
     @override
@@ -84,22 +99,6 @@ class Int(Hyperparameter):
         if not is_whole(given) or int(given) not in self.values:
             raise ConfigError(f"must be {self.allowed}, got {given!r}")
         return int(given)
-
-    @override
-    def checked(self) -> Int:
-        low, high, step = checked_range(self.low, self.high, self.step, log=self.log)
-        for name, number in {"low": low, "high": high, "step": step}.items():
-            if number is not None and not (is_whole(number) and abs(number) < _LARGEST):
-                raise SpaceError(f"{name} must be a whole number within 2**62, got {number!r}")
-        if step and (high - low) % step:
-            raise not_dividing(low, high, step)
-        return replace(
-            self,
-            low=int(low),
-            high=int(high),
-            step=None if step in {None, 1} else int(step),
-            when=checked_condition(self.when),
-        )
 
     def _ends(self) -> tuple[float, float]:
         return math.log(self.low - 0.5), math.log(self.high + 0.5)

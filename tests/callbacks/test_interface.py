@@ -3,7 +3,6 @@
 import logging
 import random
 from concurrent.futures import Future
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.callbacks import Callback
 from proxyhpo.executors import FuturesExecutor, InProcessExecutor
+from tests.studies import outcomes
 
 
 class Recorder(Callback):
@@ -63,10 +63,6 @@ def study(callbacks=(), train=train, **options):
         callbacks=callbacks,
         **options,
     )
-
-
-def outcomes(result):
-    return [replace(record, seconds=0, overhead_seconds=0) for record in result.records]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
+from tests.studies import sorted_outcomes
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -84,17 +85,13 @@ def begun(folder):
     return (folder / "log").read_text(encoding="utf-8").splitlines()
 
 
-def outcomes(result):
-    return sorted((r.rung, r.trial, r.reports, r.state) for r in result.records)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     result = study(folder).run(3)
     assert len(begun(folder)) == 4
     assert all(line.endswith("from 0") for line in begun(folder))
-    return outcomes(result)
+    return sorted_outcomes(result)
 
 
 def assert_it_went_on(folder, result, undisturbed):
@@ -102,7 +99,7 @@ def assert_it_went_on(folder, result, undisturbed):
     name = first.removesuffix(" from 0")
     assert again == f"{name} from 2"
     assert len(begun(folder)) == 5
-    assert outcomes(result) == undisturbed
+    assert sorted_outcomes(result) == undisturbed
     assert not (folder / "study.db-checkpoints").exists()
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo.errors import StoreLockedError
+from tests.studies import outcomes
 
 DAY = 24 * 60 * 60.0
 
@@ -35,10 +36,6 @@ def study(path, **options):
         proxies=True,
         **options,
     )
-
-
-def outcomes(result):
-    return [(r.trial, r.rung, r.config, r.reports) for r in result.records]
 
 
 @pytest.fixture(params=["back", "to and fro"])

@@ -15,6 +15,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._engine.interruption import interruptible
+from tests.studies import outcomes
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -59,10 +60,6 @@ def study(train, folder, build=build, **options):
         store=None if folder is None else folder / "study.db",
         **options,
     )
-
-
-def outcomes(result):
-    return [(r.rung, r.trial, r.reports, r.state) for r in result.records]
 
 
 @pytest.fixture(scope="module")

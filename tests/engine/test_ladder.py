@@ -58,34 +58,15 @@ def test_finalists_are_let_through_all_the_way():
         with_finalists((Rung(1),), 2)
 
 
-WIDE = [64, 128]
-NARROW = [64, 48, 128]
-
-
-@pytest.mark.parametrize(
-    ("density", "finalists", "widths", "expected"),
-    [
-        (None, None, WIDE, (1 / 8, 4)),
-        (None, None, NARROW, (1 / 4, 4)),
-        (None, None, [], (1 / 4, 4)),  # nothing but the head
-        (None, 10, WIDE, (1 / 8, 10)),
-        (None, 1, NARROW, (1 / 4, 1)),
-        (0.5, None, WIDE, (1 / 2, 4)),
-        (1 / 4, 2, WIDE, (1 / 4, 2)),
-    ],
-)
-def test_the_default_ladder_depends_on_how_wide_the_network_is(
-    density, finalists, widths, expected
-):
-    proxy, full = default_ladder(density, finalists, widths)
-    assert (proxy.density, proxy.keep) == expected
-    assert full == Rung(1)
+def test_the_default_ladder_has_a_proxy_and_the_full_network():
+    assert default_ladder(0.125, None) == [Rung(0.125, keep=4), Rung(1)]
+    assert default_ladder(0.5, 10) == [Rung(0.5, keep=10), Rung(1)]
 
 
 @pytest.mark.parametrize("density", [0, 0.0, False, 2])
 def test_a_density_that_cannot_be_is_not_taken_for_none(density):
     with pytest.raises(ArgumentError, match="density"):
-        default_ladder(density, None, WIDE)
+        default_ladder(density, None)
 
 
 @given(st.integers(1, 200))

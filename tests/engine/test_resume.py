@@ -16,6 +16,7 @@ from torch import nn
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
 from proxyhpo._store import SQLiteStore
 from proxyhpo.errors import StoreLockedError, StudyMismatchError
+from tests.studies import sorted_outcomes
 
 SPACE = {
     "lr": Float(1e-4, 1, log=True),
@@ -69,12 +70,6 @@ def run_in_parts(made, n_trials, stops, path):
     return result
 
 
-def outcomes(result):
-    return sorted(
-        (r.trial, r.rung, str(r.config), str(r.trained_config), r.value) for r in result.records
-    )
-
-
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_interrupted_at_every_report_and_resumed_equals_uninterrupted(searcher, tmp_path):
     uninterrupted = study(None, searcher=searcher).run(14)
@@ -95,7 +90,7 @@ def test_interrupted_at_every_report_and_resumed_equals_uninterrupted(searcher, 
         if not result.interrupted:
             break
     assert runs > 3
-    assert outcomes(result) == outcomes(uninterrupted)
+    assert sorted_outcomes(result) == sorted_outcomes(uninterrupted)
     assert result.best_config == uninterrupted.best_config
     assert trained.count("finished") == len(result.records)
     for name, tensor in uninterrupted.best_network().state_dict().items():
@@ -146,7 +141,7 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     assert attempt >= 3
     with pytest.warns(UserWarning, match="source of train has changed"):
         result = study(path).result
-    assert outcomes(result) == outcomes(study(None).run(12))
+    assert sorted_outcomes(result) == sorted_outcomes(study(None).run(12))
     # A record may be stored whose callback was killed; none is ever run twice.
     assert len(result.records) - 3 <= done <= len(result.records)
 

@@ -26,6 +26,7 @@ from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
 from proxyhpo.executors import ProcessExecutor
 from proxyhpo.stoppers import ASHAStopper, MedianStopper, Stopper
 from tests.engine.test_climb import Executor, Study, finished
+from tests.studies import sorted_outcomes
 
 # Workers cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -62,10 +63,6 @@ def study(path=None, *, train=train, **options):
         proxies=True,
         **options,
     )
-
-
-def outcomes(result):
-    return sorted((r.rung, r.trial, r.state, str(r.config), r.values) for r in result.records)
 
 
 def at(result, rung, state):
@@ -247,7 +244,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(ordered, tmp_path):
         if not result.interrupted:
             break
     assert attempt > 3
-    assert outcomes(result) == outcomes(expected)
+    assert sorted_outcomes(result) == sorted_outcomes(expected)
     assert result.best_config == expected.best_config
 
 
@@ -256,7 +253,7 @@ def test_in_order_it_does_not_matter_who_reports_first():
         study(executor=Interleaving(seed), ordered=True, **BOTH).run(20) for seed in range(3)
     ]
     assert at(results[0], 0, "stopped")
-    assert outcomes(results[0]) == outcomes(results[1]) == outcomes(results[2])
+    assert sorted_outcomes(results[0]) == sorted_outcomes(results[1]) == sorted_outcomes(results[2])
 
 
 def test_without_a_stopper_no_training_is_stopped():
@@ -266,7 +263,7 @@ def test_without_a_stopper_no_training_is_stopped():
 
 def test_by_default_the_median_rule_holds_where_there_is_a_rung_for_it():
     automatic = study(stopper="auto").run(20)
-    assert outcomes(automatic) == outcomes(study(stopper="median").run(20))
+    assert sorted_outcomes(automatic) == sorted_outcomes(study(stopper="median").run(20))
     assert at(automatic, 0, "stopped")
     top = study(stopper="auto", ladder=[Rung(1)], finalists=None).run(20)
     assert not at(top, 0, "stopped")
@@ -298,7 +295,7 @@ def test_the_caller_who_owns_the_loop_can_ask():
         assert record.state == ("stopped" if stopped else "finished")
     assert n_stopped > 2
     run = study(stopper=MedianStopper(min_peers=2), finalist_stopper="lagging").run(12)
-    assert outcomes(hpo.result) == outcomes(run)
+    assert sorted_outcomes(hpo.result) == sorted_outcomes(run)
     with study() as other:
         asked = other.ask()
         assert not asked.should_stop([0.0] * 3)
@@ -359,7 +356,7 @@ def test_over_worker_processes_in_order_it_is_the_same_study():
     there = study(executor=ProcessExecutor(2), ordered=True, **BOTH).run(12)
     here = study(executor=at_two(Interleaving(1)), ordered=True, **BOTH).run(12)
     assert at(there, 0, "stopped")
-    assert outcomes(there) == outcomes(here)
+    assert sorted_outcomes(there) == sorted_outcomes(here)
 
 
 SCRIPT = """
@@ -395,7 +392,7 @@ def test_killed_within_a_training_and_resumed_equals_uninterrupted(tmp_path):
         resumed = study(path, **BOTH).result
     expected = study(**BOTH).run(16)
     assert len(at(expected, 0, "stopped")) > 4
-    assert outcomes(resumed) == outcomes(expected)
+    assert sorted_outcomes(resumed) == sorted_outcomes(expected)
     assert resumed.best_config == expected.best_config
 
 

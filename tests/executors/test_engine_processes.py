@@ -17,6 +17,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._store import read_study
 from proxyhpo.executors import ProcessExecutor
+from tests.studies import sorted_outcomes
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -60,18 +61,10 @@ def study(train=train, **options):
     )
 
 
-def outcomes(result):
-    """What was trained and what came of it, whatever the order in which it ended."""
-    return sorted(
-        (r.rung, r.trial, r.config["lr"], r.trained_config["lr"], r.state, r.value, r.reason)
-        for r in result.records
-    )
-
-
 def test_a_study_over_workers_is_the_study_in_this_process():
     here = study().run(8, finalists=2)
     there = study(executor=ProcessExecutor(2)).run(8, finalists=2)
-    assert outcomes(there) == outcomes(here)
+    assert sorted_outcomes(there) == sorted_outcomes(here)
     assert there.best_config == here.best_config
     parameters = zip(
         there.best_network().parameters(), here.best_network().parameters(), strict=True

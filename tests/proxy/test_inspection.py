@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo import Float, ProxyHPO
 from proxyhpo._proxy.inspection import inspect
 from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
 from proxyhpo.pruners import ByWidthPruner, MagnitudePruner
@@ -155,7 +156,7 @@ class Distilled(nn.Module):
 
 
 def test_inherited_frozen_and_unreached_parameters_are_reported():
-    inspection = inspect(Distilled, torch.randn(16, 8))
+    inspection = inspect(Distilled, torch.randn(16, 8), density=0.25)
     assert inspection.proxy.width_ratio == pytest.approx(
         (512 + 64 * 64 / 4 + 64 / 4) / (512 + 4160)
     )
@@ -187,6 +188,26 @@ def test_a_pretrained_network_is_reported():
         in repr(inspection)
     )
     assert any("pretrained and inherited" in warning for warning in inspection.warnings)
+
+
+@pytest.mark.parametrize(
+    ("width", "pretrained", "density"), [(64, False, 1 / 8), (48, False, 1 / 4), (64, True, 1 / 2)]
+)
+def test_the_default_density_is_that_of_a_search(width, pretrained, density):
+    def build():
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 2))
+
+    inputs = torch.randn(16, 8)
+    assert inspect(build, inputs, pretrained=pretrained).proxy.density == density
+    study = ProxyHPO(
+        build,
+        lambda network, config: config["lr"],
+        {"lr": Float(1e-3, 1, log=True)},
+        example_inputs=inputs,
+        direction="minimize",
+        pretrained=pretrained,
+    )
+    assert study.ladder[0].density == density
 
 
 def test_a_build_of_a_config_needs_one():

@@ -86,8 +86,7 @@ def conditions(draw, definitions):
     if parent is None:
         return None
     fractions = draw(st.lists(st.floats(0, 1), min_size=1, max_size=2))
-    checked = definitions[parent].checked()
-    return parent, [checked.decode(fraction) for fraction in fractions]
+    return parent, [definitions[parent].decode(fraction) for fraction in fractions]
 
 
 def all_configs(space, axes=None):

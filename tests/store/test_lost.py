@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from proxyhpo._store import copy_study, open_store, read_study, read_weights, sqlite
-from proxyhpo.errors import StoreError, StoreLockedError
+from proxyhpo.errors import ArgumentError, StoreError, StoreLockedError
 
 IDENTITY = {"seed": 0}
 EVENTS = [("trial", {"number": number}) for number in range(10)]
@@ -70,6 +70,41 @@ def test_a_killed_study_without_its_log_says_so(killed):
     assert kept == EVENTS[: len(kept)]
     with open_store(killed, IDENTITY) as store:  # and no more of it, once it was closed
         assert list(store.events()) == kept
+
+
+def test_a_new_study_does_not_destroy_the_log_of_a_lost_one(killed):
+    log = killed.with_name("study.db-wal").read_bytes()
+    content = killed.read_bytes()
+    for replace in (killed.unlink, lambda: killed.write_bytes(b"")):
+        replace()
+        with pytest.raises(StoreError, match=r"missing, but 'study.db-wal' of another study"):
+            open_store(killed, IDENTITY)
+        assert killed.with_name("study.db-wal").read_bytes() == log
+    killed.write_bytes(content)
+    with open_store(killed, IDENTITY) as store:
+        assert list(store.events()) == EVENTS
+
+
+def test_a_new_study_does_not_destroy_the_weights_of_another(path, store):
+    store.save_weights("best", {"w": torch.ones(2)})
+    store.close()
+    path.unlink()
+    with pytest.raises(StoreError, match=r"missing, but 'study.db-weights' of another study"):
+        open_store(path, {"seed": 1})
+    assert read_weights(path, "best")["w"].tolist() == [1, 1]
+    shutil.rmtree(path.with_name("study.db-weights"))
+    with open_store(path, {"seed": 1}) as other:
+        assert other.weights() == []
+
+
+def test_a_folder_that_does_not_exist_is_not_created(path, store, tmp_path):
+    missing = tmp_path / "studys" / "deep" / "study.db"
+    with pytest.raises(ArgumentError, match=r"store: there is no folder '.*studys.deep'") as error:
+        open_store(missing, IDENTITY)
+    assert f"nearest that exists is {str(tmp_path)!r}" in str(error.value)
+    with pytest.raises(StoreError, match=r"cannot copy .*there is no folder"):
+        copy_study(path, missing)
+    assert not missing.parent.parent.exists()
 
 
 def test_a_killed_study_with_its_log_is_whole(killed):
@@ -149,6 +184,7 @@ def test_a_deleted_file_is_written_again(path, store, also, is_noticed_by):
 
 def test_a_deleted_folder_is_written_again(tmp_path):
     path = tmp_path / "runs" / "study.db"
+    path.parent.mkdir()
     with open_store(path, IDENTITY) as store:
         store.append(*EVENTS[0])
         shutil.rmtree(path.parent)
@@ -194,6 +230,7 @@ def test_where_nothing_can_be_written_the_error_says_that_too(path, store, tmp_p
 
 def test_a_copy_of_a_running_study_is_a_study(path, store, tmp_path):
     store.save_weights("trial-1-rung-1", {"w": torch.ones(2)})
+    (tmp_path / "copies").mkdir()
     copy_study(path, tmp_path / "copies" / "copy.db")
     store.append("record", {})
     copied = tmp_path / "copies" / "copy.db"
