@@ -1,4 +1,4 @@
-"""Searches on five networks: how proxies rank configs, and what a search costs and finds.
+"""Measures on five networks how proxies rank configs, and what searches cost and find.
 
     python -m benchmarks.cifar fill --data PATH [--net resnet] [--net language] [--configs 20]
     python -m benchmarks.cifar steps --data PATH
@@ -6,9 +6,9 @@
     python -m benchmarks.cifar report [--repetitions 50]
 
 ``fill`` trains random configs on the full networks and on proxies of them, and keeps the results in
-``benchmarks/data``. It can be interrupted at any time and resumes where it was. PATH is an ``.npz``
+``benchmarks/data``. It can be interrupted at any time, and resumes. PATH is an ``.npz``
 of images, or a folder in which torchvision finds CIFAR-10. ``steps`` measures how long a step
-takes; nothing else should run on the core. ``live`` is a search that really trains. ``report``
+takes, and needs an idle core. ``live`` is a search that really trains. ``report``
 replays searches on the tables, and writes docs/benchmarks/cifar.md and its pictures.
 """
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def report(folder: Path, costs: Costs, repetitions: int, pages: Path) -> None:
-    """Writes what the tables of a folder say; networks with few configs are left out."""
+    """Writes the page from the tables in a folder, without networks that have few configs."""
     tables = {net: complete(net, read(table_path(folder, net))) for net in TASKS}
     found = [
         find(net, table, costs, repetitions) for net, table in tables.items() if len(table) >= LEAST

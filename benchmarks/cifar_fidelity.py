@@ -1,4 +1,4 @@
-"""How well a proxy ranks the configs, and how the best learning rate follows the width."""
+"""Measures how well proxies rank configs, and how the best learning rate depends on the width."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a cheap training's validation accuracy agrees with the full network's.
+    """How well the validation accuracy of a cheap training agrees with the full network's.
 
     Args:
-        n: configs.
-        measures: name → figure.
+        n: number of configs.
+        measures: name → value with its interval.
     """
 
     n: int
@@ -61,21 +61,21 @@ MEASURES: dict[str, Measure] = {
 
 
 def net_of(table: Table) -> str:
-    """The name of the network that a table is of."""
+    """The name of the table's network."""
     return next(row.net for runs in table.values() for row in runs.values())
 
 
 def truth(runs: Mapping[Run, Row]) -> float:
-    """The full network's validation accuracy: the mean over its seeds."""
+    """The validation accuracy of the full network, as the mean over its seeds."""
     return float(np.mean([row.value for run, row in runs.items() if run.density == 1]))
 
 
 def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> Agreement | None:
-    """Of proxies with the full network; None where no config has such a proxy.
+    """The agreement of proxies with the full network; None if no config has such a proxy.
 
     Args:
         table: of a network.
-        like: the training of the proxy; its number does not count, and its rule may be by norms.
+        like: the training of the proxy, of any config; its rule may be ``BY_NORMS``.
         numbers: of configs to compare; by default all that have such a proxy.
     """
     cheap, dear = [], []
@@ -89,7 +89,7 @@ def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> 
 
 
 def ceiling(table: Table) -> Agreement | None:
-    """Of one training of the full network with another: what no proxy can be asked to exceed.
+    """The agreement of two trainings of the full network, which no proxy can be expected to exceed.
 
     Only those configs count that have a second training whatever the first one came to.
     """
@@ -108,27 +108,27 @@ def _agreement(cheap: Sequence[float], dear: Sequence[float]) -> Agreement:
 
 
 def _among_top(measure: Measure, x: Floats, y: Floats) -> Floats:
-    """Among those configs with which the full network is best."""
+    """The same measure among the configs with which the full network is best."""
     n = math.ceil(TOP * y.shape[-1])
     best = np.argsort(y, axis=-1, kind="stable")[..., :n]
     return measure(np.take_along_axis(x, best, -1), np.take_along_axis(y, best, -1))
 
 
 def learning_rate(config: Mapping[str, Any]) -> float:
-    """Of SGD the effective one, lr / (1 - momentum): it says better how far a step goes."""
+    """The learning rate; for SGD the effective one, lr / (1 - momentum), the long-run step size."""
     rate = next(config[name] for name in ("lr", "sgd_lr", "adamw_lr") if name in config)
     return float(rate / (1 - config.get("momentum", 0.0)))
 
 
 def best_rates(table: Table, *, corrected: bool) -> dict[float, Triple]:
-    """Density → the learning rate in the user's config that is best there, with an interval.
+    """Density → the best learning rate of the config at that density, with an interval.
 
     The interval is a bootstrap over configs.
 
     Args:
         table: of a network and one optimizer.
-        corrected: whether the updates were scaled layer by layer; otherwise the learning rates
-            are those that proxies really trained with, as they are or times a power of the width.
+        corrected: whether updates were scaled for each layer. Otherwise the learning rates are
+            those of the trainings, unchanged or multiplied by a power of the width.
     """
     rule = rule_of(net_of(table), BY_NORMS) if corrected else ""
     densities = sorted(
@@ -163,7 +163,7 @@ def _best(points: Iterable[Iterable[tuple[float, float]]]) -> float:
 
 
 def best_rate(rates: Floats, values: Floats) -> float:
-    """Where a quadratic in log lr through the better half is highest, within their range."""
+    """The maximum of a quadratic in log lr, fitted to the better half and limited to its range."""
     better = values >= np.median(values)
     x = np.log(rates[better])
     degree = min(2, len(np.unique(x)) - 1)  # a resample of a small table may hold few of them

@@ -1,4 +1,4 @@
-"""What the tables of trainings say of each network."""
+"""The findings for each network, computed from its table of trainings."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ COMPARED = (
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one network.
+    """The findings for one network.
 
     Args:
         net: its name.
         table: its trainings.
-        halves: outcomes of searches among half of the configs, each two in turn among different
-            ones.
-        larger: the same among as many configs as there are.
+        halves: outcomes of searches among half of the configs; two consecutive ones share
+            none.
+        larger: outcomes of searches among all configs.
     """
 
     net: str
@@ -55,12 +55,12 @@ class Findings:
     larger: Sequence[Outcome]
 
     def points(self, name: str) -> Floats | None:
-        """Test accuracy against the full search that looks twice, by sample; in points."""
+        """Test accuracy minus that of a full search with a re-look, for each sample, in points."""
         own, other = (_by_sample(self.halves, each) for each in (name, REFERENCE))
         return np.array([100 * (other[k].loss - own[k].loss) for k in own]) if own else None
 
     def cost(self, name: str, *, larger: bool = False) -> float:
-        """Of a strategy, as a share of a full search that looks once."""
+        """The cost of a strategy, as a share of a full search without a re-look."""
         found = self.larger if larger else self.halves
         own, unit = (_by_sample(found, each) for each in (name, UNIT))
         return float(np.mean([own[k].seconds / unit[k].seconds for k in own]))
@@ -97,14 +97,14 @@ def points_of(each: Findings, name: str) -> float:
 
 
 def mean_of(points: Sequence[Floats]) -> Floats:
-    """By sample, over the networks; of different networks no two samples are the same."""
+    """The mean over the networks for each sample; samples of different networks are independent."""
     n = min(map(len, points))
     mean: Floats = np.mean([each[:n] for each in points], axis=0)
     return mean
 
 
 def by_optimizer(found: Sequence[Findings]) -> Iterator[tuple[str, Table]]:
-    """A learning rate of SGD and one of AdamW cannot be compared."""
+    """The table for each optimizer, since learning rates of SGD and AdamW cannot be compared."""
     for each in found:
         kinds = {next(iter(runs.values())).config.get("optimizer") for runs in each.table.values()}
         for kind in sorted(kinds, key=str):

@@ -1,4 +1,4 @@
-"""A search that really trains: what it costs, and what it finds."""
+"""Runs a search that really trains, and reports what it costs and finds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRESH = 3
 def live(net: str, examples: Examples, n_trials: int, folder: Path) -> dict[str, Any]:
     """Searches with all defaults but the batch size, which is the largest.
 
-    With it a step of the smallest proxy is fastest in relation to the full network's. The study is
+    The largest batch gives the smallest proxy its largest speed-up per step. The study is
     kept in ``folder``, and resumed if it was interrupted.
 
     Args:
@@ -90,7 +90,7 @@ def _worth(result: Result, examples: Examples, net: str) -> dict[str, Any]:
 
 
 def live_lines(path: Path) -> Iterator[str]:
-    """What the live searches in a file came to."""
+    """Lines of a table of the live searches in a file."""
     lines = path.read_text().splitlines() if path.exists() else []
     if not lines:
         return

@@ -1,9 +1,9 @@
-"""Five networks of different kinds, and how each is trained.
+"""Defines five networks of different kinds, and how each is trained.
 
 Four classify images of 16x16: a residual network with batch normalisation under SGD, a VGG without
 normalisation under AdamW, a vision transformer under AdamW, and a perceptron under SGD or AdamW.
-The fifth is a transformer that predicts the next character of a text under AdamW. How the best
-learning rate follows the width differs between them, so one rule for all is not a matter of course.
+The fifth is a transformer that predicts the next character of a text under AdamW. The best
+learning rate depends on the width differently in each, so it is not obvious that one rule fits all.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CONTEXT = 64  # characters
 
 @dataclass(frozen=True)
 class Task:
-    """A network, and what is searched of its training.
+    """A network, its optimizer and the hyperparameters that are searched.
 
     Args:
         build: makes it.
-        optimizer: makes its optimizer, from its parameters and a config.
+        optimizer: makes its optimizer from the parameters and a config.
         space: of the hyperparameters.
-        is_text: whether it reads sequences of characters; otherwise images.
+        is_text: whether its inputs are sequences of characters; otherwise images.
     """
 
     build: Callable[[], nn.Module]
@@ -43,7 +43,7 @@ class Task:
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut (He et al., arXiv:1512.03385)."""
+    """A residual block of two convolutions (He et al., arXiv:1512.03385)."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention and a perceptron, each normalised before (arXiv:2010.11929)."""
+    """A block of self-attention and a perceptron, with LayerNorm before each (arXiv:2010.11929)."""
 
     def __init__(self, dim: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Attention(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Sixteen patches of 4x4, a learned position each, the mean of the tokens."""
+    """A vision transformer: 16 patches of 4x4, learned positions, mean pooling."""
 
     def __init__(self, dim: int, depth: int, heads: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class VisionTransformer(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """A transformer that sees the characters so far and predicts the next one."""
+    """A causal transformer that predicts the next character."""
 
     def __init__(self, dim: int, depth: int, heads: int) -> None:
         super().__init__()

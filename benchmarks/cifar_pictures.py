@@ -1,4 +1,4 @@
-"""The pictures of the page about the tables of trainings."""
+"""Draws the pictures of docs/benchmarks/cifar.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["draw_rates", "draw_searches"]
 
 
 def draw_rates(found: Sequence[Findings], path: Path) -> None:
-    """The best learning rate against the width, before and after."""
+    """Draws the best learning rate against the width, without and with scaled updates."""
     named = list(by_optimizer(found))
     figure = blank_figure(2.6 * len(named), 3)
     axes = figure.subplots(1, len(named), squeeze=False)[0]
@@ -35,7 +35,7 @@ def draw_rates(found: Sequence[Findings], path: Path) -> None:
 
 
 def draw_searches(found: Sequence[Findings], path: Path) -> None:
-    """What a search costs and finds, the mean over the networks."""
+    """Draws the cost and the test accuracy of searches, as means over the networks."""
     figure = blank_figure(8, 4.5)
     axis = figure.subplots()
     names = [*COMPARED, *(name for name in LADDERS if name != DEFAULT)]

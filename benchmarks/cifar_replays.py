@@ -1,7 +1,7 @@
-"""One search replayed on a table of trainings: what it finds, and what it costs.
+"""Replays a search on a table of trainings: what it finds, and what it costs.
 
-A search is replayed by its rules alone: nothing is trained, and the engine is not run. The tests
-hold that the engine climbs to the same config at the same cost.
+A replay follows the rules of a search; nothing is trained, and the engine does not run. Tests check
+that the engine finds the same config at the same cost.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Trainings = Mapping[Run, Row]
 
 @dataclass(frozen=True)
 class Level:
-    """A rung below the full trainings.
+    """A rung below the full network.
 
     Args:
         density: of the networks.
-        keep: how many trials climb.
+        keep: how many trials are promoted.
         epochs: of each training.
     """
 
@@ -42,18 +42,18 @@ class Level:
 
 @dataclass(frozen=True)
 class Search:
-    """A way to search.
+    """A search strategy.
 
     Args:
-        levels: the rungs, cheapest first; above the last one the full network is trained.
-        rule: by which the updates of proxies were scaled.
-        exponent: power of the width ratio by which their learning rates were multiplied.
+        levels: the rungs below the full network, cheapest first.
+        rule: how the updates of proxies are scaled.
+        exponent: the learning rates of proxies are multiplied by this power of the width ratio.
         stopper: of trainings on the first rung.
-        share: of the configs, the first ones, among which it searches.
-        looks_again: how close the best two full trainings must be, in accuracy, to be trained once
-            more under another seed; the mean of both then decides.
-        early: after so many trials of the first rung the best one so far climbs; the other places
-            are taken when all have been trained.
+        share: fraction of the configs among which it searches, the first ones of a sample.
+        looks_again: the best two full trainings are repeated under another seed if their accuracies
+            differ by less than this; the mean over both seeds then decides.
+        early: numbers of trials on the first rung after which the best one so far is promoted. The
+            others are promoted when all trials have been trained.
     """
 
     levels: Sequence[Level]
@@ -71,7 +71,7 @@ class Search:
         return Run(number, density, self.exponent, rule=rule_of(net, self.rule))
 
     def is_known(self, table: Table) -> bool:
-        """Whether a table has all proxies that it may need."""
+        """Whether a table has all proxies that the search may need."""
         net = net_of(table)
         return all(
             self.run(net, number, level.density) in runs
@@ -82,11 +82,11 @@ class Search:
 
 @dataclass
 class Found:
-    """What a search comes to.
+    """The outcome of a search.
 
     Args:
-        number: of the config; its place in the sample.
-        seconds: charged.
+        number: index of the config in the sample.
+        seconds: the cost of the search.
     """
 
     number: int
@@ -95,7 +95,7 @@ class Found:
 
 @dataclass
 class _Replay:
-    """A search among some configs, and what it has been charged."""
+    """A search among some configs, and its cost so far."""
 
     search: Search
     sample: Sequence[Trainings]
@@ -116,7 +116,7 @@ class _Replay:
         return Found(best, sum(self.charged.values()))
 
     def climbing(self, level: Level, chosen: Sequence[int]) -> list[int]:
-        """The trials that climb from a rung, the best first."""
+        """The trials that are promoted from a rung, best first."""
         peers: list[Curve] = []
         losses: dict[int, float] = {}
         # Those of a higher rung enter together, so that they have no peers and are never stopped.
@@ -143,7 +143,7 @@ class _Replay:
         return row.value
 
     def once_more(self, i: int) -> float:
-        """The value of a full training under the second seed."""
+        """Trains the full network under the second seed, and returns the value."""
         runs = self.sample[i]
         # Configs that are far from the best ones have been trained once only.
         row = runs.get(Run(_number(runs), seed=SECOND_LOOK)) or runs[Run(_number(runs))]
@@ -156,7 +156,7 @@ class _Replay:
         return runs[self.search.run(net, _number(runs), density)]
 
     def charge(self, i: int, density: float, epochs: int) -> None:
-        """A training that starts from the checkpoint of a shorter one is charged once."""
+        """Adds a training to the cost; resuming a shorter one adds only its later epochs."""
         before = self.charged.get((i, density), 0.0)
         self.charged[i, density] = max(before, self.seconds(i, density, epochs))
 
@@ -166,7 +166,7 @@ class _Replay:
 
 
 def _climbers(losses: Mapping[int, float], keep: int, early: Sequence[int]) -> list[int]:
-    """Those who climb, by their losses; some before all of them are known."""
+    """The promoted trials, given the losses; some are promoted before all losses are known."""
     chosen: list[int] = []
     for n in early[: keep - 1]:
         known = [i for i in losses if i < n and i not in chosen]
@@ -180,10 +180,10 @@ def _number(runs: Trainings) -> int:
 
 
 def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
-    """A search on the full network, as it is and if it ends earlier.
+    """Searches on the full network: complete, and cut off earlier.
 
-    The best three are trained once more under the second seed, which then decides alone; without
-    that it is the unit of cost.
+    The best three are trained once more under the second seed, which then decides alone. The search
+    without this re-look is the unit of cost.
     """
     replay = _Replay(Search([]), sample, costs)
     values = [replay.trained(i, Level(1, 1)) for i in range(len(sample))]
@@ -201,5 +201,5 @@ def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
 
 
 def replayed(search: Search, sample: Sequence[Trainings], costs: Costs) -> Found:
-    """One search among the configs of a sample, in this order."""
+    """One search among the configs of a sample, in their order."""
     return _Replay(search, sample, costs).found()

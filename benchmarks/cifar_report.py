@@ -1,4 +1,4 @@
-"""What the tables of trainings say, as a page and pictures."""
+"""Writes the page docs/benchmarks/cifar.md and its pictures from the tables of trainings."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ __all__ = ["write_report"]
 
 N_RANKED = 20  # configs at least, for a rank correlation
 EIGHTH = {
-    "layer by layer, by norms": Run(0, 1 / 8, rule=BY_NORMS),
-    "the same, channels at random": Run(0, 1 / 8, rule=BY_NORMS, pruner=CONTROL),
-    "layer by layer, hidden r^-1": Run(0, 1 / 8, rule=LAYERWISE),
-    "layer by layer, hidden r^-.75": Run(0, 1 / 8, rule=WEAKER),
-    "learning rate x r^-.5": Run(0, 1 / 8, EXPONENT),
+    "layerwise (the default)": Run(0, 1 / 8, rule=BY_NORMS),
+    "layerwise, random channels": Run(0, 1 / 8, rule=BY_NORMS, pruner=CONTROL),
+    "layerwise, hidden matrices r^-1": Run(0, 1 / 8, rule=LAYERWISE),
+    "layerwise, hidden matrices r^-.75": Run(0, 1 / 8, rule=WEAKER),
+    "learning rate x r^-.5 (power law)": Run(0, 1 / 8, EXPONENT),
     "learning rate x r^-.75": Run(0, 1 / 8, -0.75),
     "learning rate x r^-1": Run(0, 1 / 8, -1.0),
-    "learning rate as it is": Run(0, 1 / 8),
+    "no correction": Run(0, 1 / 8),
 }
-"""Proxies of an eighth, by how they were corrected."""
+"""Label → proxies of an eighth with this correction."""
 
 
 def write_report(
@@ -51,17 +51,17 @@ def write_report(
     """Writes the tables into ``cifar.md``, below the mark, and the pictures.
 
     Args:
-        found: what the tables say.
+        found: the findings for each network.
         costs: of steps.
         folder: of the page; pictures stand in ``pictures`` beside it.
         live: lines about searches that really trained.
     """
     lines = ["## Ranking the configs", "", *_rankings(found), ""]
-    lines += ["## How the updates are scaled", "", *_rules(found), ""]
+    lines += ["## Variants of the rule", "", *_rules(found), ""]
     lines += ["## The best learning rate", "", *_rates(found), ""]
     lines += ["## Ladders", "", *_ladders(found), ""]
-    lines += ["### Chosen by the other networks", "", *_chosen(found), ""]
-    lines += ["## Against other ways to save", "", *_rivals(found), ""]
+    lines += ["### Chosen without the network itself", "", *_chosen(found), ""]
+    lines += ["## Other ways to save", "", *_rivals(found), ""]
     if live:
         lines += ["## Live searches", "", *live, ""]
     lines += ["## The tables", "", *_what(found, costs), ""]
@@ -73,14 +73,14 @@ def write_report(
 
 
 def _rankings(found: Sequence[Findings]) -> Iterator[str]:
-    yield "Spearman's rank correlation of a proxy of an eighth of the width with the full network,"
-    yield "over all configs and over the full network's best 40 %; 95 % intervals of the first."
+    yield "Spearman's rank correlation between a proxy of an eighth of the width and the full"
+    yield "network: for all configs, with its 95 % interval, and for the full network's best 40 %."
     yield ""
     rows = {name: [agreement(each.table, like) for each in found] for name, like in EIGHTH.items()}
     rows["the full network under another seed"] = [ceiling(each.table) for each in found]
     yield from _grid("an eighth of the width", found, rows, _ranked)
     yield ""
-    yield "The same at other widths, layer by layer:"
+    yield "The same for other widths, with `layerwise`:"
     yield ""
     others = {
         f"1/{1 / density:.0f}": [
@@ -92,8 +92,8 @@ def _rankings(found: Sequence[Findings]) -> Iterator[str]:
 
 
 def _rules(found: Sequence[Findings]) -> Iterator[str]:
-    yield "Variants of the rule, on those configs that have all of them; Spearman over all configs"
-    yield "and over the best 40 %."
+    yield "The same on the configs that were trained with all variants, without intervals. Here"
+    yield "`layerwise` scales hidden matrices by r^-1 in every network."
     yield ""
     numbers = [
         [
@@ -116,7 +116,7 @@ def _rules(found: Sequence[Findings]) -> Iterator[str]:
 
 
 def _known(table: Table) -> set[str]:
-    """Rules of which a table has enough trainings."""
+    """The rules for which the table has enough trainings."""
     runs = [run for each in table.values() for run in each if run.rule and run.pruner != CONTROL]
     at_eighth = [run.rule for run in runs if run.density == 1 / 8]
     return {rule for rule in RULES if at_eighth.count(rule) >= N_RANKED}
@@ -144,9 +144,9 @@ def _ranked_alone(agreed: Agreement | None) -> str:
 
 
 def _rates(found: Sequence[Findings]) -> Iterator[str]:
-    yield "The learning rate that is best at a width: where a quadratic through the better half of"
-    yield "the trainings is highest, with a 95 % bootstrap interval. *Before*: updates as they are;"
-    yield "*after*: updates scaled layer by layer."
+    yield "The best learning rate at each width: the maximum of a quadratic in log lr, fitted to"
+    yield "the better half of the trainings, with a 95 % bootstrap interval. *Before*: no layer's"
+    yield "updates are scaled; *after*: `layerwise`."
     yield ""
     densities = sorted({d for e in found for d in best_rates(e.table, corrected=True)})
     yield f"| network | | {' | '.join(_fraction(density) for density in densities)} |"
@@ -160,9 +160,9 @@ def _rates(found: Sequence[Findings]) -> Iterator[str]:
 
 def _ladders(found: Sequence[Findings]) -> Iterator[str]:
     sizes_ = ", ".join(f"{each.net} {sample_size(each.table)}" for each in found)
-    yield "Cost (as a share of a full search that looks once) and test accuracy in points against a"
-    yield "full search that trains its best three once more under another seed. In brackets: how"
-    yield f"many trials climb. Configs in a search: {sizes_}."
+    yield "Cost as a share of a full search without a re-look, and the difference in test accuracy,"
+    yield "in points, to a full search that trains its best three once more under another seed. In"
+    yield f"brackets: how many trials are promoted. Configs in a search: {sizes_}."
     yield ""
     yield from _searches([*LADDERS], found)
 
@@ -170,7 +170,7 @@ def _ladders(found: Sequence[Findings]) -> Iterator[str]:
 def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     yield from _searches([*COMPARED], found)
     yield ""
-    yield "95 % intervals of some of them:"
+    yield "95 % intervals of the differences for some of the searches:"
     yield ""
     yield f"| search | {' | '.join(each.net for each in found)} | mean |"
     yield "|---" * (len(found) + 2) + "|"
@@ -181,7 +181,7 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} | {_with_interval(mean)} |"
     sizes_ = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)
     yield ""
-    yield f"Cost in searches of as many configs as there are, up to {N_TRIALS} ({sizes_}):"
+    yield f"Cost in searches of all configs, up to {N_TRIALS} ({sizes_}):"
     yield ""
     yield f"| search | {' | '.join(each.net for each in found)} |"
     yield "|---" * (len(found) + 1) + "|"
@@ -216,8 +216,8 @@ def _with_interval(points: Floats) -> str:
 
 
 def _chosen(found: Sequence[Findings]) -> Iterator[str]:
-    yield "For each network the ladder that is best on all others in the mean, among those that"
-    yield f"cost at most {MOST:g} there, and what it comes to on this one:"
+    yield "For each network: the ladder with the best mean on the other networks, among those that"
+    yield f"cost at most {MOST:g} there, and its cost and difference on this network."
     yield ""
     yield "| network | chosen by the others | cost here | points here |"
     yield "|---|---|---|---|"
@@ -235,14 +235,14 @@ def _chosen(found: Sequence[Findings]) -> Iterator[str]:
 
 
 def _what(found: Sequence[Findings], costs: Costs) -> Iterator[str]:
-    yield "| network | configs | examples: in an epoch, to select by, to test | epochs |"
+    yield "| network | configs | examples in an epoch, for validation, for the test | epochs |"
     yield "|---" * 4 + "|"
     for each in found:
         size = sizes(each.net)
         examples = f"{size.epoch:,}, {size.validation:,}, {size.test:,}"
         yield f"| {each.net} | {len(each.table)} | {examples} | {EPOCHS} |"
     yield ""
-    yield "How many times faster a step is than the full network's, by batch size:"
+    yield "Speed-up of a training step over the full network, by batch size:"
     yield ""
     yield "| network | width | smallest batch | middle | largest |"
     yield "|---" * 5 + "|"

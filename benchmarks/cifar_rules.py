@@ -1,6 +1,6 @@
-"""Rules by which each layer's update follows what the layer has kept, for comparison.
+"""Variants of the rule that scales the update of each layer of a proxy, for comparison.
 
-The variants differ from the first rule in one point each, and only for optimizers of Adam's kind.
+Each variant differs from the first rule in one point, and only for optimizers like Adam.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ by_fan_in = LayerwiseTransfer(1.0).update_rule()
 
 
 def following(exponent: float) -> UpdateRule:
-    """Hidden matrices by 1 / r, and under Adam all other parameters by a power of their outputs."""
+    """Scales hidden matrices by 1 / r, and under Adam all others by a power of their outputs."""
 
     def rule(update: Update) -> float | None:
         if update_kind(update) is not UpdateKind.NORMALISED or update.r_in < 1:
@@ -55,7 +55,7 @@ RULES: Mapping[str, UpdateRule] = {
 
 @cache
 def rule_of(net: str, rule: str) -> str:
-    """The rule that is meant for a network; a name in ``RULES``, or none at all.
+    """The rule for a network: a name in ``RULES``, or empty for none.
 
     >>> rule_of("vit", BY_NORMS), rule_of("vgg", BY_NORMS), rule_of("vgg", LAYERWISE)
     ('layerwise', 'layerwise, matrices -0.75', 'layerwise')
@@ -73,8 +73,8 @@ def scaled(network: nn.Module, fans: Mapping[str, FanRatios], rule: str) -> Iter
 
     Args:
         network: the proxy.
-        fans: what each of its parameters has kept.
-        rule: a name in ``RULES``, or none at all.
+        fans: the kept fractions of fan-in and fan-out of each parameter.
+        rule: a name in ``RULES``, or empty for none.
     """
     if not rule:
         yield

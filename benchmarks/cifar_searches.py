@@ -1,4 +1,4 @@
-"""The searches that are compared on the tables, each in random samples of the configs."""
+"""Compares searches on the tables, in random samples of the configs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFAULT = "1/8 (4), interleaved, median, second seed"
 
 
 def ladder(*levels: tuple[float, int], **options: Any) -> Search:
-    """A search on rungs of (1 / density, trials that climb)."""
+    """A search on rungs given as (1 / density, number of promoted trials)."""
     return replace(Search([Level(1 / part, keep) for part, keep in levels]), **options)
 
 
@@ -62,11 +62,12 @@ LADDERS: dict[str, Search] = {
 
 
 def searches(n: int) -> dict[str, Search]:
-    """Name → a way to search among n configs.
+    """Name → search strategy for n configs.
 
-    Successive halving lets a third up after an epoch, a ninth after two (ASHA, arXiv:1810.05934,
-    with one worker); the best three after one epoch are those of arXiv:2307.15422. Both also search
-    among fewer configs, so that they cost about as much as the default.
+    Successive halving promotes a third after one epoch and a ninth after two (ASHA,
+    arXiv:1810.05934, with one worker). Promoting the best three after one epoch is the baseline of
+    arXiv:2307.15422. Both also search among fewer configs, so that they cost about as much as the
+    default.
     """
     return {
         "full, median": Search([Level(1, 3)], stopper=MEDIAN, looks_again=1),
@@ -87,9 +88,9 @@ def halving(n: int, share: float = 1.0) -> Search:
 
 
 def quality(runs: Trainings, used: Sequence[int]) -> float:
-    """Test accuracy of the full network under seeds that have decided nothing in any search.
+    """Test accuracy of the full network under seeds that no search uses for its decisions.
 
-    Configs that are far from the best ones may lack them, and are judged by what they have.
+    Configs far from the best may lack such seeds; all their seeds are used then.
     """
     of_seed = {run.seed: row.test for run, row in runs.items() if run.density == 1}
     judges = [test for seed, test in of_seed.items() if seed >= JUDGE]
@@ -98,12 +99,12 @@ def quality(runs: Trainings, used: Sequence[int]) -> float:
 
 
 def sample_size(table: Table) -> int:
-    """Of a random sample for a search: half of the table, so that two of them share no config."""
+    """Size of a sample: half of the table, so that two samples can be disjoint."""
     return min(N_TRIALS, len(table) // 2)
 
 
 def samples(net: str, table: Table, n: int, repetitions: int) -> Iterator[list[Trainings]]:
-    """Random samples of the configs; each two in turn share none, where the table is that large."""
+    """Random samples of the configs; consecutive ones are disjoint if the table is large enough."""
     for number in range(repetitions):
         split, half = divmod(number, 2) if 2 * n <= len(table) else (number, 0)
         order = np.random.default_rng([split, *map(ord, net)]).permutation(list(table))
@@ -119,7 +120,7 @@ def outcomes(
     n: int,
     names: Collection[str] | None = None,
 ) -> list[Outcome]:
-    """What each search comes to in each of the random samples, which are the same for all.
+    """The outcome of each search in each random sample; the samples are the same for all searches.
 
     Args:
         net: name of the network.

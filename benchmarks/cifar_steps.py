@@ -1,4 +1,4 @@
-"""What a step takes, by network, density and batch size: the costs that replays are charged."""
+"""Measures step times by network, density and batch size, from which replays compute costs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Times = dict[str, dict[str, dict[str, float]]]
 
 
 def batches(net: str) -> Sequence[int]:
-    """The batch sizes that are searched."""
+    """The batch sizes in the space."""
     choices = TASKS[net].space["batch_size"]
     return tuple(choices.values)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of trainings, from the times of their parts.
+    """Computes the seconds of trainings from the times of their parts.
 
     Args:
         times: as :func:`measure` returns them.
@@ -49,10 +49,10 @@ class Costs:
 
     @classmethod
     def read(cls, path: Path) -> Costs:
-        """Reads what has been measured.
+        """Reads the measured times.
 
         Raises:
-            FileNotFoundError: naming the command that measures.
+            FileNotFoundError: names the command that measures them.
         """
         if not path.exists():
             raise FileNotFoundError(f"no {path}: run `python -m benchmarks.cifar steps` first")
@@ -63,7 +63,7 @@ class Costs:
         return f"{density:.4g}" in self.times[net]
 
     def seconds(self, net: str, density: float, batch_size: int, epochs: int) -> float:
-        """Of making a network, and of this many epochs, each with a validation."""
+        """Seconds of building a network and of this many epochs with validation."""
         parts, size = self.times[net][f"{density:.4g}"], sizes(net)
         steps = size.epoch // batch_size
         epoch = steps * parts[str(batch_size)] + size.validation * parts["example"]
@@ -76,9 +76,9 @@ class Costs:
 
 
 def measure(images: Path, repeats: int = 15) -> dict[str, Any]:
-    """Medians of interleaved repeats, in seconds of the processor; to be run on an idle core.
+    """Medians of interleaved repeats, in CPU seconds; needs an idle core.
 
-    Interleaved, so that whatever slows the machine for a while slows all densities alike.
+    Repeats are interleaved, so that a temporary slowdown affects all densities alike.
 
     Args:
         images: path of CIFAR-10.

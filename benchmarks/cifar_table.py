@@ -1,8 +1,8 @@
-"""Tables of trainings, one a network: filled run by run, and read back.
+"""Stores tables of trainings, one for each network: adds trainings, and reads them back.
 
-Of each config a table holds trainings of the full network and of proxies of several densities, with
-the updates scaled layer by layer, and with other corrections for comparison. Every training has a
-seed of its own: no proxy shares its weights, or the order of its examples, with the full network.
+For each config a table has trainings of the full network and of proxies of several densities, with
+the default correction and with others for comparison. Every training has its own seed: no proxy
+shares weights, or the order of examples, with the full network.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Run:
         number: of the config.
         density: of the network.
         exponent: power of the width ratio by which the learning rate was multiplied.
-        seed: 0, or more for further trainings.
-        pruner: that made the network, where it is a proxy.
-        rule: by which each layer's update was scaled, where it was; a name in ``RULES``.
+        seed: 0 for the first training; larger for further ones.
+        pruner: that made the network, if it is a proxy.
+        rule: how updates were scaled: a name in ``RULES``, or empty.
     """
 
     number: int
@@ -82,7 +82,7 @@ class Run:
     rule: str = ""
 
     def seeds(self, net: str) -> np.random.SeedSequence:
-        """Of this training alone."""
+        """The seed of this training."""
         numbers = (self.number, round(1000 * self.density), round(-100 * self.exponent), self.seed)
         of_pruner = map(ord, "" if self.pruner == PRUNER else self.pruner)
         return np.random.SeedSequence([*map(ord, net), *numbers, *of_pruner, *map(ord, self.rule)])
@@ -90,21 +90,21 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """What a training came to.
+    """The result of a training.
 
     Args:
-        net: which network.
+        net: name of the network.
         number: of the config.
         config: in terms of the full network.
         density: of the network that was trained.
-        width_ratio: of the same.
+        width_ratio: of that network.
         exponent: power of the width ratio by which the learning rate was multiplied.
-        seed: 0, or more for further trainings.
-        validation: accuracy after each epoch; ends early where the loss was no longer finite.
-        test: accuracy after the last.
-        seconds: of the processor for the training; rough, since caches were shared.
-        pruner: that made the network, where it is a proxy.
-        rule: by which each layer's update was scaled, where it was.
+        seed: 0 for the first training; larger for further ones.
+        validation: accuracy after each epoch; shorter if the loss became infinite or NaN.
+        test: accuracy after the last epoch.
+        seconds: CPU time of the training; approximate, because caches were shared.
+        pruner: that made the network, if it is a proxy.
+        rule: how updates were scaled, or empty.
     """
 
     net: str
@@ -122,12 +122,12 @@ class Row:
 
     @property
     def run(self) -> Run:
-        """Which training it was."""
+        """The training that this is the result of."""
         return Run(self.number, self.density, self.exponent, self.seed, self.pruner, self.rule)
 
     @property
     def value(self) -> float:
-        """The validation accuracy that it ended with."""
+        """The final validation accuracy."""
         return self.validation[-1]
 
 
@@ -141,7 +141,7 @@ def n_configs(net: str) -> int:
 
 
 def configs(task: Task, net: str, n: int) -> list[dict[str, Any]]:
-    """Drawn at random from the task's space; real numbers have four digits."""
+    """Random configs of the task's space, with numbers rounded to four digits."""
     rng = np.random.default_rng(list(map(ord, net)))
     return [
         {
@@ -169,12 +169,12 @@ def wanted(net: str, number: int) -> Iterator[Run]:
 
 
 def table_path(folder: Path, net: str) -> Path:
-    """Where the table of a network lies."""
+    """The path of a network's table."""
     return folder / f"{'text' if TASKS[net].is_text else 'cifar'}_{net}.jsonl"
 
 
 def read(path: Path) -> Table:
-    """The trainings in a file, without lines that were cut."""
+    """The trainings in a file, without incomplete lines."""
     found: dict[int, dict[Run, Row]] = defaultdict(dict)
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -186,7 +186,7 @@ def read(path: Path) -> Table:
 
 
 def complete(net: str, table: Table) -> Table:
-    """Those configs that have a full training and the proxy on which a default search begins."""
+    """The configs that have a full training and the proxy of a default search."""
     rule = rule_of(net, BY_NORMS)
     return {
         number: runs
@@ -196,16 +196,16 @@ def complete(net: str, table: Table) -> Table:
 
 
 def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> None:
-    """Trains what is missing, config by config, and the best ones so far under further seeds.
+    """Adds the missing trainings, config by config, and further seeds for the best ones so far.
 
-    One further seed shows how a second look would have decided. A third one decides nothing, so
-    that it can judge any config that a search finds.
+    The second seed shows what a re-look would have decided. The third one is not used in any
+    search, so it can evaluate every config that a search finds.
 
     Args:
         net: name of the network.
         examples: to train on.
         folder: of the tables.
-        n: configs; by default as many as its table is to have.
+        n: number of configs; by default the size that the table is planned to have.
     """
     n = n or n_configs(net)
     table = Filler(net, examples, folder, n)
@@ -217,7 +217,7 @@ def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> No
 
 
 class Filler:
-    """One table, open for adding to it.
+    """A table that trainings are added to.
 
     Args:
         net: name of the network.
@@ -245,7 +245,7 @@ class Filler:
                 file.write("\n")  # ends a line that was cut
 
     def add(self, runs: Iterable[Run]) -> None:
-        """Trains those of the runs that the table lacks."""
+        """Trains the runs that the table does not have yet."""
         for run in runs:
             if run not in self.rows:
                 row = self.rows[run] = self._train(run)
@@ -289,7 +289,7 @@ class Filler:
         )
 
     def _width_ratio(self, density: float) -> float:
-        """Which depends on the widths of the layers alone."""
+        """The width ratio, which depends only on the widths of the layers."""
         if density not in self._ratios:
             proxy = self._networks[PRUNER].measured(
                 self._configs[0], density=density, seed=np.random.SeedSequence(0)

@@ -1,4 +1,4 @@
-"""What the networks are trained on, and one training."""
+"""Loads the data of the networks, and trains one network."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WARM_UP = 0.1  # of the steps, where it is not searched
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many examples there are, at most.
+    """Maximum numbers of examples.
 
     Args:
-        train: to train on.
-        epoch: of these in an epoch.
-        validation: to select by.
-        test: to test with.
+        train: for training.
+        epoch: of these in each epoch.
+        validation: for validation.
+        test: for the test.
     """
 
     train: int
@@ -44,7 +44,7 @@ OTHERS = Sizes(2000, 2000, 1500, 2500)
 
 
 def sizes(net: str) -> Sizes:
-    """Of the data set of a network."""
+    """The numbers for the data set of a network."""
     return SIZES.get(net, OTHERS)
 
 
@@ -53,10 +53,10 @@ class Examples:
     """A data set in three parts.
 
     Args:
-        train: to train on.
-        validation: to select by.
-        test: to look at when everything has been decided.
-        in_epoch: examples that an epoch draws.
+        train: for training.
+        validation: for validation.
+        test: used only after every decision.
+        in_epoch: number of examples in an epoch.
     """
 
     train: Part
@@ -70,13 +70,13 @@ def load(net: str, path: Path | None) -> Examples:
 
     Args:
         net: name of the network.
-        path: of CIFAR-10, see :func:`~benchmarks.images.read_cifar10`; only text does without.
+        path: of CIFAR-10, see :func:`~benchmarks.images.read_cifar10`; not needed for text.
     """
     return load_sizes(net, sizes(net), path, is_text=TASKS[net].is_text)
 
 
 def load_sizes(net: str, size: Sizes, path: Path | None, *, is_text: bool) -> Examples:
-    """As many examples as are wanted, the same ones at every call."""
+    """The given numbers of examples, the same ones at every call."""
     most = {"train": size.train, "validation": size.validation, "test": size.test}
     if is_text:
         return Examples(*read_sources(CONTEXT, **most), size.epoch)
@@ -95,16 +95,16 @@ def train(
     seed: int,
     epochs: int = EPOCHS,
 ) -> Iterator[float]:
-    """Trains under a cosine schedule with a short warm-up; yields the validation accuracy.
+    """Trains with a short warm-up and a cosine schedule; yields the validation accuracy.
 
-    Once an epoch; the last time when the loss is no longer finite, if that happens.
+    It yields once per epoch, and ends if the loss is not finite.
 
     Args:
-        network: of the task, of any width.
-        task: says which optimizer.
-        config: of the task's space; the learning rate may lie outside.
+        network: the network of the task, of any width.
+        task: provides the optimizer.
+        config: of the task's space; the learning rate may lie outside of it.
         examples: to train on and to validate with.
-        seed: of the order of the examples and of what is done to them.
+        seed: of the order of the examples and of their augmentation.
         epochs: of the whole training.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -145,7 +145,7 @@ def train(
 
 
 def set_dropout(network: nn.Module, probability: float | None) -> None:
-    """Where it is searched."""
+    """Sets the dropout of the config, if it has one."""
     for module in network.modules():
         if isinstance(module, nn.Dropout) and probability is not None:
             module.p = probability
@@ -205,6 +205,6 @@ def _cut_out(inputs: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
 
 def _flipped(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image as it is or as a mirror would show it."""
+    """Flips each image horizontally with a probability of one half."""
     flip = torch.rand(len(inputs), generator=generator) < 0.5
     return torch.where(flip[:, None, None, None], inputs.flip(3), inputs)

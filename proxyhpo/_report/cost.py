@@ -67,8 +67,8 @@ class Cost:
         predicted_full_search_seconds: the same with the ratio of step times, for comparison.
         n_trials: number of trials that ended at rung 0, or on the full network if they started
             there.
-        fixed_share: share of a full training that no proxy makes faster, such as loading data,
-            measured on the finalists; None if unknown.
+        fixed_share: share of a full training that no proxy makes faster, because it is spent
+            outside the network's steps; measured on the finalists. None if unknown.
     """
 
     rungs: Sequence[RungCost]
@@ -146,7 +146,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     for record in history.records:
         by_rung[record.rung].append(record)
     top, timing = len(ladder) - 1, Timing(ladder, history)
-    # Those that were trained on the full network at once, the search having left the proxy.
+    # Trials that started on the full network, because the search no longer used proxies.
     began_below = {record.trial for record in by_rung[0]}
     direct = [r for r in by_rung[top] if top and r.trial not in began_below]
     full_search = _scaled(by_rung[0], timing.ratio(top), direct)

@@ -49,7 +49,7 @@ class Check:
 
     @property
     def fixed_share(self) -> float | None:
-        """Share of a training of the full network that pruning cannot reduce, such as data loading.
+        """Share of a training of the full network that is spent outside the network's steps.
 
         Estimated by comparing ``yield_ratio`` with ``step_ratio``; None if that is not possible.
         """

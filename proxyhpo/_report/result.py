@@ -200,7 +200,7 @@ class Result:
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
         """The trainings at a rung that did not fail, best first; stopped ones come last.
 
-        A trial that was trained under several seeds stands where their mean puts it.
+        A trial that was trained under several seeds is ranked by its mean.
 
         Args:
             rung: index in the ladder; negative indices count from the end.
@@ -237,14 +237,14 @@ class Result:
     def importance(self) -> Importance | None:
         """How much the order of the configs depends on each hyperparameter; None if too few ran.
 
-        It is measured on the rung with the most finished trainings, which takes at least ten.
+        It is computed for the rung with the most finished trainings, if there are at least ten.
         """
         return importance_of(self)
 
     def most_important(self, n: int) -> Sequence[str]:
-        """The names of the ``n`` most important hyperparameters, as far as there are so many.
+        """The names of the ``n`` most important hyperparameters, or of all if there are fewer.
 
-        Where :attr:`importance` is unknown they come in the order of the space.
+        If :attr:`importance` is unknown, they are the first ones of the space.
         """
         names = self.space.names
         known = self.importance if len(names) > n else None

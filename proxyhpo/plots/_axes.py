@@ -1,4 +1,4 @@
-"""What all plots share: axes, colors, labels, and limits that an outlier does not decide."""
+"""What all plots share: axes, colors, labels, and limits that ignore outliers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def axes_of(ax: Axes | None) -> Axes:
 
 
 def rank_colors() -> Colormap:
-    """From the best rank, at 0, to the worst, at 1; to be read on white and on black."""
+    """From the best rank, at 0, to the worst, at 1; readable on white and on black."""
     from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - optional
 
     return LinearSegmentedColormap.from_list("ranks", [FULL, BEST, "#7fb3c8", "#a9b4bd"])
@@ -89,7 +89,7 @@ def legend_above(ax: Axes) -> None:
 
 
 def tidy(ax: Axes) -> Axes:
-    """The axes without the lines that carry nothing."""
+    """The axes with a grid, and without the lines at the top and at the right."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
@@ -172,7 +172,7 @@ def limit_values(result: Result, ax: Axes, values: Sequence[float], which: str =
 def _usual_range(
     values: np.ndarray[Any, np.dtype[np.float64]], direction: str
 ) -> tuple[float, float]:
-    """From the best value to the worst, unless that is more than five times what most span."""
+    """From the best value to the worst, or to five times the span of the best three quarters."""
     sign = 1 if direction == "minimize" else -1
     losses = np.sort(sign * values)
     best = losses[0]

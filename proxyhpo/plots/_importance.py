@@ -21,7 +21,7 @@ def plot_importance(result: Result, ax: Axes | None = None, *, rung: int | None 
 
     The bars are permutation importances of a random forest from scikit-learn: how much its R² on
     unseen configs falls when a hyperparameter is shuffled. The lines are the middle 90 % over
-    folds and shuffles. Configs are in terms of the full network, and ranks stand for losses.
+    folds and shuffles. Configs are in terms of the full network, and the forest predicts ranks.
 
     Args:
         result: of a study.

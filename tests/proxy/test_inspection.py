@@ -232,7 +232,7 @@ class Normalised(nn.Module):
 
 @pytest.mark.parametrize("norm, most, said", [(True, "4", ""), (False, "2.83", "no ")])
 def test_scaled_updates_are_reported(norm, most, said):
-    text = repr(inspect(lambda: Normalised(norm=norm), torch.randn(16, 8)))
+    text = repr(inspect(lambda: Normalised(norm=norm), torch.randn(16, 8), density=0.25))
     adam = f"parameters are multiplied by 1 to {most} (inner.weight, head.weight) in Adam; {said}"
     assert f"updates of 2 of 6 {adam}normalisation layers" in text
     assert "5 of 6 parameters are multiplied by 0.5 to 4 (head.weight, inner.weight, " in text
