@@ -38,7 +38,7 @@ K = 3
 BEST = 0.4  # the share of the configs among which ranks are compared once more
 FEWEST = 8  # configs of which a table is made
 HEAD = (
-    "density", "learning rates", "time", "Spearman", "less that as they are",
+    "density", "learning rates", "time", "Spearman", "minus unchanged",
     f"Spearman, best {BEST:.0%}", f"best {K} shared", f"regret of the best {K}, points",
 )  # fmt: skip
 
@@ -128,7 +128,7 @@ def _names(run: Run) -> tuple[str, str]:
         return "1, another seed", ""
     if run.layerwise:
         return f"{run.density:g}", "layer by layer"
-    return f"{run.density:g}", f"^{run.exponent:+g}" if run.exponent else "as they are"
+    return f"{run.density:g}", f"^{run.exponent:+g}" if run.exponent else "unchanged"
 
 
 def _time(run: Run, configs: Sequence[Mapping[Run, Row]]) -> float:

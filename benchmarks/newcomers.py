@@ -40,10 +40,10 @@ HEAD = (
 
 INTRODUCTION = """# Small tasks of a new user
 
-Default searches beside full searches of as many trials, in base trainings: full trainings of the
-full network. *Seconds* is the processor time of one. *Outside* is what the default search
-spends on measuring and pruning networks and on proposing configs; it is a part of its cost. A
-search that cannot save a third by proxies trains the full network and ends bad trainings early.
+Default searches compared with full searches of as many trials. Costs are in base trainings (full
+trainings of the full network), and *seconds* is the CPU time of one. *Outside* is what the default
+search spends on measuring and pruning networks and on proposing configs; it is part of its cost. A
+search that cannot save a third with proxies trains the full network and ends bad trainings early.
 """
 
 Train = Callable[[nn.Module, dict[str, Any]], Iterator[float]]

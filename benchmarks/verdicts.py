@@ -66,7 +66,7 @@ def verdicts(
 
 
 def page(tables: Sequence[Table], repetitions: int) -> Iterator[str]:
-    yield f"{repetitions * len(tables)} judgements a row.\n"
+    yield f"{repetitions * len(tables)} checks per row.\n"
     for second_seed in (False, True):
         yield f"## {'With a second seed' if second_seed else 'Without a second seed'}\n"
         for n in (N_CONFIGS[-1],) if second_seed else N_CONFIGS:

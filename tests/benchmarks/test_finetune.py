@@ -127,7 +127,7 @@ def test_the_table_tells_good_proxies_from_bad_ones():
     assert wrong[1:5] == ["^+0.5", "0.25", "-1.00 [-1.00, -1.00]", "-2.00 [-2.00, -2.00]"]
     assert wrong[6].startswith("0.00")
     assert wrong[7].startswith(f"{worst:.1f}")
-    assert right[1:4] == ["as they are", "0.25", "1.00 [1.00, 1.00]"]
+    assert right[1:4] == ["unchanged", "0.25", "1.00 [1.00, 1.00]"]
     assert right[6].startswith("1.00")  # resamples have ties
     assert right[7] == "0.0 [0.0, 0.0]"
     assert 0.8 < float(lines[-1][3].split()[0]) < 1
