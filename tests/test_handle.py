@@ -42,6 +42,13 @@ def store(request, tmp_path):
     return None if request.param == "memory" else tmp_path / "study.db"
 
 
+def test_it_is_described_in_one_line(store):
+    where = "in memory" if store is None else f"in {str(store)!r}"
+    assert repr(study(store=store)) == (
+        f"<ProxyHPO: minimize over lr; density 0.5, density 1; {where}>"
+    )
+
+
 def test_result_in_a_callback_reads_the_running_study(store):
     seen = []
     hpo = study(store=store, callbacks=[lambda record: seen.append(hpo.result.records[-1])])
