@@ -24,7 +24,7 @@ def explained(example: str) -> Callable[[type[T]], type[T]]:
     """
 
     def decorate(cls: type[T]) -> type[T]:
-        create, expected = cls.__init__, signature(cls)  # type: ignore[misc]  # of this class alone
+        create, expected = cls.__init__, signature(cls)
 
         @wraps(create)
         def checked(self: T, *args: object, **named: object) -> None:
