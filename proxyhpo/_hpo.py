@@ -85,8 +85,8 @@ class ProxyHPO(StudyHandle):
             all trainings finish.
         finalist_stopper: the same for the full network. A stopped training never becomes the best.
         executor: where trainings run; by default in this process.
-        store: path of the file that keeps the study and from which it is resumed. By default the
-            study is kept in memory.
+        store: path of the file that keeps the study and from which it is resumed; its folder must
+            exist. By default the study is kept in memory.
         seed: of the study; all randomness follows from it.
         pretrained: whether the network's weights are trained; then proxies inherit them unchanged.
             By default this is detected by building twice under different seeds.

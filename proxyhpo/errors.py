@@ -90,7 +90,7 @@ class ExecutorError(ProxyHPOError):
 
 
 class TrainingFailedError(ProxyHPOError):
-    """All trainings failed from the start; the message contains the first traceback."""
+    """All trainings failed from the start; the message has a traceback or a reason."""
 
 
 class NotClimbedError(ProxyHPOError, RuntimeError):

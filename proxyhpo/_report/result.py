@@ -73,10 +73,9 @@ class Result:
 
     @property
     def best_record(self) -> Record:
-        """The best training of the full network: of the trial with the best mean over its seeds.
+        """The best training of the trial with the best mean over its seeds on the full network.
 
-        If that trial was trained under several seeds, this is the best of its trainings. Its own
-        value is then better than :attr:`best_value`, which is their mean.
+        With several seeds its own value is better than :attr:`best_value`, which is their mean.
 
         Raises:
             NotClimbedError: if no training of the full network has succeeded.
@@ -95,11 +94,9 @@ class Result:
 
     @property
     def best_value(self) -> float:
-        """The last value that the full network reported with the best config.
+        """The value of the full network with the best config, as the mean over its seeds.
 
-        If that config was trained under several seeds, this is the mean over them: an estimate of
-        what another training with the config reaches. :meth:`best_network` is the best one of these
-        trainings, whose value is ``best_record.value``.
+        With several seeds, the value of :meth:`best_network` is better: ``best_record.value``.
         """
         best = self.best_record.trial
         return next(each.value for each in self._findings.standing if each.trial == best)
@@ -116,8 +113,7 @@ class Result:
     def best_network(self, network: nn.Module | None = None) -> nn.Module:
         """The full network with the weights of its best training, in eval mode.
 
-        Its value is ``best_record.value``. :attr:`best_value` differs if the config was trained
-        under several seeds: it is their mean.
+        Its value is ``best_record.value``, and not the mean over several seeds.
 
         Args:
             network: see :meth:`network_of`.
@@ -132,8 +128,7 @@ class Result:
     def top(self, k: int = 3) -> Sequence[Record]:
         """The best trainings of the full network, one for each of the ``k`` best trials.
 
-        The weights of the best three trials are kept, so that :meth:`network_of` can return their
-        networks, for example to average what they predict.
+        :meth:`network_of` returns their networks, for the best three, whose weights are kept.
 
         Args:
             k: how many; fewer are returned if fewer trials have finished.
