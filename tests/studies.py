@@ -23,7 +23,7 @@ def small_search(train, **options):
 def outcomes(result):
     """What each training was and came to, without times; equal studies have equal outcomes."""
     return [
-        (r.trial, r.rung, r.replicate, r.config, r.trained_config, r.state, r.reports, r.value)
+        (r.trial, r.rung, r.replicate, r.config, r.trained_config, r.state, r.values, r.value)
         for r in result.records
     ]
 

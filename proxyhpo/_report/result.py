@@ -39,8 +39,7 @@ __all__ = ["Result"]
 class Result:
     """A snapshot of a study, which does not change while the study continues.
 
-    It prints a summary of at most 12 lines. It can be pickled; the copy has no code to build the
-    network (see :meth:`best_network`).
+    It prints a summary of at most 12 lines. It can be pickled, without the code that builds networks.
 
     Args:
         space: the space that was searched; choices of objects are choices of their labels.
@@ -88,7 +87,7 @@ class Result:
     def best_config(self) -> Config:
         """The config of the best training of the full network, with objects as their labels.
 
-        It consists of plain values: ``json.dump(result.best_config, file)`` writes a config file.
+        Its values are plain: ``json.dump(result.best_config, file)`` writes a config file.
         """
         return dict(self.best_record.config)
 
@@ -119,7 +118,7 @@ class Result:
             network: see :meth:`network_of`.
 
         Raises:
-            ArgumentError: if there is no ``build`` and no ``network`` is given.
+            ArgumentError: see :meth:`network_of`.
             NotClimbedError: if no training of the full network has succeeded.
             StoreError: see :meth:`network_of`.
         """
@@ -237,9 +236,9 @@ class Result:
         return importance_of(self)
 
     def most_important(self, n: int) -> Sequence[str]:
-        """The names of the ``n`` most important hyperparameters, or of all if there are fewer.
+        """The names of the ``n`` most important hyperparameters; see :attr:`importance`.
 
-        If :attr:`importance` is unknown, they are the first ones of the space.
+        If it is unknown, they are the first ones of the space.
         """
         names = self.space.names
         known = self.importance if len(names) > n else None
@@ -283,8 +282,8 @@ class Result:
     def save_html(self, path: str | Path) -> None:
         """Writes one HTML file with the card, all plots, leaderboards, costs and failures.
 
-        The file loads nothing from elsewhere. ``python -m proxyhpo report study.db`` writes the
-        same from a store. Without matplotlib it has no plots, and says so.
+        The file is self-contained. ``python -m proxyhpo report study.db`` writes the same from a
+        store. Without matplotlib it has no plots, and says so.
 
         Args:
             path: of the file, such as ``"study.html"``; replaced if it exists.
