@@ -39,7 +39,7 @@ __all__ = ["Result"]
 class Result:
     """A snapshot of a study, which does not change while the study continues.
 
-    It prints a summary of at most 12 lines. It can be pickled, without the code that builds networks.
+    It prints a summary of at most 12 lines. It can be pickled, but without the code of ``build``.
 
     Args:
         space: the space that was searched; choices of objects are choices of their labels.
