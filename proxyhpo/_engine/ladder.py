@@ -45,6 +45,7 @@ In replays of 12 to 29 configs they raised the cost from .29 of a full search to
 accuracy by .06 points, which is within noise.
 """
 
+
 def default_ladder(density: float, finalists: int | None) -> list[Rung]:
     """A ladder of two rungs: a proxy, and the full network for the best few trials.
 
