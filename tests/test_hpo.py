@@ -242,9 +242,10 @@ def test_n_trials_is_a_total_and_earlier_promotions_stay():
     assert best_two <= {record.trial for record in second.leaderboard(1)}
 
 
-def test_running_again_does_nothing_again():
+def test_running_again_does_nothing_again(caplog):
     hpo = study()
     first, second = hpo.run(4), hpo.run(4)
+    assert "nothing is left" not in caplog.text  # the result says it
     assert outcomes(first) == outcomes(second)
     sentence = "nothing is left to do: this study has its 4 trials; a larger n_trials adds more"
     assert sentence in repr(second)
