@@ -5,17 +5,22 @@ BIN := .venv/bin
 WORKERS ?= 2
 # One torch thread a process: more threads on few cores make everything slower.
 export OMP_NUM_THREADS ?= 1
+# Tests start a hundred processes. Where byte code is not kept, each compiles the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quickstart test test-fast lint types tests coverage docs dist clean
+.PHONY: quickstart test test-fast lint types tests coverage docs site dist clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/01_quickstart.py
 
 test: lint types tests
 
+# Tests of a file share what is expensive, so that one worker runs all of them.
+PYTEST := -m pytest -n $(WORKERS) --dist loadfile
+
 # The inner loop: what takes below a second or two.
 test-fast: .venv/.installed-test
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -25,18 +30,22 @@ types: .venv/.installed-test
 	$(BIN)/mypy
 
 tests: .venv/.installed-test
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python $(PYTEST)
 
 # Branch coverage of the package, worker processes included; fails below the figure in pyproject.toml.
 coverage: .venv/.installed-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # The site, in docs/_build/html. Warnings are errors.
 docs: .venv/.installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+# The same without executing the notebooks, which the tests do: a check of references and pages.
+site: .venv/.installed-docs
+	DOCS_QUICK=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/site
 
 # The wheel and the sdist, in dist/, each installed and tried outside the checkout.
 dist: .venv/.installed-test

@@ -1,9 +1,12 @@
 import signal
 import sys
+import time
 
 import pytest
 import torch
 from hypothesis import settings
+
+from proxyhpo import ProxyHPO
 
 torch.set_num_threads(1)
 
@@ -29,33 +32,64 @@ collect_ignore = [
     *([] if sys.platform == "linux" else LINUX),
 ]
 
-# Folders and modules that start processes, train studies or run scripts, a test in seconds.
+# Folders and modules that start processes, train many studies or run scripts.
 SLOW = [
     "proxyhpo/integrations",
     "tests/benchmarks",
-    "tests/callbacks/test_trackers.py",
+    "tests/callbacks",
     "tests/channels/cut/test_equivalence.py",
     "tests/channels/test_memory.py",
     "tests/channels/test_networks.py",
+    "tests/engine/test_budget.py",
     "tests/engine/test_checkpoints.py",
+    "tests/engine/test_clock.py",
+    "tests/engine/test_controls.py",
     "tests/engine/test_deaths.py",
+    "tests/engine/test_early.py",
+    "tests/engine/test_giving_up.py",
+    "tests/engine/test_hostile.py",
     "tests/engine/test_interruption.py",
-    "tests/engine/test_probes.py",
+    "tests/engine/test_known.py",
+    "tests/engine/test_leaving.py",
+    "tests/engine/test_opening.py",
     "tests/engine/test_ordered.py",
+    "tests/engine/test_repeats.py",
     "tests/engine/test_resume.py",
+    "tests/engine/test_stopping.py",
+    "tests/engine/test_strangers.py",
+    "tests/engine/test_use_report.py",
     "tests/executors",
     "tests/integrations",
+    "tests/networks/test_initialisation.py",
+    "tests/plots",
+    "tests/progress",
+    "tests/proxy/test_choosing.py",
+    "tests/proxy/test_factory.py",
     "tests/proxy/test_memory.py",
+    "tests/pruners/test_masking.py",
+    "tests/report/test_pilot.py",
+    "tests/report/test_result.py",
+    "tests/report/test_show.py",
     "tests/searchers/test_bayesian.py",
     "tests/searchers/test_contract.py",
     "tests/searchers/test_optuna_contract.py",
     "tests/searchers/test_quality.py",
     "tests/searchers/test_tpe.py",
+    "tests/stoppers/test_laws.py",
+    "tests/store/test_hostile.py",
     "tests/store/test_kill.py",
+    "tests/store/test_lock.py",
+    "tests/store/test_sqlite.py",
     "tests/test_docs.py",
     "tests/test_examples.py",
+    "tests/test_handle.py",
     "tests/test_import.py",
+    "tests/test_isolation.py",
+    "tests/test_main.py",
     "tests/test_notebooks.py",
+    "tests/test_study_page.py",
+    "tests/transfers/test_scaling.py",
+    "tests/transfers/test_width_laws.py",
 ]
 
 
@@ -81,6 +115,42 @@ def _fresh():
     """Seeds torch, and keeps denormal numbers, which workers flush: some run in this process."""
     torch.manual_seed(0)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def at_most(monkeypatch):
+    """Limits the searches of a page or an example to so many trials, and changes their options."""
+
+    def at_most(n, **changes):
+        def limit(method, name, changes):
+            full = getattr(ProxyHPO, method)
+
+            def limited(self, *given, **options):
+                asked = given[0] if given else options.pop(name, None)
+                return full(self, min(asked or n, n), **{**options, **changes})
+
+            monkeypatch.setattr(ProxyHPO, method, limited)
+
+        limit("run", "n_trials", changes)
+        limit("ask", "n_trials", {})
+        limit("check", "n", {})
+
+    return at_most
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Sets the clocks of this process forward, so that no test waits or depends on its speed."""
+    offset = 0.0
+
+    def later(seconds):
+        nonlocal offset
+        offset += seconds
+
+    for name in ("time", "monotonic", "perf_counter"):
+        clock = getattr(time, name)
+        monkeypatch.setattr(time, name, lambda clock=clock: clock() + offset)
+    return later
 
 
 def pytest_runtest_setup(item):

@@ -1,5 +1,6 @@
 """Every page of the documentation is run.
 
+- Searches have six trials at most.
 - The blocks of a page that are marked ``python`` run from top to bottom, in one namespace and in
   an empty folder of its own. Nothing else is needed; blocks that are not to be run are marked
   ``text``, ``console`` or the like.
@@ -116,8 +117,9 @@ def install(pyproject):
 
 
 @pytest.fixture
-def run_page(tmp_path, monkeypatch):
+def run_page(tmp_path, monkeypatch, at_most):
     """Runs the page at a path, and gives the folder in which it ran."""
+    at_most(6)
     pages = []
 
     def run_page(path):

@@ -8,26 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from proxyhpo import ProxyHPO
-
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 N_TRIALS = 2
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
+def run(monkeypatch, tmp_path, capsys, at_most):
     """Runs an example with two trials, of which one climbs, and gives what it printed."""
     monkeypatch.chdir(tmp_path)
-    full_run, full_ask = ProxyHPO.run, ProxyHPO.ask
-
-    def short_run(self, n_trials, **options):
-        return full_run(self, min(n_trials, N_TRIALS), **{**options, "finalists": 1})
-
-    def short_ask(self, n_trials=None):
-        return full_ask(self, min(n_trials or N_TRIALS, N_TRIALS))
-
-    monkeypatch.setattr(ProxyHPO, "run", short_run)
-    monkeypatch.setattr(ProxyHPO, "ask", short_ask)
+    at_most(N_TRIALS, finalists=1)
 
     def run(path):
         monkeypatch.setattr(sys, "argv", [str(path)])

@@ -83,13 +83,13 @@ def test_another_thread_reads_the_running_study_and_cannot_run_it(store):
 
     def waiting(network, config):
         started.set()
-        goes_on.wait(30)
+        goes_on.wait(240)
         yield config["lr"]
 
     hpo = study(waiting, store=store)
 
     def elsewhere():
-        started.wait(30)
+        started.wait(240)
         seen.append(len(hpo.result.history.trials))
         try:
             hpo.run(9)

@@ -46,7 +46,6 @@ def run():
         client.execute()  # this time the kernel is shut down
 
 
-@pytest.mark.xdist_group("notebooks")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_without_outputs_and_runs(path, run, tmp_path):
     notebook = nbformat.read(path, as_version=4)

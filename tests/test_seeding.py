@@ -41,7 +41,7 @@ def test_threads_take_turns():
     entered, found = threading.Event(), []
 
     def other():
-        entered.wait(30)
+        entered.wait(240)
         with preserved_random_state():
             seed_everything(4)
             found.extend(draws() for _ in range(3))

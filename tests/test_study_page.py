@@ -100,7 +100,7 @@ def test_a_browser_lays_the_page_out(written, tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=240,
     )
     shown = Elements(done.stdout)
     assert [tag for tag, _ in shown.found].count("svg") == 14

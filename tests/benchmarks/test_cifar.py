@@ -244,7 +244,7 @@ def test_a_live_search_trains_and_is_resumed_where_it_was(quick, images, tmp_pat
     assert found["config"]["batch_size"] == 128
     assert len(found["test"]) == 3
     assert all(0 <= value <= 1 for value in found["test"])
-    assert 0 < found["seconds"] < 60
+    assert found["seconds"] > 0
     path = tmp_path / "live.jsonl"
     assert list(live_lines(path)) == []
     path.write_text(json.dumps(found) + "\n")

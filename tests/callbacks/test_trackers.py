@@ -140,8 +140,9 @@ def read(records):
     return run, items(run.config.update), history, summary, exit_code
 
 
-def test_wandb(tmp_path):
+def test_wandb(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)  # its own log goes to the current folder
     (tmp_path / "wandb").mkdir()
     result = run_twice(tmp_path, lambda: WandbCallback("search", mode="offline", dir=str(tmp_path)))
     runs = [read(records) for records in wandb_runs(tmp_path)]

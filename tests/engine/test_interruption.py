@@ -220,7 +220,7 @@ def test_a_forked_child_ends_when_it_is_terminated(handlers):
     with interruptible():
         child = os.fork()
         if child == 0:
-            time.sleep(60)
+            time.sleep(1000)
             os._exit(0)
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
@@ -230,6 +230,7 @@ def test_a_forked_child_ends_when_it_is_terminated(handlers):
 LOADERS = """
     # Ctrl-C in a terminal reaches the workers of a DataLoader, too.
     import sys, time
+    from pathlib import Path
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
@@ -245,7 +246,8 @@ LOADERS = """
         for step, (batch,) in enumerate(loader):
             if step == 1:
                 print("training", flush=True)
-                time.sleep(2)
+                while not Path(sys.argv[1]).exists():
+                    time.sleep(0.02)
             loss = network(batch).square().mean()
         yield loss
 
@@ -261,10 +263,13 @@ LOADERS = """
 def test_the_workers_of_a_data_loader_go_on_with_their_training(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADERS), encoding="utf-8")
+    command, pipe = [sys.executable, script, tmp_path / "go"], subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     ) as process:
         assert process.stdout.readline() == "training\n"
         os.killpg(process.pid, signal.SIGINT)
+        assert any("finishing 1 training" in line for line in process.stderr)
+        (tmp_path / "go").touch()
         assert process.stdout.read() == "['finished'] True\n"
     assert process.returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from proxyhpo.executors._worker_process import START
 
-PATIENCE = 60  # seconds; a busy machine may need them
+PATIENCE = 240  # seconds; a busy machine may need many
 
 WORKER = """
 import pathlib, time

@@ -2,7 +2,6 @@
 
 import io
 import sys
-import time
 
 import pytest
 import torch
@@ -94,16 +93,16 @@ def test_each_status_counts_what_has_happened(kept):
     assert last.seconds_left == 0
 
 
-def test_the_time_left_is_wall_time_of_all_rungs(kept):
+def test_the_time_left_is_wall_time_of_all_rungs(kept, later):
     def slow(network, config):
-        time.sleep(0.01)
-        return {"value": config["<lr>"], "seconds": 1000.0}
+        later(1000)
+        return {"value": config["<lr>"], "seconds": 1e6}
 
     study(train=slow).run(6, finalists=1)
     known = [status.seconds_left for status in kept.shown if status.seconds_left is not None]
-    assert all(0 <= seconds < 100 for seconds in known)
+    assert all(0 <= seconds < 1e5 for seconds in known)
     after_one = next(status for status in kept.shown if status.ended == 1)
-    assert after_one.seconds_left > 0.03
+    assert after_one.seconds_left > 3000
 
 
 def test_a_search_without_a_number_of_trials_shows_what_is_done(kept, capsys, monkeypatch):
@@ -225,7 +224,7 @@ def test_a_notebook_has_one_panel_without_a_warning():
         "result = hpo.run(4, finalists=1)\nresult"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    client.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    client.NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
     outputs = notebook.cells[0].outputs
     shown = [output.data["text/html"] for output in outputs if "data" in output]
     assert len(shown) == 2, "the panel, which was updated in place, and the card of the result"

@@ -1,5 +1,4 @@
 import dataclasses
-import time
 
 import pytest
 import torch
@@ -100,10 +99,10 @@ def test_the_cost_is_reported():
     assert "base trainings" in repr(check)
 
 
-def test_a_training_that_waits_for_its_data_is_reported():
+def test_a_training_that_waits_for_its_data_is_reported(later):
     def waiting(network, config):
         for _ in range(2):
-            time.sleep(0.004)
+            later(100)
             yield config["x"]
 
     check = study(waiting).check(8)

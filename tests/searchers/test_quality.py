@@ -33,9 +33,6 @@ EVALUATIONS = {
     },
 }
 
-# The runs are shared between tests, so one process should do all of a searcher.
-SEARCHERS = [pytest.param(s, marks=pytest.mark.xdist_group(s.__name__)) for s in EVALUATIONS]
-
 
 @functools.cache
 def least(searcher, name, n_trials, batch):
@@ -43,12 +40,12 @@ def least(searcher, name, n_trials, batch):
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize("searcher", EVALUATIONS)
 def test_meets_the_threshold(searcher, name):
     assert least(searcher, name, *EVALUATIONS[searcher][name]) <= FUNCTIONS[name].threshold
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize("searcher", EVALUATIONS)
 def test_beats_random_search_on_most(searcher):
     wins = [
         least(searcher, name, *evaluations) < least(RandomSearcher, name, *evaluations)

@@ -93,7 +93,7 @@ from pathlib import Path
 from proxyhpo._store.lock import FileLock
 lock = FileLock(Path({str(tmp_path / "lock")!r}))
 if os.fork() == 0:
-    time.sleep(60)
+    time.sleep(1000)
 print("ready", flush=True)
 os.kill(os.getpid(), 9)
 """

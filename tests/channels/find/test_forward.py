@@ -69,7 +69,7 @@ def test_a_forward_that_hangs_is_ended(short, hang):
         pass
     for thread in threading.enumerate():
         if thread.name == "proxyhpo-alarm":
-            thread.join(5)
+            thread.join(240)
     assert threading.active_count() == threads
 
 
@@ -104,7 +104,7 @@ assert sum(called() for _ in range(10_000)) == 10_000
 
 
 def test_a_thread_that_a_debugger_traces_continues_after_the_limit_is_lifted():
-    subprocess.run([sys.executable, "-c", TRACED], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", TRACED], check=True, timeout=240)
 
 
 def test_errors_of_a_forward_come_through_as_they_are():
