@@ -19,7 +19,7 @@ from proxyhpo._session import Asked, Session, Told, not_asked
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo._validation import check_number, check_whole
-from proxyhpo.errors import ArgumentError, NotClimbedError
+from proxyhpo.errors import ArgumentError, NotClimbedError, TrainingFailedError
 from proxyhpo.evaluators import Direction
 
 __all__ = ["StudyHandle"]
@@ -215,6 +215,9 @@ class StudyHandle:
                     raise NotClimbedError("climb: there are no trials yet; run() or ask() first")
                 limits = setup.running.limits(n_trials, None)
             return run_study(opened, limits, self._stopping.is_set)
+        except TrainingFailedError as error:
+            # The message has the traceback that matters, of the training.
+            raise error.with_traceback(None) from None
         finally:
             with self._lock:
                 self._close()

@@ -27,12 +27,12 @@ body{margin:0 auto;max-width:1180px;padding:1rem;font:15px/1.5 system-ui,sans-se
 background:#fff;color:#1d232a}
 @media (prefers-color-scheme:dark){body{background:#14181d;color:#e3e7ec}}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h4{margin:1rem 0 0}
-nav a{margin-right:1rem;color:inherit}
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem}nav a{color:inherit}
 main.proxyhpo,main .proxyhpo{max-width:none}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1.2rem}
 figure{margin:0;min-width:0}figcaption{font-weight:600;margin-bottom:.3rem}
 figure svg{width:100%;height:auto}
-pre{overflow-x:auto;font-size:12.5px;background:rgba(128,128,128,.12);padding:.7rem;
+pre{overflow-x:auto;white-space:pre-wrap;font-size:12.5px;background:rgba(128,128,128,.12);padding:.7rem;
 border-radius:6px}
 summary{cursor:pointer}
 """

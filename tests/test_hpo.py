@@ -1,6 +1,7 @@
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,9 +311,11 @@ def test_five_exceptions_from_the_start_end_the_study_with_the_first():
         calls.append(1)
         raise ValueError(f"mistake {len(calls)}")
 
-    with pytest.raises(TrainingFailedError, match="mistake 1"):
+    with pytest.raises(TrainingFailedError, match="mistake 1") as caught:
         study(train).run(20)
     assert len(calls) == 5
+    frames = {Path(frame.path).name for frame in caught.traceback[1:]}
+    assert frames == {"_hpo.py", "_handle.py"}, "the engine's frames say nothing to a user"
 
 
 def test_nan_from_the_start_does_not_end_the_study():

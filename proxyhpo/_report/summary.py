@@ -122,7 +122,8 @@ class Findings:
             for rung, cost in zip(sorted(self.history.openings), self.cost.rungs, strict=True)
         ]
         n_known = len(self.history.known)
-        known = [f"{n_known} known results were added: not trained, not charged"] if n_known else []
+        added = "known result was" if n_known == 1 else "known results were"
+        known = [f"{n_known} {added} added: not trained, not charged"] if n_known else []
         return [*table(titles, rows), *known, *self._corrections(), *self._warnings()]
 
     def not_climbed(self) -> str:

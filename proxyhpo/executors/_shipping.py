@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import linecache
 import pickle
 import pkgutil
-from types import ModuleType
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -83,14 +85,27 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """Sends modules of other classes than Python's own by name, too.
 
     Such are ``torch.backends.cudnn`` and ``torch.ops``, which have settings and operators for
-    attributes, and modules that are loaded when they are first used.
+    attributes, and modules that are loaded when they are first used. Code keeps the name of its
+    file, so that the tracebacks of a worker show the lines of a script or of a notebook.
     """
 
     @override
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, ModuleType) and type(obj) is not ModuleType and _has_name(obj):
             return pkgutil.resolve_name, (obj.__name__,)
+        if isinstance(obj, CodeType):
+            name = obj.co_filename
+            source = [] if Path(name).is_file() else linecache.getlines(name)  # a notebook's cell
+            _, args = self.dispatch_table[CodeType](obj)
+            return _code, (args, name, source)
         return super().reducer_override(obj)
+
+
+def _code(args: tuple[Any, ...], name: str, source: list[str]) -> CodeType:
+    """The code object of these arguments, from a file of this name."""
+    if source:  # without a time of change, an entry is not compared with a file
+        linecache.cache.setdefault(name, (sum(map(len, source)), None, source, name))
+    return CodeType(*args).replace(co_filename=name)
 
 
 def _has_name(module: ModuleType) -> bool:

@@ -23,6 +23,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 from typing_extensions import override
 
+from proxyhpo._report.wording import rung_words
 from proxyhpo.errors import ArgumentError, ConfigError
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Choice, Int, Unseen
@@ -217,9 +218,10 @@ def to_optuna(
 ) -> list[optuna.Study]:
     """Writes one Optuna study for each rung, for ``optuna.visualization`` and ``optuna-dashboard``.
 
-    Each training becomes a trial with its reports as intermediate values, its seconds as duration,
-    and ``trial`` (the number in the search), ``density`` and ``seconds`` as user attributes. A
-    stopped training is ``PRUNED`` in Optuna's terms.
+    Each training becomes a trial with its reports as intermediate values, its start and seconds as
+    its times, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
+    attributes. A stopped training is ``PRUNED`` in Optuna's terms. The attributes of a study are
+    what its rung ``trains`` and its ``cost in base trainings``.
 
     Args:
         result: of a search.
@@ -239,6 +241,10 @@ def to_optuna(
             study_name=f"{name} rung {rung}",
             direction=optuna.study.StudyDirection[result.direction.upper()],
         )
+        study.set_user_attr("trains", rung_words(result.history, result.ladder, rung))
+        if rung in result.openings:
+            spent = result.cost.rungs[sorted(result.openings).index(rung)].base_trainings
+            study.set_user_attr("cost in base trainings", spent)
         for record in result.records:
             if record.rung == rung:
                 study.add_trial(_finished(record, result))
@@ -269,6 +275,8 @@ def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
             **({} if record.reason is None else {"reason": record.reason}),
         },
     )
+    if record.started_at is not None:
+        trial.datetime_start = dt.datetime.fromtimestamp(record.started_at)  # noqa: DTZ006 - as Optuna's
     assert trial.datetime_start is not None, "create_trial sets it"
     trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)
     return trial

@@ -58,7 +58,7 @@ def plot_timeline(result: Result, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(max(lanes) + 1), [f"{lane + 1}" for lane in range(max(lanes) + 1)])
     ax.set_ylim(max(3, *lanes) + 0.6, -0.6)  # keeps a single lane from filling the height
     ax.grid(visible=False, axis="y")
-    ax.set_ylabel("at the same time")
+    ax.set_ylabel("running at the same time")
     ax.set_xlabel(f"{unit} since the first training began")
     legend_above(ax)
     return ax

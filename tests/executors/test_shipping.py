@@ -1,8 +1,10 @@
 """What travels to where trainings run, and comes out as it was."""
 
 import importlib.util
+import linecache
 import pickle
 import sys
+import traceback
 import types
 
 import cloudpickle
@@ -30,6 +32,20 @@ MODULES = [torch.backends.cudnn, torch.backends.cuda, torch.ops, torch.ops.aten,
 @pytest.mark.parametrize("module", MODULES, ids=[module.__name__ for module in MODULES])
 def test_modules_of_other_classes_travel_by_name(module):
     assert travelled(lambda: module)() is module
+
+
+def test_a_traceback_shows_the_lines_of_a_cell_of_a_notebook(monkeypatch):
+    name, source = "<cell 3>", ["def train():\n", "    raise ValueError('mine')\n"]
+    entry = (60, None, source, name)
+    monkeypatch.setitem(linecache.cache, name, entry)
+    scope = {"__name__": "__main__"}
+    exec(compile("".join(source), name, "exec"), scope)
+    packed = pack(scope["train"])
+    del linecache.cache[name]  # as in a worker
+    with pytest.raises(ValueError, match="mine") as caught:
+        pickle.loads(packed)()
+    frame = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert (frame.filename, frame.line) == (name, "raise ValueError('mine')")
 
 
 def test_a_script_that_sets_up_cudnn_travels():

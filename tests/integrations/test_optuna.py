@@ -90,6 +90,9 @@ def test_each_rung_of_a_search_becomes_a_study(tmp_path):
     }
     assert best.user_attrs["trial"] == result.best_record.trial
     assert best.duration.total_seconds() == pytest.approx(result.best_record.seconds, abs=1e-5)
+    assert best.datetime_start.timestamp() == pytest.approx(result.best_record.started_at, abs=1e-5)
+    assert below.user_attrs["trains"] == "density 0.5"
+    assert top.user_attrs["cost in base trainings"] == result.cost.rungs[1].base_trainings
     states = {trial.user_attrs["trial"]: trial.state.name for trial in below.trials}
     assert states[0] == "FAIL"
     assert (
