@@ -91,7 +91,7 @@ def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> 
 def ceiling(table: Table) -> Agreement | None:
     """The agreement of two trainings of the full network, which no proxy can be expected to exceed.
 
-    Only those configs count that have a second training whatever the first one came to.
+    Only configs whose second training did not depend on the result of the first one count.
     """
     pairs = [
         (-runs[Run(number)].value, -runs[Run(number, seed=SECOND_LOOK)].value)

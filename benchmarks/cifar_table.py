@@ -156,7 +156,7 @@ def wanted(net: str, number: int) -> Iterator[Run]:
     """The trainings of a config: the full network, then its proxies."""
     rule = rule_of(net, BY_NORMS)
     yield Run(number)
-    if number < N_TWICE:  # whatever the first one came to, so that they show what a seed makes
+    if number < N_TWICE:  # regardless of the first result, to show the effect of a seed
         yield Run(number, seed=SECOND_LOOK)
     for density in sorted(DENSITIES, reverse=True):
         yield Run(number, density, rule=rule)

@@ -188,7 +188,7 @@ def _by_data_set(found: Mapping[str, Summary]) -> Iterable[str]:
 
 
 def _chosen(found: Mapping[str, Summary], n: int) -> Iterable[str]:
-    """What choosing a ladder on the other data sets comes to."""
+    """The result of choosing a ladder on the other data sets."""
     ladders = {name: each for name, each in found.items() if name[0] == "1" and ":" not in name}
     limit = 0.25 if n <= 30 else 0.17
     if not (chosen := chosen_elsewhere(ladders, limit)):

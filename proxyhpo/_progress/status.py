@@ -152,7 +152,7 @@ def status_of(
 
 
 def duration_words(seconds: float) -> str:
-    """A duration in the largest unit that leaves a number worth reading.
+    """A duration in seconds, minutes or hours.
 
     >>> duration_words(7.2), duration_words(100), duration_words(5400)
     ('8 s', '1 min 40 s', '1 h 30 min')
@@ -172,9 +172,9 @@ def _seconds_left(
     started: Mapping[RunId, float],
     workers: int,
 ) -> float | None:
-    """By how long trainings really took on each rung, or on rung 0 where none has ended.
+    """Computed from the measured durations on each rung, or on rung 0 if none has ended there.
 
-    Rungs follow each other, since the last trial decides who climbs.
+    Rungs are counted one after the other, since the last trial decides which ones are promoted.
     """
     lasted = [_mean_duration(records) for records in by_rung]
     first = _mean_duration(by_rung[0], {"finished"}) or lasted[0]
@@ -185,7 +185,7 @@ def _seconds_left(
         each = first * (timing.ratio(number) or 1.0) if known is None else known
         gone = sum(min(each, since) for run, since in started.items() if run.rung == number)
         rounds = math.ceil(rung.open / workers)
-        # The trainings that run have some of their time behind them.
+        # Running trainings have already used a part of their time.
         left += max(0.0, rounds * each - gone / max(1, min(workers, rung.open)))
     return left
 

@@ -92,13 +92,13 @@ class _Rebound:
             )
         ):
             return function
-        anew = types.FunctionType(
+        rebound = types.FunctionType(
             function.__code__, function.__globals__, function.__name__, positional or None, cells
         )
-        anew.__kwdefaults__ = defaults or None
-        anew.__dict__.update(function.__dict__)
-        self._done[id(function)] = anew
-        return anew
+        rebound.__kwdefaults__ = defaults or None
+        rebound.__dict__.update(function.__dict__)
+        self._done[id(function)] = rebound
+        return rebound
 
     def _cell(self, cell: types.CellType) -> types.CellType:
         try:
