@@ -119,8 +119,8 @@ def test_a_search_without_a_number_of_trials_shows_what_is_done(kept, capsys, mo
     bar = Bar()
     bar.show(last)
     bar.close(last, 3)
-    assert f"{count + 1}/?" in stream.getvalue()
-    assert f"{count + 1}/{count + 1}" in stream.getvalue()
+    assert f"{count + top}/?" in stream.getvalue()
+    assert f"{count + top}/{count + top}" in stream.getvalue()
 
 
 def test_no_more_time_is_left_than_the_limit_allows(kept):
