@@ -83,7 +83,6 @@ def test_nothing_of_the_study_becomes_markup_and_nothing_is_loaded(written):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.slow
 def test_a_browser_lays_the_page_out(written, tmp_path):
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     flags += "--disable-background-networking --disable-component-update --disable-sync"

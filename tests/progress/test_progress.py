@@ -212,7 +212,6 @@ def test_durations_have_two_units_at_most():
     assert duration_words(100_000) == "27 h 46 min"
 
 
-@pytest.mark.slow
 def test_a_notebook_has_one_panel_without_a_warning():
     nbformat = pytest.importorskip("nbformat")
     client = pytest.importorskip("nbclient")

@@ -103,6 +103,7 @@ assert sum(called() for _ in range(10_000)) == 10_000
 """
 
 
+@pytest.mark.slow
 def test_a_thread_that_a_debugger_traces_continues_after_the_limit_is_lifted():
     subprocess.run([sys.executable, "-c", TRACED], check=True, timeout=240)
 
