@@ -53,7 +53,16 @@ def _timm() -> Iterator[Row]:
         names = timm.list_models(module=family)
         if names:
             name = min(names, key=rank)
-            yield f"{family}: {name}", partial(timm.create_model, name), partial(_sized, name)
+            yield f"{family}: {name}", partial(_classifier, name), partial(_sized, name)
+
+
+def _classifier(name: str) -> nn.Module:
+    """With a head, which some come without: then their width is the size of an output."""
+    timm: Any = importlib.import_module("timm")
+    cfg = timm.get_pretrained_cfg(name)
+    classes = {} if cfg is None or cfg.num_classes else {"num_classes": 1000}
+    network: nn.Module = timm.create_model(name, **classes)
+    return network
 
 
 def _sized(name: str, batch: int) -> Tensor:

@@ -32,13 +32,19 @@ class Clock:
         if time.thread_time() > self._end:
             raise TimeLimitError(f"it took longer than {self._seconds:g} s")
 
+    def part(self, seconds: float) -> Clock:
+        """A clock that ends after this many seconds from now, and no later than this one."""
+        part = Clock(seconds)
+        part._end = min(part._end, self._end)
+        return part
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Ends the code in the block if it takes too long by wall-clock time."""
-        wall = _WALL * self._seconds
+        wall = max(_LEAST_WALL, _WALL * self._seconds)
         alarm = _Alarm(wall)
-        alarm.start()
         try:
+            alarm.start()
             yield
         except Exception as error:
             if alarm.rang:  # user code may have caught it and raised something else
@@ -50,6 +56,9 @@ class Clock:
 
 _WALL = 4
 """Wall-clock limit of a forward pass, as a multiple of the CPU time limit."""
+
+_LEAST_WALL = 0.5
+"""Seconds. A shorter limit could pass before the code that it is for has started."""
 
 
 class _Alarm(threading.Thread):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,9 @@ __all__ = ["Output", "Setting", "Trace", "trace", "with_or_without_values"]
 LARGE = 20_000_000
 """Networks with more parameters are first run without values. That needs no memory and no time for
 products, but has a Python overhead that exceeds the time of a small network's products."""
+
+QUICK_SECONDS = 3.0
+"""A small network whose run with values takes longer than this, as on videos, is run without."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,17 @@ def trace(
     _check_names(network, ignore)
     asked = _Asked(ignore, clock, outputs)
     failures: list[tuple[Setting, Exception]] = []
-    for setting in _settings(network):
+    settings = _settings(network)
+    for place, setting in enumerate(settings):
+        is_quick = place == 0 and not setting.meta
+        limited = replace(asked, clock=clock.part(QUICK_SECONDS)) if is_quick else asked
         try:
-            return _traced_whole(network, inputs, setting, asked)
-        except (TimeLimitError, UnsupportedNetworkError, UnknownNameError):  # noqa: PERF203 - four times at most
+            return _traced_whole(network, inputs, setting, limited)
+        except TimeLimitError:
+            if not is_quick:
+                raise
+            settings[1:1] = [Setting(meta=True, batch=2), setting]
+        except (UnsupportedNetworkError, UnknownNameError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a user's forward raises: another setting is tried
             failures.append((setting, error))

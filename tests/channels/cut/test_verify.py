@@ -168,7 +168,9 @@ def test_a_forecast_is_what_the_smaller_network_really_does():
     assert shapes["aten::addmm"] == [(2, 4)]
 
 
-def test_unreached_parameters_are_named_and_nothing_is_left_behind():
+@pytest.mark.parametrize("reads_values", [False, True])
+@pytest.mark.parametrize("setting", [REAL, Setting(meta=True, batch=2)])
+def test_unreached_parameters_are_named_and_nothing_is_left_behind(setting, reads_values):
     class Half(nn.Module):
         def __init__(self):
             super().__init__()
@@ -176,11 +178,13 @@ def test_unreached_parameters_are_named_and_nothing_is_left_behind():
             self.norm = nn.BatchNorm1d(5)
 
         def forward(self, x):
+            if reads_values and x.sum() < 0:
+                raise ValueError("negative inputs")
             return self.norm(self.used(x)) + self.unused(x).detach()
 
     network = Half()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    missed = unreached(network, torch.rand(4, 6), REAL, varies=False)
+    missed = unreached(network, torch.rand(4, 6), setting, varies=False)
     assert missed == {"unused.weight", "unused.bias"}
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
