@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from types import SimpleNamespace
 
 import cloudpickle
 import pytest
 import torch
+from torch import nn
 
+from proxyhpo import Float, ProxyHPO
 from proxyhpo._runs import Died, unheard
+from proxyhpo.callbacks import Callback
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import RayExecutor, _ray_core
 from proxyhpo.executors._ray_tasks import RayTask, kept_local
@@ -172,6 +176,34 @@ def test_resources_that_no_node_has_are_said_once(resources, is_said, monkeypatc
     assert caplog.text.count("no node of Ray has the 1 GPU that each training needs") == is_said
     executor.drain()  # as after Ctrl-C: what has not begun is taken back
     assert executor.wait_any(None) is None
+
+
+class CtrlC(Callback):
+    """Sends it soon after the first training was submitted, when the study waits for Ray."""
+
+    def on_training_start(self, training):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("instance")
+def test_ctrl_c_ends_a_study_whose_trainings_wait_for_resources():
+    hpo = ProxyHPO(
+        lambda: nn.Linear(4, 2),
+        lambda network, config: 1.0,
+        {"x": Float(0, 1)},
+        example_inputs=torch.zeros(2, 4),
+        direction="minimize",
+        proxies=False,
+        executor=RayExecutor(num_gpus=1),  # the instance has none
+        callbacks=[CtrlC()],
+        progress=False,
+    )
+    result = hpo.run(3)
+    assert result.interrupted
+    assert len(result.history.trials) > 0
+    assert not result.records
+    assert ray.is_initialized()
 
 
 LOCAL = """

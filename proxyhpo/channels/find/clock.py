@@ -41,10 +41,10 @@ class Clock:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Ends the code in the block if it takes too long by wall-clock time."""
-        wall = max(_LEAST_WALL, _WALL * self._seconds)
+        wall = _WALL * self._seconds
         alarm = _Alarm(wall)
         try:
-            alarm.start()
+            alarm.start()  # in the block: a short limit may pass before the next line runs
             yield
         except Exception as error:
             if alarm.rang:  # user code may have caught it and raised something else
@@ -56,9 +56,6 @@ class Clock:
 
 _WALL = 4
 """Wall-clock limit of a forward pass, as a multiple of the CPU time limit."""
-
-_LEAST_WALL = 0.5
-"""Seconds. A shorter limit could pass before the code that it is for has started."""
 
 
 class _Alarm(threading.Thread):

@@ -49,7 +49,7 @@ def refuse(network: nn.Module) -> None:
                 )
     for name, tensor in owned_tensors(network).items():
         if is_lazy(tensor):
-            module = network.get_submodule(name.rpartition(".")[0])
+            module = network.get_submodule(name.rpartition(".")[0])  # only parameters are lazy
             raise UnsupportedNetworkError(
                 f"parameter {name!r} of a {type(module).__name__} has no shape yet: run the "
                 "network once on a batch before passing it"
@@ -60,16 +60,35 @@ _METHODS = frozenset(name for name in dir(nn.Module) if callable(getattr(nn.Modu
 
 
 def owned_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Every parameter, buffer and plain tensor attribute, each once, under its first name."""
+    """Every parameter, buffer and plain tensor attribute, each once, under its first name.
+
+    Tensors in lists, tuples and dicts are included, as ``masks.0`` or ``scales.fine``.
+    """
     found: dict[str, Tensor] = dict(network.named_parameters())
     found.update(network.named_buffers())
     seen = {id(tensor) for tensor in found.values()}
     for prefix, module in network.named_modules():
-        for name, value in vars(module).items():
-            if isinstance(value, Tensor) and id(value) not in seen:
-                seen.add(id(value))
-                found[f"{prefix}.{name}" if prefix else name] = value
+        for attribute, value in vars(module).items():
+            if attribute in _PRIVATE:
+                continue
+            for name, tensor in _named_tensors(value, attribute, depth=2):
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[f"{prefix}.{name}" if prefix else name] = tensor
     return found
+
+
+_PRIVATE = frozenset(vars(nn.Module()))
+"""The attributes in which torch keeps parameters, buffers, modules and hooks."""
+
+
+def _named_tensors(value: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif depth and isinstance(value, (list, tuple, dict)):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in entries:
+            yield from _named_tensors(part, f"{name}.{key}", depth - 1)
 
 
 def spare(tensor: Tensor) -> Tensor:
