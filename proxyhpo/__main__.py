@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     copying.set_defaults(command=_copy)
     writing = commands.add_parser("report", help="write a study with all plots as one HTML file")
     writing.add_argument("study", type=Path, help="path of its file, such as study.db")
-    writing.add_argument("--output", type=Path, help="path of the HTML file (default: study.html)")
+    writing.add_argument(
+        "--output", type=Path, help="path of the HTML file (default: that of the study, as .html)"
+    )
     writing.set_defaults(command=_report)
     best = commands.add_parser("config", help="the best config of a study as JSON")
     best.add_argument("study", type=Path, help="path of its file, such as study.db")

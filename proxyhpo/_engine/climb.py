@@ -211,5 +211,5 @@ def _log(record: Record) -> None:
         text = "%s %s: %g with %s"
         logger.info(text, where, record.state, record.value, record.config, extra=fields)
     else:
-        text = "%s failed: %s with %s"
+        text = "%s failed: %s (config %s)"
         logger.warning(text, where, record.reason, record.config, extra=fields)
