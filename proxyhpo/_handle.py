@@ -148,6 +148,8 @@ class StudyHandle:
         Raises:
             ArgumentError: if this object is not waiting for that training, or for a value that no
                 training can report.
+            StoreError: if the outcome cannot be written. After Ctrl-C while it was written, call
+                :meth:`close`: then :meth:`ask` hands out the training again, unless it was written.
         """
         if not isinstance(asked, Asked):
             raise ArgumentError(f"tell: the first argument must come from ask(), got {asked!r}")

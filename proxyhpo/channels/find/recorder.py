@@ -106,8 +106,8 @@ class Recorder:
         for out, dims in zip(outs, self._ruled(function, call, outs), strict=True):
             self._know(out, dims, turned=call.operator in _TURNED)
             self.origins.note(out, call.operator, operands)
-            if call.when_read:
-                self._unread[id(out)] = call.when_read
+        if call.when_read:
+            self._unread[id(outs[-1])] = call.when_read
         counts = bool(_COUNTING & set(function.tags)) or call.operator in _COUNTING_BY_NAME
         varies = counts or any(map(self.varies, operands))
         if varies:

@@ -458,6 +458,21 @@ def test_reductions_end_a_label(function):
     assert seen.count(seen.owned["a"][1]) == 4
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        lambda a: a.argmax(1),
+        lambda a: a.max(1).indices,
+        lambda a: a.median(1).indices,
+        lambda a: a.kthvalue(2, 1).indices,
+    ],
+)
+def test_places_that_are_used_protect_what_they_count(places):
+    seen = Seen(lambda x, a: (places(a) == 2) * 1.0, a=(3, 4))
+    assert seen.labels.protected(seen.owned["a"][1]).all()
+    assert "picks single indices" in seen.labels.reason(seen.owned["a"][1][0])
+
+
 def test_what_is_made_takes_on_what_it_meets():
     seen = Seen(lambda x, a: torch.cat([a.new_zeros(2, 4), a]).sum(0), a=(3, 4))
     assert seen.same(seen.dims()[0], seen.owned["a"][1])

@@ -79,7 +79,7 @@ class Call:
     """Labels of weights' dimensions over which products with data sum."""
     when_read: list[tuple[Dim, str]] = field(default_factory=list)
     """Labels to protect if the values of the result are used, with the reason. They are not
-    protected if only its shape is used."""
+    protected if only its shape is used. Of several results, this is about the last one."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -7,6 +7,11 @@ from torch import Tensor
 from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
 
 
+_WITH_PLACES = {f"aten::{name}" for name in ("max", "min", "median", "nanmedian", "mode")}
+_WITH_PLACES |= {"aten::kthvalue"}
+"""Operators that return values and, along a dimension, their places."""
+
+
 @rule(
     "sum", "nansum", "mean", "prod", "amax", "amin", "any", "all", "max", "min", "argmax", "argmin",
     "var", "std", "var_mean", "std_mean", "logsumexp", "linalg_vector_norm", "norm", "aminmax",
@@ -19,7 +24,9 @@ def reduction(labels: Labels, call: Call) -> Result:
         return _elementwise(labels, call)
     dims = call.dims(operands[0])
     kept = _left(call, dims)
-    if call.operator in ("aten::argmax", "aten::argmin"):  # places mean nothing among fewer
+    with_places = call.operator in _WITH_PLACES and not isinstance(call.result, Tensor)
+    if with_places or call.operator in ("aten::argmax", "aten::argmin"):
+        # Places mean nothing among fewer.
         gone = [dims[axis] for axis in _axes(call, dims)]
         call.when_read.extend((dim, f"{call.operator} picks single indices of it") for dim in gone)
     if isinstance(call.result, Tensor):
