@@ -6,7 +6,6 @@ from torch import Tensor
 
 from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
 
-
 _WITH_PLACES = {f"aten::{name}" for name in ("max", "min", "median", "nanmedian", "mode")}
 _WITH_PLACES |= {"aten::kthvalue"}
 """Operators that return values and, along a dimension, their places."""
