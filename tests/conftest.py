@@ -75,7 +75,7 @@ SLOW = [
     "tests/report/test_result.py",
     "tests/report/test_show.py",
     "tests/searchers",
-    "tests/stoppers/test_laws.py",
+    "tests/stoppers",
     "tests/store/test_hostile.py",
     "tests/store/test_kill.py",
     "tests/store/test_lock.py",

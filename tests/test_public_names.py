@@ -61,6 +61,7 @@ def test_the_names_of_a_public_module(module):
     assert all(hasattr(found, name) for name in found.__all__)
 
 
+@pytest.mark.slow
 def test_every_public_name_is_documented():
     for module in NAMES:
         found = importlib.import_module(module)
