@@ -63,7 +63,7 @@ class Running:
             ArgumentError: names the argument; also if none of the first three is given.
         """
         if n_trials is None and timeout is None and base_trainings is None:
-            raise ArgumentError("run: give n_trials, base_trainings or timeout: how far to search")
+            raise ArgumentError("run: pass n_trials, base_trainings or timeout to limit the search")
         return Limits(
             n_trials=math.inf if n_trials is None else check_whole("n_trials", n_trials, 1),
             timeout=None if timeout is None else check_seconds("timeout", timeout),

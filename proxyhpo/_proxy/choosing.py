@@ -72,7 +72,7 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
     saving = base.step_seconds / proxy.step_seconds
     if saving >= WORTHWHILE:
         return None
-    text = f"a step of the proxy of density {proxy.density:.2g} is only {saving:.2f}x faster: "
+    text = f"a step of the proxy of density {proxy.density:.3g} is only {saving:.2f}x faster: "
     if proxy.flops is None or base.flops is None:
         return text + "its FLOPs could not be counted, so the reason is unknown"
     work = proxy.flops / base.flops

@@ -76,7 +76,8 @@ class Record(Stored):
             user's direction; None if failed.
         loss: the same, lower is better; None if failed.
         reports: everything reported, in order.
-        seconds: of building, pruning and training, the last as it reported it itself, if it did.
+        seconds: of building, pruning and training. If the training reported its own ``seconds``,
+            they replace the measured training time.
         overhead_seconds: the part spent building and pruning.
         reason: why it failed, in one line; None otherwise.
         traceback: of the failure, if there was an exception.

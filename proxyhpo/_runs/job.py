@@ -68,7 +68,7 @@ class Reported:
 
     Args:
         report: the value and metrics.
-        seconds: duration so far. The training's own part is as reported by it, if it was.
+        seconds: duration so far; see :class:`Outcome`.
         overhead_seconds: the part spent on building and pruning.
         width_ratio: of the network.
         correction: how the updates of a proxy have been scaled, if they have.
@@ -98,8 +98,8 @@ class Outcome:
 
     Args:
         reports: every finite report, in order.
-        seconds: of building, pruning and training. The latter is as reported by the training, if it
-            was.
+        seconds: of building, pruning and training. If the training reported its own ``seconds``,
+            they replace the measured training time.
         overhead_seconds: of building and pruning.
         stopped: whether it was told to end early.
         reason: why it failed, in one line; None if it did not fail.

@@ -18,7 +18,7 @@ _UNITS = ((3 * 3600.0, 3600.0, "hours"), (3 * 60.0, 60.0, "minutes"), (0.0, 1.0,
 
 
 def plot_timeline(result: Result, ax: Axes | None = None) -> Axes:
-    """Every training as a bar from its start to its end, on as many lines as ran at a time.
+    """Every training as a bar from its start to its end, with one line per concurrent training.
 
     Stopped trainings are faded, failed ones grey. Pauses between runs of a resumed study appear as
     gaps. Trainings whose worker died are not shown.

@@ -64,9 +64,9 @@ class GridSearcher(Searcher):
         return list(islice((config for config in walk if not history.has(config)), n))
 
     def _walk(self, lattice: Lattice, start: int) -> Iterator[Config]:
-        """Goes round the grid once, starting after the trials so far.
+        """The whole grid in its shuffled order, starting at the position of the next trial.
 
-        Trials from elsewhere shift the start; the configs skipped thereby come last.
+        Trials from outside the grid shift the start. The configs that this skips come last.
         """
         for step in range(lattice.size):
             position = (start + step) % lattice.size

@@ -83,7 +83,7 @@ def test_a_timeout_needs_no_number_of_trials(later):
 
 
 def test_something_must_end_a_search():
-    with pytest.raises(ArgumentError, match="give n_trials, base_trainings or timeout"):
+    with pytest.raises(ArgumentError, match="pass n_trials, base_trainings or timeout"):
         study().run()
 
 

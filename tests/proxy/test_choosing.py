@@ -104,14 +104,15 @@ def cost_of(network):
     return 1 + sum(p.numel() for p in network.parameters()) / 500
 
 
-def measured(seconds, flops, skipped=()):
-    return Proxy(nn.Identity(), 0.5, 10, flops, seconds, 0.5, skipped)
+def measured(seconds, flops, skipped=(), *, density=0.5):
+    return Proxy(nn.Identity(), density, 10, flops, seconds, 0.5, skipped)
 
 
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
         (measured(0.5, 25), None),
+        (measured(1.0, 100, density=0.125), "density 0.125 is only 1.00x faster"),
         (measured(0.8, 25), "1.25x faster: its FLOPs are 25%, but at this size"),
         (measured(0.9, 95, [("conv", "view")]), "its FLOPs are 95%; not pruned: conv"),
         (measured(1.0, 100), "masked"),
