@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
 from proxyhpo import _plugins as plugins
+from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.stopping import Stoppers
-from proxyhpo._records.rung import Rung
-from proxyhpo._validation import check_device, check_whole
+from proxyhpo._validation import check_device
 from proxyhpo.callbacks._interface import AnyCallback, Callback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator, TrainingEvaluator
@@ -26,8 +26,6 @@ __all__ = [
     "direction_of",
     "evaluator_of",
     "executor_of",
-    "proxies_of",
-    "repeats_of",
     "stoppers_of",
 ]
 
@@ -47,9 +45,8 @@ def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:
 def stoppers_of(
     below: str | Stopper | None,
     top: str | Stopper | None,
-    ladder: Sequence[Rung],
+    parts: Parts,
     executor: Executor,
-    controls: int,
 ) -> Stoppers:
     """The stoppers, resolved by name; "auto" is the median rule below the full network.
 
@@ -61,7 +58,7 @@ def stoppers_of(
     """
     automatic = isinstance(below, str) and below == "auto"
     if automatic:
-        below = None if len(ladder) == 1 or controls else "median"
+        below = None if len(parts.ladder) == 1 or parts.controls else "median"
     stoppers = Stoppers(
         _stopper_of("stopper", below), _stopper_of("finalist_stopper", top), automatic
     )
@@ -71,7 +68,7 @@ def stoppers_of(
             "does not stream reports. InProcessExecutor, ProcessExecutor and RayExecutor stream "
             "each report"
         )
-    if stoppers.below is not None and len(ladder) == 1:
+    if stoppers.below is not None and len(parts.ladder) == 1:
         raise ArgumentError(
             "stopper= ends trainings below the full network, but the ladder has no such rung: use "
             "finalist_stopper="
@@ -83,28 +80,6 @@ def _stopper_of(argument: str, given: str | Stopper | None) -> Stopper | None:
     if given is None:
         return None
     return plugins.resolve("proxyhpo.stoppers", given, Stopper, argument=argument)  # type: ignore[type-abstract]  # an interface
-
-
-def proxies_of(given: object, **wanted: object) -> bool | Literal["auto"]:
-    """Whether to search on proxies; an argument that describes the ladder implies it.
-
-    Args:
-        given: the user's argument.
-        wanted: the arguments that describe the ladder, by name; None if not given.
-    """
-    if not (isinstance(given, bool) or given == "auto"):
-        raise ArgumentError(f'proxies must be "auto", True or False, got {given!r}')
-    named = [name for name, value in wanted.items() if value is not None]
-    if given is False and named:
-        raise ArgumentError(f"proxies=False: a search without proxies must not have {named[0]}=")
-    if isinstance(given, bool):
-        return given
-    return True if named else "auto"
-
-
-def repeats_of(given: int | None, default: int | None) -> int | None:
-    """The given number, or the default. None stands for what the number of trials warrants."""
-    return default if given is None else check_whole("repeats", given, 0)
 
 
 def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Direction:

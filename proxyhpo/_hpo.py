@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, final
 
 import torch
 from torch import nn
 
-from proxyhpo._arguments import (
-    callbacks_of,
-    check_version,
-    executor_of,
-    proxies_of,
-    repeats_of,
-    stoppers_of,
-)
+from proxyhpo._arguments import callbacks_of, check_version, executor_of, stoppers_of
+from proxyhpo._climbing import Climbing
 from proxyhpo._handle import StudyHandle
 from proxyhpo._inputs import Inputs
 from proxyhpo._problem import Problem
@@ -155,23 +148,11 @@ class ProxyHPO(StudyHandle):
             steps=steps,
             pretrained=pretrained,
         )
-        wanted = proxies_of(proxies, ladder=ladder, density=density, finalists=finalists)
-        if wanted is False:
-            ladder = [Rung(1)]
-        rungs = problem.ladder(ladder, density, finalists)
-        parts = replace(
-            problem.parts(rungs, searcher, transfer, seed, controls),
-            climbs_early=ladder is None,
-            follows_trials=ladder is None and finalists is None,
-            may_leave_proxies=wanted == "auto",
-            repeats=repeats_of(repeats, None if ladder is None else 0),
-            repeats_without_proxies=repeats_of(repeats, 0) or 0,
-        )
-        retries = check_whole("max_retries", max_retries, 0)
-        running = Running(
-            executor_of(executor), callbacks_of(callbacks), progress, check_memory, retries, ordered
-        )
-        stoppers = stoppers_of(stopper, finalist_stopper, rungs, running.executor, parts.controls)
+        climbing = Climbing(ladder, density, finalists, proxies, repeats)
+        parts = climbing.parts(problem, searcher, transfer, seed, controls)
+        executor, called = executor_of(executor), callbacks_of(callbacks)
+        running = Running(executor, called, progress, check_memory, max_retries, ordered)
+        stoppers = stoppers_of(stopper, finalist_stopper, parts, running.executor)
         path, mark = check_path(store), check_version(version)
         spent = time.perf_counter() - began  # mostly building networks; charged to the first run
         super().__init__(Setup(problem, parts, stoppers, running, path, mark, spent))
@@ -243,9 +224,8 @@ class ProxyHPO(StudyHandle):
     ) -> Check:
         """Trains random configs on the first rung and on the full network, and compares the values.
 
-        It costs about ``n`` trainings of the full network. Use it before a long search, or if it is
-        not known whether proxies of this kind of network can be trusted. With a ``store``, a second
-        call resumes the first; the check has its own file beside the study's.
+        It costs about ``n`` trainings of the full network. Use it before a long search. With a
+        ``store``, a second call resumes the first; the check has its own file beside the study's.
 
         Args:
             n: total number of configs, including failed ones and those of earlier calls. Fewer than
@@ -256,8 +236,6 @@ class ProxyHPO(StudyHandle):
 
         Raises:
             ArgumentError: if the ladder has only the full network, or the study is already running.
-            TrainingFailedError: if it ends before the first of these trainings, while a transfer is
-                still being fitted.
         """
         if len(self.ladder) == 1:
             raise ArgumentError("check: the ladder has only the full network, and no proxy")

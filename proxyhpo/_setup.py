@@ -50,6 +50,9 @@ class Running:
     max_retries: int
     ordered: bool
 
+    def __post_init__(self) -> None:
+        check_whole("max_retries", self.max_retries, 0)
+
     def limits(
         self,
         n_trials: float | None,

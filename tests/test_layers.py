@@ -20,6 +20,7 @@ LAYERS = """
     _session
     _running
     _setup
+    _climbing
     _problem
     _arguments
     _progress
