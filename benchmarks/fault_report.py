@@ -71,6 +71,7 @@ def outcome_of(folder: Path, forgotten: AbstractSet[str]) -> Row:
         "trainings begun": len(begun),
         "finished": states["finished"],
         "failed, with the reason": states["failed"],
+        "stopped early by the study's stopper": states["stopped"],
         "lost": len(lost),
         "trained to the end twice": n_lines(folder / "trained") - states["finished"],
         "found settings of another training": n_lines(folder / "polluted"),

@@ -39,6 +39,7 @@ from torch import nn
 
 from benchmarks import fault_kinds
 from benchmarks.fault_report import Tally, evidence, known, n_lines, note, outcome_of
+from benchmarks.pages import write_page
 from benchmarks.rows import Row, Rows
 from proxyhpo import Float, ProxyHPO, Record
 from proxyhpo.errors import StoreError
@@ -259,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/faults.jsonl"))
+    parser.add_argument("--page", type=Path, help="a page to write the tables to, as markdown")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows, tally = Rows(given.results), Tally()
@@ -269,6 +271,8 @@ def main() -> None:
         tally.add(rows.get(of) or rows.add(of, study_of(number)))
         print(f"{tally.faults.total()} faults, {tally.counts['lost']} lost", flush=True)
     print(tally.tables())
+    if given.page is not None:
+        write_page(given.page, "python -m benchmarks.faults --page", tally.tables().splitlines())
     sys.exit(0 if tally.is_good else 1)
 
 
