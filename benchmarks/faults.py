@@ -107,6 +107,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
         pruner="magnitude",  # quickly planned, since most runs are short
         density=0.5,
         finalists=3,
+        repeats=2,
         progress=True,
         callbacks=[call],
         executor=ProcessExecutor(2, trial_timeout=2.0, grace=1.0)

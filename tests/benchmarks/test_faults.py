@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
         pruner="magnitude",
         density=0.5,
         finalists=2,
+        repeats=2,
         progress=False,
         store=folder / "study.db",
     ).run(4)
