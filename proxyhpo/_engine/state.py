@@ -8,7 +8,15 @@ from typing import Any
 from typing_extensions import Self
 
 from proxyhpo._engine.standing import Standing, standings
-from proxyhpo._records.fields import CONFIG, COUNT, SECONDS, TEXT, Stored, check_fields
+from proxyhpo._records.fields import (
+    CONFIG,
+    COUNT,
+    MALFORMED,
+    SECONDS,
+    TEXT,
+    Stored,
+    check_fields,
+)
 from proxyhpo._records.history import History
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
@@ -28,16 +36,6 @@ _STORED: Mapping[str, type[Stored]] = {
     "known": KnownResult,
 }
 """Kind of event → type of its body."""
-
-_MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,  # ArgumentError is one
-)
-
 
 LEADERS = 3
 """Trials of the full network whose weights are kept."""
@@ -94,7 +92,7 @@ class State:
         try:
             for kind, body in events:
                 state.apply(kind, body)
-        except _MALFORMED as error:  # a foreign file may contain anything
+        except MALFORMED as error:  # a foreign file may contain anything
             raise StoreError(
                 f"the store contains no valid events of a study: {type(error).__name__}: {error}"
             ) from error

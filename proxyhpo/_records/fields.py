@@ -16,6 +16,7 @@ from proxyhpo.errors import ArgumentError
 
 __all__ = [
     "LARGEST_EXPONENT",
+    "MALFORMED",
     "Kind",
     "Stored",
     "check_fields",
@@ -23,6 +24,16 @@ __all__ = [
     "one_of",
     "optional",
 ]
+
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,  # ArgumentError is one
+)
+"""The errors that reading data of the wrong form may raise."""
 
 LARGEST_EXPONENT = 50.0
 """Largest absolute exponent of a width ratio, so that the smallest ratio stays finite."""

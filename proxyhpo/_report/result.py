@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from proxyhpo._engine.standing import standings
 from proxyhpo._records.history import History
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
@@ -22,10 +21,11 @@ from proxyhpo._report.cost import Cost
 from proxyhpo._report.export import frame_of, json_of
 from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.importance import Importance, importance_of
+from proxyhpo._report.leaderboard import leaderboard_of
 from proxyhpo._report.summary import Findings
 from proxyhpo._report.trained import trained_network
 from proxyhpo._validation import check_whole
-from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, printable
+from proxyhpo.errors import NotClimbedError, StoreError, printable
 from proxyhpo.space import Space
 
 if TYPE_CHECKING:
@@ -202,20 +202,7 @@ class Result:
         Raises:
             ArgumentError: if there is no such rung.
         """
-        if not isinstance(rung, int) or not -len(self.ladder) <= rung < len(self.ladder):
-            raise ArgumentError(
-                f"rung must be a whole number below {len(self.ladder)} (negative ones count from "
-                f"the end), got {rung!r}"
-            )
-        index = rung % len(self.ladder)
-        ended = [r for r in self.history.records if r.rung == index and r.loss is not None]
-        means = {each.trial: each.rank for each in standings(ended, index)}
-
-        def rank(record: Record) -> tuple[bool, float | None, int, int]:
-            loss, trial = means.get(record.trial, (record.loss, record.trial))
-            return record.state == "stopped", loss, trial, record.replicate
-
-        return sorted(ended, key=rank)
+        return leaderboard_of(self.history, len(self.ladder), rung)
 
     @property
     def cost(self) -> Cost:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from proxyhpo._engine.state import State
+from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
@@ -22,9 +23,6 @@ __all__ = ["load_study", "replayed", "result_of"]
 Events = Iterable[tuple[str, Mapping[str, Any]]]
 
 Weights = Callable[[str], Mapping[str, Tensor]]
-
-# Errors that arise when an untrusted file is read as a study.
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def load_study(path: str | Path) -> Result:
@@ -62,7 +60,7 @@ def replayed(identity: Mapping[str, Any], events: Events) -> tuple[State, Mappin
             "pretrained": identity.get("pretrained") is True,
         }
         return State.replay(len(ladder), events), checked
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise StoreError(
             f"the file contains no valid events of a study: {type(error).__name__}: {error}"
         ) from error

@@ -56,17 +56,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def load_weights(self, name: str) -> dict[str, Tensor]:
-        """Loads the tensors of this name to the CPU, as copies that the caller may change.
-
-        Raises:
-            ArgumentError: if the name is invalid.
-            StoreError: if there are none, or they are damaged.
-        """
-
-    @abstractmethod
     def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
-        """A picklable function like :meth:`load_weights` that works even if the store is closed."""
+        """A picklable function that loads the tensors of a name, even if the store is closed.
+
+        It returns copies on the CPU that the caller may change. It raises an ``ArgumentError`` if
+        the name is invalid, and a ``StoreError`` if there are no such tensors or they are damaged.
+        """
 
     @abstractmethod
     def drop_weights(self, name: str) -> None:

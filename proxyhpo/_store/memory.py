@@ -53,10 +53,6 @@ class MemoryStore(Store):
         self._weights[check_name(name)] = copied(state)
 
     @override
-    def load_weights(self, name: str) -> dict[str, Tensor]:
-        return _load(self._weights, name)
-
-    @override
     def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
         return partial(_load, dict(self._weights))
 

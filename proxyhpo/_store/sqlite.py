@@ -108,12 +108,6 @@ class SQLiteStore(Store):
             weights.write(file, own)
 
     @override
-    def load_weights(self, name: str) -> dict[str, Tensor]:
-        file = self._weights(name)
-        with self._explained(f"load the weights {name!r} of"):
-            return weights.read(file)
-
-    @override
     def weights_reader(self) -> Callable[[str], dict[str, Tensor]]:
         return partial(read_weights, self._path)
 

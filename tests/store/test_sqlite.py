@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from proxyhpo._store import journal, open_store, read_study
+from proxyhpo._store import journal, open_store, read_study, read_weights
 from proxyhpo.errors import ArgumentError, StoreError, StoreLockedError, StudyMismatchError
 
 IDENTITY = {"space": {"lr": {"low": 1e-4, "high": 1.0}}, "seed": 0}
@@ -60,9 +60,7 @@ def test_a_closed_study_is_one_plain_file(path, tmp_path):
     assert read_study(copy) == (IDENTITY, EVENTS)
 
 
-def test_missing_folders_are_made(tmp_path, monkeypatch):
-    open_store(tmp_path / "runs" / "today" / "study.db", {}).close()
-    assert (tmp_path / "runs" / "today" / "study.db").exists()
+def test_a_path_may_start_with_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     open_store("~/study.db", {}).close()
     assert read_study("~/study.db") == ({}, [])
@@ -198,7 +196,7 @@ def test_weights_on_a_full_disk_leave_the_old_ones(path):
             pytest.raises(StoreError, match="cannot save the weights 'best' of"),
         ):
             store.save_weights("best", {"w": torch.ones(100_000)})
-        assert store.load_weights("best")["w"].item() == 0
+        assert read_weights(path, "best")["w"].item() == 0
         assert [file.name for file in folder.iterdir()] == ["best.pt"]
 
 
@@ -238,7 +236,7 @@ store.append("trial", {"from": "parent"})
 store.save_weights("best", {})
 if (child := os.fork()) == 0:
     uses = [lambda: store.append("trial", {"from": "child"}), lambda: list(store.events()),
-            lambda: store.load_weights("best"), lambda: open_store(path, {})]
+            lambda: store.save_weights("best", {}), lambda: open_store(path, {})]
     refused = 0
     for use in uses:
         try:
