@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, get_args
 
 from typing_extensions import override
 
-from proxyhpo._plugins import Group
+from proxyhpo._plugins import PluginGroup
 from proxyhpo._report.show import show
 from proxyhpo._report.stored import load_study
 from proxyhpo._store import copy_study
@@ -123,7 +123,7 @@ def _last_written(study: Path) -> float:
 
 def _plugins(_: argparse.Namespace) -> Iterable[str]:
     """Lists the plug-ins from their metadata, without importing them."""
-    for group in get_args(Group):
+    for group in get_args(PluginGroup):
         yield group
         points = sorted(entry_points(group=group), key=lambda point: point.name)
         width = max((len(point.name) for point in points), default=0)

@@ -23,11 +23,11 @@ from typing import Any, Literal, TypeVar
 from proxyhpo.errors import ArgumentError, PluginError, unknown_name
 from proxyhpo.stoppers import Stopper
 
-__all__ = ["Group", "load", "names", "public_path", "resolve"]
+__all__ = ["PluginGroup", "load", "names", "public_path", "resolve"]
 
 T = TypeVar("T")
 
-Group = Literal[
+PluginGroup = Literal[
     "proxyhpo.pruners",
     "proxyhpo.searchers",
     "proxyhpo.transfers",
@@ -44,7 +44,7 @@ _WORDS: dict[str, str] = {
 }
 
 
-def names(group: Group) -> list[str]:
+def names(group: PluginGroup) -> list[str]:
     """The names in a group, sorted, including those of broken plug-ins.
 
     >>> "tpe" in names("proxyhpo.searchers")
@@ -53,7 +53,7 @@ def names(group: Group) -> list[str]:
     return sorted(_found(group))
 
 
-def load(group: Group, name: str) -> Any:
+def load(group: PluginGroup, name: str) -> Any:
     """What the entry point ``name`` of a group refers to: a class, or a function for a rule.
 
     Raises:
@@ -78,7 +78,9 @@ def load(group: Group, name: str) -> Any:
         ) from error
 
 
-def resolve(group: Group, given: object, interface: type[T], *, argument: str | None = None) -> T:
+def resolve(
+    group: PluginGroup, given: object, interface: type[T], *, argument: str | None = None
+) -> T:
     """The strategy that an argument stands for.
 
     Args:
@@ -113,7 +115,7 @@ def public_path(kind: type) -> str:
     return ".".join([*parts, kind.__qualname__])
 
 
-def _loaded_class(group: Group, name: str, interface: type[T]) -> type[T]:
+def _loaded_class(group: PluginGroup, name: str, interface: type[T]) -> type[T]:
     loaded = load(group, name)
     if not (isinstance(loaded, type) and issubclass(loaded, interface)):
         [point] = _found(group)[name]
@@ -140,7 +142,7 @@ def _built(name: str, strategy: type[T]) -> T:
     return strategy()
 
 
-def _refusal(group: Group, word: str, given: object, interface: type) -> str:
+def _refusal(group: PluginGroup, word: str, given: object, interface: type) -> str:
     allowed = f"a name or an instance of {public_path(interface)}"
     cls = given if isinstance(given, type) else type(given)
     is_optunas = any(base.__module__.split(".")[0] == "optuna" for base in cls.__mro__)

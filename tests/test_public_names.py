@@ -18,7 +18,8 @@ NAMES = {
     "Space inspect load_study",
     "proxyhpo.callbacks": "Callback MLflowCallback TensorBoardCallback Training WandbCallback",
     "proxyhpo.channels": "Group Plan Score Shrunk find_groups remove shrink",
-    "proxyhpo.channels.find.rules": "Call Dim Labels Result Rule find_rule fixed rule temporary",
+    "proxyhpo.channels.find.rules": "Call Dim Labels ResultDims Rule find_rule fixed rule "
+    "temporary",
     "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
     "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
     "UnknownNameError UnsupportedNetworkError",

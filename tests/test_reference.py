@@ -42,7 +42,7 @@ def test_the_index_lists_every_page():
 
 @pytest.mark.parametrize(
     "point",
-    [p for p in distribution("proxyhpo").entry_points if p.group in get_args(plugins.Group)],
+    [p for p in distribution("proxyhpo").entry_points if p.group in get_args(plugins.PluginGroup)],
 )
 def test_parts_that_have_a_name_are_public(point):
     part = point.load()

@@ -29,10 +29,10 @@ def in_arithmetic(
         found: the trace of the full network.
     """
     numbers: dict[str, set[float]] = {}
-    for steps in found.steps.values():
-        for step in steps:
-            for name in step.modules if step.scalars else ():
-                numbers.setdefault(name, set()).update(step.scalars)
+    for operations in found.operations.values():
+        for operation in operations:
+            for name in operation.modules if operation.scalars else ():
+                numbers.setdefault(name, set()).update(operation.scalars)
     settled = {(name, path) for candidate in taken for name, path, _ in candidate.edits}
     for candidate in pool:
         new = [

@@ -17,7 +17,15 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-__all__ = ["Candidate", "Edit", "Kind", "apply_edits", "candidates", "integers", "known_edits"]
+__all__ = [
+    "Candidate",
+    "CandidateId",
+    "Edit",
+    "apply_edits",
+    "candidates",
+    "integers",
+    "known_edits",
+]
 
 Path = tuple[str | int, ...]
 """Attributes and indices, starting at a module."""
@@ -60,7 +68,7 @@ def apply_edits(network: nn.Module, edits: Sequence[Edit]) -> None:
             module.train(mode)
 
 
-Kind = tuple[str, Path, int, str | None]
+CandidateId = tuple[str, Path, int, str | None]
 """Module type, path of attributes, index among the possible sizes, and a single module."""
 
 
@@ -69,11 +77,11 @@ class Candidate:
     """An attribute of one module type, and its possible new values.
 
     Args:
-        kind: identifies it.
+        id: identifies it.
         edits: one for each module of the type in which it equals a changed size.
     """
 
-    kind: Kind
+    id: CandidateId
     edits: tuple[Edit, ...]
 
 

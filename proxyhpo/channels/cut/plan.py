@@ -90,9 +90,9 @@ def plan(
         mended = repair.run(select(found))
     except TimeLimitError as error:
         raise _too_long(network, error) from error
-    if mended.outcome.failure is not None:
+    if mended.comparison.failure is not None:
         raise UnsupportedNetworkError(
-            f"{type(network).__name__} does not run the same way twice: {mended.outcome.failure}"
+            f"{type(network).__name__} does not run the same way twice: {mended.comparison.failure}"
         )
     return _plan(network, found, repair, mended)
 
@@ -108,14 +108,16 @@ def _plan(network: nn.Module, found: Trace, repair: Repair, mended: Mended) -> P
         [*unexpected, *left],
         {name: axes for name, axes in found.contracted.items() if name in parameters},
         found.setting,
-        (mended.outcome.flops, found.flops),
+        (mended.comparison.flops, found.flops),
         {
             place: output.name
             for place, output in enumerate(found.outputs[True])
             if any(mended.forecast.size(dim) != dim.size for dim in output.dims)
         },
         [pair for pair in protected if pair[1] in NATURAL],
-        any(step.varies for steps in found.steps.values() for step in steps),
+        any(
+            operation.varies for operations in found.operations.values() for operation in operations
+        ),
     )
 
 

@@ -43,7 +43,7 @@ class Shrunk:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PlanRequest:
     """The arguments that a plan depends on, see :func:`shrink`."""
 
     density: float
@@ -95,10 +95,12 @@ def shrink(
     refuse(network)
     if density == 1:
         return Shrunk(sliced(network, owned_tensors(network), {}), (), {})
-    asked = _Asked(density, tuple(ignore), round_to, None if outputs is None else tuple(outputs))
+    request = _PlanRequest(
+        density, tuple(ignore), round_to, None if outputs is None else tuple(outputs)
+    )
     plans = {} if plans is None else plans
-    key = _fingerprint(network, inputs, asked)
-    made = plans.get(key) or _planned(network, inputs, asked)
+    key = _fingerprint(network, inputs, request)
+    made = plans.get(key) or _planned(network, inputs, request)
     smaller = _carried_out(network, made, score)
     if key not in plans:
         _check_training(network, smaller, inputs, made)
@@ -150,10 +152,10 @@ def remove(
     return Shrunk(smaller, made.skipped, made.contracted, made.narrower)
 
 
-def _planned(network: nn.Module, inputs: Inputs, asked: _Asked) -> Plan:
-    density, round_to = asked.density, asked.round_to
+def _planned(network: nn.Module, inputs: Inputs, request: _PlanRequest) -> Plan:
+    density, round_to = request.density, request.round_to
     made = plan(
-        network, inputs, asked.ignore, lambda f: counts(f, density, round_to), asked.outputs
+        network, inputs, request.ignore, lambda f: counts(f, density, round_to), request.outputs
     )
     small, full = made.flops
     left = small / full if full and made.selection else float(not made.selection)
@@ -205,9 +207,9 @@ def _check_training(network: nn.Module, smaller: nn.Module, inputs: Inputs, made
         )
 
 
-def _fingerprint(network: nn.Module, inputs: Inputs, asked: _Asked) -> str:
+def _fingerprint(network: nn.Module, inputs: Inputs, request: _PlanRequest) -> str:
     """A hash of what a plan depends on: shapes, module types, and integer attributes."""
-    said: list[object] = [asked]
+    said: list[object] = [request]
     said += [(name, tuple(t.shape), t.dtype) for name, t in owned_tensors(network).items()]
     for name, module in network.named_modules():
         said.append((name, type(module).__module__, type(module).__qualname__))

@@ -15,15 +15,15 @@ from proxyhpo._inputs import Inputs
 from proxyhpo.channels.cut.arithmetic import in_arithmetic
 from proxyhpo.channels.cut.mending import (
     Candidate,
+    CandidateId,
     Edit,
-    Kind,
     apply_edits,
     candidates,
     known_edits,
 )
 from proxyhpo.channels.cut.nearness import changes, first_inputs, near
 from proxyhpo.channels.cut.slicing import kept_indices, sliced
-from proxyhpo.channels.cut.verify import Forecast, Outcome, follow
+from proxyhpo.channels.cut.verify import Comparison, Forecast, follow
 from proxyhpo.channels.find.clock import Clock
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.skeleton import owned_tensors
@@ -42,14 +42,14 @@ class Mended:
     Args:
         selection: groups, and the classes of each that are kept.
         edits: attributes of Python objects that were changed.
-        outcome: how far it ran.
+        comparison: how far it ran.
         taken: the candidates among the edits.
         forecast: the predicted sizes.
     """
 
     selection: Selection
     edits: Sequence[Edit]
-    outcome: Outcome
+    comparison: Comparison
     taken: Sequence[Candidate]
     forecast: Forecast
 
@@ -74,12 +74,12 @@ class Repair:
 
     def __post_init__(self) -> None:
         self.working = self.found.setting.network(self.network)
-        self._helped: list[Kind] = []
+        self._helped: list[CandidateId] = []
 
     def run(self, selection: Selection) -> Mended:
         """The largest part of a selection that runs. An empty selection always does."""
         mended = self._mend(selection)
-        while mended.outcome.failure is not None and mended.selection:
+        while mended.comparison.failure is not None and mended.selection:
             mended = self._leave_whole(mended)
         return self._calculating(mended) if mended.selection else mended
 
@@ -90,11 +90,11 @@ class Repair:
         calculating = list(in_arithmetic(self.working, pool, mended.taken, self.found))
         if len(calculating) > 1:  # usually all of them are right
             tried = attempt.run([*mended.taken, *calculating])
-            if tried.outcome.failure is None:
+            if tried.comparison.failure is None:
                 return tried
         for candidate in calculating:
             tried = attempt.run([*mended.taken, candidate])
-            if tried.outcome.failure is None:
+            if tried.comparison.failure is None:
                 mended = tried
         return mended
 
@@ -104,7 +104,10 @@ class Repair:
         for suspect in suspects:
             without = [pair for pair in failed.selection if pair[0] is not suspect]
             tried = self._mend(without, search=False)
-            if tried.outcome.failure is None or tried.outcome.progress > failed.outcome.progress:
+            if (
+                tried.comparison.failure is None
+                or tried.comparison.progress > failed.comparison.progress
+            ):
                 self._note([suspect], failed)
                 return self._mend(without)
         if suspects:
@@ -114,11 +117,11 @@ class Repair:
 
     def _suspects(self, failed: Mended) -> list[Group]:
         """The groups that occur where it failed; those in the operator's results first."""
-        step = failed.outcome.step
-        if step is None:
+        operation = failed.comparison.operation
+        if operation is None:
             return []
         found: list[Group] = []
-        for tensors in (step.results, step.operands):
+        for tensors in (operation.results, operation.operands):
             dims = [dim for tensor in tensors for dim in tensor]
             for group, _ in failed.selection:
                 roots = failed.forecast.roots_of(group, self.found)
@@ -132,7 +135,7 @@ class Repair:
 
         def add(some: Selection) -> None:
             tried = self._mend([*works, *some])
-            if tried.outcome.failure is None:
+            if tried.comparison.failure is None:
                 works.extend(some)
             elif len(some) == 1:
                 self._note([some[0][0]], tried)
@@ -147,7 +150,7 @@ class Repair:
         return self._mend(works)
 
     def _note(self, groups: Sequence[Group], failed: Mended) -> None:
-        reason = str(failed.outcome.failure)
+        reason = str(failed.comparison.failure)
         if self.found.reads_values:
             reason += _READS_VALUES
         self.left_whole.extend((group, reason) for group in groups)
@@ -156,15 +159,17 @@ class Repair:
         """Tries a selection with torch's modules updated, then with candidates that help."""
         attempt = _Attempt(self, selection)
         best = attempt.run(())
-        if best.outcome.failure is None:
+        if best.comparison.failure is None:
             return best
         pool = candidates(self.working, changes(self.found, attempt.forecast))
-        helped = [c for kind in self._helped for c in pool if c.kind == kind]
+        helped = [c for each in self._helped for c in pool if c.id == each]
         best = self._better(best, attempt, [helped]) or best
-        while search and best.outcome.failure is not None:
-            if (step := best.outcome.step) is None:
+        while search and best.comparison.failure is not None:
+            if (operation := best.comparison.operation) is None:
                 break
-            fitting, others = near([c for c in pool if c not in best.taken], step, best.forecast)
+            fitting, others = near(
+                [c for c in pool if c not in best.taken], operation, best.forecast
+            )
             better = self._better(best, attempt, [[c] for c in fitting])
             if better is None and (together := self._better(best, attempt, [fitting])):
                 better = self._needed(together, best, attempt)
@@ -173,7 +178,7 @@ class Repair:
                 break
             best = better
         if search:
-            self._helped = [candidate.kind for candidate in best.taken]
+            self._helped = [candidate.id for candidate in best.taken]
         return best
 
     def _needed(self, together: Mended, before: Mended, attempt: _Attempt) -> Mended:
@@ -181,7 +186,7 @@ class Repair:
         best = together
         for candidate in together.taken[len(before.taken) :]:
             tried = attempt.run([c for c in best.taken if c is not candidate])
-            if tried.outcome.progress >= best.outcome.progress:
+            if tried.comparison.progress >= best.comparison.progress:
                 best = tried
         return best
 
@@ -192,7 +197,10 @@ class Repair:
         for some in choices:
             if some:
                 tried = attempt.run([*best.taken, *some])
-                if tried.outcome.failure is None or tried.outcome.progress > best.outcome.progress:
+                if (
+                    tried.comparison.failure is None
+                    or tried.comparison.progress > best.comparison.progress
+                ):
                     return tried
         return None
 
@@ -227,8 +235,8 @@ class _Attempt:
             apply_edits(network, edits)
             return network
 
-        outcome = follow(make, repair.inputs, repair.found, self.forecast, repair.clock)
-        return Mended(self._selection, edits, outcome, taken, self.forecast)
+        comparison = follow(make, repair.inputs, repair.found, self.forecast, repair.clock)
+        return Mended(self._selection, edits, comparison, taken, self.forecast)
 
     def _smaller(self) -> nn.Module:
         working = self._repair.working

@@ -22,11 +22,11 @@ from proxyhpo.channels.find.clock import Clock, TimeLimitError
 from proxyhpo.channels.find.forward import DrawsAlike, forward, outputs_of, undisturbed
 from proxyhpo.channels.find.groups import Group
 from proxyhpo.channels.find.labels import Dim
-from proxyhpo.channels.find.recorder import Step, flops_of, operator_name
+from proxyhpo.channels.find.recorder import Operation, flops_of, operator_name
 from proxyhpo.channels.find.skeleton import copied
 from proxyhpo.channels.find.trace import Setting, Trace
 
-__all__ = ["Forecast", "Outcome", "follow", "unreached"]
+__all__ = ["Comparison", "Forecast", "follow", "unreached"]
 
 _VARIED = {
     f"aten::{name}"
@@ -92,20 +92,20 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """How far a smaller network ran as predicted.
 
     Args:
         progress: number of operators that matched, in train and in eval mode.
         flops: of the forward pass in train mode.
         failure: what went wrong; None if nothing did.
-        step: the operator of the full network at which it went wrong, if known.
+        operation: the operator of the full network at which it went wrong, if known.
     """
 
     progress: int
     flops: int
     failure: str | None = None
-    step: Step | None = None
+    operation: Operation | None = None
 
 
 class _DeviationError(Exception):
@@ -115,9 +115,9 @@ class _DeviationError(Exception):
 class _Follower:
     """Compares a forward pass with a trace, operator by operator."""
 
-    def __init__(self, steps: Sequence[Step], forecast: Forecast) -> None:
+    def __init__(self, operations: Sequence[Operation], forecast: Forecast) -> None:
         self._forecast = forecast
-        self._expected = steps
+        self._expected = operations
         self._astray = self._lost = False
         self.progress = 0
         self.flops = 0
@@ -135,12 +135,12 @@ class _Follower:
             return
         self.flops += flops_of(function, args, kwargs, result)
         name = operator_name(function)
-        if self._lost or not self._finds(name) or self.step is None:
+        if self._lost or not self._finds(name) or self.operation is None:
             return
         outs = [result] if isinstance(result, Tensor) else result
         shapes = [out.shape for out in outs if isinstance(out, Tensor)]
-        for dims, shape in zip(self.step.results, shapes, strict=True):
-            if not self._forecast.agrees(dims, shape, varies=self.step.varies):
+        for dims, shape in zip(self.operation.results, shapes, strict=True):
+            if not self._forecast.agrees(dims, shape, varies=self.operation.varies):
                 expected = self._forecast.shape(dims)
                 raise _DeviationError(f"{name} gives shape {tuple(shape)} instead of {expected}")
         self.progress += 1
@@ -155,17 +155,17 @@ class _Follower:
         if self._astray:
             if name in _VARIED:
                 return False
-            while self.step is not None and self.step.operator in _VARIED:
+            while self.operation is not None and self.operation.operator in _VARIED:
                 self.progress += 1
             self._lost = not self._is_next(name)
             self._astray = self._lost
         return not self._lost
 
     def _is_next(self, name: str) -> bool:
-        return self.step is not None and self.step.operator == name
+        return self.operation is not None and self.operation.operator == name
 
     @property
-    def step(self) -> Step | None:
+    def operation(self) -> Operation | None:
         """The next operator of the trace, as long as the two can be compared."""
         at_end = self._lost or self.progress == len(self._expected)
         return None if at_end else self._expected[self.progress]
@@ -173,14 +173,14 @@ class _Follower:
 
 def follow(
     make: Callable[[], nn.Module], inputs: Inputs, found: Trace, forecast: Forecast, clock: Clock
-) -> Outcome:
+) -> Comparison:
     """Runs a smaller network in the setting of the trace.
 
     ``make`` returns a new network for each mode, since a forward pass may leave state behind.
     """
     progress = flops = 0
-    for training, steps in found.steps.items():
-        follower = _Follower(steps, forecast)
+    for training, operations in found.operations.items():
+        follower = _Follower(operations, forecast)
         try:
             outputs = forward(
                 make(),
@@ -195,7 +195,7 @@ def follow(
         except Exception as error:  # noqa: BLE001 - whatever a user's forward raises on other sizes: it is the answer
             said = f"{type(error).__name__}: {error}"
             said = str(error) if isinstance(error, _DeviationError) else said
-            return Outcome(progress + follower.progress, flops, said, follower.step)
+            return Comparison(progress + follower.progress, flops, said, follower.operation)
         progress += follower.progress
         flops = max(flops, follower.flops if training else 0)
         shapes = [tuple(output.shape) for output in outputs_of(outputs)]
@@ -205,8 +205,8 @@ def follow(
             for out, shape in zip(expected, shapes, strict=True)
         ):
             instead = [forecast.shape(out.dims) for out in expected]
-            return Outcome(progress, flops, f"its outputs have shapes {shapes}, not {instead}")
-    return Outcome(progress, flops)
+            return Comparison(progress, flops, f"its outputs have shapes {shapes}, not {instead}")
+    return Comparison(progress, flops)
 
 
 def unreached(network: nn.Module, inputs: Inputs, setting: Setting, *, varies: bool) -> set[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from proxyhpo.errors import unknown_name
 
-__all__ = ["Origins", "kept_outputs"]
+__all__ = ["Ancestry", "kept_outputs"]
 
 _LOSS = "loss"
 _TRAINED = (_LOSS, "logits")
@@ -31,7 +31,7 @@ _SEEN = {
 """Operators whose result is a view or copy of their operand."""
 
 
-class Origins:
+class Ancestry:
     """Which tensors were computed from which."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class Origins:
 
 
 def kept_outputs(
-    named: Sequence[tuple[str, Tensor]], origins: Origins, asked: Sequence[str] | None
+    named: Sequence[tuple[str, Tensor]], ancestry: Ancestry, asked: Sequence[str] | None
 ) -> list[Tensor]:
     """The outputs that keep their sizes.
 
     Args:
         named: all outputs, in order.
-        origins: what they were computed from.
+        ancestry: what they were computed from.
         asked: names of outputs that training uses: a key, a field or an index, or a longer name
             such as ``"states.0"``. If None: ``loss`` and ``logits`` if they exist, or else the
             first output; and, if there is no loss, all outputs from which no other output is
@@ -88,9 +88,9 @@ def kept_outputs(
     first = [t for output, t in named if output.partition(".")[0] in _TRAINED] or [named[0][1]]
     if any(_is(_LOSS, output) and tensor.numel() == 1 for output, tensor in named):
         return first
-    inner = origins.of(first)
+    inner = ancestry.of(first)
     kept = {id(tensor) for tensor in first}
-    return [t for _, t in named if id(t) in kept or not (origins.whole(t) & inner)]
+    return [t for _, t in named if id(t) in kept or not (ancestry.whole(t) & inner)]
 
 
 def _is(name: str, output: str) -> bool:

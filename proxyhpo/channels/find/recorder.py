@@ -12,11 +12,11 @@ from torch import Tensor
 
 from proxyhpo._inputs import map_tensors
 from proxyhpo.channels.find.labels import OUTPUT, Dim, Labels
-from proxyhpo.channels.find.outputs import Origins
+from proxyhpo.channels.find.outputs import Ancestry
 from proxyhpo.channels.find.rules import Call, find_rule, fixed
 from proxyhpo.channels.find.rules.factories import unmet
 
-__all__ = ["Recorder", "Step", "flops_of", "operator_name"]
+__all__ = ["Operation", "Recorder", "flops_of", "operator_name"]
 
 _TURNED = {"aten::" + name for name in ("transpose", "t", "squeeze", "unsqueeze", "as_strided")}
 """Operators that change the shape of a tensor in their in-place form."""
@@ -27,7 +27,7 @@ _COUNTING_BY_NAME = {"torchvision::nms"}
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """One operator of a forward pass, with the labels of its operands and results."""
 
     operator: str
@@ -50,7 +50,7 @@ class Recorder:
     """
 
     labels: Labels
-    steps: list[Step] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
     """Every operator that returned a tensor, in order."""
     used: set[str] = field(default_factory=set)
     """Names of the owned tensors that an operator has used."""
@@ -69,7 +69,7 @@ class Recorder:
         self._names: dict[int, str] = {}
         self._varying: set[int] = set()
         self._unread: dict[int, list[tuple[Dim, str]]] = {}
-        self.origins = Origins()
+        self.ancestry = Ancestry()
 
     def start(
         self, tensors: Mapping[str, Tensor], owned: Mapping[str, list[Dim]], inputs: Any
@@ -105,7 +105,7 @@ class Recorder:
         outs = [part for part in _listed(result) if isinstance(part, Tensor)]
         for out, dims in zip(outs, self._ruled(function, call, outs), strict=True):
             self._know(out, dims, turned=call.operator in _TURNED)
-            self.origins.note(out, call.operator, operands)
+            self.ancestry.note(out, call.operator, operands)
         if call.when_read:
             self._unread[id(outs[-1])] = call.when_read
         counts = bool(_COUNTING & set(function.tags)) or call.operator in _COUNTING_BY_NAME
@@ -119,7 +119,7 @@ class Recorder:
         self.flops += flops_of(function, args, kwargs, result)
         after = [self.dims(out) for out in outs]
         scalars = _scalars(call.operator, args)
-        self.steps.append(Step(call.operator, modules, before, after, scalars, varies))
+        self.operations.append(Operation(call.operator, modules, before, after, scalars, varies))
 
     def finish(self, outputs: Sequence[Tensor]) -> None:
         """Protects the sizes of these outputs."""
@@ -129,7 +129,7 @@ class Recorder:
                 self.labels.protect(dim[dim > 0], OUTPUT)
 
     def varies(self, tensor: Tensor) -> bool:
-        """Whether input-dependent sizes of the tensor depend on values, see :class:`Step`."""
+        """Whether input-dependent sizes of the tensor depend on values, see :class:`Operation`."""
         return id(tensor) in self._varying
 
     def _read(self, operator: str, operands: Sequence[Tensor]) -> None:

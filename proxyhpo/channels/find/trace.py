@@ -23,7 +23,7 @@ from proxyhpo.channels.find.owned import (
     protect_rest,
     still_owned,
 )
-from proxyhpo.channels.find.recorder import Recorder, Step
+from proxyhpo.channels.find.recorder import Operation, Recorder
 from proxyhpo.channels.find.skeleton import copy_with, owned_tensors, spare
 from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError, unknown_name
 
@@ -73,7 +73,7 @@ class Output:
     Args:
         name: keys, fields and indices that lead to it.
         dims: its labels.
-        varies: see :class:`~proxyhpo.channels.find.recorder.Step`.
+        varies: see :class:`~proxyhpo.channels.find.recorder.Operation`.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Trace:
         labels: of every index.
         owned: name of a parameter, buffer or plain tensor → the labels of its dimensions.
         setting: how the network was run.
-        steps: whether in train mode → every operator, in order.
+        operations: whether in train mode → every operator, in order.
         outputs: whether in train mode → each output, in order.
         contracted: parameter → the dimensions that its products sum over; none for a bias.
         flops: of the forward pass in train mode.
@@ -100,7 +100,7 @@ class Trace:
     labels: Labels
     owned: Mapping[str, list[Dim]]
     setting: Setting
-    steps: Mapping[bool, Sequence[Step]]
+    operations: Mapping[bool, Sequence[Operation]]
     outputs: Mapping[bool, Sequence[Output]]
     contracted: Mapping[str, tuple[int, ...]]
     flops: int
@@ -133,12 +133,12 @@ def trace(
         UnsupportedNetworkError: if the network does not run on the inputs.
     """
     _check_names(network, ignore)
-    asked = _Asked(ignore, clock, outputs)
+    request = _TraceRequest(ignore, clock, outputs)
     failures: list[tuple[Setting, Exception]] = []
     settings = _settings(network)
     for place, setting in enumerate(settings):
         is_quick = place == 0 and not setting.meta
-        limited = replace(asked, clock=clock.part(QUICK_SECONDS)) if is_quick else asked
+        limited = replace(request, clock=clock.part(QUICK_SECONDS)) if is_quick else request
         try:
             return _traced_whole(network, inputs, setting, limited)
         except TimeLimitError:
@@ -157,7 +157,7 @@ def trace(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _TraceRequest:
     """The arguments of :func:`trace` that do not depend on how the network is run."""
 
     ignore: Sequence[str]
@@ -182,14 +182,16 @@ def _settings(network: nn.Module) -> list[Setting]:
     return [Setting(meta=meta, batch=batch) for meta in order for batch in (2, None)]
 
 
-def _traced_whole(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked) -> Trace:
+def _traced_whole(
+    network: nn.Module, inputs: Inputs, setting: Setting, request: _TraceRequest
+) -> Trace:
     """Uses all examples if a few do not reach every tensor, as with experts chosen by values."""
-    found = _traced(network, inputs, setting, asked)
+    found = _traced(network, inputs, setting, request)
     if setting.batch is None or not found.unused:
         return found
     whole = Setting(meta=setting.meta, batch=None)
     try:
-        more = _traced(network, inputs, whole, asked)
+        more = _traced(network, inputs, whole, request)
     except TimeLimitError:
         raise
     except Exception:  # noqa: BLE001 - code may be written for batches of one size: the few will do
@@ -197,7 +199,7 @@ def _traced_whole(network: nn.Module, inputs: Inputs, setting: Setting, asked: _
     return more if len(more.unused) < len(found.unused) else found
 
 
-def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked) -> Trace:
+def _traced(network: nn.Module, inputs: Inputs, setting: Setting, request: _TraceRequest) -> Trace:
     labels = Labels()
     owned = {name: labelled(labels, tensor) for name, tensor in owned_tensors(network).items()}
     protect_insides(network, labels, owned)
@@ -209,7 +211,7 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked)
         watch = recorder.observe
         try:
             outputs = forward(
-                copied, working, watch, asked.clock, meta=setting.meta, training=training
+                copied, working, watch, request.clock, meta=setting.meta, training=training
             )
         except Exception as error:
             if training or isinstance(error, TimeLimitError):
@@ -219,17 +221,17 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, asked: _Asked)
         if not named:
             raise UnsupportedNetworkError(f"{type(network).__name__} returns no tensor")
         runs[training] = recorder, named
-        recorder.finish(kept_outputs(named, recorder.origins, asked.outputs))
+        recorder.finish(kept_outputs(named, recorder.ancestry, request.outputs))
     used = {name for recorder, _ in runs.values() for name in recorder.used}
     unused = owned.keys() - used
     join_siblings(network, labels, owned, unused)
     labels.settle()
-    protect_rest(labels, owned, asked.ignore, unused)
+    protect_rest(labels, owned, request.ignore, unused)
     return Trace(
         labels,
         owned,
         setting,
-        {training: recorder.steps for training, (recorder, _) in runs.items()},
+        {training: recorder.operations for training, (recorder, _) in runs.items()},
         {
             training: [
                 Output(name, recorder.dims(out), recorder.varies(out)) for name, out in named

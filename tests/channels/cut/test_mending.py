@@ -163,7 +163,7 @@ def test_edits_reach_them_all_and_keep_their_types():
 def test_one_candidate_an_attribute_of_a_type_for_all_modules_and_sizes():
     network = nn.ModuleList([Holder(32), Holder(64), Holder(8)])
     changed = {"": {8: [4]}, "0": {32: [16, 24]}, "1": {64: [32]}, "2": {}}
-    found = {c.kind: c.edits for c in candidates(network, changed)}
+    found = {c.id: c.edits for c in candidates(network, changed)}
     kind = ("Holder", ("width",), 0, None)
     assert found[kind] == (("0", ("width",), 16), ("1", ("width",), 32))
     assert found["Holder", ("width",), 1, None] == (("0", ("width",), 24), ("1", ("width",), 32))

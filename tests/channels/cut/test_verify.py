@@ -54,21 +54,21 @@ INPUTS = torch.rand(2, 7, 6)
 
 def test_an_old_integer_that_would_go_through_is_found():
     mended, left = mend(Heads("count"), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert not left
     assert [edit[1:] for candidate in mended.taken for edit in candidate.edits] == [(("head",), 4)]
 
 
 def test_an_integer_that_fails_is_found_and_no_other_is_touched():
     mended, left = mend(Heads("split"), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert not left
-    assert [candidate.kind[1] for candidate in mended.taken] == [("d",)]
+    assert [candidate.id[1] for candidate in mended.taken] == [("d",)]
 
 
 def test_a_literal_leaves_its_group_whole_and_the_others_not():
     mended, left = mend(Heads("literal"), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert [group.names[0] for group, _ in left] == ["qkv.weight"]
     assert len(mended.selection) == 1
     assert "view" in left[0][1]
@@ -90,9 +90,9 @@ class Pairs(nn.Module):
 
 def test_integers_that_must_change_together_are_changed_together():
     mended, left = mend(Pairs(), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert not left
-    assert {candidate.kind[1] for candidate in mended.taken} == {("key",), ("value",)}
+    assert {candidate.id[1] for candidate in mended.taken} == {("key",), ("value",)}
 
 
 class Asking(nn.Module):
@@ -111,9 +111,9 @@ class Asking(nn.Module):
 
 def test_code_may_ask_its_parts_for_sizes():
     mended, left = mend(Asking(), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert not left
-    assert [candidate.kind[1] for candidate in mended.taken] == [("size",)]
+    assert [candidate.id[1] for candidate in mended.taken] == [("size",)]
 
 
 class Silent(nn.Module):
@@ -132,7 +132,7 @@ class Silent(nn.Module):
 
 def test_groups_are_found_by_halves_where_no_operator_fails():
     mended, left = mend(Silent(), INPUTS)
-    assert mended.outcome.failure is None
+    assert mended.comparison.failure is None
     assert [group.names[0] for group, _ in left] == ["second.weight"]
     assert [group.names[0] for group, _ in mended.selection] == ["first.weight"]
 
@@ -144,14 +144,14 @@ def test_progress_counts_operators_and_names_where_it_stopped():
     forecast = Forecast(found, selection)
     shapes = {name: tensor.shape for name, tensor in owned_tensors(network).items()}
     smaller = sliced(network, owned_tensors(network), kept_indices(selection, shapes))
-    outcome = follow(lambda: smaller, INPUTS, found, forecast, Clock(30))
-    assert outcome.failure is not None
-    assert "split" in outcome.step.operator
-    assert outcome.step is found.steps[True][outcome.progress]
+    comparison = follow(lambda: smaller, INPUTS, found, forecast, Clock(30))
+    assert comparison.failure is not None
+    assert "split" in comparison.operation.operator
+    assert comparison.operation is found.operations[True][comparison.progress]
     whole = copy_with(network, lambda _, tensor: tensor, owned_tensors(network))
     everything = follow(lambda: whole, INPUTS, found, Forecast(found, []), Clock(30))
     assert everything.failure is None
-    assert everything.progress == sum(map(len, found.steps.values()))
+    assert everything.progress == sum(map(len, found.operations.values()))
     assert everything.flops == found.flops > 0
 
 
@@ -161,7 +161,8 @@ def test_a_forecast_is_what_the_smaller_network_really_does():
     [group] = groups_of(found)
     forecast = Forecast(found, [(group, [0, 2, 5])])
     shapes = {
-        step.operator: [forecast.shape(dims) for dims in step.results] for step in found.steps[True]
+        operation.operator: [forecast.shape(dims) for dims in operation.results]
+        for operation in found.operations[True]
     }
     assert shapes["aten::convolution"] == [(2, 3, 2, 2)]
     assert shapes["aten::view"] == [(2, 12)]

@@ -38,7 +38,7 @@ class Seen:
         self.recorder.start(dict(network.named_parameters()), self.owned, data)
         watch = self.recorder.observe
         self.out = forward(network, data, watch, Clock(30), meta=False, training=training)
-        self.unsettled = {step.operator for step in self.recorder.steps}
+        self.unsettled = {op.operator for op in self.recorder.operations}
         if settle:
             self.labels.settle()
 

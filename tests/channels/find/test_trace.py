@@ -33,6 +33,6 @@ def test_a_small_network_that_takes_long_is_run_without_values_if_it_can(reads, 
     slow = trace(Careful(reads), INPUTS, ignore=(), clock=Clock(60))
     assert slow.setting == Setting(meta=not reads, batch=2)
     assert slow.flops == usual.flops
-    assert [step.operator for step in slow.steps[True] if step.results] == [
-        step.operator for step in usual.steps[True] if step.results
+    assert [operation.operator for operation in slow.operations[True] if operation.results] == [
+        operation.operator for operation in usual.operations[True] if operation.results
     ]

@@ -33,9 +33,9 @@ from torch import Tensor
 from proxyhpo import _plugins as plugins
 from proxyhpo.channels.find.labels import FIXED, Dim, Labels
 
-__all__ = ["Call", "Dim", "Labels", "Result", "Rule", "find_rule", "fixed", "rule", "temporary"]
+__all__ = ["Call", "Dim", "Labels", "ResultDims", "Rule", "find_rule", "fixed", "rule", "temporary"]
 
-Result = list[Dim] | tuple[list[Dim], ...]
+ResultDims = list[Dim] | tuple[list[Dim], ...]
 """The labels of each dimension of the result; a tuple if there are several results."""
 
 _FAMILIES = (
@@ -112,7 +112,7 @@ class Call:
                 self.summed.append(dim)
 
 
-Rule = Callable[[Labels, Call], Result]
+Rule = Callable[[Labels, Call], ResultDims]
 
 _RULES: dict[str, Rule] = {}
 
@@ -134,7 +134,7 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
 def temporary(operator: str, function: Rule | None) -> Iterator[None]:
     """Within the block, uses this rule for an operator; None makes the operator unknown."""
 
-    def unknown(_: Labels, call: Call) -> Result:
+    def unknown(_: Labels, call: Call) -> ResultDims:
         raise LookupError(f"no rule for {call.operator}")
 
     _load_families()

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from proxyhpo.channels.find.labels import ROWS, Dim
-from proxyhpo.channels.find.rules import Call, Labels, Result, fixed, rule
+from proxyhpo.channels.find.rules import Call, Labels, ResultDims, fixed, rule
 
 
 @rule("cat")
@@ -29,7 +29,7 @@ def stack(labels: Labels, call: Call) -> list[Dim]:
 
 
 @rule("split", "unsafe_split", "split_with_sizes", "unsafe_split_with_sizes")
-def split(labels: Labels, call: Call) -> Result:
+def split(labels: Labels, call: Call) -> ResultDims:
     """Pieces of a dimension. Equal pieces stay equal, since they will be cut equally again."""
     dims = call.dims("self")
     axis = call.axis(call["dim"], len(dims))
@@ -66,7 +66,7 @@ def select(labels: Labels, call: Call) -> list[Dim]:
 
 
 @rule("unbind")
-def unbind(labels: Labels, call: Call) -> Result:
+def unbind(labels: Labels, call: Call) -> ResultDims:
     """Every single index."""
     dims = list(call.dims("self"))
     _pick(labels, call, dims.pop(call.axis(call["dim"], len(dims))))
@@ -96,7 +96,7 @@ def index(labels: Labels, call: Call) -> list[Dim]:
 @rule("index_select", "index_add", "index_copy", "index_fill", "scatter", "scatter_add", "gather",
       "scatter_reduce", "take_along_dim", "select_scatter", "slice_scatter", "topk", "sort",
       "argsort", "cummax", "cummin", "_cummax_helper")  # fmt: skip
-def along(labels: Labels, call: Call) -> Result:
+def along(labels: Labels, call: Call) -> ResultDims:
     """Picks, reorders or writes along one dimension, which must be kept."""
     dims = list(call.dims("self"))
     axis = call.axis(call["dim"], len(dims))
@@ -120,7 +120,7 @@ def embedding(labels: Labels, call: Call) -> list[Dim]:
 
 
 @rule("_embedding_bag", "_embedding_bag_forward_only")
-def embedding_bag(labels: Labels, call: Call) -> Result:
+def embedding_bag(labels: Labels, call: Call) -> ResultDims:
     """The same, summed over bags."""
     rows, columns = call.dims("weight")
     labels.protect(rows[rows > 0], ROWS)
@@ -129,14 +129,14 @@ def embedding_bag(labels: Labels, call: Call) -> Result:
 
 
 @rule("_pack_padded_sequence")
-def pack(_: Labels, call: Call) -> Result:
+def pack(_: Labels, call: Call) -> ResultDims:
     """Puts the steps of all sequences into one dimension; features pass."""
     data, sizes = call.result
     return [*fixed(data.shape[:1]), *call.dims("input")[2:]], fixed(sizes.shape)
 
 
 @rule("_pad_packed_sequence")
-def unpack(_: Labels, call: Call) -> Result:
+def unpack(_: Labels, call: Call) -> ResultDims:
     """The inverse of :func:`pack`."""
     data, lengths = call.result
     return [*fixed(data.shape[:2]), *call.dims("data")[1:]], fixed(lengths.shape)

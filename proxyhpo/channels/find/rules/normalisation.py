@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
+from proxyhpo.channels.find.rules import Call, Dim, Labels, ResultDims, fixed, rule
 
 
 @rule(
@@ -13,7 +13,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
     "_batch_norm_with_update", "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm",
     "batch_norm", "_batch_norm_impl_index",
 )  # fmt: skip
-def batch_norm(labels: Labels, call: Call) -> Result:
+def batch_norm(labels: Labels, call: Call) -> ResultDims:
     """One scale, shift, mean and variance for each channel."""
     source, *channelwise = call.tensors()
     dims = call.dims(source)
@@ -23,7 +23,7 @@ def batch_norm(labels: Labels, call: Call) -> Result:
 
 
 @rule("native_layer_norm", "_fused_rms_norm")
-def layer_norm(labels: Labels, call: Call) -> Result:
+def layer_norm(labels: Labels, call: Call) -> ResultDims:
     """Scales and shifts have the shape of the last dimensions."""
     source, *affine = call.tensors()
     dims = call.dims(source)
@@ -37,7 +37,7 @@ def layer_norm(labels: Labels, call: Call) -> Result:
 
 
 @rule("native_group_norm")
-def group_norm(labels: Labels, call: Call) -> Result:
+def group_norm(labels: Labels, call: Call) -> ResultDims:
     """Groups are kept and lose the same offsets; a group of one channel is removed with it."""
     source, *channelwise = call.tensors()
     dims = call.dims(source)
@@ -51,7 +51,7 @@ def group_norm(labels: Labels, call: Call) -> Result:
 
 
 @rule("_weight_norm_interface")
-def weight_norm(labels: Labels, call: Call) -> Result:
+def weight_norm(labels: Labels, call: Call) -> ResultDims:
     """A direction ``v`` and a length ``g`` along one dimension."""
     dims, lengths = call.dims("v"), call.dims("g")
     for dim, length in zip(dims, lengths, strict=True):
@@ -60,7 +60,7 @@ def weight_norm(labels: Labels, call: Call) -> Result:
     return dims, lengths
 
 
-def _with_statistics(call: Call, dims: list[Dim], channels: Dim) -> Result:
+def _with_statistics(call: Call, dims: list[Dim], channels: Dim) -> ResultDims:
     if isinstance(call.result, Tensor):
         return dims
     others = [out for out in call.result[1:] if isinstance(out, Tensor)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from proxyhpo.channels.find.labels import OUTPUT
-from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
+from proxyhpo.channels.find.rules import Call, Dim, Labels, ResultDims, fixed, rule
 
 
 @rule(
@@ -41,7 +41,7 @@ def loss(labels: Labels, call: Call) -> list[Dim]:
     "nll_loss_forward", "nll_loss2d_forward", "multi_margin_loss", "multilabel_margin_loss_forward",
     "_ctc_loss", "nll_loss_nd", "cross_entropy_loss",
 )  # fmt: skip
-def class_loss(labels: Labels, call: Call) -> Result:
+def class_loss(labels: Labels, call: Call) -> ResultDims:
     """Picks the score of one class, so the number of classes is kept."""
     dims = call.dims(call.tensors()[0])
     classes = dims[2 if call.operator == "aten::_ctc_loss" else min(1, len(dims) - 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
+from proxyhpo.channels.find.rules import Call, Dim, Labels, ResultDims, fixed, rule
 
 _WITH_PLACES = {f"aten::{name}" for name in ("max", "min", "median", "nanmedian", "mode")}
 _WITH_PLACES |= {"aten::kthvalue"}
@@ -16,7 +16,7 @@ _WITH_PLACES |= {"aten::kthvalue"}
     "var", "std", "var_mean", "std_mean", "logsumexp", "linalg_vector_norm", "norm", "aminmax",
     "median", "nanmedian", "mode", "count_nonzero", "kthvalue", "_linalg_check_errors",
 )  # fmt: skip
-def reduction(labels: Labels, call: Call) -> Result:
+def reduction(labels: Labels, call: Call) -> ResultDims:
     """Removes the reduced dimensions, or keeps them with size 1."""
     operands = call.tensors()
     if len(operands) > 1 and call.operator in ("aten::max", "aten::min"):  # of two tensors

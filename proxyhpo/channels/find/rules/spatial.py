@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from proxyhpo.channels.find.labels import OUTPUT
-from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
+from proxyhpo.channels.find.rules import Call, Dim, Labels, ResultDims, fixed, rule
 
 
 @rule(
@@ -23,7 +23,7 @@ from proxyhpo.channels.find.rules import Call, Dim, Labels, Result, fixed, rule
     "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
     "replication_pad1d", "replication_pad2d", "replication_pad3d", "mkldnn_max_pool2d",
 )  # fmt: skip
-def spatial(labels: Labels, call: Call) -> Result:
+def spatial(labels: Labels, call: Call) -> ResultDims:
     """The last dimensions are pixels; the operator's name says how many there are."""
     found = re.search(r"(\d)d", call.operator)
     assert found is not None
@@ -45,7 +45,7 @@ def boxes(labels: Labels, call: Call) -> list[Dim]:
 
 
 @rule("torchvision::roi_align", "torchvision::roi_pool")
-def regions(labels: Labels, call: Call) -> Result:
+def regions(labels: Labels, call: Call) -> ResultDims:
     """Of each region of an image, its channels on a grid."""
     _, channels, *pixels = call.dims("input")
     for dim in (*pixels, *call.dims("rois")):
