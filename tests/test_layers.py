@@ -44,6 +44,13 @@ LAYERS = """
     _seeding _streams _lazy
     errors
 """
+
+# Imports by a string, which no tool for imports sees: (importing module, imported module) → why.
+LATE_IMPORTS = {
+    ("proxyhpo._report.result", "proxyhpo.plots"): "Result.plot() loads matplotlib on first use",
+    ("proxyhpo._report.result", "proxyhpo._study_page"): "the page of save_html() shows the plots",
+}
+
 RANKS = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 
 
@@ -65,6 +72,18 @@ def imports(tree, *, types=True):
         yield from ((tree.module, alias.name) for alias in tree.names)
     for node in ast.iter_child_nodes(tree):
         yield from imports(node, types=types)
+
+
+def imports_by_string(tree):
+    """What ``import_module`` or ``__import__`` is given, if it names this package."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if ast.unparse(node.func).rpartition(".")[2] not in {"import_module", "__import__"}:
+            continue
+        for given in [*node.args, *(keyword.value for keyword in node.keywords)]:
+            if "proxyhpo" in ast.unparse(given):
+                yield given.value if isinstance(given, ast.Constant) else ast.unparse(given)
 
 
 TREES = {name: ast.parse(source) for name, source in sources()}
@@ -110,6 +129,25 @@ def test_imports_lead_downwards(module):
         if part(other) != own and RANKS[part(other)] <= RANKS[own]
     ]
     assert upwards == []
+
+
+def test_imports_by_string_are_listed_with_a_reason():
+    found = {(name, other) for name, tree in TREES.items() for other in imports_by_string(tree)}
+    assert found == set(LATE_IMPORTS)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ('import_module("proxyhpo.plots").plot_cost()', ["proxyhpo.plots"]),
+        ('importlib.import_module(name="proxyhpo.plots")', ["proxyhpo.plots"]),
+        ('__import__("proxyhpo.plots")', ["proxyhpo.plots"]),
+        ('import_module(f"proxyhpo.{name}")', ["f'proxyhpo.{name}'"]),
+        ('import_module("torch._dynamo")', []),
+    ],
+)
+def test_imports_by_string_are_seen(code, expected):
+    assert list(imports_by_string(ast.parse(code))) == expected
 
 
 def test_no_imports_go_round_in_a_circle():

@@ -75,20 +75,19 @@ class Remaining:
         is_short = entered < self._limits.n_trials < math.inf
         return self._has_closed and is_short and not self._is_worthless
 
-    @property
-    def n_trials(self) -> float:
-        """The total number of trials that the remaining time and budget allow.
+    def decide_n_trials(self) -> float:
+        """Decides whether to end the search, and returns the total number of trials allowed.
 
         A search that was closed only because of predicted times is opened again if the first
         training of the full network shows that enough is left.
         """
         if not self._is_final:
-            self._has_closed = self._is_to_close()
+            self._has_closed = self._decide_whether_to_close()
             self._is_final = self._has_closed and self._study.outlook.timing.is_measured
         entered = len(self._study.history.trials)
         return entered if self._has_closed else max(entered, self._limits.n_trials)
 
-    def _is_to_close(self) -> bool:
+    def _decide_whether_to_close(self) -> bool:
         worth = self._limits.worth
         if worth is not None and self._study.outlook.gain_for_a_base_training < worth:
             logger.info("one more trial is expected to gain less than %g a base training", worth)

@@ -193,8 +193,12 @@ class Study:
         """How many more trials may enter rung 0."""
         return 0.0 if self.state.why_full else self._to_come(n_trials)
 
-    def _uses_proxies(self, n_trials: float) -> bool:
-        """Whether the next trial starts on a proxy; final once proxies save too little."""
+    def _decide_on_proxies(self, n_trials: float) -> bool:
+        """Decides whether the next trial starts on a proxy.
+
+        Once proxies save too little, this warns, records the reason, and every later trial trains
+        the full network.
+        """
         if self.state.why_full or not self.parts.may_leave_proxies:
             return not self.state.why_full
         why = self.outlook.why_leave(self._rungs.step_ratio, n_trials)
@@ -232,7 +236,7 @@ class Study:
     def _new_trial(self, n_trials: float) -> Job | None:
         if len(self.history.trials) >= n_trials:
             return None
-        rung = 0 if self._uses_proxies(n_trials) else self.top
+        rung = 0 if self._decide_on_proxies(n_trials) else self.top
         trial = self._proposals.commit({} if rung == 0 else {"rung": rung})
         return None if trial is None else self._job(RunId(trial, rung))
 
