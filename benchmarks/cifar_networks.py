@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -151,17 +152,13 @@ def vit() -> nn.Module:
     return VisionTransformer(dim=192, depth=2, heads=3)
 
 
-def perceptron() -> nn.Module:
+def perceptron(width: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
     before = 3 * 16 * 16
     for _ in range(3):
-        layers += [nn.Linear(before, 1024), nn.ReLU(), nn.Dropout(0.0)]
-        before = 1024
+        layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(0.0)]
+        before = width
     return nn.Sequential(*layers, nn.Linear(before, CLASSES))
-
-
-def language() -> nn.Module:
-    return LanguageModel(dim=256, depth=4, heads=4)
 
 
 def sgd(network: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -209,7 +206,7 @@ TASKS = {
     "vgg": Task(vgg, adamw, Space({"lr": Float(3e-5, 3e-2, log=True), **ADAMW})),
     "vit": Task(vit, adamw, Space({"lr": Float(3e-5, 3e-2, log=True), **ADAMW})),
     "perceptron": Task(
-        perceptron,
+        partial(perceptron, 1024),
         either,
         Space(
             {
@@ -225,7 +222,7 @@ TASKS = {
         ),
     ),
     "language": Task(
-        language,
+        partial(LanguageModel, dim=256, depth=4, heads=4),
         adamw,
         Space(
             {

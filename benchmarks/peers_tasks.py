@@ -12,13 +12,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.cifar_networks import CONTEXT, TASKS, LanguageModel, Task, sgd
+from benchmarks.cifar_networks import CONTEXT, TASKS, LanguageModel, Task, perceptron, sgd
 from benchmarks.cifar_training import Examples, Sizes, load_sizes, train
 from benchmarks.images import accuracy
 from proxyhpo import Choice, Config, Float, Int, Space
@@ -112,21 +113,6 @@ def convolutional() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.0), nn.Linear(before, 10))
 
 
-def language() -> nn.Module:
-    """Two layers, 256 wide."""
-    return LanguageModel(dim=256, depth=2, heads=4)
-
-
-def perceptron() -> nn.Module:
-    """Three layers of 512."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    before = 3 * 16 * 16
-    for _ in range(3):
-        layers += [nn.Linear(before, 512), nn.ReLU(), nn.Dropout(0.0)]
-        before = 512
-    return nn.Sequential(*layers, nn.Linear(before, 10))
-
-
 PROBLEMS: dict[str, tuple[Task, Sizes, int]] = {
     "convolutional": (
         Task(
@@ -152,7 +138,7 @@ PROBLEMS: dict[str, tuple[Task, Sizes, int]] = {
     ),
     "language": (
         Task(
-            language,
+            partial(LanguageModel, dim=256, depth=2, heads=4),
             TASKS["language"].optimizer,
             Space({**TASKS["language"].space, "init_scale": Float(0.3, 3.0, log=True)}),
             is_text=True,
@@ -161,7 +147,7 @@ PROBLEMS: dict[str, tuple[Task, Sizes, int]] = {
         6,
     ),
     "perceptron": (
-        Task(perceptron, TASKS["perceptron"].optimizer, TASKS["perceptron"].space),
+        Task(partial(perceptron, 512), TASKS["perceptron"].optimizer, TASKS["perceptron"].space),
         Sizes(2000, 2000, 3000, 5000),
         6,
     ),
