@@ -90,7 +90,7 @@ def direction_of(given: Direction | None, evaluator: ProxyEvaluator) -> Directio
     if given not in ("minimize", "maximize"):
         raise ArgumentError(f'direction must be "minimize" or "maximize", got {given!r}')
     if known is not None and given != known:
-        raise ArgumentError(f"direction is {given!r}, but the evaluator's values are to {known}")
+        raise ArgumentError(f"direction is {given!r}, but the evaluator requires {known!r}")
     return given
 
 

@@ -238,7 +238,7 @@ class ProxyHPO(StudyHandle):
             ArgumentError: if the ladder has only the full network, or the study is already running.
         """
         if len(self.ladder) == 1:
-            raise ArgumentError("check: the ladder has only the full network, and no proxy")
+            raise ArgumentError("check: the ladder has no proxy to check, only the full network")
         limits = self._setup.running.limits(check_whole("n", n, 1), timeout)
         with self._running("check"):
             study = OpenStudy.of(self._setup.for_check(n, second_seed=second_seed))

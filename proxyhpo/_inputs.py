@@ -47,7 +47,9 @@ def check_inputs(inputs: object) -> Inputs:
                 "graph"
             )
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
-        raise ArgumentError("example_inputs must be a batch: dimension 0 of each tensor, >= 1")
+        raise ArgumentError(
+            "example_inputs must be a batch: dimension 0 of each tensor counts examples, >= 1"
+        )
     return inputs
 
 

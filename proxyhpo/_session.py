@@ -182,8 +182,8 @@ class Session:
 def not_asked(asked: Asked) -> ArgumentError:
     """The error for a training whose outcome is not awaited."""
     return ArgumentError(
-        f"tell: trial {asked.trial} is not awaited: its result was already told, or this object "
-        "was closed, or another object asked for it"
+        f"tell: no result of trial {asked.trial} is awaited: it was already told, or this study "
+        "was closed, or another ProxyHPO asked for the trial"
     )
 
 

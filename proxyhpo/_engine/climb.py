@@ -89,7 +89,11 @@ def climb(
             job = ended.job
             if isinstance(ended, Died) and study.deaths(job) < limits.max_retries:
                 study.retry(job, ended.reason, ended.seconds)
-                logger.warning("%s died (%s); trying again", _name(job.id), ended.reason)
+                logger.warning(
+                    "the worker of %s died (%s); the training is repeated",
+                    _name(job.id),
+                    ended.reason,
+                )
                 notifier.interrupt(job, ended.reason)
                 watch.begin(job)
                 notifier.start(job)

@@ -145,7 +145,7 @@ def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:
     finalists = check_whole("finalists", finalists, 1)
     if len(ladder) == 1:
         raise ArgumentError(
-            "finalists: a ladder of one rung has none, all trials are trained in full"
+            "finalists: a ladder of one rung has none; it trains every trial on the full network"
         )
     lower = [replace(rung, keep=max(rung.keep or 1, finalists)) for rung in ladder[:-2]]
     return (*lower, replace(ladder[-2], keep=finalists), ladder[-1])

@@ -105,4 +105,4 @@ class Outlook:
         top = self._parts.top
         first = len(self._state.ended[top]) == 1 and record.rung == top > 0
         if first and (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
-            logger.warning("%s; proxies cannot reduce that", outside_steps(share))
+            logger.warning("%s; proxies cannot shorten that part", outside_steps(share))

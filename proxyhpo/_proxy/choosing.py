@@ -80,8 +80,8 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
         return text + "its weights are masked, which saves no time on dense hardware"
     if work < 1 / WORTHWHILE:
         return text + (
-            f"its FLOPs are {work:.0%}, but at this size most time is not spent on products; "
-            "a larger batch or a larger network gains more"
+            f"its FLOPs are {work:.0%}, but at this size most time is not spent on arithmetic; "
+            "a larger batch or a larger network saves more"
         )
     names = ", ".join(name for name, _ in proxy.skipped[:5])
     return text + f"its FLOPs are {work:.0%}" + (f"; not pruned: {names}" if names else "")
@@ -120,5 +120,5 @@ def _cost(proxy: Proxy, by: Literal["time", "flops"]) -> float:
     if by == "time":
         return proxy.step_seconds
     if proxy.flops is None:
-        raise ArgumentError(f"by='flops': they cannot be counted, {proxy.uncounted}")
+        raise ArgumentError(f"by='flops': FLOPs cannot be counted, {proxy.uncounted}")
     return proxy.flops

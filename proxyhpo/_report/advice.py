@@ -24,9 +24,9 @@ def saving(cost: Cost) -> str:
         return f"not known yet; {cost.seconds:.1f} s were spent"
     share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
     return (
-        f"{share}: {cost.base_trainings:.1f} base trainings, a full search: "
-        f"{cost.full_search_base_trainings:.1f} (one takes {cost.base_training_seconds:.3g} s, "
-        f"{cost.base_training_source})"
+        f"{share}: {cost.base_trainings:.1f} base trainings instead of "
+        f"{cost.full_search_base_trainings:.1f} (a base training, one training of the full "
+        f"network, takes {cost.base_training_seconds:.3g} s, {cost.base_training_source})"
     )
 
 
@@ -72,26 +72,30 @@ class Decision:
             return "one config was trained on the full network: there is nothing to compare it with"
         lead = f"a lead of {self.lead:.2g}"
         if self.noise is None:
-            return f"{lead}; the noise of a seed is not known"
+            return f"{lead}; how much a value varies with the seed is not known"
         about = "" if self.noise.source == "seeds" else "about "
-        noise = f"the noise of a seed ({about}{self.noise.sd:.2g})"
+        noise = f"the standard deviation between seeds ({about}{self.noise.sd:.2g})"
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)
-            explained = f"below the {margin:.2g} that {noise} explains"
-            return f"{lead} is {explained}: the runner-up may be as good"
+            return f"not sure: {lead} may be chance, up to {margin:.2g} given {noise}"
         times = self.lead / self.noise.sd if self.noise.sd else math.inf
-        return f"{lead} is {f'{times:.2g}' if times < _MANY else f'over {_MANY}'} times {noise}"
+        many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
+        return f"{lead} is more than chance explains: {many} times {noise}"
 
     def steps(self) -> Iterator[str]:
         """What to do next, the most useful first."""
         if self.is_close:
             seeds = max(len(each.runs) for each in self.standing[:2])
-            yield f"ProxyHPO(..., repeats={2 * seeds + 2}) trains the best two with further seeds"
+            yield (
+                f"ProxyHPO(..., repeats={2 * seeds + 2}) with the same store trains the best two "
+                "with more seeds"
+            )
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)
         if trials >= 10 and self.standing[0].trial >= _LATE * trials:
-            yield f"the best config came late (trial {self.standing[0].trial}): run({2 * trials})"
+            late = self.standing[0].trial
+            yield f"the best config came late (trial {late}), so search on: run({2 * trials})"
 
     def _smaller(self) -> str:
         """Says whether a proxy was as good as the full network; empty if none was."""
@@ -103,7 +107,7 @@ class Decision:
             top = min(ended, key=lambda record: (record.loss, record.trial), default=None)
             if top is not None and top.loss is not None and top.loss <= best:
                 words = rung_words(self.history, self.ladder, rung)
-                return f"{words} did as well ({top.value:.6g}): a smaller network may be enough"
+                return f"a proxy ({words}) reached {top.value:.6g}: a smaller network may be enough"
         return ""
 
 

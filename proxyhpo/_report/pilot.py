@@ -67,7 +67,7 @@ class Check:
             f"a step of the proxy takes {self.step_ratio:.0%} of the full network's time",
         ]
         if self.yield_ratio is not None:
-            lines.append(f"a yield of the training {self.yield_ratio:.0%}")
+            lines.append(f"from one report to the next, it takes {self.yield_ratio:.0%}")
         return "\n".join([*lines, *(f"-> {sentence}" for sentence in self.advice)])
 
 

@@ -28,7 +28,7 @@ _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failure
 _ADVICE = {
     "do not use this proxy": "search a wider proxy, or the full network alone: ladder=[Rung(1)]",
     "too little evidence": "check() measures whether the proxy ranks configs like the full network",
-    "trust with re-ranking": "keep several finalists: the full network has to choose among them",
+    "trust with re-ranking": "keep several finalists: the full network must choose among them",
 }
 
 
@@ -105,7 +105,7 @@ class Findings:
             "stopped",
             "failed",
             "seconds",
-            "base",
+            "base trainings",
         )
         measured = self.history.measured
         rows = [
@@ -188,7 +188,8 @@ class Findings:
         words = rung_words(self.history, self.ladder, overall.lower)
         compared = f"{overall.n} trial{'' if overall.n == 1 else 's'} trained on both"
         unproven = "; unproven for pretrained networks" if self.pretrained else ""
-        return f"{words}: {overall.verdict} ({compared}{unproven})"
+        question = f"does {words} rank configs like the full network?"
+        return f"{question} {overall.verdict} ({compared}{unproven})"
 
     def _warnings(self) -> list[str]:
         found = (measured.warning for measured in self.history.measured.values())

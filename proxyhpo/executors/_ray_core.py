@@ -200,8 +200,8 @@ class RayExecutor:
             self._has_warned = True
             wanted = [f"{amount:g} {name}" for name, amount in self._resources.items() if amount]
             logger.warning(
-                "no node of Ray has the %s that each training needs, so none can begin; Ctrl-C "
-                "ends the study",
+                "no node of Ray has the %s that each training needs, so none can start; press "
+                "Ctrl-C to end the study",
                 " and ".join(wanted),
             )
 

@@ -74,7 +74,7 @@ def test_a_proxy_that_is_hardly_faster_causes_a_warning(steps, caplog, tmp_path)
         result = run(Rung(0.25, keep=1), Rung(1), **options)
     [line] = [r.getMessage() for r in caplog.records if "faster" in r.getMessage()]
     assert line == f"rung 0: {result.measured[0].warning}"
-    assert "at this size most time is not spent on products" in repr(result)
+    assert "at this size most time is not spent on arithmetic" in repr(result)
     assert result.measured[1].warning is None
     again = run(Rung(0.25, keep=1), Rung(1), **options)
     assert again.openings == result.openings

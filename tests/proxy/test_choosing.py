@@ -75,7 +75,7 @@ class TestDensityForCost:
         by_size, by_masks = caplog.records
         assert {(r.name, r.levelname) for r in caplog.records} == {("proxyhpo", "WARNING")}
         assert by_size.getMessage().startswith("cost 0.3: a step of the proxy of density ")
-        assert "most time is not spent on products" in by_size.getMessage()
+        assert "most time is not spent on arithmetic" in by_size.getMessage()
         assert "masked, which saves no time" in by_masks.getMessage()
 
     @pytest.mark.parametrize("cost", [0, 1.5, True, float("nan")])

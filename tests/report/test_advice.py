@@ -38,7 +38,9 @@ def test_one_finalist_has_nothing_to_be_compared_with():
 
 def test_without_noise_the_lead_alone_is_told():
     found = decision((3, 0, [0.5]), (1, 0, [0.75]))
-    assert found.certainty() == "a lead of 0.25; the noise of a seed is not known"
+    assert found.certainty() == (
+        "a lead of 0.25; how much a value varies with the seed is not known"
+    )
     assert "runner-up 0.75 (trial 1, 1 seed)" in found.best()
     assert not found.is_close
 
@@ -48,33 +50,33 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     found = decision(*runs)
     assert found.best().startswith("0.55 on the full network (trial 3, mean of 2 seeds)")
     assert found.certainty() == (
-        "a lead of 0.02 is below the 0.14 that the noise of a seed (0.071) explains: "
-        "the runner-up may be as good"
+        "not sure: a lead of 0.02 may be chance, up to 0.14 given the standard deviation "
+        "between seeds (0.071)"
     )
     assert next(found.steps()) == (
-        "ProxyHPO(..., repeats=6) trains the best two with further seeds"
+        "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
     )
 
 
 def test_a_clear_lead_is_told_in_the_noise():
     found = decision((3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9]))
-    assert "is 56 times the noise of a seed (0.0071)" in found.certainty()
+    assert "56 times the standard deviation between seeds (0.0071)" in found.certainty()
     assert list(found.steps()) == []
     steady = decision((3, 0, [0.7, 0.6, 0.5]), (1, 0, [0.9, 0.8, 0.7]))
-    assert "over 100 times the noise of a seed (about 0)" in steady.certainty()
+    assert "over 100 times the standard deviation between seeds (about 0)" in steady.certainty()
 
 
 def test_a_smaller_network_that_did_as_well_is_named():
     found = decision((3, 0, [0.5]), (1, 0, [0.75]), proxies=[0.9, 0.5, 0.7])
     assert list(found.steps()) == [
-        "density 0.125 did as well (0.5): a smaller network may be enough"
+        "a proxy (density 0.125) reached 0.5: a smaller network may be enough"
     ]
     assert list(decision((3, 0, [0.5]), proxies=[0.6]).steps()) == []
 
 
 def test_a_best_config_that_came_late_asks_for_more_trials():
     assert list(decision((9, 0, [0.5]), (1, 0, [0.75])).steps()) == [
-        "the best config came late (trial 9): run(20)"
+        "the best config came late (trial 9), so search on: run(20)"
     ]
 
 

@@ -138,10 +138,10 @@ def test_repr_is_a_summary_of_at_most_12_lines(result):
     assert lines[0] == "Result of 10 trials (maximize)"
     names = [line[2:14].strip() for line in lines[1:5]]
     assert names == ["saved", "best value", "how sure", "best config"]
-    assert "a full search: " in repr(result)
+    assert "base trainings instead of " in repr(result)
     assert f"failures     {len(result.failures)} of {len(result.records)} trainings" in repr(result)
     assert "too little evidence (3 trials trained on both)" in repr(result)
-    assert "density 0.25 did as well" in repr(result)
+    assert "a proxy (density 0.25) reached" in repr(result)
     assert "check() measures" in repr(result)
 
 
