@@ -60,7 +60,8 @@ def write_report(
     lines += ["## Variants of the rule", "", *_rules(found), ""]
     lines += ["## The best learning rate", "", *_rates(found), ""]
     lines += ["## Ladders", "", *_ladders(found), ""]
-    lines += ["### Chosen without the network itself", "", *_chosen(found), ""]
+    if chosen := list(_chosen(found)):
+        lines += ["### Chosen without the network itself", "", *chosen, ""]
     lines += ["## Other ways to save", "", *_rivals(found), ""]
     if live:
         lines += ["## Live searches", "", *live, ""]
@@ -216,12 +217,8 @@ def _with_interval(points: Floats) -> str:
 
 
 def _chosen(found: Sequence[Findings]) -> Iterator[str]:
-    yield "For each network: the ladder with the best mean on the other networks, among those that"
-    yield f"cost at most {MOST:g} there, and its cost and difference on this network."
-    yield ""
-    yield "| network | chosen by the others | cost here | points here |"
-    yield "|---|---|---|---|"
-    here = []
+    """What the other networks would choose for each; nothing if no ladder is cheap enough."""
+    here, rows = [], []
     for each in found:
         others = [other for other in found if other is not each]
         best = best_ladder(others)
@@ -229,9 +226,16 @@ def _chosen(found: Sequence[Findings]) -> Iterator[str]:
             continue
         points = points_of(each, best)
         here.append(points)
-        yield f"| {each.net} | {best} | {each.cost(best):.3f} | {points:+.2f} |"
-    if here:
-        yield f"| mean | | | {np.mean(here):+.2f} |"
+        rows.append(f"| {each.net} | {best} | {each.cost(best):.3f} | {points:+.2f} |")
+    if not here:
+        return
+    yield "For each network: the ladder with the best mean on the other networks, among those that"
+    yield f"cost at most {MOST:g} there, and its cost and difference on this network."
+    yield ""
+    yield "| network | chosen by the others | cost here | points here |"
+    yield "|---|---|---|---|"
+    yield from rows
+    yield f"| mean | | | {np.mean(here):+.2f} |"
 
 
 def _what(found: Sequence[Findings], costs: Costs) -> Iterator[str]:

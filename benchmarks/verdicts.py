@@ -83,9 +83,9 @@ def page(tables: Sequence[Table], repetitions: int) -> Iterator[str]:
 INTRODUCTION = """# How often each verdict is given
 
 Random configs of HPOBench's tables (24 multi-layer perceptrons on 8 data sets, Adam), with the loss
-on a narrow network and, under another seed, on the network of width 1024; the learning rate follows
-the width with exponent -.5 but where it says "as is". The losses are judged as `ProxyHPO.check`
-judges them. A planted bad proxy has its losses shuffled.
+on a narrow network and, under another seed, on the network of width 1024. The learning rate is
+scaled with the width with exponent -0.5, except where the table says "as is". The verdict is
+computed as in `ProxyHPO.check`. One proxy is made bad on purpose, by shuffling its losses.
 """
 
 
