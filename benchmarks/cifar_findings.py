@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cifar_searches import DEFAULT, LADDERS, N_TRIALS, POWER_LAW, outcomes, sample_size
+from benchmarks.cifar_searches import (
+    DEFAULT,
+    LADDERS,
+    N_TRIALS,
+    POWER_LAW,
+    SHORT,
+    outcomes,
+    sample_size,
+)
 from benchmarks.cifar_steps import Costs
 from benchmarks.cifar_table import Table
 from benchmarks.tabular_report import REFERENCE, UNIT, Outcome
@@ -16,19 +24,23 @@ from benchmarks.tabular_report import REFERENCE, UNIT, Outcome
 __all__ = [
     "CHOSEN",
     "COMPARED",
+    "FEW",
     "MOST",
     "Findings",
     "Floats",
     "best_ladder",
     "by_optimizer",
+    "cost_in",
     "find",
     "mean_of",
     "of_halves",
+    "points_in",
     "points_of",
 ]
 
 Floats = npt.NDArray[np.float64]
-MOST = 0.12  # of a full search's cost, for a ladder that may be the default
+MOST = 0.2  # of the cost of a full search of all configs, for a ladder that may be the default
+FEW = 20  # configs in a short search
 CHOSEN = (DEFAULT, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha")
 COMPARED = (
     UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
@@ -47,23 +59,34 @@ class Findings:
         halves: outcomes of searches among half of the configs; two consecutive ones share
             none.
         larger: outcomes of searches among all configs.
+        short: outcomes of searches among 20 configs, with 1 to 4 finalists.
     """
 
     net: str
     table: Table
     halves: Sequence[Outcome]
     larger: Sequence[Outcome]
+    short: Sequence[Outcome]
 
     def points(self, name: str) -> Floats | None:
         """Test accuracy minus that of a full search with a re-look, for each sample, in points."""
-        own, other = (_by_sample(self.halves, each) for each in (name, REFERENCE))
-        return np.array([100 * (other[k].loss - own[k].loss) for k in own]) if own else None
+        return points_in(self.halves, name)
 
     def cost(self, name: str, *, larger: bool = False) -> float:
         """The cost of a strategy, as a share of a full search without a re-look."""
-        found = self.larger if larger else self.halves
-        own, unit = (_by_sample(found, each) for each in (name, UNIT))
-        return float(np.mean([own[k].seconds / unit[k].seconds for k in own]))
+        return cost_in(self.larger if larger else self.halves, name)
+
+
+def points_in(found: Sequence[Outcome], name: str) -> Floats | None:
+    """The same among some outcomes; None if there are none of this strategy."""
+    own, other = (_by_sample(found, each) for each in (name, REFERENCE))
+    return np.array([100 * (other[k].loss - own[k].loss) for k in own]) if own else None
+
+
+def cost_in(found: Sequence[Outcome], name: str) -> float:
+    """The cost of a strategy among some outcomes, as a share of a full search's."""
+    own, unit = (_by_sample(found, each) for each in (name, UNIT))
+    return float(np.mean([own[k].seconds / unit[k].seconds for k in own]))
 
 
 def _by_sample(found: Iterable[Outcome], name: str) -> dict[int, Outcome]:
@@ -87,7 +110,8 @@ def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
     halves = outcomes(net, table, costs, repetitions, n=sample_size(table))
     n = min(N_TRIALS, len(table))
     larger = outcomes(net, table, costs, 2, n=n)
-    return Findings(net, table, halves, larger)
+    short = outcomes(net, table, costs, repetitions, n=min(FEW, sample_size(table)), names=SHORT)
+    return Findings(net, table, halves, larger, short)
 
 
 def points_of(each: Findings, name: str) -> float:
@@ -121,6 +145,6 @@ def best_ladder(found: Sequence[Findings]) -> str | None:
         name: np.mean([points_of(each, name) for each in found])
         for name in LADDERS
         if all(each.points(name) is not None for each in found)
-        and np.mean([each.cost(name) for each in found]) <= MOST
+        and np.mean([each.cost(name, larger=True) for each in found]) <= MOST
     }
     return max(affordable, key=lambda name: affordable[name], default=None)

@@ -17,13 +17,15 @@ from benchmarks.cifar_findings import (
     Floats,
     best_ladder,
     by_optimizer,
+    cost_in,
     mean_of,
     of_halves,
+    points_in,
     points_of,
 )
 from benchmarks.cifar_pictures import draw_rates, draw_searches
 from benchmarks.cifar_rules import BY_NORMS, LAYERWISE, RULES, WEAKER
-from benchmarks.cifar_searches import LADDERS, N_TRIALS, POWER_LAW, sample_size
+from benchmarks.cifar_searches import LADDERS, N_TRIALS, POWER_LAW, SHORT, sample_size
 from benchmarks.cifar_steps import Costs, batches
 from benchmarks.cifar_table import CONTROL, DENSITIES, EXPONENT, Run, Table
 from benchmarks.cifar_training import EPOCHS, sizes
@@ -60,6 +62,7 @@ def write_report(
     lines += ["## Variants of the rule", "", *_rules(found), ""]
     lines += ["## The best learning rate", "", *_rates(found), ""]
     lines += ["## Ladders", "", *_ladders(found), ""]
+    lines += ["### Short searches", "", *_short(found), ""]
     if chosen := list(_chosen(found)):
         lines += ["### Chosen without the network itself", "", *chosen, ""]
     lines += ["## Other ways to save", "", *_rivals(found), ""]
@@ -168,6 +171,26 @@ def _ladders(found: Sequence[Findings]) -> Iterator[str]:
     yield from _searches([*LADDERS], found)
 
 
+def _short(found: Sequence[Findings]) -> Iterator[str]:
+    sizes_ = ", ".join(f"{each.net} {each.short[0].n_trials}" for each in found)
+    yield f"The same for few configs ({sizes_}), with a 95 % interval of the mean difference:"
+    yield ""
+    yield f"| search | {' | '.join(each.net for each in found)} | mean |"
+    yield "|---" * (len(found) + 2) + "|"
+    for name in SHORT:
+        known = {each.net: points_in(each.short, name) for each in found}
+        points = {net: each for net, each in known.items() if each is not None}
+        if not points:
+            continue
+        costs = {each.net: cost_in(each.short, name) for each in found if each.net in points}
+        cells = [
+            f"{costs[each.net]:.3f}, {points[each.net].mean():+.2f}" if each.net in points else ""
+            for each in found
+        ]
+        mean = _with_interval(mean_of(list(points.values())))
+        yield f"| {name} | {' | '.join(cells)} | {np.mean(list(costs.values())):.3f}, {mean} |"
+
+
 def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     yield from _searches([*COMPARED], found)
     yield ""
@@ -230,7 +253,8 @@ def _chosen(found: Sequence[Findings]) -> Iterator[str]:
     if not here:
         return
     yield "For each network: the ladder with the best mean on the other networks, among those that"
-    yield f"cost at most {MOST:g} there, and its cost and difference on this network."
+    yield f"cost at most {MOST:g} of a full search of all configs there, and its cost and"
+    yield "difference on this network, among half of the configs."
     yield ""
     yield "| network | chosen by the others | cost here | points here |"
     yield "|---|---|---|---|"

@@ -20,6 +20,7 @@ __all__ = [
     "LADDERS",
     "N_TRIALS",
     "POWER_LAW",
+    "SHORT",
     "outcomes",
     "sample_size",
     "samples",
@@ -30,7 +31,7 @@ N_TRIALS = 60
 POWER_LAW = "1/8 (6), 1/2 (2), median, power law"
 """The default of version 0.1."""
 DEFAULT = "1/8 (4), interleaved, median, second seed"
-"""The default of ``ProxyHPO``."""
+"""The default of ``ProxyHPO`` in searches of 40 trials or more."""
 
 
 def ladder(*levels: tuple[float, int], **options: Any) -> Search:
@@ -39,6 +40,13 @@ def ladder(*levels: tuple[float, int], **options: Any) -> Search:
 
 
 MEDIAN = MedianStopper()
+SHORT = {
+    f"1/8 ({keep}), interleaved, median": ladder(
+        (8, keep), early=(8, 16)[: keep // 2], stopper=MEDIAN
+    )
+    for keep in (1, 2, 3, 4)
+}
+"""The default with other numbers of finalists, up to half of them early."""
 LADDERS: dict[str, Search] = {
     **{f"1/{part} ({keep})": ladder((part, keep))
        for part in (16, 12, 8, 4) for keep in (1, 2, 3, 4, 6, 8)},
@@ -49,7 +57,7 @@ LADDERS: dict[str, Search] = {
     "1/8 (3), median": ladder((8, 3), stopper=MEDIAN),
     "1/8 (4), asha": ladder((8, 4), stopper=ASHAStopper()),
     "1/8 (4), interleaved": ladder((8, 4), early=(8, 16)),
-    "1/8 (4), interleaved, median": ladder((8, 4), early=(8, 16), stopper=MEDIAN),
+    **SHORT,
     DEFAULT: ladder(
         (8, 4), early=(8, 16), stopper=MEDIAN, looks_again=0.02
     ),

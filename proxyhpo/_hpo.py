@@ -163,9 +163,10 @@ class ProxyHPO(StudyHandle):
 
         It is ``[Rung(1/8, keep=4), Rung(1)]`` if every layer except the heads has at least 64
         outputs, and a density of a quarter otherwise, or of a half for a pretrained network. In a
-        search of fewer than 20 trials, one in five is promoted to the full network. On a default
-        ladder the best trial so far is promoted after 8 trials and again after 16, and the others
-        at the end.
+        search of fewer than 40 trials, one in ten is promoted to the full network, but two in a
+        search of 10 to 29, and one in a search of fewer than 10. On a default ladder up to half of
+        them are promoted early, after 8 trials and after 16: the best one so far. The others are
+        promoted at the end.
         """
         return self._setup.parts.ladder
 

@@ -37,16 +37,16 @@ def best_of(result, trials, *, without=()):
 
 
 def test_the_best_so_far_climbs_after_8_and_16_trials_and_two_more_at_the_end():
-    result = study().run(24)
+    result = study().run(40)
     runs = order(result)
     first = best_of(result, range(8))
     second = best_of(result, range(16), without=[first])
-    third = best_of(result, range(24), without=[first, second])
-    fourth = best_of(result, range(24), without=[first, second, third])
+    third = best_of(result, range(40), without=[first, second])
+    fourth = best_of(result, range(40), without=[first, second, third])
     climbed = {place: trial for place, (trial, rung) in enumerate(runs) if rung}
     assert (climbed.pop(8), climbed.pop(17)) == (first, second)
     assert set(climbed.values()) == {third, fourth}
-    assert min(climbed) > 24  # the last trial may be known not to matter
+    assert min(climbed) > 40  # the last trial may be known not to matter
 
 
 def test_a_best_config_is_known_after_the_first_8_trials():
@@ -56,7 +56,9 @@ def test_a_best_config_is_known_after_the_first_8_trials():
     assert result.best_config == result.leaderboard(0)[0].config
 
 
-@pytest.mark.parametrize(("n_trials", "finalists", "early"), [(6, 1, 0), (12, 2, 1), (30, 4, 2)])
+@pytest.mark.parametrize(
+    ("n_trials", "finalists", "early"), [(9, 1, 0), (12, 2, 1), (30, 3, 1), (40, 4, 2)]
+)
 def test_how_many_climb_and_when_follows_from_the_number_of_trials(n_trials, finalists, early):
     climbed = [place for place, run in enumerate(order(study().run(n_trials))) if run[1]]
     assert len(climbed) == finalists
@@ -91,19 +93,17 @@ def test_an_early_one_that_fails_is_replaced_at_once():
     first = best_of(result, range(8))
     second = best_of(result, range(8), without=[first])
     assert order(result)[8:10] == [(first, 1), (second, 1)]
-    assert sum(rung for _, rung in order(result)) == 5
+    assert sum(rung for _, rung in order(result)) == 3
 
 
 def test_more_trials_let_new_ones_climb():
     hpo = study()
     first = hpo.run(20)
     result = hpo.run(40)
-    later = [run for run in order(result)[len(first.records) :] if run[1]]
-    early = {trial for trial, rung in order(first)[:18] if rung}
-    best = sorted((r.loss, r.trial) for r in result.leaderboard(0) if r.trial not in early)[:2]
-    assert {trial for trial, _ in later} == {trial for _, trial in best} - {
-        trial for trial, rung in order(first) if rung
-    }
+    before = {trial for trial, rung in order(first) if rung}
+    later = [trial for trial, rung in order(result)[len(first.records) :] if rung]
+    assert (len(before), len(later)) == (2, 2)
+    assert best_of(result, range(40), without=before) in later
 
 
 @pytest.mark.parametrize("executor", [None, Shuffling], ids=["one", "three, ordered"])

@@ -100,7 +100,7 @@ def test_one_whose_trainings_save_enough_is_kept(steps):
     steps(FASTER)
     result = study(0.3).run(20)
     assert by_rung(result, 0) == list(range(20))
-    assert len(by_rung(result, 1)) == 4
+    assert len(by_rung(result, 1)) == 2
     assert not result.why_full
 
 
