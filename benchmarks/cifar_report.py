@@ -173,7 +173,8 @@ def _ladders(found: Sequence[Findings]) -> Iterator[str]:
 
 def _short(found: Sequence[Findings]) -> Iterator[str]:
     sizes_ = ", ".join(f"{each.net} {each.short[0].n_trials}" for each in found)
-    yield f"The same for few configs ({sizes_}), with a 95 % interval of the mean difference:"
+    yield f"The same for few configs ({sizes_}), with a"
+    yield "95 % interval of the mean difference:"
     yield ""
     yield f"| search | {' | '.join(each.net for each in found)} | mean |"
     yield "|---" * (len(found) + 2) + "|"
