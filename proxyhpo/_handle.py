@@ -21,6 +21,7 @@ from proxyhpo._store import Store
 from proxyhpo._validation import check_number, check_whole
 from proxyhpo.errors import ArgumentError, NotClimbedError, TrainingFailedError
 from proxyhpo.evaluators import Direction
+from proxyhpo.space import Space
 
 __all__ = ["StudyHandle"]
 
@@ -55,6 +56,11 @@ class StudyHandle:
         store = "in memory" if self._setup.path is None else f"in {str(self._setup.path)!r}"
         names = ", ".join(parts.space.names)
         return f"<{type(self).__name__}: {parts.direction} over {names}; {rungs}; {store}>"
+
+    @property
+    def space(self) -> Space:
+        """The hyperparameters and their conditions."""
+        return self._setup.parts.space
 
     @property
     def direction(self) -> Direction:

@@ -31,7 +31,7 @@ NAMES = {
     "Outcome ProcessExecutor RayExecutor Reported RunId Work",
     "proxyhpo.integrations": "",
     "proxyhpo.integrations.lightning": "LightningEvaluator ReportCallback",
-    "proxyhpo.integrations.optuna": "OptunaSearcher from_optuna to_optuna",
+    "proxyhpo.integrations.optuna": "OptunaSearcher from_objective from_optuna to_optuna",
     "proxyhpo.integrations.skorch": "ReportCallback SkorchEvaluator",
     "proxyhpo.integrations.transformers": "ReportCallback TrainerEvaluator",
     "proxyhpo.plots": "plot_agreement plot_climb plot_contour plot_cost plot_curves "

@@ -1,0 +1,186 @@
+"""Searches with an objective that was written for Optuna."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from typing_extensions import override
+
+from proxyhpo._hpo import ProxyHPO
+from proxyhpo._inputs import Inputs
+from proxyhpo._records.report import report_of
+from proxyhpo.errors import ArgumentError
+from proxyhpo.evaluators import Direction, ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.integrations.optuna._discovery import find_space
+from proxyhpo.integrations.optuna._first_call import DefineModel, Objective, run_until_called
+from proxyhpo.integrations.optuna._trial import ConfigAnswer, Domain, ScriptTrial
+from proxyhpo.space import Space
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from proxyhpo import Config
+
+__all__ = ["from_objective"]
+
+
+def from_objective(
+    define_model: DefineModel,
+    objective: Objective,
+    *,
+    direction: Direction | None = None,
+    space: Mapping[str, Any] | None = None,
+    example_inputs: Inputs | None = None,
+    **options: Any,
+) -> ProxyHPO:
+    """A search with an objective that was written for Optuna.
+
+    The network is an argument of the objective, since a proxy may take its place. Otherwise the
+    script remains as it is: both functions call ``trial.suggest_*``, and the objective calls
+    ``trial.report`` and ``trial.should_prune``, raises ``optuna.TrialPruned`` and returns a value.
+
+    To find the space, both functions are run ten times or more, with different values. Each run
+    ends when the network is called for the first time, before anything is trained. A parameter that
+    is suggested only for some values of a choice, or of an ``int`` with ten values at most, gets a
+    condition (``when=``). One that depends on several others may be part of configs in which it is
+    not used. The bounds and options of a parameter must be the same in every trial.
+
+    The trial's value is what the objective returns, as in Optuna; or the last report, if it returns
+    None. It is recorded as one more report if it differs from the last one. Where the study stops
+    a training, ``should_prune`` returns True. An objective that never asks is ended by an
+    ``optuna.TrialPruned`` at its next report. One that raises ``TrialPruned`` of its own accord is
+    a failed trial. ``trial.number`` is 0 in ``define_model``, since networks are also made to be
+    measured. User attributes are not kept, and there is no ``trial.study``.
+
+    Args:
+        define_model: ``define_model(trial)`` returns a new network.
+        objective: ``objective(trial, network)`` trains this network, which is on the CPU, and
+            returns the value.
+        direction: ``"minimize"`` or ``"maximize"`` the value.
+        space: of the parameters, with the names that the script suggests. It is used instead of
+            looking for them; its bounds and options may differ from the script's.
+        example_inputs: a typical batch, see :class:`~proxyhpo.ProxyHPO`. By default the batch with
+            which the objective calls the network for the first time.
+        options: further arguments of :class:`~proxyhpo.ProxyHPO`.
+
+    Raises:
+        SpaceError: if the space cannot be found; the message names the parameter.
+        ArgumentError: for an invalid argument, or if the functions fail in all of the first runs.
+
+    >>> from torch import nn, optim, zeros
+    >>> def define_model(trial):
+    ...     return nn.Sequential(nn.Linear(4, trial.suggest_int("units", 8, 64)), nn.ReLU())
+    >>> def objective(trial, model):
+    ...     kind = trial.suggest_categorical("optimizer", ["Adam", "SGD"])
+    ...     if kind == "SGD":
+    ...         momentum = trial.suggest_float("momentum", 0, 0.9)
+    ...     return model(zeros(16, 4)).mean()
+    >>> hpo = from_objective(define_model, objective, direction="minimize", proxies=False)
+    >>> hpo.space["momentum"]
+    Float(0.0, 0.9, when=('optimizer', ('SGD',)))
+    """
+    _check_parameters("define_model", define_model, "trial")
+    _check_parameters("objective", objective, "trial", "network")
+    domains: Mapping[str, Domain] | None = None
+    called_with: Inputs | None = None
+    if space is None:
+        found = find_space(define_model, objective)
+        space = domains = found.space
+        called_with = found.inputs
+    elif example_inputs is None:
+        given = space if isinstance(space, Space) else Space(space)
+        answer = ConfigAnswer(given.resolve(given.center()))
+        end = run_until_called(define_model, objective, answer)
+        if end.error is not None:
+            raise end.error
+        called_with = end.inputs
+    inputs = called_with if example_inputs is None else example_inputs
+    if inputs is None:
+        raise ArgumentError(
+            "example_inputs must be given, since the objective does not call the network itself "
+            "before its first report"
+        )
+    return ProxyHPO(
+        _Build(define_model, domains),
+        ObjectiveEvaluator(objective, domains),
+        space,
+        example_inputs=inputs,
+        direction=direction,
+        **options,
+    )
+
+
+@final
+class ObjectiveEvaluator(ProxyEvaluator):
+    """Calls the user's objective.
+
+    Args:
+        objective: ``objective(trial, network)``.
+        domains: see :class:`~proxyhpo.integrations.optuna._trial.ConfigAnswer`.
+    """
+
+    def __init__(self, objective: Objective, domains: Mapping[str, Domain] | None) -> None:
+        self._domains = domains
+        self.__wrapped__ = objective  # where inspect finds the source, whose changes are noticed
+
+    @property
+    @override
+    def takes_budget(self) -> bool:
+        """Whether a training can be shortened: only by counting its reports (``steps=``)."""
+        return False
+
+    @override
+    def evaluate(
+        self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
+    ) -> None:
+        """Calls the objective, and reports what it returns.
+
+        Raises:
+            TypeError: if that is not a number.
+        """
+        answer = ConfigAnswer(config, self._domains)
+        script_trial = ScriptTrial(answer, report, number=trial.number)
+        returned = self.__wrapped__(script_trial, network)
+        if returned is None:
+            return
+        value = report_of(returned, "objective returned").value
+        if value != script_trial.last:
+            report(value)
+
+    def __repr__(self) -> str:
+        return f"ObjectiveEvaluator({getattr(self.__wrapped__, '__qualname__', self.__wrapped__)})"
+
+
+@final
+@dataclass(frozen=True)
+class _Build:
+    """Builds the network of a config."""
+
+    define_model: DefineModel
+    domains: Mapping[str, Domain] | None
+
+    def __call__(self, config: Config) -> nn.Module:
+        return self.define_model(ScriptTrial(ConfigAnswer(config, self.domains)))
+
+
+def _check_parameters(argument: str, function: object, *parameters: str) -> None:
+    """Checks that a function can be called with these arguments."""
+    form = f"{argument}({', '.join(parameters)})"
+    if not callable(function):
+        raise ArgumentError(f"{argument} must be a function {form}, got {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C have no signature
+        return
+    try:
+        signature.bind(*parameters)
+    except TypeError as error:
+        hint = ""
+        if argument == "objective":
+            hint = ". Add the network as its second parameter, and remove the call of define_model"
+        raise ArgumentError(
+            f"{argument} must take {form}; its signature is {signature}: {error}{hint}"
+        ) from None

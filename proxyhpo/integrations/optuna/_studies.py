@@ -1,0 +1,126 @@
+"""Optuna's studies as known results, and results as its studies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState, create_trial
+
+from proxyhpo._report.wording import rung_words
+from proxyhpo.errors import ArgumentError, ConfigError
+from proxyhpo.integrations.optuna._distributions import distribution_of
+
+if TYPE_CHECKING:
+    from proxyhpo import ProxyHPO, Record, Result
+
+__all__ = ["from_optuna", "to_optuna"]
+
+
+def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
+    """Adds the completed trials of an Optuna study as known results of the full network.
+
+    They are not trained again and cost nothing; see :meth:`ProxyHPO.add() <proxyhpo.ProxyHPO.add>`.
+    Trials with parameters outside the space of ``hpo`` are left out.
+
+    Args:
+        study: its objective must have trained the full network completely.
+        hpo: the study to which the results are added.
+
+    Returns:
+        The number of trials that lie in the space.
+
+    Raises:
+        ArgumentError: if the study has another direction or several objectives, or if no completed
+            trial lies in the space.
+    """
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != [hpo.direction]:
+        raise ArgumentError(
+            f"study: its directions are {directions}, but the direction here is {hpo.direction}"
+        )
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    refused: list[ConfigError] = []
+    for trial in trials:
+        assert trial.value is not None, "it is complete"
+        try:
+            hpo.add(trial.params, trial.value, source=f"Optuna trial {trial.number}")
+        except ConfigError as error:
+            refused.append(error)
+    if len(refused) == len(trials):
+        why = f"the first one: {refused[0]}" if refused else "it has none"
+        raise ArgumentError(f"study: no completed trial lies in the space; {why}")
+    return len(trials) - len(refused)
+
+
+def to_optuna(
+    result: Result,
+    *,
+    storage: str | optuna.storages.BaseStorage | None = None,
+    name: str = "proxyhpo",
+) -> list[optuna.Study]:
+    """Writes one Optuna study for each rung, for ``optuna.visualization`` and ``optuna-dashboard``.
+
+    Each training becomes a trial with its reports as intermediate values, its start and seconds as
+    its times, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
+    attributes. A stopped training is ``PRUNED`` in Optuna's terms. The attributes of a study are
+    what its rung ``trains`` and its ``cost in base trainings``.
+
+    Args:
+        result: of a search.
+        storage: Optuna's URL or storage; by default in memory.
+        name: of the studies, which are named ``"{name} rung 0"`` and so on.
+
+    Returns:
+        The studies, the cheapest rung first.
+
+    Raises:
+        optuna.exceptions.DuplicatedStudyError: if the storage has studies of these names.
+    """
+    studies = []
+    for rung in range(len(result.ladder)):
+        study = optuna.create_study(
+            storage=storage,
+            study_name=f"{name} rung {rung}",
+            direction=optuna.study.StudyDirection[result.direction.upper()],
+        )
+        study.set_user_attr("trains", rung_words(result.history, result.ladder, rung))
+        if rung in result.openings:
+            spent = result.cost.rungs[sorted(result.openings).index(rung)].base_trainings
+            study.set_user_attr("cost in base trainings", spent)
+        for record in result.records:
+            if record.rung == rung:
+                study.add_trial(_finished(record, result))
+        studies.append(study)
+    return studies
+
+
+_STATES = {
+    "finished": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
+    active = [name for name in result.space.names if name in record.config]
+    distributions = {name: distribution_of(result.space[name]) for name in active}
+    trial = create_trial(
+        state=_STATES[record.state],
+        value=record.value,
+        params={name: record.config[name] for name in distributions},
+        distributions=distributions,
+        intermediate_values={step: report.value for step, report in enumerate(record.reports, 1)},
+        user_attrs={
+            "trial": record.trial,
+            "density": result.measured[record.rung].density,
+            "seconds": record.seconds,
+            **({} if record.reason is None else {"reason": record.reason}),
+        },
+    )
+    if record.started_at is not None:
+        trial.datetime_start = dt.datetime.fromtimestamp(record.started_at)  # noqa: DTZ006 - as Optuna's
+    assert trial.datetime_start is not None, "create_trial sets it"
+    trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)
+    return trial
