@@ -168,7 +168,7 @@ def test_the_index_of_benchmarks_has_every_page_and_every_command():
         if "__main__" in file.read_text(encoding="utf-8")
     ]
     assert [page for page in pages if f"]({page})" not in index] == []
-    assert [name for name in commands if not re.search(rf"\*\*`python .*{name}\b", index)] == []
+    assert [name for name in commands if not re.search(rf"\| `python .*{name}\b", index)] == []
 
 
 PAGE = """
