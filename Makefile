@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests start a hundred processes. Where byte code is not kept, each compiles the package anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quickstart test test-fast lint types tests coverage docs site dist clean
+.PHONY: install quickstart test test-fast lint types tests coverage docs site dist clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/01_quickstart.py
@@ -54,6 +54,11 @@ dist: .venv/.installed-test
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
+
+# What every check needs, in one go.
+install: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet -e '.[test,docs]'
+	touch .venv/.installed .venv/.installed-test .venv/.installed-docs
 
 .venv/.installed: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet -e .

@@ -33,9 +33,7 @@ elif path.is_dir():
     validation = Subset(CIFAR10(path, transform=plain), range(45_000, 50_000))
 else:
     with np.load(path) as file:
-        arrays = {
-            name: torch.from_numpy(file[name]) for name in file if name.startswith(("train", "val"))
-        }
+        arrays = {name: torch.from_numpy(file[name]) for name in file}
     train, validation = (
         TensorDataset(plain(arrays[f"{part}_images"]), arrays[f"{part}_labels"].long())
         for part in ("train", "val")
@@ -44,11 +42,7 @@ else:
 hpo = ProxyHPO(
     partial(ResNet, BasicBlock, [1, 1, 1, 1], num_classes=10),  # half as deep as ResNet-18
     SupervisedEvaluator(train, validation, epochs=1 if path is None else 10),
-    {
-        "lr": Float(1e-3, 1, log=True),
-        "momentum": Float(0.5, 0.99),
-        "weight_decay": Float(1e-5, 1e-2, log=True),
-    },
+    {"lr": Float(1e-3, 1, log=True), "momentum": Float(0.5, 0.99), "weight_decay": Float(0, 0.01)},
     example_inputs=torch.zeros(64, 3, 32, 32),
 )
 
