@@ -1,4 +1,4 @@
-"""Finds good hyperparameters for a small convolutional network by searching on a pruned copy."""
+"""Tunes a small convolutional network on handwritten digits by searching on a pruned copy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -74,4 +74,4 @@ if __name__ == "__main__":
     print(f"validation accuracy  {result.best_value:.4f}")
     print(f"test accuracy        {accuracy(result.best_network(), test):.4f}")
     print(result.cost)
-    print(result.fidelity[-1])  # how well the first rung stood in for the full network
+    print(result.fidelity[-1])  # how well the proxy ranked the finalists

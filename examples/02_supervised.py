@@ -1,7 +1,7 @@
 """Tunes a classifier of digits with the built-in training loop.
 
-The optimizer is searched, too, and momentum only for SGD. Before the search, the script inspects
-the proxy: what it keeps of each layer, and how much faster its steps are.
+The optimizer is a hyperparameter, and momentum is searched only for SGD. Before the search, the
+script prints what the proxy keeps of each layer and how much faster its steps are.
 """
 
 import torch

@@ -1,9 +1,9 @@
-"""Fine-tunes a pretrained network: its weights are inherited, and only the new head is initialised.
+"""Tunes the fine-tuning of a pretrained network: proxies inherit its weights.
 
 A small convolutional network is trained on the digits 0 to 4 and then fine-tuned on few images of
-the digits 5 to 9. Building it twice shows which weights are pretrained. Pruned copies of a
-pretrained network rank hyperparameters less reliably than those of a new one. The default is
-therefore cautious (half of the channels), and more finalists than usual are trained.
+the digits 5 to 9. proxyhpo builds it twice to detect which weights are pretrained; only the new
+head is initialised. Pruned copies of a pretrained network rank configs less reliably than those of
+a new one. So the default proxy keeps half of the channels, and this script trains more finalists.
 """
 
 import torch

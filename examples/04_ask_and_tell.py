@@ -1,8 +1,8 @@
-"""Ask and tell: ask what to train, train it in your own loop, and tell the value.
+"""Ask and tell: ask for a config, train it in your own loop, and tell the value.
 
 The study is kept in a file. Stop this script at any time and start it again: the study resumes, and
-asks again for a training whose result was not told. Meanwhile and afterwards,
-`python -m proxyhpo show 04_ask_and_tell.db` shows its progress.
+asks again for each training whose value is missing. `python -m proxyhpo show 04_ask_and_tell.db`
+shows its progress at any time.
 """
 
 import time

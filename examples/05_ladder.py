@@ -2,7 +2,7 @@
 
 40 configs are trained with a quarter of the channels and half of the epochs, 10 with half of the
 channels, and 3 on the full network. `train` takes a budget, so that its schedule ends with the
-training. The config used so far is tried before any other.
+training. The config that is already in use is the first trial.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""Trains in two worker processes at the same time, with a time limit and a log.
+"""Trains in two worker processes, with a time limit for each training and a log.
 
-If a training crashes or hangs, only its worker is lost. The functions below are sent to the workers
-once, with the data that they use; `if __name__ == "__main__"` is not needed for that.
+A training that crashes or hangs does not affect the other worker. The functions below are sent to
+the workers once, with the data that they use, so `if __name__ == "__main__"` is not needed.
 """
 
 import logging
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from proxyhpo import Config, Float, ProxyHPO
 from proxyhpo.executors import ProcessExecutor
 
-torch.set_num_threads(1)  # as in the workers, so that times measured here apply there
+torch.set_num_threads(1)  # as in the workers, so that step times measured here apply to them
 
 logging.basicConfig(format="%(message)s")
 logging.getLogger("proxyhpo").setLevel(logging.INFO)
