@@ -25,6 +25,7 @@ from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator
+from proxyhpo.evaluators._monitors import check_monitor
 from proxyhpo.pruners import Pruner
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Space
@@ -79,6 +80,9 @@ class Problem:
         space = space if isinstance(space, Space) else Space(space)
         evaluator = evaluator_of(train)
         evaluator.check(space)
+        direction = direction_of(direction, evaluator)
+        if isinstance(monitor := getattr(evaluator, "monitor", None), str):
+            check_monitor(monitor, direction)
         inputs = check_inputs(inputs)
         where = device_of(device, evaluator)
         made = plugins.resolve("proxyhpo.pruners", pruner, Pruner)  # type: ignore[type-abstract]  # an interface
@@ -94,7 +98,7 @@ class Problem:
             device=where,
             pruner=made,
             networks=networks,
-            direction=direction_of(direction, evaluator),
+            direction=direction,
             steps=None if evaluator.takes_budget else steps,
             is_pretrained=bool(inherited),
             source=source_hash(train),

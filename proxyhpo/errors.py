@@ -6,6 +6,7 @@
     ├── ArgumentError (also ValueError)      a bad argument, refused before any training
     │   ├── SpaceError                       a hyperparameter that is badly defined
     │   ├── ConfigError                      a config that lies outside its space
+    │   ├── EvaluatorError                   an evaluator that can train with no config
     │   └── UnknownNameError                 a name that no plug-in has
     ├── PluginError                          a plug-in that is broken, or a name taken twice
     ├── UnsupportedNetworkError              a network that cannot be pruned, and why
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "ConfigError",
+    "EvaluatorError",
     "ExecutorError",
     "NotClimbedError",
     "PluginError",
@@ -60,6 +62,13 @@ class ConfigError(ArgumentError):
 
 class UnknownNameError(ArgumentError):
     """A name that no plug-in has; the message lists the valid names."""
+
+
+class EvaluatorError(ArgumentError):
+    """An argument of an evaluator that is wrong for every config, as a training shows.
+
+    It ends the study, unless a training has already succeeded. The training remains unfinished.
+    """
 
 
 class PluginError(ProxyHPOError):
@@ -118,6 +127,20 @@ def unknown_name(
     after = f"; {hint}" if hint else "."
     listed = ", ".join(map(repr, names)) or "none"
     return UnknownNameError(f"unknown {what} {given!r}{after} Allowed: {listed}")
+
+
+def unknown_metric(where: str, given: str, known: Iterable[str]) -> EvaluatorError:
+    """The error for a monitored metric that a training does not have.
+
+    Args:
+        where: what has metrics, such as ``"metric logged by the module"``.
+        given: the name.
+        known: the names of its metrics.
+
+    >>> unknown_metric("metric of the evaluation", "eval_los", ["eval_loss"])
+    EvaluatorError("monitor: unknown metric of the evaluation: 'eval_los'; did you mean 'eval_loss'? Allowed: 'eval_loss'")
+    """  # noqa: E501 - the message that a doctest shows cannot be broken
+    return EvaluatorError(f"monitor: {unknown_name(f'{where}:', given, known)}")
 
 
 def missing_library(user: str, library: str, extra: str) -> ImportError:

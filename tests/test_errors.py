@@ -13,7 +13,9 @@ def test_every_exception_has_one_root_and_is_listed_in_the_tree():
         assert name in inspect.getdoc(errors)
 
 
-@pytest.mark.parametrize("name", ["ArgumentError", "SpaceError", "ConfigError", "UnknownNameError"])
+@pytest.mark.parametrize(
+    "name", ["ArgumentError", "SpaceError", "ConfigError", "EvaluatorError", "UnknownNameError"]
+)
 def test_bad_arguments_are_value_errors(name):
     assert issubclass(getattr(errors, name), ValueError)
 

@@ -21,9 +21,9 @@ NAMES = {
     "proxyhpo.channels": "Group Plan Score Shrunk find_groups remove shrink",
     "proxyhpo.channels.find.rules": "Call Dim Labels ResultDims Rule find_rule fixed rule "
     "temporary",
-    "proxyhpo.errors": "ArgumentError ConfigError ExecutorError NotClimbedError PluginError "
-    "ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError TrainingFailedError "
-    "UnknownNameError UnsupportedNetworkError",
+    "proxyhpo.errors": "ArgumentError ConfigError EvaluatorError ExecutorError NotClimbedError "
+    "PluginError ProxyHPOError SpaceError StoreError StoreLockedError StudyMismatchError "
+    "TrainingFailedError UnknownNameError UnsupportedNetworkError",
     "proxyhpo.evaluators": "Direction ProxyEvaluator ReportChoice ReportFunction "
     "SupervisedEvaluator "
     "TrainingEvaluator TrialRun",

@@ -116,7 +116,8 @@ def test_the_file_can_be_named(written, tmp_path, capsys):
 
 def test_without_matplotlib_the_page_says_so(written, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    load_study(written[0]).save_html(tmp_path / "study.html")
+    page = load_study(written[0]).save_html(str(tmp_path / "study.html"))
+    assert page == tmp_path / "study.html"
     text = (tmp_path / "study.html").read_text(encoding="utf-8")
     assert "There are no plots without matplotlib." in text
     assert "<svg" in text, "the chart of the card needs no matplotlib"

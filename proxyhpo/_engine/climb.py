@@ -54,6 +54,7 @@ def climb(
         Whether the study is complete: neither stopped nor out of time.
 
     Raises:
+        EvaluatorError: see :class:`~proxyhpo._engine.giving_up.Judge`.
         TrainingFailedError: see :class:`~proxyhpo._engine.giving_up.Judge`.
         KeyboardInterrupt: at the second Ctrl-C.
     """
@@ -101,7 +102,9 @@ def climb(
                 continue
             watch.end(job)
             if job.id not in listener.abandoned:
-                record = settle(study, job, _outcome(ended))
+                outcome = _outcome(ended)
+                judge.check(outcome)
+                record = settle(study, job, outcome)
                 del running[job.id]
                 notifier.end(job, record)
                 judge.consider(record)

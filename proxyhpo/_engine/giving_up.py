@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
+from proxyhpo._runs import Outcome
 from proxyhpo.channels.find.owned import UNUSED
 from proxyhpo.errors import TrainingFailedError
 
@@ -23,6 +24,15 @@ class Judge:
         self._hopeful = any(record.value is not None for record in study.history.records)
         self._failed = 0
         self._raised: list[Record] = []
+
+    def check(self, outcome: Outcome) -> None:
+        """Checks that the evaluator can train at all; called before the outcome is recorded.
+
+        Raises:
+            EvaluatorError: if it cannot, and no training has succeeded yet.
+        """
+        if outcome.refusal is not None and not self._hopeful:
+            raise outcome.refusal
 
     def consider(self, record: Record) -> None:
         """Counts a record.
@@ -49,8 +59,8 @@ class Judge:
         if self._failed >= FAILURES_TO_GIVE_UP:
             raise TrainingFailedError(
                 f"the first {self._failed} trainings all failed, the last one with "
-                f"{record.reason!r} and {record.trained_config}. {self._trained(record)}Call "
-                "train once by itself with the full network and such a config, and check the loss, "
+                f"{record.reason!r} and {record.trained_config}. {self._trained(record)}Train "
+                "the full network once with such a config, without a search, and check the loss, "
                 "the metric and the data for values that are not finite. The results so far are in "
                 "ProxyHPO.result"
             )

@@ -266,7 +266,7 @@ class Result:
         """A card for notebooks; everything in it is escaped."""
         return card(self, self._findings)
 
-    def save_html(self, path: str | Path) -> None:
+    def save_html(self, path: str | Path) -> Path:
         """Writes one HTML file with the card, all plots, leaderboards, costs and failures.
 
         The file is self-contained. ``python -m proxyhpo report study.db`` writes the same from a
@@ -274,9 +274,14 @@ class Result:
 
         Args:
             path: of the file, such as ``"study.html"``; replaced if it exists.
+
+        Returns:
+            The path of the file.
         """
         page: str = import_module("proxyhpo._study_page").study_page(self)
-        Path(path).write_text(page, encoding="utf-8")
+        path = Path(path)
+        path.write_text(page, encoding="utf-8")
+        return path
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {field.name: getattr(self, field.name) for field in fields(self)}

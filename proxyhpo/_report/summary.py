@@ -201,7 +201,10 @@ class Findings:
         if self.idle:
             yield NOTHING_LEFT % len(self.history.trials)
         if self.failures and not self._has_values:
-            yield "call train once by itself with the full network: it must report finite values"
+            yield (
+                "result.failures has the reasons and tracebacks; a training must report finite "
+                "values"
+            )
         if self.best is None or self._decision is None:
             return
         saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""

@@ -14,6 +14,7 @@ from proxyhpo._records.correction import Correction
 from proxyhpo._records.report import Report
 from proxyhpo._records.run_id import RunId
 from proxyhpo._seeding import seed_sequence
+from proxyhpo.errors import EvaluatorError
 
 if TYPE_CHECKING:
     from proxyhpo._records.records import Config
@@ -108,6 +109,7 @@ class Outcome:
         correction: how the updates of a proxy were scaled, if they were.
         width_ratio: of the network; None if it could not be made, or the caller made it.
         started_at: when the run began, in seconds since the epoch, if that is known.
+        refusal: the exception, if it says that no config can be trained.
     """
 
     reports: tuple[Report, ...] = ()
@@ -120,6 +122,7 @@ class Outcome:
     correction: Correction | None = None
     width_ratio: float | None = None
     started_at: float | None = field(default=None, compare=False)
+    refusal: EvaluatorError | None = field(default=None, compare=False)
 
     @property
     def value(self) -> float | None:

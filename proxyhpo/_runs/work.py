@@ -19,7 +19,7 @@ from proxyhpo._records.correction import Correction
 from proxyhpo._records.report import Report, checked_report
 from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
 from proxyhpo._seeding import cuda_in_use, seed_everything
-from proxyhpo.errors import one_line
+from proxyhpo.errors import EvaluatorError, one_line
 from proxyhpo.evaluators import TrialRun
 from proxyhpo.transfers import UpdateRule, scaled_updates
 from proxyhpo.transfers._scaling import Scaling
@@ -118,6 +118,7 @@ class _Training:
         self._stopped = False
         self._reason: str | None = None
         self._traceback: str | None = None
+        self._refusal: EvaluatorError | None = None
         self._weights: dict[str, Tensor] | None = None
         self._listener_error: BaseException | None = None
         self._best_weights: dict[str, Tensor] | None = None
@@ -139,7 +140,7 @@ class _Training:
         )
         self._network, self._width_ratio = made.network, made.width_ratio
         self._overhead = time.perf_counter() - began
-        trial = _trial_run(job, self._work.device)
+        trial = _trial_run(job, self._work)
         seed_everything(trial.seed)
         rule = self._work.rule
         with scaled_updates(
@@ -210,6 +211,9 @@ class _Training:
         else:
             self._reason = one_line(error)
             self._traceback = "".join(tracebacks.format_exception(error))
+            if isinstance(error, EvaluatorError):
+                # A new one, since the traceback refers to the network.
+                self._refusal = EvaluatorError(str(error))
 
     def take_weights(self) -> None:
         """Copies the trained weights if they are wanted. A failure to copy fails the training."""
@@ -240,6 +244,7 @@ class _Training:
             correction=self._correction,
             width_ratio=self._width_ratio,
             started_at=self._started_at,
+            refusal=self._refusal,
         )
 
     def release(self) -> None:
@@ -259,7 +264,7 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _trial_run(job: Job, device: str) -> TrialRun:
+def _trial_run(job: Job, work: Work) -> TrialRun:
     folder = job.checkpoint_dir
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(
@@ -273,8 +278,9 @@ def _trial_run(job: Job, device: str) -> TrialRun:
         density=job.density,
         budget=job.budget,
         seed=job.training_seed,
-        device=device_here(device),
+        device=device_here(work.device),
         checkpoint_dir=folder,
+        left_to_train=frozenset(() if work.networks.takes_config else work.space.names),
     )
 
 

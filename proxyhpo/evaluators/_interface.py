@@ -71,6 +71,8 @@ class TrialRun:
             it.
         checkpoint_dir: an existing folder for checkpoints, for evaluators that ask for one. It is
             the same folder if the training runs again because its process was killed.
+        left_to_train: names of the hyperparameters that only the evaluator can use, because
+            ``build`` gets no config; empty if it does.
     """
 
     number: int
@@ -81,6 +83,7 @@ class TrialRun:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint_dir: Path | None = None
+    left_to_train: frozenset[str] = frozenset()
 
 
 class ProxyEvaluator(ABC):

@@ -5,16 +5,21 @@ Requires the extra ``lightning``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 import lightning
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
+from proxyhpo.evaluators._reads import UnusedWarning, recorded, unread
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,13 +56,13 @@ class ReportCallback(lightning.Callback):
         """Reports what was logged; the trainer's sanity check before training is not reported.
 
         Raises:
-            UnknownNameError: if the metric was not logged.
+            EvaluatorError: if the metric was not logged.
         """
         if trainer.sanity_checking:
             return
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if self._monitor not in logged:
-            raise unknown_name("metric logged by the module:", self._monitor, logged)
+            raise unknown_metric("metric logged by the module", self._monitor, logged)
         value = logged.pop(self._monitor)
         logged.pop("seconds", None)  # has a special meaning in a report
         if self._report(value, **logged):
@@ -68,8 +73,9 @@ class ReportCallback(lightning.Callback):
 class LightningEvaluator(ProxyEvaluator):
     """Fits a ``LightningModule`` with your trainer.
 
-    ``build`` returns the module, with the config's hyperparameters set as you set them today, such
-    as ``Module(lr=config["lr"])``. A budget below 1 trains for that fraction of ``max_epochs``.
+    ``build`` takes the config and returns the module with its hyperparameters, such as
+    ``lambda config: Module(lr=config["lr"])``. A budget below 1 trains for that fraction of
+    ``max_epochs``.
 
     Args:
         make_trainer: ``make_trainer(config)`` returns a new ``Trainer`` for each training. If it
@@ -80,6 +86,9 @@ class LightningEvaluator(ProxyEvaluator):
         monitor: name of the logged metric that is the value.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+        verbose: whether to show what Lightning itself says in every training: its notes on
+            devices, its tips and its advice on loaders. Loggers and progress bars of the trainer
+            are not affected.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
@@ -95,13 +104,21 @@ class LightningEvaluator(ProxyEvaluator):
         *,
         monitor: str,
         use_report: ReportChoice = "last",
+        verbose: bool = False,
     ) -> None:
+        if isinstance(make_trainer, lightning.Trainer):
+            raise ArgumentError(
+                "make_trainer must be a function of a config, because each training needs a new "
+                "trainer; got a Trainer: write lambda config: L.Trainer(...)"
+            )
         if not callable(make_trainer):
             raise ArgumentError(
                 f"make_trainer must be a function of a config, got {make_trainer!r}"
             )
         self._make_trainer = make_trainer
         self._data = data
+        self._verbose = verbose
+        self._unused = UnusedWarning("make_trainer")
         self.monitor = monitor
         self.use_report = check_report_choice(use_report)
 
@@ -112,30 +129,68 @@ class LightningEvaluator(ProxyEvaluator):
         """Calls ``Trainer.fit``.
 
         Raises:
-            ArgumentError: if the network is not a ``LightningModule``, the trainer uses several
-                processes, or it has no ``max_epochs`` to shorten for a budget below 1.
+            EvaluatorError: if the network is not a ``LightningModule``, its ``hparams`` contain a
+                hyperparameter that should be tuned but is not, the trainer uses several processes,
+                or it has no ``max_epochs`` to shorten for a budget below 1.
         """
         if not isinstance(network, lightning.LightningModule):
-            raise ArgumentError(
+            raise EvaluatorError(
                 f"build must return a LightningModule, got a {type(network).__name__}"
             )
-        trainer = call_for_trial(self._make_trainer, config, trial=trial)
-        _prepare(trainer, trial.budget)
-        trainer.callbacks.append(ReportCallback(report, self.monitor))  # type: ignore[attr-defined]  # set by a connector
-        data = self._data(config) if callable(self._data) else self._data
-        if isinstance(data, lightning.LightningDataModule):
-            trainer.fit(network, datamodule=data)
-        else:
-            trainer.fit(network, *data)
+        config = recorded(config, trial)
+        with nullcontext() if self._verbose else _quiet():
+            trainer = call_for_trial(self._make_trainer, config, trial=trial)
+            _prepare(trainer, trial.budget)
+            trainer.callbacks += [  # type: ignore[attr-defined]  # set by a connector
+                _UseOfConfig(config, trial, self._unused),
+                ReportCallback(report, self.monitor),
+            ]
+            data = self._data(config) if callable(self._data) else self._data
+            if isinstance(data, lightning.LightningDataModule):
+                trainer.fit(network, datamodule=data)
+            else:
+                trainer.fit(network, *data)
 
     def __repr__(self) -> str:
         return f"LightningEvaluator(monitor={self.monitor!r})"
 
 
+@final
+class _UseOfConfig(lightning.Callback):
+    """Checks that hyperparameters reach the training, if ``build`` gets no config.
+
+    It checks when the training starts, because other callbacks may read the config until then.
+    """
+
+    def __init__(self, config: Config, trial: TrialRun, unused: UnusedWarning) -> None:
+        self._config = config
+        self._trial = trial
+        self._unused = unused
+
+    @override
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Refuses hyperparameters that the module has, but with other values than the config.
+
+        Raises:
+            EvaluatorError: names the hyperparameter.
+        """
+        own = pl_module.hparams
+        for name, wanted in unread(self._config, self._trial).items():
+            if name in own and repr(own[name]) != repr(wanted):
+                raise EvaluatorError(
+                    f"build takes no config, so {name!r} is not tuned: the module was built with "
+                    f"{name}={own[name]!r}, and this training should use {wanted!r}. Let build "
+                    f"take the config: lambda config: {type(pl_module).__name__}(**config)"
+                )
+        self._unused.check(self._config, self._trial)
+
+
 def _prepare(trainer: lightning.Trainer, budget: float) -> None:
     """Configures the trainer for a trial: one process, no sanity check, the budget's epochs."""
     if trainer.world_size > 1:
-        raise ArgumentError(
+        raise EvaluatorError(
             f"make_trainer: the trainer uses {trainer.world_size} processes, but a trial must use "
             "one: pass devices=1, and use several workers of ProcessExecutor instead"
         )
@@ -144,5 +199,22 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
         return
     epochs = trainer.max_epochs
     if epochs is None or epochs < 1:
-        raise ArgumentError("make_trainer: a rung has a budget below 1, so set max_epochs=")
+        raise EvaluatorError("make_trainer: a rung has a budget below 1, so set max_epochs=")
     trainer.fit_loop.max_epochs = max(1, round(epochs * budget))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what Lightning repeats in every training; its warnings in logs remain."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for category in (FutureWarning, DeprecationWarning, PossibleUserWarning):
+            warnings.filterwarnings("ignore", category=category, module=r"lightning\.")
+        try:
+            for logger in loggers:
+                logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, final
 from skorch.callbacks import Callback
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
+from proxyhpo.evaluators._reads import UnusedWarning, recorded
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
@@ -46,7 +47,7 @@ class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
         """Reports the epoch.
 
         Raises:
-            UnknownNameError: if the history has no such column.
+            EvaluatorError: if the history has no such column.
             KeyboardInterrupt: to end the fit, as skorch's own ``EarlyStopping`` does.
         """
         epoch = net.history[-1]
@@ -56,7 +57,7 @@ class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
         if self.monitor not in numbers:
-            raise unknown_name("column of the history:", self.monitor, numbers)
+            raise unknown_metric("column of the history", self.monitor, numbers)
         if self.report(numbers.pop(self.monitor), **numbers):
             raise KeyboardInterrupt
 
@@ -95,6 +96,7 @@ class SkorchEvaluator(ProxyEvaluator):
                 f"make_net must be a function of a network and a config, got {make_net!r}"
             )
         self._make_net = make_net
+        self._unused = UnusedWarning("make_net")
         self._data = (X, y)
         self.monitor = monitor
         self.use_report = check_report_choice(use_report)
@@ -106,13 +108,15 @@ class SkorchEvaluator(ProxyEvaluator):
         """Calls ``NeuralNet.fit``.
 
         Raises:
-            ArgumentError: if the net does not use the given network.
+            EvaluatorError: if the net does not use the given network.
         """
+        config = recorded(config, trial)
         net = call_for_trial(self._make_net, network, config, trial=trial)
+        self._unused.check(config, trial)
         if net.module is not network:
-            raise ArgumentError("make_net must pass the given network to the net, as module=")
+            raise EvaluatorError("make_net must pass the given network to the net, as module=")
         if remade := net.get_params_for("module"):
-            raise ArgumentError(
+            raise EvaluatorError(
                 f"make_net: with module__{next(iter(remade))}= the net builds its own network; "
                 "let build(config) use such hyperparameters"
             )

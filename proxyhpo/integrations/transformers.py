@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, final
 import transformers
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError, unknown_name
+from proxyhpo.errors import ArgumentError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
+from proxyhpo.evaluators._reads import UnusedWarning, recorded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,11 +59,11 @@ class ReportCallback(transformers.TrainerCallback):
         """Reports the metrics of the evaluation.
 
         Raises:
-            UnknownNameError: if the metric is not among those of the evaluation.
+            EvaluatorError: if the metric is not among those of the evaluation.
         """
         numbers = {name: float(value) for name, value in (metrics or {}).items()}
         if self._monitor not in numbers:
-            raise unknown_name("metric of the evaluation:", self._monitor, numbers)
+            raise unknown_metric("metric of the evaluation", self._monitor, numbers)
         self.has_reported = True
         if self._report(numbers.pop(self._monitor), **numbers):
             control.should_training_stop = True
@@ -101,6 +102,7 @@ class TrainerEvaluator(ProxyEvaluator):
                 f"make_trainer must be a function of a network and a config, got {make_trainer!r}"
             )
         self._make_trainer = make_trainer
+        self._unused = UnusedWarning("make_trainer")
         self.monitor = monitor
         self.use_report = check_report_choice(use_report)
 
@@ -109,7 +111,9 @@ class TrainerEvaluator(ProxyEvaluator):
         self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
     ) -> None:
         """Calls ``Trainer.train``, and ``Trainer.evaluate`` if the training did not evaluate."""
+        config = recorded(config, trial)
         trainer = call_for_trial(self._make_trainer, network, config, trial=trial)
+        self._unused.check(config, trial)
         # A Trainer seeds everything with args.seed, 42 by default. All seeds would be the same one.
         trainer.args.seed = trial.seed % _SEEDS
         transformers.set_seed(trainer.args.seed)

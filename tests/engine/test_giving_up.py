@@ -1,13 +1,15 @@
 """What the error says when a study gives up: which network was trained, and what was not pruned."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.errors import TrainingFailedError
+from proxyhpo.errors import EvaluatorError, TrainingFailedError
+from proxyhpo.executors import Outcome
 
 X = torch.randn(16, 8)
 
@@ -61,14 +63,14 @@ def test_values_that_are_never_finite_end_the_study_later():
     said = error_of(mlp, never_finite, 30, density=0.25)
     assert "the first 20 trainings all failed, the last one with 'report 1 was nan'" in said
     assert "They trained a pruned copy of the network, at density 0.25" in said
-    assert "Call train once by itself" in said
+    assert "Train the full network once with such a config, without a search" in said
     assert "size that was pruned" not in said
 
 
 def test_a_short_search_without_any_value_says_so_and_what_to_do():
     result = study(mlp, never_finite, density=0.25).run(3)
     assert "all 3 trainings failed, the first with 'report 1 was nan'" in repr(result)
-    assert "call train once by itself" in repr(result)
+    assert "a training must report finite values" in repr(result)
     assert "trust" not in repr(result)
 
 
@@ -126,3 +128,30 @@ def test_it_says_what_to_do_where_a_pruned_size_meets_data():
     said = error_of(Adversarial, train, density=0.25)
     assert "train relies on a size that was pruned" in said
     assert "ignore=[" in said
+
+
+def refused(network, config):
+    raise EvaluatorError("monitor: unknown metric")
+
+
+def test_an_error_of_the_evaluator_ends_the_study_at_its_first_training():
+    hpo = study(mlp, refused, density=0.25)
+    with pytest.raises(EvaluatorError, match="monitor: unknown metric"):
+        hpo.run(8)
+    assert not hpo.result.records, "the training can run again"
+
+
+def test_an_error_of_the_evaluator_reaches_the_study_from_a_worker():
+    sent = pickle.loads(pickle.dumps(Outcome(refusal=EvaluatorError("monitor: unknown metric"))))
+    assert isinstance(sent.refusal, EvaluatorError)
+    assert str(sent.refusal) == "monitor: unknown metric"
+
+
+def test_an_error_of_the_evaluator_after_a_success_is_a_failure_like_others():
+    values = iter([0.5])
+
+    def train(network, config):
+        return next(values, None) or refused(network, config)
+
+    result = study(mlp, train, ladder=[Rung(1)]).run(3)
+    assert len(result.failures) == 2

@@ -1,12 +1,14 @@
 """Lightning modules are searched by their own trainer."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.errors import ArgumentError, EvaluatorError
 from tests.integrations.reports import Reports, run
 
 lightning = pytest.importorskip("lightning")
@@ -93,7 +95,7 @@ def test_a_budget_needs_epochs():
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match="val_loss"):
+    with pytest.raises(EvaluatorError, match="val_loss"):
         LightningEvaluator(make_trainer, LOADERS, monitor="val_los").evaluate(
             Module(0.05), {}, Reports(), trial=run()
         )
@@ -115,8 +117,79 @@ def test_anything_but_a_module_is_refused():
 
 
 def test_anything_but_a_function_is_refused():
-    with pytest.raises(ArgumentError, match="make_trainer"):
+    with pytest.raises(ArgumentError, match="make_trainer must be a function of a config, got 3"):
+        LightningEvaluator(3, LOADERS, monitor="val_loss")
+    with pytest.raises(ArgumentError, match=r"write lambda config: L\.Trainer\(\.\.\.\)"):
         LightningEvaluator(make_trainer(), LOADERS, monitor="val_loss")
+
+
+TUNED = run(left_to_train=frozenset({"lr"}))
+
+
+def short(config, **options):
+    return make_trainer(max_epochs=1, limit_train_batches=1, **options)
+
+
+def test_a_hyperparameter_that_the_module_has_but_does_not_get_is_refused():
+    reports = Reports()
+    with pytest.raises(EvaluatorError, match=r"lr=0\.05.*lambda config: Module\(\*\*config\)"):
+        LightningEvaluator(short, LOADERS, monitor="val_loss").evaluate(
+            Module(0.05), {"lr": 0.1}, reports, trial=TUNED
+        )
+    assert not reports, "it is refused before the first epoch"
+
+
+def test_a_search_over_a_module_that_gets_no_config_ends_at_once():
+    hpo = ProxyHPO(
+        lambda: Module(0.05),
+        LightningEvaluator(short, LOADERS, monitor="val_loss"),
+        {"lr": Float(1e-3, 0.3, log=True)},
+        example_inputs=INPUTS[:16],
+        direction="minimize",
+        ladder=[Rung(1)],
+        progress=False,
+    )
+    with pytest.raises(EvaluatorError, match="build takes no config, so 'lr' is not tuned"):
+        hpo.run(2)
+
+
+class SetRate(lightning.Callback):
+    def __init__(self, config):
+        self.config = config
+
+    def on_fit_start(self, trainer, pl_module):
+        pl_module.rate = self.config["lr"]
+
+
+def test_a_callback_may_set_it_instead(caplog):
+    reports = Reports()
+    LightningEvaluator(
+        lambda config: short(config, callbacks=[SetRate(config)]), LOADERS, monitor="val_loss"
+    ).evaluate(Module(0.05), {"lr": 0.1}, reports, trial=TUNED)
+    assert reports
+    assert not caplog.records
+
+
+def test_a_hyperparameter_that_nothing_reads_is_warned_about_once(caplog):
+    evaluator = LightningEvaluator(short, LOADERS, monitor="val_loss")
+    trial = run(left_to_train=frozenset({"decay"}))
+    for _ in range(2):
+        evaluator.evaluate(Module(0.05), {"decay": 0.1, "width": 3}, Reports(), trial=trial)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no training uses 'decay'" in caplog.text
+
+
+def test_lightning_itself_is_quiet_in_a_training_unless_it_is_wanted(caplog, recwarn):
+    said = {}
+    level = logging.getLogger("lightning.pytorch").level
+    for verbose in (False, True):
+        caplog.clear()
+        evaluator = LightningEvaluator(short, LOADERS, monitor="val_loss", verbose=verbose)
+        evaluator.evaluate(Module(0.05), {}, Reports(), trial=run())
+        said[verbose] = [r.name for r in caplog.records if r.name.startswith("lightning")]
+    assert not said[False]
+    assert said[True], "such as that it uses no GPU"
+    assert logging.getLogger("lightning.pytorch").level == level
 
 
 def test_a_search_over_a_module_whose_learning_rate_is_its_own():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.errors import ArgumentError, EvaluatorError
 from tests.integrations.reports import Reports, run
 
 skorch = pytest.importorskip("skorch")
@@ -59,7 +59,7 @@ def test_a_budget_shortens_the_training():
 
 def test_an_unknown_column_is_refused_with_the_nearest_name():
     evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_accuracy")
-    with pytest.raises(UnknownNameError, match="valid_acc"):
+    with pytest.raises(EvaluatorError, match="valid_acc"):
         evaluator.evaluate(network(), {}, Reports(), trial=run())
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import Dataset
 
 from proxyhpo import Float, ProxyHPO, Rung
-from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.errors import ArgumentError, EvaluatorError
 from tests.integrations.reports import Reports, run
 
 transformers = pytest.importorskip("transformers")
@@ -105,7 +105,7 @@ def test_each_training_has_the_seed_of_its_trial(tmp_path):
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name(tmp_path):
     evaluator = TrainerEvaluator(make_trainer(tmp_path), monitor="eval_los")
-    with pytest.raises(UnknownNameError, match="eval_loss"):
+    with pytest.raises(EvaluatorError, match="eval_loss"):
         evaluator.evaluate(network(), {}, Reports(), trial=run())
 
 

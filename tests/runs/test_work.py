@@ -18,6 +18,8 @@ SPACE = Space({"lr": Float(0, 1), "kind": Choice({"one": 1, "two": 2})})
 class Networks:
     """Hands out a network, and remembers what it was asked for."""
 
+    takes_config = True
+
     def __init__(self):
         self.asked = []
         self.made = []
