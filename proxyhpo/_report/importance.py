@@ -22,6 +22,7 @@ __all__ = ["FEWEST", "Importance", "importance_of"]
 FEWEST = 10
 """Minimum number of trainings of one rung."""
 
+_USELESS = 0.1  # R² up to which a forest has learned nothing of note
 _TREES = 50
 _FOLDS = 5
 _SHUFFLES = 5
@@ -45,6 +46,11 @@ class Importance:
     n: int
     score: float
     decrease: Mapping[str, tuple[float, float, float]]
+
+    @property
+    def is_meaningful(self) -> bool:
+        """Whether the forest predicts unseen configs at all."""
+        return self.score > _USELESS
 
 
 def importance_of(result: Result, rung: int | None = None) -> Importance | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, rung_words, table
+from proxyhpo.space import Space
 
 __all__ = ["NOTHING_LEFT", "Findings"]
 
@@ -32,10 +34,17 @@ _ADVICE = {
 }
 
 
+_DEPENDS_ON_WIDTH = re.compile(
+    "dropout|drop_path|label_smoothing|mixup|cutmix|augment", re.IGNORECASE
+)
+"""Names of regularisation, whose best strength depends on the width of the network."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """The findings of a study, as text; see :class:`~proxyhpo.Result`."""
 
+    space: Space
     history: History
     ladder: Sequence[Rung]
     direction: str
@@ -189,7 +198,15 @@ class Findings:
         compared = f"{overall.n} trial{'' if overall.n == 1 else 's'} trained on both"
         unproven = "; unproven for pretrained networks" if self.pretrained else ""
         question = f"does {words} rank configs like the full network?"
-        return f"{question} {overall.verdict} ({compared}{unproven})"
+        return f"{question} {overall.verdict} ({compared}{unproven}{self._of_width()})"
+
+    def _of_width(self) -> str:
+        """Names hyperparameters for which a proxy is a poor guide; empty if there is none."""
+        names = [name for name in self.space.names if _DEPENDS_ON_WIDTH.search(name)]
+        if not names:
+            return ""
+        depend = "depends" if len(names) == 1 else "depend"
+        return f"; the best {', '.join(names)} {depend} on the width: use more finalists"
 
     def _warnings(self) -> list[str]:
         found = (measured.warning for measured in self.history.measured.values())

@@ -51,17 +51,20 @@ _FEW = 8  # values, of which none can be called unusual
 
 
 def new_figure(width: float = 6.4, height: float = 4.0, **options: Any) -> Figure:
-    """A new figure of pyplot's, so that a notebook shows it.
+    """A new figure of pyplot's, so that scripts and notebooks show it.
 
     Raises:
         ImportError: if matplotlib is not installed.
     """
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
+
+        from proxyhpo.plots._figure import ShownOnce  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise missing_library("a plot", "matplotlib", "plots") from error
 
-    return plt.figure(figsize=(width, height), layout="constrained", **options)
+    size = (width, height)
+    return plt.figure(figsize=size, layout="constrained", FigureClass=ShownOnce, **options)
 
 
 def axes_of(ax: Axes | None) -> Axes:

@@ -52,7 +52,7 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
     ax.set_yticks(ticks, [str(tick) for tick in ticks])
     ax.set_yticks([], minor=True)
     ax.set_ylim(1.15 * most, 0.85)
-    ax.set_ylabel("rank (1 is the best)")
+    ax.set_ylabel("rank (1 is the best), log scale")
     ax.set_xticks(list(rungs), [label_of(result, rung).replace(", ", ",\n") for rung in rungs])
     ax.set_xlim(-0.25, len(rungs) - 0.6)
     return ax

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_importance"]
 
-_USELESS = 0.1  # R² up to which a forest has learned nothing of note
-
 
 def plot_importance(result: Result, ax: Axes | None = None, *, rung: int | None = None) -> Axes:
     """How much the order of the configs depends on each hyperparameter.
@@ -42,6 +40,6 @@ def plot_importance(result: Result, ax: Axes | None = None, *, rung: int | None 
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("decrease of R² when shuffled")
     where = f"{found.n} trainings, {label_of(result, found.rung)}"
-    doubt = "" if found.score > _USELESS else "\nthe forest predicts nothing: ignore the bars"
+    doubt = "" if found.is_meaningful else "\nthe forest predicts nothing: ignore the bars"
     ax.set_title(f"{where}: R² on unseen configs {found.score:.2f}{doubt}", fontsize="small")
     return ax

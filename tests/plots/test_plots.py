@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from proxyhpo import Float, plots
+from proxyhpo._report.importance import Importance
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from tests.plots.results import search
 
@@ -208,4 +209,37 @@ def test_the_summary_is_four_plots(which, request):
     assert len([ax for ax in figure.axes if ax.has_data()]) >= 3
     assert len(figure.axes) == 4
     figure.canvas.draw()
+    plt.close(figure)
+
+
+def titles(figure):
+    return [part.get_suptitle() for part in figure.subfigs]
+
+
+def test_the_summary_leaves_out_what_says_nothing(result, monkeypatch):
+    assert result.fidelity[-1].verdict == "too little evidence"
+    monkeypatch.setitem(result.__dict__, "importance", Importance(0, 12, 0.05, {"lr": (0, 0, 0)}))
+    figure = result.plot()
+    assert titles(figure) == ["Best value against cost", "Climb", "Learning curves", "Values"]
+    plt.close(figure)
+    monkeypatch.setitem(result.__dict__, "importance", Importance(0, 12, 0.5, {"lr": (1, 0, 2)}))
+    figure = result.plot()
+    assert titles(figure)[-1] == "Importance"
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline"])
+def test_a_notebook_shows_a_figure_once(backend, monkeypatch):
+    figure = plots.plot_cost(search().result).figure
+    monkeypatch.setattr("matplotlib.get_backend", lambda: backend)
+    with pytest.raises(NotImplementedError):  # IPython then uses its usual formats
+        figure._ipython_display_()
+    assert not plt.fignum_exists(figure.number), "pyplot does not show it again"
+
+
+def test_other_backends_keep_the_figure():
+    figure = plots.plot_cost(search().result).figure
+    with pytest.raises(NotImplementedError):
+        figure._ipython_display_()
+    assert plt.fignum_exists(figure.number)
     plt.close(figure)

@@ -260,3 +260,13 @@ def test_the_card_marks_stopped_runs(result):
     history._records = [replace(record, state="stopped") for record in result.leaderboard()]
     text = replace(result, history=history, best=None)._repr_html_()
     assert text.count("<tr class=faded>") == 3
+
+
+@pytest.mark.parametrize("name", ["dropout", "attention_dropout", "label_smoothing", "augment"])
+def test_a_hyperparameter_whose_best_value_depends_on_the_width_asks_for_finalists(result, name):
+    space = Space({"lr": Float(0, 1), name: Float(0, 1), "mixup": 0.5})
+    trust = next(
+        line for line in repr(replace(result, space=space)).splitlines() if "trust" in line
+    )
+    assert f"the best {name} depends on the width: use more finalists" in trust
+    assert "depends on the width" not in repr(result)
