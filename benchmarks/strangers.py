@@ -41,6 +41,9 @@ def strangers(of: str = "") -> list[Entry]:
 _SMALL_FIRST = ("atto", "femto", "pico", "nano", "xxs", "xxt", "xs", "tiny", "_t", "_s", "small",
                 "_b0", "18", "26", "base")  # fmt: skip
 
+_LARGE = 512
+"""Pixels; a network for larger images is built for this size, so that it fits into memory."""
+
 
 def _timm() -> Iterator[Row]:
     timm: Any = importlib.import_module("timm")
@@ -60,8 +63,10 @@ def _classifier(name: str) -> nn.Module:
     """With a head, which some come without: then their width is the size of an output."""
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
-    classes = {} if cfg is None or cfg.num_classes else {"num_classes": 1000}
-    network: nn.Module = timm.create_model(name, **classes)
+    options = {} if cfg is None or cfg.num_classes else {"num_classes": 1000}
+    if cfg is not None and cfg.input_size[-1] > _LARGE:
+        options["img_size"] = _LARGE
+    network: nn.Module = timm.create_model(name, **options)
     return network
 
 
@@ -71,7 +76,8 @@ def _sized(name: str, batch: int) -> Tensor:
     cfg = timm.get_pretrained_cfg(name)
     fixed = cfg is None or cfg.fixed_input_size or "vit" in name  # patches of 14 pixels
     channels, *sides = cfg.input_size if cfg else (3, 224, 224)
-    return torch.randn(batch, channels, *(sides if fixed else (128, 128)))
+    shape = [min(side, _LARGE) for side in sides] if fixed else [128, 128]
+    return torch.randn(batch, channels, *shape)
 
 
 def _torchvision() -> Iterator[Row]:
