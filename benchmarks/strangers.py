@@ -41,8 +41,11 @@ def strangers(of: str = "") -> list[Entry]:
 _SMALL_FIRST = ("atto", "femto", "pico", "nano", "xxs", "xxt", "xs", "tiny", "_t", "_s", "small",
                 "_b0", "18", "26", "base")  # fmt: skip
 
-_LARGE = 512
-"""Pixels; a network for larger images is built for this size, so that it fits into memory."""
+_LARGE = 448
+"""Pixels; a network for larger images is built for this size, so that it fits into memory.
+
+Patches of 14, 16 and 32 pixels divide it.
+"""
 
 
 def _timm() -> Iterator[Row]:
@@ -64,7 +67,7 @@ def _classifier(name: str) -> nn.Module:
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
     options = {} if cfg is None or cfg.num_classes else {"num_classes": 1000}
-    if cfg is not None and cfg.input_size[-1] > _LARGE:
+    if "vit" in name and cfg is not None and cfg.input_size[-1] > _LARGE:
         options["img_size"] = _LARGE
     network: nn.Module = timm.create_model(name, **options)
     return network
