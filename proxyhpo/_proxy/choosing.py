@@ -72,7 +72,7 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
     saving = base.step_seconds / proxy.step_seconds
     if saving >= WORTHWHILE:
         return None
-    text = f"a step of the proxy of density {proxy.density:.3g} is only {saving:.2f}x faster: "
+    text = f"a step of the proxy of density {proxy.density:.3g} {_comparison(saving)}: "
     if proxy.flops is None or base.flops is None:
         return text + "its FLOPs could not be counted, so the reason is unknown"
     work = proxy.flops / base.flops
@@ -85,6 +85,15 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
         )
     names = ", ".join(name for name, _ in proxy.skipped[:5])
     return text + f"its FLOPs are {work:.0%}" + (f"; not pruned: {names}" if names else "")
+
+
+def _comparison(saving: float) -> str:
+    """How a step of the proxy compares with one of the full network, in words."""
+    if saving > 1.05:
+        return f"is only {saving:.2f}x faster"
+    if saving > 0.95:
+        return "is not faster than one of the full network"
+    return f"takes {1 / saving:.3g} times as long as one of the full network"
 
 
 def _nearest(measured: Callable[[float], tuple[float, Proxy]], aim: float) -> Proxy:
