@@ -129,18 +129,21 @@ def unknown_name(
     return UnknownNameError(f"unknown {what} {given!r}{after} Allowed: {listed}")
 
 
-def unknown_metric(where: str, given: str, known: Iterable[str]) -> EvaluatorError:
+def unknown_metric(
+    where: str, given: str, known: Iterable[str], *, hint: str = ""
+) -> EvaluatorError:
     """The error for a monitored metric that a training does not have.
 
     Args:
         where: what has metrics, such as ``"metric logged by the module"``.
         given: the name.
         known: the names of its metrics.
+        hint: a sentence to give instead of the nearest name.
 
     >>> unknown_metric("metric of the evaluation", "eval_los", ["eval_loss"])
     EvaluatorError("monitor: unknown metric of the evaluation: 'eval_los'; did you mean 'eval_loss'? Allowed: 'eval_loss'")
     """  # noqa: E501 - the message that a doctest shows cannot be broken
-    return EvaluatorError(f"monitor: {unknown_name(f'{where}:', given, known)}")
+    return EvaluatorError(f"monitor: {unknown_name(f'{where}:', given, known, hint=hint)}")
 
 
 def missing_library(user: str, library: str, extra: str) -> ImportError:

@@ -5,9 +5,12 @@ Requires the extra ``skorch``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
+import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from typing_extensions import override
 
@@ -18,12 +21,17 @@ from proxyhpo.evaluators._parameters import call_for_trial
 from proxyhpo.evaluators._reads import UnusedWarning, recorded
 
 if TYPE_CHECKING:
-    from skorch import NeuralNet
     from torch import nn
 
     from proxyhpo import Config
 
 __all__ = ["ReportCallback", "SkorchEvaluator"]
+
+_UNSPLIT = (
+    "without a train_split the net has no valid_ columns; leave train_split as it is, or pass "
+    "skorch.helper.predefined_split(validation_data)."
+)
+_OF_DTYPES = re.compile("dtype|double", re.IGNORECASE)
 
 
 @final
@@ -57,7 +65,9 @@ class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
         if self.monitor not in numbers:
-            raise unknown_metric("column of the history", self.monitor, numbers)
+            unsplit = not net.train_split and self.monitor.startswith("valid_")
+            hint = _UNSPLIT if unsplit else ""
+            raise unknown_metric("column of the history", self.monitor, numbers, hint=hint)
         if self.report(numbers.pop(self.monitor), **numbers):
             raise KeyboardInterrupt
 
@@ -108,11 +118,18 @@ class SkorchEvaluator(ProxyEvaluator):
         """Calls ``NeuralNet.fit``.
 
         Raises:
-            EvaluatorError: if the net does not use the given network.
+            EvaluatorError: if ``make_net`` returns no net, or a net with another network; if the
+                network fails since ``X`` is float64 and its weights are float32.
         """
         config = recorded(config, trial)
         net = call_for_trial(self._make_net, network, config, trial=trial)
         self._unused.check(config, trial)
+        if not isinstance(net, NeuralNet):
+            raise EvaluatorError(
+                f"make_net must return a skorch NeuralNet, got {type(net).__name__}. Return the "
+                "net alone: apply the other steps of a Pipeline to X before the search; the search "
+                "replaces GridSearchCV"
+            )
         if net.module is not network:
             raise EvaluatorError("make_net must pass the given network to the net, as module=")
         if remade := net.get_params_for("module"):
@@ -123,7 +140,22 @@ class SkorchEvaluator(ProxyEvaluator):
         own = () if net.callbacks == "disable" else net.callbacks or ()
         net.callbacks = [*own, ReportCallback(report, self.monitor)]
         net.max_epochs = max(1, round(net.max_epochs * trial.budget))
-        net.fit(*self._data)
+        try:
+            net.fit(*self._data)
+        except (RuntimeError, ValueError) as error:  # torch raises either
+            # Only a failed fit tells whether the network casts its inputs itself.
+            if _OF_DTYPES.search(str(error)) and _mixes_precision(self._data[0], network):
+                raise EvaluatorError(
+                    "X is float64, but the network's weights are float32: pass "
+                    'X.astype("float32"), or X.float() for a tensor'
+                ) from error
+            raise
 
     def __repr__(self) -> str:
         return f"SkorchEvaluator(monitor={self.monitor!r})"
+
+
+def _mixes_precision(X: Any, network: nn.Module) -> bool:  # noqa: N803 - as in the evaluator
+    is_double = str(getattr(X, "dtype", None)) in ("float64", "torch.float64")
+    dtypes = {weight.dtype for weight in network.parameters() if weight.is_floating_point()}
+    return is_double and dtypes == {torch.float32}

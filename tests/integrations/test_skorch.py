@@ -12,6 +12,10 @@ from proxyhpo.errors import ArgumentError, EvaluatorError
 from tests.integrations.reports import Reports, run
 
 skorch = pytest.importorskip("skorch")
+from sklearn.model_selection import GridSearchCV  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
 from proxyhpo.integrations.skorch import ReportCallback, SkorchEvaluator  # noqa: E402
 
 rng = np.random.default_rng(0)
@@ -32,6 +36,14 @@ def make_net(module, config, **options):
         verbose=0,
         **options,
     )
+
+
+def scaled(net):
+    return make_pipeline(StandardScaler(), net)
+
+
+def grid_search(net):
+    return GridSearchCV(net, {"lr": [0.1, 1]})
 
 
 def test_each_epoch_is_reported_with_its_other_numbers():
@@ -61,6 +73,54 @@ def test_an_unknown_column_is_refused_with_the_nearest_name():
     evaluator = SkorchEvaluator(make_net, INPUTS, TARGETS, monitor="valid_accuracy")
     with pytest.raises(EvaluatorError, match="valid_acc"):
         evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_valid_columns_need_a_train_split():
+    unsplit = functools.partial(make_net, train_split=None)
+    evaluator = SkorchEvaluator(unsplit, INPUTS, TARGETS, monitor="valid_acc")
+    with pytest.raises(EvaluatorError, match="without a train_split the net has no valid_ columns"):
+        evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+@pytest.mark.parametrize("wrap", [scaled, grid_search])
+def test_anything_but_a_net_ends_the_study(wrap):
+    hpo = ProxyHPO(
+        network,
+        SkorchEvaluator(lambda module, config: wrap(make_net(module, config)), INPUTS, TARGETS),
+        {"lr": Float(1e-2, 1, log=True)},
+        example_inputs=torch.from_numpy(INPUTS[:16]),
+        direction="minimize",
+        proxies=False,
+        progress=False,
+    )
+    with pytest.raises(EvaluatorError, match=r"NeuralNet, got (Pipeline|GridSearchCV)"):
+        hpo.run(3)
+    assert not hpo.result.records
+
+
+@pytest.mark.parametrize("data", [INPUTS.astype("float64"), torch.from_numpy(INPUTS).double()])
+def test_data_in_double_precision_is_refused(data):
+    evaluator = SkorchEvaluator(make_net, data, TARGETS)
+    with pytest.raises(EvaluatorError, match="X is float64, but the network's weights are float32"):
+        evaluator.evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_a_network_may_cast_its_inputs_itself():
+    class Casting(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.float())
+
+    reports = Reports()
+    evaluator = SkorchEvaluator(make_net, INPUTS.astype("float64"), TARGETS)
+    evaluator.evaluate(Casting(*network()), {}, reports, trial=run())
+    assert len(reports) == 4
+
+
+def test_an_error_that_is_not_about_precision_stays_as_it_is():
+    evaluator = SkorchEvaluator(make_net, INPUTS.astype("float64"), TARGETS[:7])
+    with pytest.raises(ValueError, match="length") as caught:
+        evaluator.evaluate(network(), {}, Reports(), trial=run())
+    assert not isinstance(caught.value, ArgumentError)
 
 
 def test_a_net_around_another_network_is_refused():
