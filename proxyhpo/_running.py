@@ -106,7 +106,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
     try:
-        with interruptible() as interruption, ExitStack() as stack:
+        with interruptible(_after_sigterm(setup)) as interruption, ExitStack() as stack:
             with isolated():
                 study.prepare(setup.spent)
                 if running.check_memory:
@@ -116,7 +116,11 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             if running.progress:
                 progress = Progress(study, opened.result, limits, running.executor.capacity)
                 callbacks.insert(0, progress)
-                stack.callback(progress.close)
+
+                @stack.push
+                def _(kind: type[BaseException] | None, *_: object) -> None:
+                    progress.close(interrupted=interruption.has_happened or kind is not None)
+
             if limits.timeout is not None:  # counted from the start of this run
                 left = limits.timeout - (time.monotonic() - began)
                 limits = replace(limits, timeout=max(0.0, left))
@@ -138,3 +142,10 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
         return OpenStudy(setup, opened.store).result(interrupted=True)
+
+
+def _after_sigterm(setup: Setup) -> str:
+    """Whether the study can be resumed when its process has ended."""
+    if setup.path is None:
+        return "the study had no store, so it cannot be resumed"
+    return f"running the same again resumes the study, from {str(setup.path)!r}"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from proxyhpo._engine.climb import settle
 from proxyhpo._engine.notifier import Notifier
 from proxyhpo._engine.stopping import CurveWatch
+from proxyhpo._networks.backward import BackwardCount
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config, Record
@@ -56,6 +57,7 @@ class Asked:
     _rule: UpdateRule | None = None
     _scalings: list[Scaling] = field(default_factory=list)
     _width_ratios: list[float] = field(default_factory=list)
+    _backward: list[BackwardCount] = field(default_factory=list)
 
     @property
     def trial(self) -> int:
@@ -89,6 +91,7 @@ class Asked:
                 self.config, density=self.density, seed=self.job.network_seeds
             )
         self._width_ratios.append(made.width_ratio)
+        self._backward.append(BackwardCount(made.network))
         if self._rule is not None and made.fans:
             scaling = Scaling(made.network, made.fans, self._rule, has_norms=made.has_norms)
             scaling.start()
@@ -99,6 +102,12 @@ class Asked:
     def width_ratio(self) -> float | None:
         """The width ratio of the network; None until :meth:`network` has been called."""
         return self._width_ratios[-1] if self._width_ratios else None
+
+    def end_count(self) -> int | None:
+        """Ends the count of backward passes, and returns it; None if it is unknown."""
+        for count in self._backward:
+            count.stop()
+        return self._backward[-1].passes if self._backward else None
 
     def end_scaling(self) -> Correction | None:
         """Ends the scaling of updates, and returns how they were scaled."""
@@ -159,6 +168,7 @@ class Session:
             outcome,
             correction=asked.end_scaling(),
             width_ratio=asked.width_ratio,
+            backward_passes=asked.end_count(),
             started_at=time.time() - waited,
         )
         if network is not None and asked.job.keep_weights and outcome.reason is None:

@@ -52,6 +52,11 @@ class Interruption:
         finally:
             self._drain = None
 
+    @property
+    def has_happened(self) -> bool:
+        """Whether a signal has been received."""
+        return self.is_ending or self._stop is not None
+
     def check(self) -> None:
         """Stops now if a signal was received where exceptions are swallowed, as in ``__del__``."""
         if self._stop is not None:
@@ -77,8 +82,11 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(after: str = "the study has ended") -> Iterator[Interruption]:
     """Handles both signals within the block, unless the caller has installed handlers.
+
+    Args:
+        after: what is logged after SIGTERM, such as how to resume.
 
     Raises:
         SystemExit: with status 143 after SIGTERM, once the block has been left.
@@ -96,6 +104,7 @@ def interruptible() -> Iterator[Interruption]:
         try:
             yield interruption
         except _Terminated:
+            logger.warning("interrupted by SIGTERM: %s", after)
             raise SystemExit(TERMINATED) from None
 
 

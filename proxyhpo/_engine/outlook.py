@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
-from proxyhpo._engine.prediction import Timing, outside_steps
+from proxyhpo._engine.prediction import FEW, Timing, outside_steps
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.state import State
 from proxyhpo._engine.worth import expected_gain
@@ -24,7 +24,7 @@ _MOST = 2 / 3
 _MOST_UNCORRECTED = 1 / 3
 """The same by step times, in a search so short that no early training of the full network follows.
 
-A step leaves out loading data and the optimizer, and nothing would show what these cost.
+A step leaves out loading data and the optimizer, and no full training shows what these cost.
 """
 
 _NOTABLE = 0.25
@@ -38,6 +38,7 @@ class Outlook:
         self._parts = parts
         self._state = state
         self._promotions = promotions
+        self._has_told = False
 
     @property
     def timing(self) -> Timing:
@@ -70,7 +71,9 @@ class Outlook:
         """Why the next trials start on the full network, in one sentence; empty if they do not.
 
         This is decided by step times before the first trial, and by the times of trainings once
-        some have ended on both networks.
+        some have ended on both networks. A search so short that no early training of the full
+        network follows is decided by predicted times after its first trials; see also
+        :meth:`doubts_proxies`.
 
         Args:
             step_ratio: measures how many times longer a step of the full network takes; see
@@ -80,14 +83,26 @@ class Outlook:
         by_steps = not self._state.history.trials
         is_short = not early_climbs(finalists_of(n_trials), n_trials)
         most = _MOST_UNCORRECTED if by_steps and is_short else _MOST
-        share = 1 / step_ratio(most) if by_steps else self.timing.trial_share()
+        share, how = 1 / step_ratio(most) if by_steps else self.timing.trial_share(), ""
+        if share is None and is_short:
+            share, how = self.timing.predicted_trial_share(), ", by prediction"
         if share is None or share <= most:
             return ""
         kind = "a step" if by_steps else "a training"
         return (
             f"the search runs on the full network: {kind} of the proxy takes {share:.0%} of the "
-            f"full network's time, and {most:.0%} is the limit (proxies=True keeps them)"
+            f"full network's time{how}, and {most:.0%} is the limit (proxies=True keeps them)"
         )
+
+    @property
+    def doubts_proxies(self) -> bool:
+        """Whether proxies are predicted to save too little, so that a full training must show it.
+
+        The prediction assumes batches of the size of ``example_inputs`` (see :class:`Timing`), so
+        it alone does not decide a long search. The full training is one of a finalist, made early.
+        """
+        share = self.timing.predicted_trial_share()
+        return self._parts.may_leave_proxies and share is not None and share > _MOST
 
     @property
     def gain_for_a_base_training(self) -> float:
@@ -101,8 +116,17 @@ class Outlook:
         return gain / (cost / timing.base)
 
     def tell_of_fixed_share(self, record: Record) -> None:
-        """Logs, after the first training of the full network, what proxies cannot reduce."""
-        top = self._parts.top
-        first = len(self._state.ended[top]) == 1 and record.rung == top > 0
-        if first and (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
-            logger.warning("%s; proxies cannot shorten that part", outside_steps(share))
+        """Logs once what proxies cannot reduce.
+
+        It is logged after the first trials if it can be predicted, or else after the first training
+        of the full network.
+        """
+        top, ended = self._parts.top, self._state.ended
+        is_predicted = record.rung == 0 and len(ended[0]) == FEW and not ended[top]
+        is_measured = record.rung == top and len(ended[top]) == 1
+        if self._has_told or not top or not (is_predicted or is_measured):
+            return
+        if (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
+            self._has_told = True
+            given = ", if its batches have the size of example_inputs" if is_predicted else ""
+            logger.warning("%s%s; proxies cannot shorten that part", outside_steps(share), given)

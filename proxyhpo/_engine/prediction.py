@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
+from statistics import fmean, median
 
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement
@@ -13,6 +13,7 @@ from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 
 __all__ = [
+    "FEW",
     "Timing",
     "fixed_share",
     "n_reports",
@@ -20,6 +21,9 @@ __all__ = [
     "share_of_training",
     "step_ratio",
 ]
+
+FEW = 3
+"""Trainings at rung 0 before proxies are judged by the share that is spent in steps."""
 
 _ABOVE_FLOPS = 2.0
 """A step's measured speed-up is limited to this many times that of its FLOPs.
@@ -33,8 +37,16 @@ class Timing:
     """The durations of a study's trainings, measured or predicted.
 
     A training above rung 0 takes the training time of rung 0 times a ratio; the time for building
-    and pruning a network stays the same. The ratio is that of step times and budgets until trials
-    have been trained on both rungs, and then that of their trainings.
+    and pruning a network stays the same. Once trials have been trained on both rungs, the ratio is
+    that of their trainings. Before that it is predicted by Amdahl's law: only the part of a
+    training that is spent in the network's steps takes longer on a larger network. That part is the
+    number of backward passes times the measured time of a step.
+
+    Steps are measured with a batch of ``example_inputs``, without the optimizer. The prediction
+    therefore assumes that trainings use batches of that size. It cannot exceed the ratio of step
+    times, whatever the size: the steps of a proxy's training take no longer than the training. The
+    ratio of step times is also used where passes were not counted, as for trainings in processes of
+    their own. It is then only an upper bound: see :meth:`is_known`.
 
     Args:
         ladder: the rungs.
@@ -87,9 +99,36 @@ class Timing:
         return making + ratio * fmean(record.training_seconds for record in self._whole)
 
     def ratio(self, rung: int) -> float | None:
-        """How many times longer a training takes at a rung than at rung 0; None if unknown."""
-        observed = self.observed_ratio(rung)
-        return step_ratio(self.history, self.ladder, rung) if observed is None else observed
+        """How many times longer a training takes at a rung than at rung 0; None if unknown.
+
+        It is an upper bound unless :meth:`is_known`.
+        """
+        observed, share = self.observed_ratio(rung), self.share_of_steps
+        if observed is not None:
+            return observed
+        return step_ratio(self.history, self.ladder, rung, 1.0 if share is None else share)
+
+    def is_known(self, rung: int) -> bool:
+        """Whether the time of a training at a rung is measured, or predicted from its steps."""
+        if rung == 0 or any(record.state == "finished" for record in self._by_rung[rung]):
+            return True
+        # Without a share, a ratio that does not depend on it is known: that of budgets.
+        history, ladder = self.history, self.ladder
+        bounds = step_ratio(history, ladder, rung, 0.0), step_ratio(history, ladder, rung, 1.0)
+        return self.share_of_steps is not None or bounds[0] == bounds[1]
+
+    @property
+    def share_of_steps(self) -> float | None:
+        """Fraction of a training at rung 0 that is spent in steps; None if they were not counted.
+
+        The median training counts: the first one of a process may load libraries or compile.
+        """
+        shares = [
+            record.backward_passes * self.history.measured[0].step_seconds / record.training_seconds
+            for record in self._by_rung[0]
+            if record.backward_passes and record.training_seconds and 0 in self.history.measured
+        ]
+        return min(1.0, median(shares)) if shares else None
 
     def observed_ratio(self, rung: int) -> float | None:
         """The same, measured on trials that were trained at both; None if there are none."""
@@ -112,21 +151,31 @@ class Timing:
 
         None until trials have been trained on both.
         """
-        if self.trial is None or self.base is None:
+        if self.observed_ratio(len(self.ladder) - 1) is None:
             return None
-        return None if self.observed_ratio(len(self.ladder) - 1) is None else self.trial / self.base
+        return self._trial_share()
+
+    def predicted_trial_share(self) -> float | None:
+        """The same before that; None until a few trials at rung 0 have counted their passes."""
+        counted = [record for record in self._by_rung[0] if record.backward_passes]
+        return self._trial_share() if len(counted) >= FEW else None
+
+    def _trial_share(self) -> float | None:
+        return self.trial / self.base if self.trial is not None and self.base else None
 
     @property
     def fixed_share(self) -> float | None:
         """Share of a full training that proxies cannot reduce; see :func:`fixed_share`.
 
-        Estimated from trials that were trained on both networks; None if there are none.
+        Estimated from trials that were trained on both networks, or from the share of a proxy's
+        training that is spent in its steps; None if neither is known.
         """
         top = len(self.ladder) - 1
-        steps, observed = step_ratio(self.history, self.ladder, top), self.observed_ratio(top)
-        if steps is None or not observed or self.ladder[0].budget < 1:
+        steps, ratio = step_ratio(self.history, self.ladder, top), self.ratio(top)
+        is_unknown = self.observed_ratio(top) is None and self.share_of_steps is None
+        if steps is None or not ratio or self.ladder[0].budget < 1 or is_unknown:
             return None
-        return fixed_share(1 / observed, 1 / steps)
+        return fixed_share(1 / ratio, 1 / steps)
 
 
 def fixed_share(training: float, step: float) -> float | None:
@@ -161,13 +210,16 @@ def outside_steps(share: float) -> str:
     )
 
 
-def step_ratio(history: History, ladder: Sequence[Rung], rung: int) -> float | None:
+def step_ratio(
+    history: History, ladder: Sequence[Rung], rung: int, share: float = 1.0
+) -> float | None:
     """How many times longer a training takes at a rung than at rung 0, by the measured steps.
 
     Args:
         history: has measurements of rung 0 and of the last one; other rungs are estimated.
         ladder: the rungs.
         rung: its index.
+        share: fraction of a training at rung 0 that is spent in steps; the rest stays the same.
     """
     measured, top = history.measured, len(ladder) - 1
     if 0 not in measured or top not in measured:
@@ -176,9 +228,11 @@ def step_ratio(history: History, ladder: Sequence[Rung], rung: int) -> float | N
     budgets = ladder[rung].budget / ladder[0].budget
     known = measured.get(rung)
     if known is None:
-        step = _guessed(ladder, rung, below.step_seconds, measured[top].step_seconds)
-        return max(1.0, step / below.step_seconds * budgets)
-    return max(1.0, _steps(below, known) * budgets)
+        steps = _guessed(ladder, rung, below.step_seconds, measured[top].step_seconds)
+        steps /= below.step_seconds
+    else:
+        steps = _steps(below, known)
+    return max(1.0, (1 + share * (steps - 1)) * budgets)
 
 
 def _steps(below: Measurement, above: Measurement) -> float:

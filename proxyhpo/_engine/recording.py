@@ -36,6 +36,7 @@ def record_of(job: Job, outcome: Outcome, parts: Parts) -> Record:
         traceback=outcome.traceback,
         correction=outcome.correction,
         width_ratio=outcome.width_ratio,
+        backward_passes=outcome.backward_passes,
         started_at=outcome.started_at,
         ended_at=time.time(),
     )

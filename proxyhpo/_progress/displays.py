@@ -8,7 +8,7 @@ from typing import Any, final
 
 from typing_extensions import override
 
-from proxyhpo._progress.status import RungStatus, Status, duration_words
+from proxyhpo._progress.status import RungStatus, Status
 
 __all__ = ["Bar", "Display", "Lines"]
 
@@ -25,8 +25,8 @@ class Display(ABC):
         """Replaces the previous status by this one."""
 
     @abstractmethod
-    def close(self, status: Status, elapsed: float) -> None:
-        """Shows the last status."""
+    def close(self, status: Status, end: str) -> None:
+        """Shows the last status, and in words how the run ended."""
 
 
 @final
@@ -49,8 +49,8 @@ class Lines(Display):
             self._print(status, "")
 
     @override
-    def close(self, status: Status, elapsed: float) -> None:
-        self._print(status, f"ended after {duration_words(elapsed)}")
+    def close(self, status: Status, end: str) -> None:
+        self._print(status, end)
 
     def _print(self, status: Status, end: str) -> None:
         rungs = [f"{rung.words} {_counted(rung)}" for rung in status.rungs]
@@ -83,9 +83,8 @@ class Bar(Display):
         self._draw(status, status.expected, current.words, status.facts())
 
     @override
-    def close(self, status: Status, elapsed: float) -> None:
-        words, total = f"ended after {duration_words(elapsed)}", status.expected or status.ended
-        self._draw(status, total, words, status.facts(left=False))
+    def close(self, status: Status, end: str) -> None:
+        self._draw(status, status.expected or status.ended, end, status.facts(left=False))
         self._bar.close()
 
     def _draw(self, status: Status, total: int | None, words: str, facts: list[str]) -> None:

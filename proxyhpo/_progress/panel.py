@@ -9,7 +9,7 @@ from typing import Any, final
 from typing_extensions import override
 
 from proxyhpo._progress.displays import Display
-from proxyhpo._progress.status import RungStatus, Status, duration_words
+from proxyhpo._progress.status import RungStatus, Status
 from proxyhpo._report.card import STYLE, chart
 from proxyhpo._report.result import Result
 from proxyhpo._report.svg import FULL, PROXY, escaped
@@ -53,8 +53,8 @@ class Panel(Display):
         self._draw(panel(status, self._result()))
 
     @override
-    def close(self, status: Status, elapsed: float) -> None:
-        self._draw(panel(status, self._result(), ended=f"ended after {duration_words(elapsed)}"))
+    def close(self, status: Status, end: str) -> None:
+        self._draw(panel(status, self._result(), ended=end))
 
     def _draw(self, html: str) -> None:
         from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
@@ -79,13 +79,13 @@ def panel(status: Status, result: Result, *, ended: str = "") -> str:
         _rung(rung, FULL if number == len(status.rungs) - 1 else PROXY)
         for number, rung in enumerate(status.rungs)
     )
-    facts = "".join(f"<dt>{name}</dt><dd>{escaped(text)}</dd>" for name, text in _facts(status))
     state = ended or f"{status.running} training{'s' * (status.running != 1)} running"
     return (
         f'<style>{STYLE}{_STYLE}</style><div class="proxyhpo proxyhpo-card">'
         f'<p class="title">best on the full network so far</p><div class="big">{best}</div>'
         f'<div class="ladder">{rows}</div><div class="columns"><div>'
-        f"<dl><dt>state</dt><dd>{escaped(state)}</dd>{'' if ended else _left(status)}{facts}</dl>"
+        f"<dl><dt>state</dt><dd>{escaped(state)}</dd>{'' if ended else _left(status)}"
+        f"<dt>cost</dt><dd>{escaped(status.price)}</dd></dl>"
         f"</div><div>{chart(result)}</div></div></div>"
     )
 
@@ -116,16 +116,4 @@ def _rung(rung: RungStatus, color: str) -> str:
 
 
 def _left(status: Status) -> str:
-    if status.seconds_left is None:
-        return ""
-    return f"<dt>time left</dt><dd>about {duration_words(status.seconds_left)}</dd>"
-
-
-def _facts(status: Status) -> list[tuple[str, str]]:
-    cost = status.cost
-    if cost.base_trainings is None or cost.full_search_base_trainings is None:
-        return [("cost", duration_words(cost.seconds))]
-    spent = f"{cost.base_trainings:.3g} base trainings"
-    return [
-        ("cost", f"{spent}; a full search of these trials: {cost.full_search_base_trainings:.3g}")
-    ]
+    return f"<dt>time</dt><dd>{status.time_left}</dd>" if status.time_left else ""

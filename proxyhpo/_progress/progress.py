@@ -13,7 +13,7 @@ from typing_extensions import override
 from proxyhpo._engine.limits import Limits
 from proxyhpo._progress.displays import Bar, Display, Lines
 from proxyhpo._progress.panel import Panel, is_notebook
-from proxyhpo._progress.status import Status, status_of
+from proxyhpo._progress.status import Status, duration_words, status_of
 from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from proxyhpo._report.result import Result
@@ -80,13 +80,19 @@ class Progress(Callback):
         self._running.pop(_id(training), None)
         self._show_if_due()
 
-    def close(self) -> None:
-        """Shows the last status, which stays."""
+    def close(self, *, interrupted: bool = False) -> None:
+        """Shows the last status, which stays.
+
+        Args:
+            interrupted: whether a signal or an error ended the run.
+        """
         display = self._display
         if display is None:
             return
         try:
-            display.close(self._status(), time.monotonic() - self._began)
+            how = "interrupted" if interrupted else "ended"
+            elapsed = duration_words(time.monotonic() - self._began)
+            display.close(self._status(), f"{how} after {elapsed}")
         except Exception as error:  # noqa: BLE001 - see _drop
             self._drop(error)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
-from proxyhpo._engine.prediction import Timing
+from proxyhpo._progress.time_left import TimeLeft, time_left
 from proxyhpo._records.records import Record
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.wording import rung_words
@@ -62,12 +60,15 @@ class Status:
             there is one.
         cost: so far.
         seconds_left: predicted, None while nothing is known.
+        is_late: whether nothing waits for the trainings that run, and one of them has taken longer
+            than predicted. How much longer they take is then unknown.
     """
 
     rungs: Sequence[RungStatus]
     best: float | None
     cost: Cost
     seconds_left: float | None
+    is_late: bool = False
 
     @property
     def ended(self) -> int:
@@ -97,14 +98,31 @@ class Status:
             left: whether to say how long the rest takes.
         """
         found = [] if self.best is None else [f"best {self.best:.5g}"]
-        spent, full = self.cost.base_trainings, self.cost.full_search_base_trainings
-        if spent is not None and full is not None:
-            found.append(f"cost {spent:.3g} of {full:.3g} base trainings")
+        if self.cost.base_trainings is not None:
+            found.append(f"cost {self.price}")
         if self.failed:
             found.append(f"{self.failed} failed")
-        if left and self.seconds_left is not None:
-            found.append(f"{duration_words(self.seconds_left)} left")
+        if left and self.time_left:
+            found.append(self.time_left)
         return found
+
+    @property
+    def price(self) -> str:
+        """The cost so far, and that of a full search of the same trials, which is no limit."""
+        spent, full = self.cost.base_trainings, self.cost.full_search_base_trainings
+        if spent is None or full is None:
+            return duration_words(self.cost.seconds)
+        words = f"{spent:.3g} base trainings"
+        return words if self.cost.is_full_search else f"{words} (full search so far: {full:.3g})"
+
+    @property
+    def time_left(self) -> str:
+        """How much longer the search takes; empty if that is unknown."""
+        if self.is_late:
+            return "taking longer than predicted"
+        if self.seconds_left is None:
+            return ""
+        return f"{duration_words(self.seconds_left)} left"
 
 
 def status_of(
@@ -142,12 +160,14 @@ def status_of(
                 running=running,
             )
         )
-    predicted = _seconds_left(study, rungs, by_rung, started, workers) if expected else None
+    n_open = [rung.open for rung in rungs]
+    left = time_left(study, n_open, by_rung, started, workers) if expected else TimeLeft()
     return Status(
         rungs=rungs,
         best=study.state.leaders[0].value if study.state.leaders else None,
         cost=cost_of(history, parts.ladder, study.state.search_seconds),
-        seconds_left=min((s for s in (predicted, time_limit) if s is not None), default=None),
+        seconds_left=min((s for s in (left.seconds, time_limit) if s is not None), default=None),
+        is_late=left.is_late,
     )
 
 
@@ -163,40 +183,3 @@ def duration_words(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _seconds_left(
-    study: Study,
-    rungs: Sequence[RungStatus],
-    by_rung: Sequence[Sequence[Record]],
-    started: Mapping[RunId, float],
-    workers: int,
-) -> float | None:
-    """Computed from the measured durations on each rung, or on rung 0 if none has ended there.
-
-    Rungs are counted one after the other, since the last trial decides which ones are promoted.
-    """
-    lasted = [_mean_duration(records) for records in by_rung]
-    first = _mean_duration(by_rung[0], {"finished"}) or lasted[0]
-    if first is None:
-        return None
-    timing, left = Timing(study.parts.ladder, study.history), 0.0
-    for number, (rung, known) in enumerate(zip(rungs, lasted, strict=True)):
-        each = first * (timing.ratio(number) or 1.0) if known is None else known
-        gone = sum(min(each, since) for run, since in started.items() if run.rung == number)
-        rounds = math.ceil(rung.open / workers)
-        # Running trainings have already used a part of their time.
-        left += max(0.0, rounds * each - gone / max(1, min(workers, rung.open)))
-    return left
-
-
-def _mean_duration(
-    records: Sequence[Record], states: AbstractSet[str] = frozenset({"finished", "stopped"})
-) -> float | None:
-    """Wall time, since the seconds of a record may be those that the training reported."""
-    lasted = [
-        record.ended_at - record.started_at
-        for record in records
-        if record.state in states and record.started_at is not None and record.ended_at is not None
-    ]
-    return max(0.0, fmean(lasted)) if lasted else None

@@ -84,6 +84,7 @@ class Record(Stored):
         correction: how the updates were scaled; None on the full network, and under a transfer
             that scales none.
         width_ratio: of the network that was trained; None if it was never made, or made elsewhere.
+        backward_passes: of the network; None if unknown, as for a training in other processes.
         started_at: when the run began, in seconds since the epoch; None if unknown. Equal records
             may differ in their times.
         ended_at: when the study learned of its end, likewise.
@@ -106,6 +107,7 @@ class Record(Stored):
         "traceback": optional(TEXT),
         "correction": optional(nested(Correction)),
         "width_ratio": optional(WIDTH_RATIO),
+        "backward_passes": optional(COUNT),
         "started_at": optional(SECONDS),
         "ended_at": optional(SECONDS),
     }
@@ -126,6 +128,7 @@ class Record(Stored):
     traceback: str | None = field(default=None, repr=False)
     correction: Correction | None = field(default=None, repr=False)
     width_ratio: float | None = field(default=None, repr=False)
+    backward_passes: int | None = field(default=None, repr=False)
     started_at: float | None = field(default=None, compare=False, repr=False)
     ended_at: float | None = field(default=None, compare=False, repr=False)
 

@@ -14,20 +14,27 @@ from proxyhpo._report.wording import rung_words
 
 __all__ = ["Decision", "saving"]
 
+_UNKNOWN = "what was saved is not known yet, since no full training has ended"
 _MANY = 100  # times the noise of a seed
 _LATE = 0.8  # fraction of the trials after which the best one counts as late
 
 
-def saving(cost: Cost) -> str:
-    """The cost, and the estimated cost of the same trials on the full network."""
+def saving(cost: Cost) -> tuple[str, str]:
+    """The cost, and the estimated cost of the same trials on the full network, with its name.
+
+    A full search saves nothing, unless trainings were stopped: then it has only a cost.
+    """
     if cost.saved is None or cost.base_trainings is None or cost.base_training_seconds is None:
-        return f"not known yet; {cost.seconds:.1f} s were spent"
-    share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
-    return (
-        f"{share}: {cost.base_trainings:.1f} base trainings instead of "
-        f"{cost.full_search_base_trainings:.1f} (a base training, one training of the full "
-        f"network, takes {cost.base_training_seconds:.3g} s, {cost.base_training_source})"
+        return "cost", f"{cost.seconds:.1f} s; {_UNKNOWN}"
+    unit = (
+        f"(a base training, one training of the full network, takes "
+        f"{cost.base_training_seconds:.3g} s, {cost.base_training_source})"
     )
+    spent = f"{cost.base_trainings:.1f} base trainings"
+    if cost.is_full_search and cost.saved <= 0:
+        return "cost", f"{spent} {unit}"
+    share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
+    return "saved", f"{share}: {spent} instead of {cost.full_search_base_trainings:.1f} {unit}"
 
 
 @dataclass(frozen=True)

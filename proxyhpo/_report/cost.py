@@ -58,17 +58,19 @@ class Cost:
         measuring_seconds: spent on tracing the network, planning the pruning, and building and
             measuring networks. Charged once, however often the study is resumed.
         base_training_seconds: one full training of the full network; None if unknown.
-        base_training_source: ``measured`` on the finalists, or ``predicted`` from the step times.
+        base_training_source: ``measured`` on the finalists, or ``predicted`` from the step times
+            and the number of steps of the proxies' trainings.
         full_search_seconds: estimated cost of training every trial in full on the full network;
             None if unknown. It is the proxies' seconds times a ratio: the one measured on the
-            finalists, or else the ratio of step times. A stopped training counts with its estimated
+            finalists, or else the predicted one. A stopped training counts with its estimated
             full length. It is at most one base training per trial: the times of single trainings
             vary on a busy machine, and must not make the saving look larger.
-        predicted_full_search_seconds: the same with the ratio of step times, for comparison.
+        predicted_full_search_seconds: the same with the ratio of step times, for comparison. It is
+            too large by whatever a training does besides steps.
         n_trials: number of trials that ended at rung 0, or on the full network if they started
             there.
         fixed_share: share of a full training that no proxy makes faster, because it is spent
-            outside the network's steps; measured on the finalists. None if unknown.
+            outside the network's steps; measured on the finalists, or predicted. None if unknown.
     """
 
     rungs: Sequence[RungCost]
@@ -101,6 +103,11 @@ class Cost:
     def full_search_base_trainings(self) -> float | None:
         """The estimated cost of a search on the full network, in base trainings."""
         return _ratio(self.full_search_seconds, self.base_training_seconds)
+
+    @property
+    def is_full_search(self) -> bool:
+        """Whether every training was one of the full network, so that proxies saved nothing."""
+        return not any(rung.runs for rung in self.rungs[:-1])
 
     @property
     def saved(self) -> float | None:
@@ -149,10 +156,12 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     # Trials that started on the full network, because the search no longer used proxies.
     began_below = {record.trial for record in by_rung[0]}
     direct = [r for r in by_rung[top] if top and r.trial not in began_below]
-    full_search = _scaled(by_rung[0], timing.ratio(top), direct)
+    # An upper bound would make the saving look larger than it is.
+    ratio = timing.ratio(top) if timing.is_known(top) else None
+    full_search = _scaled(by_rung[0], ratio, direct)
     n_trials = len(by_rung[0]) + len(direct)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
-    unit = fmean(measured) if measured else _predicted(by_rung[0], timing.ratio(top), direct)
+    unit = fmean(measured) if measured else _predicted(by_rung[0], ratio, direct)
     if full_search is not None and unit is not None:
         full_search = min(full_search, n_trials * unit)
     return Cost(
@@ -180,7 +189,7 @@ def _scaled(lower: Sequence[Record], ratio: float | None, direct: Sequence[Recor
         ratio: how many times longer they take on the full network.
         direct: the trainings of trials that began on the full network.
     """
-    if (ratio is None or not lower) and not direct:
+    if (lower and ratio is None) or not (lower or direct):
         return None
     below, above = n_reports(lower), n_reports(direct)
     return sum(

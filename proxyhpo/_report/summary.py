@@ -178,7 +178,7 @@ class Findings:
             yield "better known", f"{text}; not trained here, so without weights"
 
     def _found(self) -> list[tuple[str, str]]:
-        decision, saved = self._decision, ("saved", saving(self.cost))
+        decision, saved = self._decision, saving(self.cost)
         if self.best is None or decision is None:
             return [("best", self.not_climbed()), *([saved] if self._has_values else [])]
         return [

@@ -73,6 +73,7 @@ class Reported:
         overhead_seconds: the part spent on building and pruning.
         width_ratio: of the network.
         correction: how the updates of a proxy have been scaled, if they have.
+        backward_passes: so far; None if unknown.
         started_at: when the run began, in seconds since the epoch.
     """
 
@@ -81,6 +82,7 @@ class Reported:
     overhead_seconds: float = 0.0
     width_ratio: float | None = None
     correction: Correction | None = None
+    backward_passes: int | None = None
     started_at: float | None = None
 
 
@@ -108,6 +110,7 @@ class Outcome:
         weights: the trained network's ``state_dict`` on the CPU, if requested.
         correction: how the updates of a proxy were scaled, if they were.
         width_ratio: of the network; None if it could not be made, or the caller made it.
+        backward_passes: of the network; None if unknown.
         started_at: when the run began, in seconds since the epoch, if that is known.
         refusal: the exception, if it says that no config can be trained.
     """
@@ -121,6 +124,7 @@ class Outcome:
     weights: Mapping[str, Tensor] | None = None
     correction: Correction | None = None
     width_ratio: float | None = None
+    backward_passes: int | None = None
     started_at: float | None = field(default=None, compare=False)
     refusal: EvaluatorError | None = field(default=None, compare=False)
 
@@ -140,6 +144,7 @@ class Outcome:
             stopped=True,
             correction=last.correction,
             width_ratio=last.width_ratio,
+            backward_passes=last.backward_passes,
             started_at=last.started_at,
         )
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyhpo._isolation import TorchSettings, device_here, isolated
+from proxyhpo._networks.backward import BackwardCount
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.report import Report, checked_report
 from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
@@ -114,6 +115,7 @@ class _Training:
         self._resumed_at: float | None = None
         self._width_ratio: float | None = None
         self._scaling: Scaling | None = None
+        self._backward = BackwardCount(nn.Module())  # of nothing until the network is made
         self._is_over = False
         self._stopped = False
         self._reason: str | None = None
@@ -140,6 +142,7 @@ class _Training:
         )
         self._network, self._width_ratio = made.network, made.width_ratio
         self._overhead = time.perf_counter() - began
+        self._backward = BackwardCount(made.network)
         trial = _trial_run(job, self._work)
         seed_everything(trial.seed)
         rule = self._work.rule
@@ -195,6 +198,7 @@ class _Training:
                     self._overhead,
                     self._width_ratio,
                     self._correction,
+                    self._backward.passes,
                     self._started_at,
                 ),
             )
@@ -243,12 +247,14 @@ class _Training:
             weights=self._weights,
             correction=self._correction,
             width_ratio=self._width_ratio,
+            backward_passes=self._backward.passes,
             started_at=self._started_at,
             refusal=self._refusal,
         )
 
     def release(self) -> None:
         """Releases the network's memory, also on the accelerator."""
+        self._backward.stop()
         self._network = None
         if cuda_in_use():
             gc.collect()  # a module with hooks may be in a reference cycle, which keeps its memory

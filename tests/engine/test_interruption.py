@@ -138,7 +138,7 @@ class Building:
 
 
 def test_sigterm_before_the_first_training_ends_the_process_in_order(
-    undisturbed, handlers, tmp_path
+    undisturbed, handlers, tmp_path, caplog
 ):
     train, building = Trainings(), Building()
     hpo = study(train, tmp_path, build=building)
@@ -147,6 +147,7 @@ def test_sigterm_before_the_first_training_ends_the_process_in_order(
         hpo.run(4)
     assert caught.value.code == 143
     assert train.begun == []
+    assert "interrupted by SIGTERM: running the same again resumes the study" in caplog.text
     assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
     assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
 
@@ -172,7 +173,9 @@ def test_a_signal_in_the_searcher_or_a_callback_is_one_as_well(undisturbed, hand
     assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
 
 
-def test_a_signal_whose_exception_is_swallowed_is_obeyed_all_the_same(undisturbed, handlers):
+def test_a_signal_whose_exception_is_swallowed_is_obeyed_all_the_same(
+    undisturbed, handlers, caplog
+):
     class Swallowing(Trainings):
         def __call__(self, network, config):
             for value in super().__call__(network, config):
@@ -185,6 +188,7 @@ def test_a_signal_whose_exception_is_swallowed_is_obeyed_all_the_same(undisturbe
     with pytest.raises(SystemExit):
         study(train, None).run(4)
     assert len(train.begun) == 1
+    assert "the study had no store, so it cannot be resumed" in caplog.text
 
 
 def test_handlers_of_the_caller_are_respected(undisturbed):

@@ -1,6 +1,7 @@
 """Trials begin on the full network where proxies cannot save a third of their time."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,22 +18,33 @@ def build():
     return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 2))
 
 
-def training(share):
-    """Takes a second on the full network and this share of one on a proxy, as it says itself."""
+def training(share, *, counted=0):
+    """Takes a second on the full network and this share of one on a proxy, as it says itself.
+
+    Args:
+        share: of a training on a proxy.
+        counted: the number of its backward passes.
+    """
 
     def train(network, config):
         seconds = 1.0 if network[0].out_features == 32 else share
+        for _ in range(counted):
+            network(torch.zeros(8, 6)).sum().backward()
         for step in (1, 2, 3, 4):
             yield {"value": config["x"] - step, "seconds": seconds * step / 4}
 
     return train
 
 
-def study(share, **options):
+def study(share, *, counted=0, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
     options = {"transfer": "identity", **options}
     return ProxyHPO(
-        build, training(share), {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options
+        build,
+        training(share, counted=counted),
+        {"x": Float(0, 1)},
+        example_inputs=torch.zeros(8, 6),
+        **options,
     )
 
 
@@ -145,3 +157,45 @@ def test_the_share_that_proxies_cannot_reduce_is_logged_early(caplog):
     said = [message for message in caplog.messages if "is spent outside" in message]
     assert len(said) <= 1  # none where a step of the proxy is no faster on this machine
     assert bool(said) == ((result.cost.fixed_share or 0) >= 0.25)
+
+
+@pytest.fixture
+def slow_loop(steps, monkeypatch):
+    """Steps of the proxy are ten times faster, but two of them take a hundredth of a training."""
+    steps(FASTER)
+    measure = rungs._measure
+
+    def measured(parts, rung, base):
+        found = measure(parts, rung, base)
+        return replace(found, flops=None, step_seconds=(0.005, 0.05)[rung])
+
+    monkeypatch.setattr(rungs, "_measure", measured)
+
+
+def test_a_long_search_makes_a_full_training_early_where_the_loop_takes_the_time(slow_loop, caplog):
+    result = study(0.9, counted=2).run(20)
+    assert by_rung(result, 0) == [0, 1, 2]
+    assert by_rung(result, 1)[1:] == list(range(3, 20))
+    assert "a training of the proxy takes" in result.why_full
+    said = [message for message in caplog.messages if "is spent outside" in message]
+    assert len(said) == 1
+    assert said[0].startswith("90% of a training is spent outside")
+
+
+def test_a_full_training_that_contradicts_the_prediction_keeps_the_proxies(slow_loop):
+    """As with batches that are larger than example_inputs: steps take longer than measured."""
+    result = study(0.3, counted=1).run(20)
+    assert by_rung(result, 0) == list(range(20))
+    assert [record.rung for record in result.records][:4] == [0, 0, 0, 1]
+    assert len(by_rung(result, 1)) == 2
+
+
+def test_a_short_search_leaves_proxies_by_prediction(slow_loop):
+    result = study(0.9, counted=2).run(6)
+    assert (by_rung(result, 0), len(by_rung(result, 1))) == ([0, 1, 2], 4)
+    assert "by prediction" in result.why_full
+
+
+def test_proxies_that_were_asked_for_are_not_doubted(slow_loop):
+    result = study(0.9, counted=2, proxies=True).run(10)
+    assert [record.rung for record in result.records][:8] == [0] * 8

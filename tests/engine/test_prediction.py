@@ -11,8 +11,11 @@ TWO = [Rung(1 / 8, keep=2), Rung(1)]
 STEPS = {0: 0.06, 2: 1.0}
 
 
-def timing(*records, ladder=LADDER, steps=STEPS, flops=None):
-    """From (trial, rung, state, seconds of training, of making) and the seconds of steps."""
+def timing(*records, ladder=LADDER, steps=STEPS, flops=None, passes=None):
+    """From (trial, rung, state, seconds of training, of making) and the seconds of steps.
+
+    ``passes`` is the number of backward passes of each training at rung 0, if it is known.
+    """
     history = History()
     for rung, seconds in steps.items():
         density = ladder[rung].density or 0.5
@@ -24,7 +27,8 @@ def timing(*records, ladder=LADDER, steps=STEPS, flops=None):
         value = None if state == "failed" else 1.0
         history.add_record(
             Record(trial, rung, 0, {"x": trial}, {}, state, value, value, (1.0,) * 4,
-                   seconds=training + making, overhead_seconds=making)
+                   seconds=training + making, overhead_seconds=making,
+                   backward_passes=None if rung else passes)
         )  # fmt: skip
     return Timing(ladder, history)
 
@@ -88,3 +92,50 @@ def test_the_share_that_proxies_cannot_reduce_is_estimated_from_trainings_on_bot
     assert timing(*records[:8], ladder=TWO, steps={0: 0.1, 1: 1.0}).fixed_share is None
     assert fixed_share(training=0.05, step=0.1) == 0
     assert fixed_share(training=0.9, step=1) is None
+
+
+SLOW_LOOP = {0: 0.001, 1: 0.019}
+"""Seconds of a step: 19 times longer on the full network."""
+
+
+def test_only_what_is_spent_in_steps_takes_longer_on_the_full_network():
+    """100 steps are a hundredth of this training, so the other 99 hundredths stay as they are."""
+    found = timing(*proxies(3, seconds=10.0, making=1.0), ladder=TWO, steps=SLOW_LOOP, passes=100)
+    assert found.share_of_steps == pytest.approx(0.01)
+    assert found.base == pytest.approx(1 + 9.9 + 1.9)
+    assert found.is_known(1)
+    assert found.fixed_share == pytest.approx(9.9 / 11.8)
+    assert found.predicted_trial_share() == pytest.approx(11 / 12.8)
+    assert found.trial_share() is None
+
+
+def test_without_a_count_the_ratio_of_steps_is_an_upper_bound():
+    unknown = timing(*proxies(3, seconds=10.0), ladder=TWO, steps=SLOW_LOOP)
+    assert unknown.base == pytest.approx(190)
+    assert (unknown.is_known(0), unknown.is_known(1)) == (True, False)
+    assert (unknown.fixed_share, unknown.predicted_trial_share()) == (None, None)
+    known = timing(*proxies(3), (0, 1, "finished", 0.5, 0), ladder=TWO, steps=SLOW_LOOP)
+    assert known.is_known(1)
+
+
+@pytest.mark.parametrize("passes", [1, 1000, 10**9])
+def test_no_count_predicts_more_than_the_ratio_of_steps(passes):
+    """As with example_inputs of a larger batch than that of trainings, or on a busy machine."""
+    found = timing(*proxies(3, seconds=1.0), ladder=TWO, steps=SLOW_LOOP, passes=passes)
+    assert 1 <= found.base <= 19
+
+
+def test_a_slow_first_training_does_not_decide():
+    records = [(0, 0, "finished", 500.0, 0), *proxies(2, seconds=10.0, first=1)]
+    found = timing(*records, ladder=TWO, steps=SLOW_LOOP, passes=100)
+    assert found.share_of_steps == pytest.approx(0.01)
+
+
+def test_budgets_alone_need_no_count():
+    shorter = [Rung(1, budget=0.2, keep=3), Rung(1)]
+    assert timing(*proxies(9), ladder=shorter, steps={0: 1.0, 1: 1.0}).is_known(1)
+
+
+def test_a_few_trials_are_needed_to_judge_proxies():
+    few = timing(*proxies(2, seconds=10.0), ladder=TWO, steps=SLOW_LOOP, passes=100)
+    assert few.predicted_trial_share() is None

@@ -109,6 +109,7 @@ WRONG_IN_A_RECORD = {
     "seconds": [*NO_REALS, None, -1],
     "width_ratio": [*NO_REALS, 0, -1],
     "overhead_seconds": [*NO_REALS, -0.5],
+    "backward_passes": [-1, 1.5, "0", NAN],
     "reason": [3, ["why"]],
     "traceback": [3, {}],
     "surprise": [1],

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from proxyhpo._engine.standing import noise_of, standings
@@ -7,7 +9,7 @@ from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.advice import Decision, saving
-from proxyhpo._report.cost import Cost
+from proxyhpo._report.cost import Cost, RungCost
 
 LADDER = [Rung(0.125, keep=3), Rung(1)]
 
@@ -84,5 +86,22 @@ def test_a_best_config_that_came_late_asks_for_more_trials():
     ("spent", "words"), [(20.0, "80%: 2.0 base trainings"), (110.0, "nothing: 11.0 base")]
 )
 def test_what_was_saved_comes_first(spent, words):
-    assert words in saving(Cost((), spent, 0.0, 10.0, "measured", 100.0, None, 10))
-    assert "not known yet" in saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
+    name, text = saving(cost(spent, runs=8))
+    assert name == "saved"
+    assert words in text
+    name, text = saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
+    assert name == "cost"
+    assert "not known yet, since no full training has ended" in text
+
+
+def test_a_full_search_has_a_cost_and_saves_only_by_stopping():
+    name, text = saving(cost(110.0, runs=0))
+    assert (name, text[:18]) == ("cost", "11.0 base training")
+    assert "instead" not in text
+    assert saving(cost(20.0, runs=0))[0] == "saved"
+
+
+def cost(spent, runs):
+    """Of a search with so many trainings of the proxy; a full search takes 100 s."""
+    proxy = RungCost(0.125, 1.0, runs, 0, 0, 0, 0.0, None, None)
+    return Cost((proxy, replace(proxy, runs=2)), spent, 0.0, 10.0, "measured", 100.0, None, 10)

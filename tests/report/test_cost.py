@@ -17,8 +17,11 @@ from proxyhpo._report.fidelity import fidelities
 LADDER = [Rung(0.25, keep=3), Rung(1)]
 
 
-def history(*records):
-    """From (trial, rung, state, number of reports, seconds of training), after 1 s of building."""
+def history(*records, counted=True):
+    """From (trial, rung, state, number of reports, seconds of training), after 1 s of building.
+
+    A proxy's training consists of steps of a second each, if they are counted.
+    """
     made = History()
     for trial in range(1 + max(trial for trial, *_ in records)):
         made.add_trial({"x": trial})
@@ -32,6 +35,7 @@ def history(*records):
             Record(
                 trial, rung, 0, {"x": trial}, {"x": trial}, state, value, value,
                 reports=tuple(map(float, range(n))), seconds=1 + seconds, overhead_seconds=1,
+                backward_passes=round(seconds) if counted and rung == 0 else None,
             )
         )  # fmt: skip
     return made
@@ -50,6 +54,15 @@ def test_a_full_search_would_have_trained_what_was_stopped_to_its_end():
     # By FLOPs the proxy takes a sixteenth.
     assert full.rungs[0].flops_base_trainings == pytest.approx(4 / 16)
     assert saved.rungs[0].flops_base_trainings == pytest.approx((2 + 0.2 + 0.5) / 16)
+
+
+def test_where_steps_were_not_counted_nothing_is_claimed_until_a_full_training_has_ended():
+    proxies = [(trial, 0, "finished", 10, 20.0) for trial in range(4)]
+    unknown = cost_of(history(*proxies, counted=False), LADDER, 0.0)
+    assert (unknown.base_trainings, unknown.saved) == (None, None)
+    assert (unknown.full_search_seconds, unknown.seconds) == (None, 4 * 21)
+    measured = cost_of(history(*proxies, (0, 1, "finished", 10, 50.0), counted=False), LADDER, 0.0)
+    assert measured.full_search_base_trainings == pytest.approx(4)
 
 
 def test_a_base_training_is_not_predicted_from_failures():

@@ -77,6 +77,21 @@ def test_reports_arrive_as_they_are_made_and_the_last_one_is_the_value():
     assert outcome.seconds >= outcome.overhead_seconds > 0
 
 
+def test_backward_passes_are_counted_until_the_training_ends():
+    kept = []
+
+    def train(network, config, trial):
+        kept.append(network)
+        for _ in range(3):
+            network(torch.ones(1, 3)).sum().backward()
+            yield 1.0, {}
+
+    heard = []
+    outcome = run(train, hear=lambda _, each: bool(heard.append(each.backward_passes)))
+    assert (heard, outcome.backward_passes) == ([1, 2, 3], 3)
+    assert not any(p._post_accumulate_grad_hooks for p in kept[0].parameters())
+
+
 def test_networks_see_base_terms_and_training_what_was_transferred():
     seen = []
 
