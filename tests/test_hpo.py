@@ -461,7 +461,7 @@ def test_telling_finishes_a_training_as_in_a_run():
 
 def test_only_trainings_asked_here_can_be_told():
     asked = study().ask()
-    with pytest.raises(ArgumentError, match="another object asked for it"):
+    with pytest.raises(ArgumentError, match="another ProxyHPO asked for the trial"):
         study().tell(asked, 1.0)
 
 
