@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 import transformers
 from typing_extensions import override
 
-from proxyhpo.errors import ArgumentError, unknown_metric
+from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
@@ -110,10 +110,20 @@ class TrainerEvaluator(ProxyEvaluator):
     def evaluate(
         self, network: nn.Module, config: Config, report: ReportFunction, *, trial: TrialRun
     ) -> None:
-        """Calls ``Trainer.train``, and ``Trainer.evaluate`` if the training did not evaluate."""
+        """Calls ``Trainer.train``, and ``Trainer.evaluate`` if the training did not evaluate.
+
+        Raises:
+            EvaluatorError: if the trainer does not train the given network.
+        """
         config = recorded(config, trial)
         trainer = call_for_trial(self._make_trainer, network, config, trial=trial)
         self._unused.check(config, trial)
+        # Adapters, such as those of PEFT, contain the network.
+        if trainer.model_init or not any(part is network for part in trainer.model.modules()):
+            raise EvaluatorError(
+                "make_trainer must pass the given network to the Trainer, as model= and not by "
+                "model_init=; a model_init function is ProxyHPO's build"
+            )
         # A Trainer seeds everything with args.seed, 42 by default. All seeds would be the same one.
         trainer.args.seed = trial.seed % _SEEDS
         transformers.set_seed(trainer.args.seed)

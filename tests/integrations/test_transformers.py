@@ -103,6 +103,32 @@ def test_each_training_has_the_seed_of_its_trial(tmp_path):
     assert seeds == [(7, 7)]
 
 
+@pytest.mark.parametrize("options", [{"model_init": network}, {"model": network()}])
+def test_a_trainer_of_another_network_is_refused(tmp_path, options):
+    def make(module, config):
+        arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+        return transformers.Trainer(args=arguments, **options)
+
+    with pytest.raises(EvaluatorError, match="pass the given network to the Trainer"):
+        TrainerEvaluator(make).evaluate(network(), {}, Reports(), trial=run())
+
+
+def test_a_network_inside_an_adapter_is_trained(tmp_path):
+    class Adapter(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, input_ids, attention_mask, labels):
+            return self.inner(input_ids, attention_mask, labels=labels)
+
+    make, reports = make_trainer(tmp_path), Reports()
+    TrainerEvaluator(lambda module, config: make(Adapter(module), config)).evaluate(
+        network(), {}, reports, trial=run()
+    )
+    assert len(reports) == 2
+
+
 def test_an_unknown_metric_is_refused_with_the_nearest_name(tmp_path):
     evaluator = TrainerEvaluator(make_trainer(tmp_path), monitor="eval_los")
     with pytest.raises(EvaluatorError, match="eval_loss"):
