@@ -119,7 +119,8 @@ class TrainerEvaluator(ProxyEvaluator):
         trainer = call_for_trial(self._make_trainer, network, config, trial=trial)
         self._unused.check(config, trial)
         # Adapters, such as those of PEFT, contain the network.
-        if trainer.model_init or not any(part is network for part in trainer.model.modules()):
+        parts = () if trainer.model is None else trainer.model.modules()
+        if trainer.model_init is not None or all(part is not network for part in parts):
             raise EvaluatorError(
                 "make_trainer must pass the given network to the Trainer, as model= and not by "
                 "model_init=; a model_init function is ProxyHPO's build"
