@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from proxyhpo.integrations.optuna._trial import Domain
 from proxyhpo.space import Float
-from proxyhpo.space._values import find
 
-__all__ = ["Run", "can_decide", "with_conditions"]
+__all__ = [
+    "N_CONFIRMING",
+    "Condition",
+    "Run",
+    "can_decide",
+    "exact_conditions",
+    "times_tried",
+    "with_conditions",
+]
 
 _MOST_VALUES = 10
 """A parameter with more values is not expected to decide which others are suggested."""
+
+N_CONFIRMING = 8
+"""Independent runs with each value of a parameter before a condition on it is accepted."""
+
+Condition: TypeAlias = tuple[str, tuple[Any, ...]]
+"""A parameter, and the values with which another one is suggested."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,12 @@ class Run:
     Args:
         values: name → value, in the order of the suggestions; labels instead of objects.
         is_whole: whether it came as far as a training; False if an exception ended it before.
+        is_independent: whether its values were drawn without regard to those of earlier runs.
     """
 
     values: Mapping[str, Any]
     is_whole: bool = True
+    is_independent: bool = True
 
 
 def can_decide(domain: Domain) -> bool:
@@ -40,43 +56,78 @@ def can_decide(domain: Domain) -> bool:
 
 
 def with_conditions(domains: Mapping[str, Domain], runs: Sequence[Run]) -> dict[str, Domain]:
-    """The same parameters with ``when=``, for those that were not suggested in every run.
+    """The same parameters with ``when=``, for those whose condition the runs confirm.
 
-    A condition of a space names one other parameter. It is chosen such that every run that
-    suggested the parameter satisfies it, and as few others as possible. So a parameter that depends
-    on several others is part of more configs than those whose trainings ask for it.
+    A condition of a space names one other parameter and some of its values. It is accepted if it is
+    exact in all runs, and if enough independent runs had each value of that other parameter. Few
+    runs would not do: a parameter that has nothing to do with it may separate them by coincidence.
+    All other parameters are part of every config, also those that depend on several parameters or
+    on a range. Then some configs have a parameter that their training does not ask for.
 
     Args:
         domains: name → definition, in the order in which they were first suggested.
         runs: what the runs suggested.
 
     >>> from proxyhpo import Float, Int
-    >>> runs = [Run({"n_layers": 1}), Run({"n_layers": 2, "dropout": 0.2})]
+    >>> runs = 8 * [Run({"n_layers": 1}), Run({"n_layers": 2, "dropout": 0.2})]
     >>> with_conditions({"n_layers": Int(1, 2), "dropout": Float(0, 0.5)}, runs)["dropout"]
     Float(0.0, 0.5, when=('n_layers', (2,)))
     """
-    names = list(domains)
+    tried = times_tried(runs)
+    confirmed = {
+        parent
+        for parent, domain in domains.items()
+        if can_decide(domain)
+        and all(tried[parent, type(v), v] >= N_CONFIRMING for v in domain.values or ())
+    }
     return {
-        name: _with_condition(name, domain, {n: domains[n] for n in names[:place]}, runs)
-        for place, (name, domain) in enumerate(domains.items())
+        name: replace(
+            domain,
+            when=next(
+                (c for c in exact_conditions(name, domains, runs) if c[0] in confirmed), None
+            ),
+        )
+        for name, domain in domains.items()
     }
 
 
-def _with_condition(
-    name: str, domain: Domain, earlier: Mapping[str, Domain], runs: Iterable[Run]
-) -> Domain:
-    present = [run.values for run in runs if name in run.values]
-    absent = [run.values for run in runs if name not in run.values and run.is_whole]
-    best, fewest = None, len(absent)
-    for parent, other in earlier.items():
-        if not can_decide(other) or any(parent not in values for values in present):
-            continue
-        seen = [v for v in other.values or () if _has(present, parent, v)]
-        n_wrong = sum(_has([values], parent, v) for values in absent for v in seen)
-        if n_wrong < fewest:
-            best, fewest = (parent, seen), n_wrong
-    return replace(domain, when=best)
+def times_tried(runs: Sequence[Run]) -> Counter[tuple[str, type, Any]]:
+    """In how many independent runs each parameter had each value; types tell True from 1."""
+    return Counter(
+        (name, type(value), value)
+        for run in runs
+        if run.is_independent
+        for name, value in run.values.items()
+    )
 
 
-def _has(runs: Iterable[Mapping[str, Any]], name: str, value: Any) -> bool:
-    return any(name in values and find([value], values[name]) is not None for values in runs)
+def exact_conditions(
+    name: str, domains: Mapping[str, Domain], runs: Sequence[Run]
+) -> Iterator[Condition]:
+    """The conditions on an earlier parameter that agree with every run, confirmed or not.
+
+    A run that an exception ended says nothing of the parameters that it did not reach.
+    """
+    for parent, domain in domains.items():
+        if parent == name:
+            return
+        if can_decide(domain) and (values := _exact(name, parent, domain, runs)):
+            yield parent, values
+
+
+def _exact(name: str, parent: str, domain: Domain, runs: Sequence[Run]) -> tuple[Any, ...]:
+    """The values of the parent with which it is suggested; empty if they do not decide that."""
+    suggested, missing = set(), set()
+    for run in runs:
+        is_suggested = name in run.values
+        if parent in run.values:
+            value = run.values[parent]
+            if is_suggested:
+                suggested.add((type(value), value))
+            elif run.is_whole:
+                missing.add((type(value), value))
+        elif is_suggested:
+            return ()
+    if not missing or suggested & missing:
+        return ()
+    return tuple(v for v in domain.values or () if (type(v), v) in suggested)

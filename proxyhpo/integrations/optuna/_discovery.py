@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections import deque
+import logging
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import numpy as np
 
 from proxyhpo._inputs import Inputs
 from proxyhpo.errors import ArgumentError, SpaceError, one_line
-from proxyhpo.integrations.optuna._conditions import Run, can_decide, with_conditions
+from proxyhpo.integrations.optuna._conditions import (
+    N_CONFIRMING,
+    Condition,
+    Run,
+    can_decide,
+    exact_conditions,
+    times_tried,
+    with_conditions,
+)
 from proxyhpo.integrations.optuna._first_call import DefineModel, Objective, run_until_called
 from proxyhpo.integrations.optuna._trial import Domain, check_alike
-from proxyhpo.space import Choice, Space
+from proxyhpo.space import Choice
 from proxyhpo.space._values import find
 
 __all__ = ["Found", "find_space"]
 
-_CHECKS = 10
-"""Configs of the space that are tried, in a row, without meeting another parameter."""
+logger = logging.getLogger("proxyhpo")
 
-_MOST_RUNS = 200
+_CHECKS = 24
+"""Random configs that are tried, in a row, without meeting another parameter."""
+
+_MOST_RUNS = 200  # until no other parameter is met
+_MOST_CONFIRMING_RUNS = 300
+_MOST_SECONDS = 60.0  # after which no more random runs are started
 _MOST_FAILURES = 5  # of the first runs, all of which failed
+_EXTREME = 0.125  # how often a range has its lowest value, and how often its highest
 
 
 @dataclass(frozen=True)
@@ -43,8 +58,10 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
     """Runs the functions until the network is called, again and again, and notes the suggestions.
 
     Every parameter with few options or whole numbers has each of its values once, with the values
-    suggested before it unchanged and random ones after it. Then random configs of the space are
-    tried, which finds parameters that depend on several others.
+    suggested before it unchanged and random ones after it. Random configs follow, which find
+    parameters that depend on several others. Further random configs confirm the conditions. A
+    condition that is not confirmed within some hundred runs or a minute is dropped, with a warning:
+    the parameter is then part of every config.
 
     Raises:
         SpaceError: if the bounds or options of a parameter differ from run to run, if there are too
@@ -52,15 +69,41 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
         ArgumentError: if the functions raise an exception in each of the first runs.
     """
     search = _Search(define_model, objective)
-    n_checked = 0
-    while search.pending or n_checked < _CHECKS:
+    start = monotonic()
+    n_checked = n_confirming = 0
+    while True:
+        n_before = len(search.domains)
         if search.pending:
-            search.run(search.pending.popleft())
+            search.run(search.pending.popleft(), is_independent=False)
+        elif monotonic() - start > _MOST_SECONDS or n_confirming >= _MOST_CONFIRMING_RUNS:
+            break
+        elif n_checked < _CHECKS:
+            search.run({})
+            n_checked += 1
+        elif to_confirm := search.to_confirm():
+            for given in to_confirm:
+                search.run(given)
+            n_confirming += len(to_confirm)
         else:
-            n_before = len(search.domains)
-            search.run(search.draw())
-            n_checked = n_checked + 1 if len(search.domains) == n_before else 0
-    return Found(search.space(), search.inputs)
+            break
+        if len(search.domains) > n_before:
+            n_checked = 0
+        if search.n_runs - n_confirming > _MOST_RUNS:
+            raise SpaceError(
+                f"the space was not found in {_MOST_RUNS} runs of the objective: its parameters "
+                f"have too many values ({', '.join(search.domains)}). Pass space="
+            )
+    space = search.space()
+    if dropped := search.unconfirmed(space):
+        logger.warning(
+            "%d runs of the objective in %.0f s did not confirm on which values %s depend. They "
+            "are now part of every config. Load data outside of the objective, so that its runs "
+            "take less time, or pass space= with conditions",
+            search.n_runs,
+            monotonic() - start,
+            ", ".join(dropped),
+        )
+    return Found(space, search.inputs)
 
 
 class _Search:
@@ -70,10 +113,16 @@ class _Search:
         self._functions = define_model, objective
         self._rng = np.random.default_rng(0)  # the same space each time, so that studies resume
         self._runs: list[Run] = []
+        self._n_forced: Counter[tuple[str, type, Any]] = Counter()
         self.domains: dict[str, Domain] = {}
         self.inputs: Inputs | None = None
         self.pending: deque[Mapping[str, Any]] = deque([{}])
         """Values to try together; the others are drawn."""
+
+    @property
+    def n_runs(self) -> int:
+        """The number of runs so far."""
+        return len(self._runs)
 
     def space(self) -> dict[str, Domain]:
         """The space of all parameters so far."""
@@ -83,17 +132,32 @@ class _Search:
             )
         return with_conditions(self.domains, self._runs)
 
-    def draw(self) -> Mapping[str, Any]:
-        """A random config of the space."""
-        return Space(self.space()).sample(self._rng)
+    def unconfirmed(self, space: Mapping[str, Domain]) -> list[str]:
+        """The parameters without a condition whose runs agree with one."""
+        return [name for name in space if space[name].when is None and self._condition(name)]
 
-    def run(self, given: Mapping[str, Any]) -> None:
-        """Runs the functions with these values."""
-        if len(self._runs) == _MOST_RUNS:
-            raise SpaceError(
-                f"the space was not found in {_MOST_RUNS} runs of the objective: its parameters "
-                f"have too many values ({', '.join(self.domains)}). Pass space="
-            )
+    def to_confirm(self) -> list[Mapping[str, Any]]:
+        """One run for each value of a condition's parameter that has not had enough runs."""
+        tried = times_tried(self._runs)
+        conditions = {name: self._condition(name) for name in self.domains}
+        parents = dict.fromkeys(c[0] for c in conditions.values() if c is not None)
+        planned: list[Mapping[str, Any]] = []
+        for parent in parents:
+            for value in self.domains[parent].values or ():
+                key = parent, type(value), value
+                # A value that is rarely reached is given up, and so is the condition.
+                if tried[key] < N_CONFIRMING and self._n_forced[key] < 4 * N_CONFIRMING:
+                    self._n_forced[key] += 1
+                    given = {parent: value}
+                    above = conditions[parent]
+                    while above is not None:
+                        given[above[0]] = above[1][self._rng.integers(len(above[1]))]
+                        above = conditions[above[0]]
+                    planned.append(given)
+        return planned
+
+    def run(self, given: Mapping[str, Any], *, is_independent: bool = True) -> None:
+        """Runs the functions with these values, and random ones for the other parameters."""
         values: dict[str, Any] = {}
         new: list[str] = []
 
@@ -103,17 +167,29 @@ class _Search:
                 new.append(name)
             check_alike(name, self.domains[name], asked)
             if name not in values:
-                drawn = asked.decode(self._rng.random())
+                drawn = asked.decode(self._fraction(asked))
                 values[name] = given.get(name, drawn)
             return asked.resolve(values[name]) if isinstance(asked, Choice) else values[name]
 
         end = run_until_called(*self._functions, answer)
-        self._runs.append(Run(values, is_whole=end.error is None))
+        self._runs.append(Run(values, end.error is None, is_independent))
         self._check_failures(end.error)
         if self.inputs is None:
             self.inputs = end.inputs
         for name in new:
             self._plan(name, values)
+
+    def _condition(self, name: str) -> Condition | None:
+        """The first condition that agrees with all runs so far."""
+        return next(exact_conditions(name, self.domains, self._runs), None)
+
+    def _fraction(self, domain: Domain) -> float:
+        """A random place in [0, 1]; often an end of a long range, where scripts ask ``x > 0``."""
+        place = float(self._rng.random())
+        end = float(self._rng.random())
+        if can_decide(domain) or isinstance(domain, Choice) or _EXTREME <= end < 1 - _EXTREME:
+            return place
+        return float(end > 0.5)
 
     def _plan(self, name: str, values: Mapping[str, Any]) -> None:
         """Plans runs with the other values of a parameter, in the context of this run."""

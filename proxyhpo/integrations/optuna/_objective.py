@@ -42,11 +42,13 @@ def from_objective(
     script remains as it is: both functions call ``trial.suggest_*``, and the objective calls
     ``trial.report`` and ``trial.should_prune``, raises ``optuna.TrialPruned`` and returns a value.
 
-    To find the space, both functions are run ten times or more, with different values. Each run
+    To find the space, both functions are run some dozens of times, with different values. Each run
     ends when the network is called for the first time, before anything is trained. A parameter that
-    is suggested only for some values of a choice, or of an ``int`` with ten values at most, gets a
-    condition (``when=``). One that depends on several others may be part of configs in which it is
-    not used. The bounds and options of a parameter must be the same in every trial.
+    is suggested for some values of a choice, or of an ``int`` with ten values at most, and never
+    otherwise, gets a condition (``when=``). One that depends on several others or on a range is
+    part of every config, and is not used in some. The bounds and options of a parameter must be the
+    same in every trial. If a training asks for a parameter of the space that its config lacks, the
+    answer is the middle of its range, with a warning.
 
     The trial's value is what the objective returns, as in Optuna; or the last report, if it returns
     None. It is recorded as one more report if it differs from the last one. Where the study stops

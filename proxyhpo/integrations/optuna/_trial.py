@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, TypeAlias, final
 
 import optuna
@@ -21,6 +23,8 @@ from proxyhpo.integrations.optuna._distributions import (
 from proxyhpo.space import Choice, Float, Int
 
 __all__ = ["Answer", "ConfigAnswer", "Domain", "ScriptTrial", "check_alike"]
+
+logger = logging.getLogger("proxyhpo")
 
 Domain: TypeAlias = Float | Int | Choice
 
@@ -138,9 +142,18 @@ class ConfigAnswer:
     def __call__(self, name: str, asked: Domain, /) -> Any:
         """The value of a parameter.
 
+        A parameter of the space that the config lacks has its middle value, with a warning. This
+        happens if its condition is wrong because the runs that looked for it met no counterexample.
+
         Raises:
-            SpaceError: if the config has none, or the bounds or options differ from those found.
+            SpaceError: if neither the config nor the space has it, or if its bounds or options
+                differ from those found.
         """
+        if name not in self.config and self.domains is not None and name in self.domains:
+            check_alike(name, self.domains[name], asked)
+            value = asked.decode(0.5)
+            _warn_of_condition(name, value, str(self.domains[name]))
+            return asked.resolve(value) if isinstance(asked, Choice) else value
         if name not in self.config:
             raise SpaceError(
                 f"parameter {name!r} is not in the config of this trial. Suggest it before the "
@@ -150,6 +163,18 @@ class ConfigAnswer:
         if self.domains is not None:
             check_alike(name, self.domains[name], asked)
         return self.config[name]
+
+
+@cache  # one warning for each parameter
+def _warn_of_condition(name: str, value: object, found: str) -> None:
+    logger.warning(
+        "parameter %r is not in the config of this trial, although the objective suggests it: the "
+        "condition with which it was found, %s, is wrong. Its value is %r here and in every such "
+        "trial. Pass space= to search it",
+        name,
+        found,
+        value,
+    )
 
 
 def check_alike(name: str, found: Domain, asked: Domain) -> None:

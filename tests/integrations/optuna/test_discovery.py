@@ -1,14 +1,18 @@
 """The space of a script is found by running it."""
 
+import numpy as np
 import optuna
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from proxyhpo import Choice, Float, Int
+from proxyhpo import Choice, Float, Int, Space
 from proxyhpo.errors import ArgumentError, SpaceError
 from proxyhpo.integrations.optuna import _discovery
 from proxyhpo.integrations.optuna._discovery import find_space
+from proxyhpo.integrations.optuna._trial import ConfigAnswer, ScriptTrial
 
 
 def found(objective, define_model=lambda trial: nn.Linear(4, 2)):
@@ -55,14 +59,95 @@ def test_choices_may_be_nested_and_options_may_be_objects():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_what_depends_on_two_choices_is_found_too(flip):
+def test_what_depends_on_two_choices_is_part_of_every_config(flip):
     def objective(trial, network):
         one = trial.suggest_categorical("one", [False, True])
         two = trial.suggest_categorical("two", [False, True])
         if one is flip and two is flip:
             trial.suggest_float("both", 0, 1)
 
-    assert found(objective)["both"].when in {("one", (flip,)), ("two", (flip,))}
+    assert found(objective)["both"] == Float(0, 1)
+
+
+def test_what_depends_on_a_range_is_not_attributed_to_a_choice():
+    def on_a_float(trial, network):
+        trial.suggest_float("lr", 1e-3, 0.1, log=True)
+        trial.suggest_categorical("optimizer", ["SGD", "Adam"])
+        trial.suggest_int("bs", 16, 64, step=16)
+        if trial.suggest_float("wd", 0, 0.1) > 0.05:
+            trial.suggest_float("decay_end", 0, 1)
+
+    def on_a_long_range(trial, network):
+        trial.suggest_categorical("optimizer", ["SGD", "Adam", "RMSprop"])
+        trial.suggest_categorical("bs", [16, 32, 64, 128])
+        if trial.suggest_int("warmup", 0, 20) > 0:
+            trial.suggest_float("warm_lr", 0.01, 1)
+
+    assert found(on_a_float)["decay_end"] == Float(0, 1)
+    assert found(on_a_long_range)["warm_lr"] == Float(0.01, 1)
+
+
+def test_what_either_of_two_choices_needs_is_part_of_every_config():
+    def objective(trial, network):
+        name = trial.suggest_categorical("optimizer", list("abcdefgh"))
+        sched = trial.suggest_categorical("sched", ["none", "step", "cos", "poly"])
+        if name == "d" or sched == "cos":
+            trial.suggest_float("either", 0.5, 1)
+        if name == "d":
+            trial.suggest_float("one", 0.5, 1)
+
+    space = found(objective)
+    assert space["either"] == Float(0.5, 1)
+    assert space["one"] == Float(0.5, 1, when=("optimizer", ("d",)))
+
+
+TERMS = st.one_of(
+    st.tuples(st.just("a"), st.sampled_from([1, 2, 3])),
+    st.tuples(st.just("b"), st.sampled_from("xy")),
+    st.tuples(st.just("long"), st.integers(20, 80)),
+    st.tuples(st.just("real"), st.floats(0.2, 0.8)),
+)
+PROGRAMS = st.lists(
+    st.tuples(TERMS, st.sampled_from([all, any]), TERMS, st.booleans()), min_size=1, max_size=3
+)
+
+
+@settings(max_examples=5, derandomize=True)  # the runs are random: rare cases may be missed
+@given(PROGRAMS, st.integers(0, 99))
+def test_every_config_of_the_space_has_what_a_script_asks_for(program, seed):
+    def script(trial):
+        values = {
+            "a": trial.suggest_int("a", 1, 3),
+            "b": trial.suggest_categorical("b", ["x", "y"]),
+            "long": trial.suggest_int("long", 0, 100),
+            "real": trial.suggest_float("real", 0, 1),
+        }
+        for i, (one, combine, two, nested) in enumerate(program):
+            if combine(_holds(term, values) for term in (one, two)):
+                act = trial.suggest_categorical(f"act{i}", ["r", "t"])
+                if nested and act == "t":
+                    trial.suggest_float(f"gain{i}", 1, 2)
+
+    space = Space(found(lambda trial, network: script(trial)))
+    rng = np.random.default_rng(seed)
+    for _ in range(50):
+        script(ScriptTrial(ConfigAnswer(space.sample(rng))))  # raises if one is missing
+
+
+def _holds(term, values):
+    name, value = term
+    return values[name] > value if name in {"long", "real"} else values[name] == value
+
+
+def test_conditions_are_dropped_if_confirming_them_takes_too_long(monkeypatch, caplog):
+    def objective(trial, network):
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b":
+            trial.suggest_float("extra", 0, 1)
+
+    assert found(objective)["extra"].when == ("kind", ("b",))
+    monkeypatch.setattr(_discovery, "_MOST_SECONDS", 0)
+    assert found(objective)["extra"].when is None
+    assert "did not confirm on which values extra depend" in caplog.text
 
 
 def test_it_is_the_same_space_each_time_and_whatever_the_seed():

@@ -32,6 +32,19 @@ def test_a_parameter_that_the_config_lacks_is_named_with_the_way_out():
         trial({"lr": 0.1}).suggest_float("late", 0, 1)
 
 
+def test_a_parameter_whose_condition_is_wrong_has_its_middle_value_and_one_warning(caplog):
+    domains = {
+        "rate": Float(0, 1, when=("kind", "b")),
+        "act": Choice({"(1,)": (1,)}, when=("kind", "b")),
+    }
+    for _ in range(2):
+        assert trial({"kind": "a"}, domains).suggest_float("rate", 0, 1) == 0.5
+    assert trial({"kind": "a"}, domains).suggest_categorical("act", [(1,)]) == (1,)
+    first, second = (record.message for record in caplog.records)
+    assert "'rate' is not in the config" in first
+    assert "'act' is not in the config" in second
+
+
 def test_bounds_other_than_those_found_are_refused():
     domains = {"units": Int(8, 64), "kind": Choice(["a", "b"])}
     asked = trial({"units": 8, "kind": "a"}, domains)
