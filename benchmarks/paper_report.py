@@ -18,6 +18,7 @@ from proxyhpo._report.ranking import spearman
 __all__ = ["INTRODUCTION", "Measured", "draw", "measured", "page"]
 
 PROXY_ARMS = ("paper", "proxyhpo")
+LABELS = {"paper": "the paper's method", "proxyhpo": "proxyhpo"}
 FEWEST_SHARED = 5  # configs of which a rank correlation is shown
 HEAD = (
     "data", "network", "searcher", "seeds", "full search, s", "its test accuracy",
@@ -50,7 +51,7 @@ class Measured:
         return float(self.searches[arm]["seconds"] / self.searches["full"]["seconds"])
 
     def difference(self, arm: str) -> float:
-        """Test accuracy less that of the full search, in points."""
+        """Test accuracy minus that of the full search, in points."""
         return 100 * (self.accuracy[arm] - self.accuracy["full"])
 
     def shared(self, arm: str) -> tuple[list[float], list[float]]:
@@ -128,20 +129,20 @@ def draw(cells: Sequence[Measured], path: Path) -> None:
                     c=colour,
                     marker=marker,
                     alpha=0.8,
-                    label=f"{arm}, {data}",
+                    label=f"{LABELS[arm]}, {data}",
                 )
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(
         xlim=(0, None),
-        xlabel="cost, as a share of the search on the full network",
-        ylabel="test accuracy less that search's, points",
+        xlabel="cost, as a share of the full search's",
+        ylabel="test accuracy minus the full search's, points",
     )
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
 def _summary(cells: Sequence[Measured]) -> Iterator[str]:
-    head = ["data", "arm", "cells", "mean cost", "mean difference, points", "worst cell"]
+    head = ["data", "search", "cells", "mean cost", "mean difference, points", "worst cell"]
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     names = sorted({cell.of["data"] for cell in cells})
@@ -152,7 +153,7 @@ def _summary(cells: Sequence[Measured]) -> Iterator[str]:
         differences = [cell.difference(arm) for cell in own]
         texts = [
             data or "all",
-            arm,
+            LABELS[arm],
             str(len({_place(cell) for cell in own})),
             f"{np.mean([cell.cost(arm) for cell in own]):.2f}",
             _mean(differences),
@@ -162,7 +163,8 @@ def _summary(cells: Sequence[Measured]) -> Iterator[str]:
     both = [cell for cell in cells if set(PROXY_ARMS) <= set(cell.accuracy)]
     if both:
         cheaper = sum(cell.cost("proxyhpo") < cell.cost("paper") for cell in both)
-        yield f"\n`proxyhpo` costs less than the paper's way in {cheaper} of {len(both)} searches."
+        searches = f"{cheaper} of {len(both)} searches"
+        yield f"\n`proxyhpo` costs less than {LABELS['paper']} in {searches}."
 
 
 def _table(cells: Sequence[Measured]) -> Iterator[str]:

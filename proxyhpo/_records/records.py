@@ -120,7 +120,7 @@ class Record(Stored):
     state: RecordState
     value: float | None = None
     loss: float | None = field(default=None, repr=False)
-    # A leaderboard is a list of records: what takes lines or is rarely read is not printed.
+    # What takes lines or is rarely read is not printed.
     reports: Sequence[Report] = field(default=(), repr=False)
     seconds: float = 0.0
     overhead_seconds: float = field(default=0.0, repr=False)

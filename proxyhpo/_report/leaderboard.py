@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from typing import final
+
+from typing_extensions import override
+
 from proxyhpo._engine.standing import standings
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
-from proxyhpo.errors import ArgumentError
+from proxyhpo._report.wording import config_words, table
+from proxyhpo.errors import ArgumentError, printable
 
-__all__ = ["leaderboard_of"]
+__all__ = ["Leaderboard", "leaderboard_of"]
 
 
-def leaderboard_of(history: History, n_rungs: int, rung: int) -> list[Record]:
+@final
+class Leaderboard(list[Record]):
+    """Trainings, best first: a list that prints as a table."""
+
+    @override
+    def __repr__(self) -> str:
+        if not self:
+            return "no trainings at this rung"
+        titles = ["trial", "value", "state", "seconds", "config"]
+        rows = [
+            [
+                record.trial,
+                f"{record.value:.6g}",
+                record.state,
+                f"{record.seconds:.1f}",
+                config_words(record.config),
+            ]
+            for record in self
+        ]
+        return printable("\n".join(table(titles, rows)))
+
+
+def leaderboard_of(history: History, n_rungs: int, rung: int) -> Leaderboard:
     """The trainings at a rung that did not fail, best first; stopped ones come last.
 
     Args:
@@ -34,4 +61,4 @@ def leaderboard_of(history: History, n_rungs: int, rung: int) -> list[Record]:
         loss, trial = means.get(record.trial, (record.loss, record.trial))
         return record.state == "stopped", loss, trial, record.replicate
 
-    return sorted(ended, key=rank)
+    return Leaderboard(sorted(ended, key=rank))

@@ -194,7 +194,8 @@ class Result:
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
         """The trainings at a rung that did not fail, best first; stopped ones come last.
 
-        A trial that was trained under several seeds is ranked by its mean.
+        The list prints as a table. A trial that was trained under several seeds is ranked by its
+        mean.
 
         Args:
             rung: index in the ladder; negative indices count from the end.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyhpo._records.records import Record
+from proxyhpo._report.leaderboard import Leaderboard
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import Events, replayed, result_of
 from proxyhpo._report.wording import config_words, rung_words, table
@@ -49,8 +50,8 @@ def _lines(
     yield ", ".join([f"seed {study['seed']}", *strategies])
     yield from _section("Progress", _progress(result, entered))
     for rung in reversed(range(len(result.ladder))):
-        if best := result.leaderboard(rung)[:top]:
-            yield from _section(f"Best at {_place(result, rung)}", _leaderboard(best))
+        if best := Leaderboard(result.leaderboard(rung)[:top]):
+            yield from _section(f"Best at {_place(result, rung)}", repr(best).splitlines())
     if failed := result.failures:
         shown = list(failed)[-top:]
         yield from _section(f"Failures, last {len(shown)} of {len(failed)}", _failures(shown))
@@ -69,20 +70,6 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
         counts = [sum(state == wanted for state in last.values()) for wanted in states]
         rows.append([_place(result, rung), started, *counts, started - sum(counts)])
     yield from table(["", "entered", *states, "unfinished"], rows)
-
-
-def _leaderboard(records: Sequence[Record]) -> Iterable[str]:
-    rows = [
-        [
-            record.trial,
-            f"{record.value:.6g}",
-            record.state,
-            f"{record.seconds:.1f}",
-            config_words(record.config),
-        ]
-        for record in records
-    ]
-    return table(["trial", "value", "state", "seconds", "config"], rows)
 
 
 def _failures(records: Sequence[Record]) -> Iterable[str]:

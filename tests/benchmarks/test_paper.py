@@ -371,7 +371,7 @@ def test_the_page_has_cost_difference_and_ranks(rows):
     assert cell.difference("paper") == pytest.approx(-3)
     assert cell.shared("paper") == ([0, 1, 2, 3, 4, -5], [0, 1, 2, 3, 4, 5])
     lines = list(page([cell], "paper.png"))
-    assert "| cifar10 | paper | 1 | 0.25 | -3.00 | -3.0 |" in lines
+    assert "| cifar10 | the paper's method | 1 | 0.25 | -3.00 | -3.0 |" in lines
     [line] = [line for line in lines if line.startswith("| cifar10 | resnet")]
     ranks = spearmanr([0, 1, 2, 3, 4, -5], range(6)).statistic
     assert "| 200 | 55.0 | 0.25 | -3.0 | " + f"{ranks:.2f} (n=6)" in line
@@ -384,7 +384,7 @@ def test_arms_are_compared_in_the_same_cells(rows):
     ):  # fmt: skip
         rows.add(of, found)
     lines = list(page(measured(rows, "small"), "paper.png"))
-    assert any("less than the paper's way in 1 of 1 searches" in line for line in lines)
+    assert any("less than the paper's method in 1 of 1 searches" in line for line in lines)
 
 
 def test_without_rows_the_page_says_so(rows):

@@ -52,6 +52,9 @@ def test_leaderboards_are_sorted_and_hold_no_failures(result):
         assert values == sorted(values, reverse=True)
         assert None not in values
     assert result.leaderboard() == result.leaderboard(1)
+    titles, *rows = str(result.leaderboard()).splitlines()
+    assert titles.split() == ["trial", "value", "state", "seconds", "config"]
+    assert [int(row.split()[0]) for row in rows] == [r.trial for r in result.leaderboard()]
     assert len(result.leaderboard(0)) + len(result.failures) == 10
 
 
