@@ -158,6 +158,11 @@ def _refusal(group: PluginGroup, word: str, given: object, interface: type) -> s
             f"{word}={given!r} belongs to Optuna and only works in Optuna's studies. Allowed names "
             f"are {known}; {word} must be {allowed}"
         )
+    if group == "proxyhpo.searchers" and is_optunas:
+        return (
+            f"{word}={cls.__name__} belongs to Optuna: pass its class to an OptunaSearcher, "
+            f"{word}=proxyhpo.integrations.optuna.OptunaSearcher({cls.__name__}); or pass {allowed}"
+        )
     if isinstance(given, type) and issubclass(given, interface):
         return f"{word}={given.__name__} is a class: pass an instance, such as {given.__name__}()"
     return f"{word} must be {allowed}, got {given!r}"

@@ -226,7 +226,7 @@ def test_stoppers_and_optuna_pruners_are_rejected_as_pruners(as_class):
         plugins.resolve("proxyhpo.stoppers", given, Stopper, argument="finalist_stopper")
 
 
-def test_an_optuna_sampler_is_merely_of_the_wrong_type():
+def test_an_optuna_sampler_is_sent_to_the_searcher_that_takes_it():
     optuna = pytest.importorskip("optuna")
-    with pytest.raises(TypeError, match="searcher must be"):
+    with pytest.raises(TypeError, match=r"OptunaSearcher\(RandomSampler\)"):
         plugins.resolve("proxyhpo.searchers", optuna.samplers.RandomSampler(), Searcher)

@@ -80,7 +80,7 @@ class _FirstCallError(BaseException):
         self.inputs = inputs
 
 
-def _end(_value: object) -> NoReturn:
+def _end(_value: object, /, **_metrics: object) -> NoReturn:
     raise _FirstCallError
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, final
 
 from typing_extensions import override
@@ -13,7 +15,14 @@ from proxyhpo._hpo import ProxyHPO
 from proxyhpo._inputs import Inputs
 from proxyhpo._records.report import report_of
 from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators import Direction, ProxyEvaluator, ReportFunction, TrialRun
+from proxyhpo.evaluators import (
+    Direction,
+    ProxyEvaluator,
+    ReportChoice,
+    ReportFunction,
+    TrialRun,
+)
+from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.integrations.optuna._discovery import find_space
 from proxyhpo.integrations.optuna._first_call import DefineModel, Objective, run_until_called
 from proxyhpo.integrations.optuna._trial import ConfigAnswer, Domain, ScriptTrial
@@ -26,6 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["from_objective"]
 
+logger = logging.getLogger("proxyhpo")
+
+_COUNTERPARTS = {
+    "sampler": "searcher=, such as searcher=OptunaSearcher(optuna.samplers.TPESampler)",
+    "storage": 'store=, such as store="study.db"',
+    "study_name": "store=, with one file for each study",
+    "load_if_exists": "store=, whose study is resumed if it exists",
+    "n_jobs": "executor=proxyhpo.executors.ProcessExecutor(workers=...)",
+    "directions": 'direction=, which is "minimize" or "maximize": a search has one objective',
+}
+"""Optuna's argument → what takes its place."""
+
 
 def from_objective(
     define_model: DefineModel,
@@ -34,6 +55,7 @@ def from_objective(
     direction: Direction | None = None,
     space: Mapping[str, Any] | None = None,
     example_inputs: Inputs | None = None,
+    use_report: ReportChoice = "last",
     **options: Any,
 ) -> ProxyHPO:
     """A search with an objective that was written for Optuna.
@@ -51,7 +73,9 @@ def from_objective(
     answer is the middle of its range, with a warning.
 
     The trial's value is what the objective returns, as in Optuna; or the last report, if it returns
-    None. It is recorded as one more report if it differs from the last one. Where the study stops
+    None. It is recorded as one more report if it differs from the last one. An objective that
+    returns the value of its best epoch should load the weights of that epoch first; or pass
+    ``use_report="best"``. Where the study stops
     a training, ``should_prune`` returns True. An objective that never asks is ended by an
     ``optuna.TrialPruned`` at its next report. One that raises ``TrialPruned`` of its own accord is
     a failed trial. ``trial.number`` is 0 in ``define_model``, since networks are also made to be
@@ -66,6 +90,9 @@ def from_objective(
             looking for them; its bounds and options may differ from the script's.
         example_inputs: a typical batch, see :class:`~proxyhpo.ProxyHPO`. By default the batch with
             which the objective calls the network for the first time.
+        use_report: which report is the training's value and has the weights that are kept:
+            ``"last"``, or ``"best"`` for objectives that return the value of their best epoch; see
+            :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         options: further arguments of :class:`~proxyhpo.ProxyHPO`.
 
     Raises:
@@ -84,6 +111,9 @@ def from_objective(
     >>> hpo.space["momentum"]
     Float(0.0, 0.9, when=('optimizer', ('SGD',)))
     """
+    for name in options:
+        if name in _COUNTERPARTS:
+            raise ArgumentError(f"{name} is an argument of Optuna: use {_COUNTERPARTS[name]}")
     _check_parameters("define_model", define_model, "trial")
     _check_parameters("objective", objective, "trial", "network")
     domains: Mapping[str, Domain] | None = None
@@ -107,7 +137,7 @@ def from_objective(
         )
     return ProxyHPO(
         _Build(define_model, domains),
-        ObjectiveEvaluator(objective, domains),
+        ObjectiveEvaluator(objective, domains, use_report=use_report),
         space,
         example_inputs=inputs,
         direction=direction,
@@ -122,10 +152,18 @@ class ObjectiveEvaluator(ProxyEvaluator):
     Args:
         objective: ``objective(trial, network)``.
         domains: see :class:`~proxyhpo.integrations.optuna._trial.ConfigAnswer`.
+        use_report: see :class:`~proxyhpo.evaluators.ProxyEvaluator`.
     """
 
-    def __init__(self, objective: Objective, domains: Mapping[str, Domain] | None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        domains: Mapping[str, Domain] | None,
+        *,
+        use_report: ReportChoice = "last",
+    ) -> None:
         self._domains = domains
+        self.use_report = check_report_choice(use_report)
         self.__wrapped__ = objective  # where inspect finds the source, whose changes are noticed
 
     @property
@@ -145,15 +183,35 @@ class ObjectiveEvaluator(ProxyEvaluator):
         """
         answer = ConfigAnswer(config, self._domains)
         script_trial = ScriptTrial(answer, report, number=trial.number)
-        returned = self.__wrapped__(script_trial, network)
+        reported = script_trial.reported
+        loads: list[int] = []  # how many reports preceded each load_state_dict()
+        hook = network.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]  # torch's
+            lambda *_: loads.append(len(reported))
+        )
+        try:
+            returned = self.__wrapped__(script_trial, network)
+        finally:
+            hook.remove()
         if returned is None:
             return
         value = report_of(returned, "objective returned").value
-        if value != script_trial.last:
-            report(value)
+        if value in reported[-1:] or (value in reported and self.use_report == "best"):
+            return
+        if value in reported and len(reported) not in loads:
+            _warn_of_last_weights()
+        report(value)
 
     def __repr__(self) -> str:
         return f"ObjectiveEvaluator({getattr(self.__wrapped__, '__qualname__', self.__wrapped__)})"
+
+
+@cache  # one warning for each process
+def _warn_of_last_weights() -> None:
+    logger.warning(
+        "the objective returns the value of an earlier report, such as that of its best epoch, "
+        "while the network has the weights of the last one, and so has best_network(). Load the "
+        'best state_dict before returning, or pass use_report="best"'
+    )
 
 
 @final

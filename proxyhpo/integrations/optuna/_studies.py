@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import TrialState, create_trial
@@ -11,9 +12,10 @@ from optuna.trial import TrialState, create_trial
 from proxyhpo._report.wording import rung_words
 from proxyhpo.errors import ArgumentError, ConfigError
 from proxyhpo.integrations.optuna._distributions import distribution_of
+from proxyhpo.space import Choice
 
 if TYPE_CHECKING:
-    from proxyhpo import ProxyHPO, Record, Result
+    from proxyhpo import ProxyHPO, Record, Report, Result, Space
 
 __all__ = ["from_optuna", "to_optuna"]
 
@@ -22,14 +24,15 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
     """Adds the completed trials of an Optuna study as known results of the full network.
 
     They are not trained again and cost nothing; see :meth:`ProxyHPO.add() <proxyhpo.ProxyHPO.add>`.
-    Trials with parameters outside the space of ``hpo`` are left out.
+    Trials with parameters outside the space of ``hpo`` are left out, and so are configs whose
+    result is known already. Options that are objects, such as tuples, become their labels.
 
     Args:
         study: its objective must have trained the full network completely.
         hpo: the study to which the results are added.
 
     Returns:
-        The number of trials that lie in the space.
+        The number of results that were added, which is 0 the second time.
 
     Raises:
         ArgumentError: if the study has another direction or several objectives, or if no completed
@@ -42,16 +45,34 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
         )
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     refused: list[ConfigError] = []
+    n_before = len(hpo.result.known)
     for trial in trials:
         assert trial.value is not None, "it is complete"
         try:
-            hpo.add(trial.params, trial.value, source=f"Optuna trial {trial.number}")
+            hpo.add(
+                _labelled(trial.params, hpo.space),
+                trial.value,
+                source=f"Optuna trial {trial.number}",
+            )
         except ConfigError as error:
             refused.append(error)
     if len(refused) == len(trials):
         why = f"the first one: {refused[0]}" if refused else "it has none"
         raise ArgumentError(f"study: no completed trial lies in the space; {why}")
-    return len(trials) - len(refused)
+    return len(hpo.result.known) - n_before
+
+
+def _labelled(params: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """The same parameters with labels in place of objects."""
+    return {name: _label(value, space.get(name)) for name, value in params.items()}
+
+
+def _label(value: Any, domain: object) -> Any:
+    options = domain.options if isinstance(domain, Choice) else ()
+    if not isinstance(options, Mapping) or (isinstance(value, str) and value in options):
+        return value
+    given = tuple(value) if isinstance(value, list) else value  # Optuna's storages make lists
+    return next((label for label, option in options.items() if option == given), value)
 
 
 def to_optuna(
@@ -65,7 +86,8 @@ def to_optuna(
     Each training becomes a trial with its reports as intermediate values, its start and seconds as
     its times, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
     attributes. A stopped training is ``PRUNED`` in Optuna's terms. The attributes of a study are
-    what its rung ``trains`` and its ``cost in base trainings``.
+    what its rung ``trains`` and its ``cost in base trainings``. Options that are objects appear as
+    their labels. The steps are those of the reports (a metric ``step``), or are counted from 1.
 
     Args:
         result: of a search.
@@ -111,7 +133,7 @@ def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
         value=record.value,
         params={name: record.config[name] for name in distributions},
         distributions=distributions,
-        intermediate_values={step: report.value for step, report in enumerate(record.reports, 1)},
+        intermediate_values=_steps(record.reports),
         user_attrs={
             "trial": record.trial,
             "density": result.measured[record.rung].density,
@@ -124,3 +146,13 @@ def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
     assert trial.datetime_start is not None, "create_trial sets it"
     trial.datetime_complete = trial.datetime_start + dt.timedelta(seconds=record.seconds)
     return trial
+
+
+def _steps(reports: Sequence[Report]) -> dict[int, float]:
+    """Step → value; a report without a step of its own has the next one."""
+    steps: dict[int, float] = {}
+    for report in reports:
+        given = report.metrics.get("step", -1.0)
+        is_free = given.is_integer() and given >= 0 and int(given) not in steps
+        steps[int(given) if is_free else max(steps, default=0) + 1] = report.value
+    return steps

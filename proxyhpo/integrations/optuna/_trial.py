@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from optuna.trial import FixedTrial
 from typing_extensions import override
 
 from proxyhpo.errors import SpaceError
+from proxyhpo.evaluators import ReportFunction
 from proxyhpo.integrations.optuna._distributions import (
     are_alike,
     choice_of,
@@ -55,7 +57,7 @@ class ScriptTrial(FixedTrial):
     def __init__(
         self,
         answer: Answer,
-        report: Callable[[Any], bool] | None = None,
+        report: ReportFunction | None = None,
         number: int = 0,
     ) -> None:
         super().__init__({}, number)
@@ -64,8 +66,9 @@ class ScriptTrial(FixedTrial):
         self._asked: dict[str, Domain] = {}
         self._answers: dict[str, Any] = {}
         self._must_end = False
-        self.last: float | None = None
-        """The last reported value."""
+        self._steps: set[int] = set()
+        self.reported: list[float] = []
+        """The reported values."""
 
     @override
     def suggest_float(
@@ -99,16 +102,24 @@ class ScriptTrial(FixedTrial):
 
         Args:
             value: what the user optimises.
-            step: ignored; reports are counted.
+            step: stored as a metric of the report. As in Optuna, a second report at the same step
+                is ignored, with a warning.
 
         Raises:
             optuna.TrialPruned: if the training goes on although it must end.
         """
         if self._must_end:
             raise optuna.TrialPruned
+        if step in self._steps:
+            warnings.warn(
+                f"the report of {value!r} is ignored because step {step} has been reported",
+                stacklevel=2,
+            )
+            return
         if self._report is not None:
-            self._must_end = self._report(value)
-        self.last = float(value)
+            self._must_end = self._report(value, step=step)
+        self._steps.add(step)
+        self.reported.append(float(value))
 
     @override
     def should_prune(self) -> bool:

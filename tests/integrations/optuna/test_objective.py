@@ -10,7 +10,7 @@ from torch import nn
 from proxyhpo import Float, Int, Space
 from proxyhpo.errors import ArgumentError, StudyMismatchError, TrainingFailedError
 from proxyhpo.integrations.optuna import from_objective
-from proxyhpo.integrations.optuna._objective import ObjectiveEvaluator
+from proxyhpo.integrations.optuna._objective import ObjectiveEvaluator, _warn_of_last_weights
 from proxyhpo.stoppers import Stopper
 from tests.integrations.reports import Reports, run
 
@@ -47,10 +47,10 @@ def test_a_search_finds_the_space_and_trains_proxies_and_the_full_network():
     assert result.best_value == result.best_config["lr"] * 3
 
 
-def reports(objective, *, most=100):
+def reports(objective, *, most=100, **options):
     """What a training with this objective reports."""
     heard = Reports(most)
-    evaluator = ObjectiveEvaluator(objective, None)
+    evaluator = ObjectiveEvaluator(objective, None, **options)
     evaluator.evaluate(nn.Linear(4, 1), {"lr": 0.5}, heard, trial=run())
     return [value for value, _ in heard]
 
@@ -77,6 +77,46 @@ def returning(value, *, after):
 )
 def test_the_returned_value_is_the_last_report(reported, returned, expected):
     assert reports(returning(returned, after=reported)) == expected
+
+
+def test_an_objective_that_returns_its_best_epoch_is_told_about_the_weights_once(caplog):
+    best = returning(0.1, after=[0.3, 0.1, 0.2])
+
+    def loading(trial, network):
+        value = best(trial, network)
+        network.load_state_dict(network.state_dict())
+        return value
+
+    _warn_of_last_weights.cache_clear()
+    assert reports(loading) == [0.3, 0.1, 0.2, 0.1]
+    assert reports(best, use_report="best") == [0.3, 0.1, 0.2]
+    assert not caplog.records
+    assert reports(best) == reports(best) == [0.3, 0.1, 0.2, 0.1]
+    assert [("use_report=" in record.message) for record in caplog.records] == [True]
+
+
+def test_the_best_report_can_be_the_value():
+    def falling(trial, network):
+        network(X)
+        return returning(0.1, after=[0.3, 0.1, 0.2])(trial, network)
+
+    record = search(falling, proxies=False, use_report="best").run(1).records[0]
+    assert (record.value, len(record.reports)) == (0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("sampler", "searcher="),
+        ("storage", "store="),
+        ("study_name", "store="),
+        ("n_jobs", r"executor=.*ProcessExecutor\(workers="),
+        ("directions", "direction="),
+    ],
+)
+def test_arguments_of_optuna_are_refused_with_their_counterpart(name, ours):
+    with pytest.raises(ArgumentError, match=f"{name} is an argument of Optuna: use {ours}"):
+        search(**{name: 1})
 
 
 def test_several_objectives_are_refused():
@@ -157,7 +197,7 @@ def test_both_functions_travel_to_workers():
     network = problem.networks.network({"units": 64, "lr": 0.5}, density=1, seed=SeedSequence(0))
     heard = Reports()
     problem.evaluator.evaluate(network, {"units": 64, "lr": 0.5}, heard, trial=run())
-    assert heard == [(0.5, {}), (1.0, {}), (1.5, {})]
+    assert heard == [(0.5, {"step": 0}), (1.0, {"step": 1}), (1.5, {"step": 2})]
 
 
 def test_a_study_is_resumed_by_the_same_script_and_by_no_other(tmp_path):

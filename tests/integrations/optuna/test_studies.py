@@ -7,7 +7,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung, Space
 from proxyhpo.errors import ArgumentError
-from proxyhpo.integrations.optuna import OptunaSearcher, from_optuna, to_optuna
+from proxyhpo.integrations.optuna import OptunaSearcher, from_objective, from_optuna, to_optuna
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -93,6 +93,7 @@ def searching(direction="minimize"):
 def test_trials_that_a_study_has_paid_for_become_known_results():
     hpo = searching()
     assert from_optuna(paid_for(), hpo) == 2
+    assert from_optuna(paid_for(), hpo) == 0  # all are known
     assert [(known.config, known.value, known.source) for known in hpo.result.known] == [
         ({"lr": 1.0, "kind": "b"}, 2.0, "Optuna trial 1"),
         ({"lr": 0.01, "kind": "a"}, 3.0, "Optuna trial 0"),
@@ -101,6 +102,47 @@ def test_trials_that_a_study_has_paid_for_become_known_results():
 
 def test_trials_outside_the_space_are_left_out():
     assert from_optuna(paid_for(high=2.0), searching()) == 1
+
+
+def test_options_that_are_tuples_become_labels_and_the_labels_become_tuples(tmp_path):
+    sizes = [(64,), (64, 32)]
+    x = torch.zeros(8, 4)
+
+    def define_model(trial):
+        trial.suggest_categorical("sizes", sizes)
+        return nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2))
+
+    def objective(trial, network):
+        network(x)
+        for epoch in (10, 20):
+            trial.report(1.0, epoch)
+        return 0.5
+
+    hpo = from_objective(
+        define_model, objective, direction="minimize", proxies=False, progress=False
+    )
+    for storage in (None, f"sqlite:///{tmp_path}/optuna.db"):
+        study = optuna.create_study(storage=storage)
+        with pytest.warns(UserWarning, match="tuple"):
+            axis = optuna.distributions.CategoricalDistribution(sizes)
+            study.add_trial(
+                optuna.create_trial(
+                    params={"sizes": sizes[storage is None]},
+                    distributions={"sizes": axis},
+                    value=1.0,
+                )
+            )
+            assert from_optuna(study, hpo) == 1
+    assert {known.config["sizes"] for known in hpo.result.known} == {"(64,)", "(64, 32)"}
+    hpo = from_objective(
+        define_model, objective, direction="minimize", proxies=False, progress=False
+    )
+    result = hpo.run(1)
+    fixed = optuna.trial.FixedTrial(hpo.space.resolve(result.best_config))
+    with pytest.warns(UserWarning, match="tuple"):
+        assert fixed.suggest_categorical("sizes", sizes) in sizes
+    [study] = to_optuna(result)
+    assert study.best_trial.intermediate_values == {10: 1.0, 20: 1.0, 21: 0.5}
 
 
 def test_a_study_that_teaches_nothing_is_refused():

@@ -67,13 +67,24 @@ def test_invalid_options_are_refused_with_the_name_of_the_parameter():
 
 def test_should_prune_says_what_the_last_report_was_told():
     heard = []
-    asked = trial({}, report=lambda value: heard.append(value) or len(heard) == 2)
+    asked = trial({}, report=lambda value, step: heard.append(value) or len(heard) == 2)
     told = []
     for step in range(2):
         asked.report(step / 10, step)
         told.append(asked.should_prune())
     assert told == [False, True]
-    assert (heard, asked.last) == ([0.0, 0.1], 0.1)
+    assert heard == asked.reported == [0.0, 0.1]
     with pytest.raises(optuna.TrialPruned):
         asked.report(0.2, 2)
     assert heard == [0.0, 0.1]
+
+
+def test_a_second_report_at_a_step_is_ignored_as_in_optuna():
+    heard = []
+    asked = trial({}, report=lambda value, step: heard.append((value, step)))
+    asked.report(0.3, 5)
+    with pytest.warns(UserWarning, match=r"0\.2 is ignored because step 5 has been reported"):
+        asked.report(0.2, 5)
+    asked.report(0.1, 10)
+    assert heard == [(0.3, 5), (0.1, 10)]
+    assert asked.reported == [0.3, 0.1]
