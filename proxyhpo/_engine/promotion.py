@@ -37,7 +37,8 @@ class Promotions:
     def early(self, to_come: float, *, doubtful: bool = False) -> RunId | None:
         """The training of the best of the first trials, if it is time to promote one of them.
 
-        It depends on which trials have ended and not on when, so that the choice can be repeated.
+        It depends on which trials have ended and not on when, so that the choice can be repeated;
+        except that ``doubtful`` follows from measured times.
 
         Args:
             to_come: how many more trials may enter rung 0.

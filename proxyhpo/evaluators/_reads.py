@@ -122,9 +122,9 @@ class UnusedWarning:
             return
         self._has_warned = True
         logger.warning(
-            "no training uses %s: build takes no config, and %s did not read %s in the first "
-            "training. If build should use %s, let it take the config: lambda config: "
-            "Net(**config)",
+            "the first training did not use %s: build takes no config, and %s did not read %s. "
+            "If build should use %s, let it take the config: "
+            "lambda config: Net(**config)",
             ", ".join(map(repr, names)),
             self._function,
             "it" if len(names) == 1 else "them",

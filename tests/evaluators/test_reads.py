@@ -74,5 +74,5 @@ def test_only_the_first_trial_is_warned_about(caplog):
     config = recorded(CONFIG, TRIAL)
     config["lr"]
     warning.check(config, TRIAL)
-    assert "no training uses 'momentum'" in caplog.text
+    assert "did not use 'momentum'" in caplog.text
     assert "make_net did not read it" in caplog.text

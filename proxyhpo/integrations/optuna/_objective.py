@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, final
@@ -184,10 +184,8 @@ class ObjectiveEvaluator(ProxyEvaluator):
         answer = ConfigAnswer(config, self._domains)
         script_trial = ScriptTrial(answer, report, number=trial.number)
         reported = script_trial.reported
-        loads: list[int] = []  # how many reports preceded each load_state_dict()
-        hook = network.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]  # torch's
-            lambda *_: loads.append(len(reported))
-        )
+        loads = _Loads(reported)
+        hook = network.register_load_state_dict_post_hook(loads)  # type: ignore[no-untyped-call]  # torch's
         try:
             returned = self.__wrapped__(script_trial, network)
         finally:
@@ -197,12 +195,27 @@ class ObjectiveEvaluator(ProxyEvaluator):
         value = report_of(returned, "objective returned").value
         if value in reported[-1:] or (value in reported and self.use_report == "best"):
             return
-        if value in reported and len(reported) not in loads:
+        if value in reported and len(reported) not in loads.after:
             _warn_of_last_weights()
         report(value)
 
     def __repr__(self) -> str:
         return f"ObjectiveEvaluator({getattr(self.__wrapped__, '__qualname__', self.__wrapped__)})"
+
+
+class _Loads:
+    """How many reports preceded each ``load_state_dict``; a copy of the network has none."""
+
+    def __init__(self, reported: Sequence[float]) -> None:
+        self._reported = reported
+        self.after: list[int] = []
+
+    def __call__(self, *_: object) -> None:
+        self.after.append(len(self._reported))
+
+    @override
+    def __reduce__(self) -> tuple[type[_Loads], tuple[Sequence[float]]]:
+        return _Loads, ((),)
 
 
 @cache  # one warning for each process

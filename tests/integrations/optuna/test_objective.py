@@ -1,5 +1,8 @@
 """An objective that was written for Optuna trains proxies and full networks."""
 
+import copy
+import io
+
 import cloudpickle
 import optuna
 import pytest
@@ -93,6 +96,18 @@ def test_an_objective_that_returns_its_best_epoch_is_told_about_the_weights_once
     assert not caplog.records
     assert reports(best) == reports(best) == [0.3, 0.1, 0.2, 0.1]
     assert [("use_report=" in record.message) for record in caplog.records] == [True]
+
+
+def test_an_objective_may_save_and_copy_its_network():
+    def saving(trial, network):
+        file = io.BytesIO()
+        torch.save(network, file)
+        file.seek(0)
+        for same in (torch.load(file, weights_only=False), copy.deepcopy(network)):
+            same.load_state_dict(network.state_dict())
+        return 0.5
+
+    assert reports(saving) == [0.5]
 
 
 def test_the_best_report_can_be_the_value():
