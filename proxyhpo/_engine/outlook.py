@@ -94,7 +94,6 @@ class Outlook:
             f"full network's time{how}, and {most:.0%} is the limit (proxies=True keeps them)"
         )
 
-    @property
     def doubts_proxies(self) -> bool:
         """Whether proxies are predicted to save too little, so that a full training must show it.
 

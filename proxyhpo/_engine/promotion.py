@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
 import numpy as np
@@ -34,16 +34,17 @@ class Promotions:
         self._parts = parts
         self._state = state
 
-    def early(self, to_come: float, *, doubtful: bool = False) -> RunId | None:
+    def early(self, to_come: float, is_doubtful: Callable[[], bool]) -> RunId | None:
         """The training of the best of the first trials, if it is time to promote one of them.
 
         It depends on which trials have ended and not on when, so that the choice can be repeated;
-        except that ``doubtful`` follows from measured times.
+        except that ``is_doubtful`` follows from measured times.
 
         Args:
             to_come: how many more trials may enter rung 0.
-            doubtful: whether the proxies' saving is in doubt. The first early training of the full
-                network, which shows it, is then made at once.
+            is_doubtful: whether the proxies' saving is in doubt. The first early training of the
+                full network, which shows it, is then made at once. It is called only before the
+                first point for an early training, since it goes through all trainings.
         """
         if not self._parts.climbs_early:
             return None
@@ -52,8 +53,8 @@ class Promotions:
         known = next(n for n in range(len(ended) + 1) if n not in ended)
         points = early_climbs(self._keep(1, to_come), len(state.entered[0]) + to_come)
         due = [point for point in points if point <= known]
-        if doubtful and points and not due:
-            due = [known] if known else []
+        if points and not due and known and is_doubtful():
+            due = [known]
         failed = sum(self._has_failed(trial, 1) for trial in state.early)
         if len(state.early) >= places(len(due), failed):
             return None

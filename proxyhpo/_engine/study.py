@@ -209,8 +209,8 @@ class Study:
 
     def _promotion(self, n_trials: float) -> Job | None:
         to_come = self._to_enter(n_trials)
-        doubtful = self.outlook.doubts_proxies
-        if (run := self._promotions.early(to_come, doubtful=doubtful)) is not None:
+        run = self._promotions.early(to_come, self.outlook.doubts_proxies)
+        if run is not None:
             return self._promoted(run, early=True)
         run = self._promotions.next(to_come)
         return None if run is None else self._promoted(run)
