@@ -133,8 +133,8 @@ PROBLEMS: dict[str, tuple[Task, Sizes, int]] = {
                 }
             ),
         ),
-        Sizes(1000, 1000, 3000, 5000),
-        5,
+        Sizes(1000, 1000, 3000, 3000),
+        4,
     ),
     "language": (
         Task(
@@ -144,11 +144,11 @@ PROBLEMS: dict[str, tuple[Task, Sizes, int]] = {
             is_text=True,
         ),
         Sizes(5000, 64, math.ceil(3000 / CONTEXT), 128),
-        6,
+        5,
     ),
     "perceptron": (
         Task(partial(perceptron, 512), TASKS["perceptron"].optimizer, TASKS["perceptron"].space),
-        Sizes(2000, 2000, 3000, 5000),
+        Sizes(2000, 2000, 3000, 3000),
         6,
     ),
 }
