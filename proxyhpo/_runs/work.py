@@ -171,7 +171,9 @@ class _Training:
         else:
             self._reason = f"report {len(self._reports) + 1} was {report.value}"
             self._is_over = True
-        if not self._is_over:
+        if self._is_over:
+            self._backward.stop()  # like the seconds, passes after the last report do not count
+        else:
             self._resumed_at = time.perf_counter()
         return self._is_over
 

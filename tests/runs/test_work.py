@@ -92,6 +92,18 @@ def test_backward_passes_are_counted_until_the_training_ends():
     assert not any(p._post_accumulate_grad_hooks for p in kept[0].parameters())
 
 
+def test_seconds_and_backward_passes_after_the_last_report_do_not_count():
+    class Longer(ProxyEvaluator):
+        def evaluate(self, network, config, report, *, trial):
+            for seconds in (1.0, 2.0, 3.0):
+                network(torch.ones(1, 3)).sum().backward()
+                report(1.0, seconds=seconds)
+
+    outcome = run(Longer(), steps=2)
+    assert outcome.backward_passes == len(outcome.reports) == 2
+    assert outcome.seconds - outcome.overhead_seconds == 2.0
+
+
 def test_networks_see_base_terms_and_training_what_was_transferred():
     seen = []
 
