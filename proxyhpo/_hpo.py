@@ -62,8 +62,8 @@ class ProxyHPO(StudyHandle):
         finalists: shorthand for the default ladder with this many trials on the full network.
         proxies: whether to search on proxies. ``"auto"`` does so as long as a proxy takes two
             thirds of the full network's time at most. This is decided by step times before the
-            first trial, and by trainings later. In a search of fewer than 10 trials, step times
-            alone decide, and the limit is one third. Otherwise trials start on the full network.
+            first trial (in a search of fewer than 10 trials, the limit for these is one third), and
+            by the times of trainings later. Otherwise trials start on the full network.
             True always uses proxies, False never does. ``"auto"`` counts as True if ``ladder``,
             ``density`` or ``finalists`` is given.
         repeats: the largest number of further trainings, under another seed, of the two best

@@ -22,9 +22,10 @@ _MOST = 2 / 3
 """Maximum cost of a proxy, as a fraction of a full training. Above it, it cannot save a third."""
 
 _MOST_UNCORRECTED = 1 / 3
-"""The same by step times, in a search so short that no early training of the full network follows.
+"""The same by step times, in a search so short that it plans no early training of the full network.
 
-A step leaves out loading data and the optimizer, and no full training shows what these cost.
+A step leaves out loading data and the optimizer. There may be no full training that shows what
+these cost: a doubt (:meth:`Outlook.doubts_proxies`) needs a few trials that counted their passes.
 """
 
 _NOTABLE = 0.25
@@ -71,9 +72,7 @@ class Outlook:
         """Why the next trials start on the full network, in one sentence; empty if they do not.
 
         This is decided by step times before the first trial, and by the times of trainings once
-        some have ended on both networks. A search so short that no early training of the full
-        network follows is decided by predicted times after its first trials; see also
-        :meth:`doubts_proxies`.
+        some have ended on both networks; see also :meth:`doubts_proxies`.
 
         Args:
             step_ratio: measures how many times longer a step of the full network takes; see
@@ -83,25 +82,25 @@ class Outlook:
         by_steps = not self._state.history.trials
         is_short = not early_climbs(finalists_of(n_trials), n_trials)
         most = _MOST_UNCORRECTED if by_steps and is_short else _MOST
-        share, how = 1 / step_ratio(most) if by_steps else self.timing.trial_share(), ""
-        if share is None and is_short:
-            share, how = self.timing.predicted_trial_share(), ", by prediction"
+        share = 1 / step_ratio(most) if by_steps else self.timing.trial_share()
         if share is None or share <= most:
             return ""
         kind = "a step" if by_steps else "a training"
         return (
             f"the search runs on the full network: {kind} of the proxy takes {share:.0%} of the "
-            f"full network's time{how}, and {most:.0%} is the limit (proxies=True keeps them)"
+            f"full network's time, and {most:.0%} is the limit (proxies=True keeps them)"
         )
 
     def doubts_proxies(self) -> bool:
         """Whether proxies are predicted to save too little, so that a full training must show it.
 
         The prediction assumes batches of the size of ``example_inputs`` (see :class:`Timing`), so
-        it alone does not decide a long search. The full training is one of a finalist, made early.
+        it alone does not decide. The full training is one of a finalist, made early.
         """
+        if not self._parts.may_leave_proxies:
+            return False
         share = self.timing.predicted_trial_share()
-        return self._parts.may_leave_proxies and share is not None and share > _MOST
+        return share is not None and share > _MOST
 
     @property
     def gain_for_a_base_training(self) -> float:

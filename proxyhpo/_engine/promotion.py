@@ -38,13 +38,14 @@ class Promotions:
         """The training of the best of the first trials, if it is time to promote one of them.
 
         It depends on which trials have ended and not on when, so that the choice can be repeated;
-        except that ``is_doubtful`` follows from measured times.
+        except that ``is_doubtful`` follows from measured times, which are those of the records.
 
         Args:
             to_come: how many more trials may enter rung 0.
-            is_doubtful: whether the proxies' saving is in doubt. The first early training of the
-                full network, which shows it, is then made at once. It is called only before the
-                first point for an early training, since it goes through all trainings.
+            is_doubtful: whether the proxies' saving is in doubt. An early training of the full
+                network, which shows it, is then made at once if trials are to come, however few. It
+                is called only before the first point for an early training, since it goes through
+                all trainings.
         """
         if not self._parts.climbs_early:
             return None
@@ -53,7 +54,7 @@ class Promotions:
         known = next(n for n in range(len(ended) + 1) if n not in ended)
         points = early_climbs(self._keep(1, to_come), len(state.entered[0]) + to_come)
         due = [point for point in points if point <= known]
-        if points and not due and known and is_doubtful():
+        if not due and to_come and is_doubtful():
             due = [known]
         failed = sum(self._has_failed(trial, 1) for trial in state.early)
         if len(state.early) >= places(len(due), failed):
@@ -169,9 +170,12 @@ class Promotions:
 
     def _keep(self, rung: int, to_come: float) -> int:
         """How many trials may enter a rung, not counting failed ones."""
-        if self._parts.follows_trials:
-            return finalists_of(len(self._state.entered[0]) + to_come)
-        return self._parts.ladder[rung - 1].keep or 0
+        state = self._state
+        if not self._parts.follows_trials:
+            return self._parts.ladder[rung - 1].keep or 0
+        keep = finalists_of(len(state.entered[0]) + to_come)
+        # Where proxies are kept, an early finalist leaves a place for the best of the others.
+        return max(keep, 2) if state.early and not state.why_full else keep
 
     def _has_failed(self, trial: int, rung: int) -> bool:
         record = self._state.ended[rung].get(trial)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO, Rung, load_study
 from proxyhpo._engine import rungs
 from proxyhpo.errors import ArgumentError
+from tests.engine.test_resume import run_in_parts
+from tests.studies import sorted_outcomes
 
 FASTER, SLOWER, AS_SLOW = 10.0, 2.0, 1.2
 
@@ -182,18 +185,32 @@ def test_a_long_search_makes_a_full_training_early_where_the_loop_takes_the_time
     assert said[0].startswith("90% of a training is spent outside")
 
 
-def test_a_full_training_that_contradicts_the_prediction_keeps_the_proxies(slow_loop):
+@pytest.mark.parametrize("n_trials", [4, 6, 20])
+def test_a_full_training_that_contradicts_the_prediction_keeps_the_proxies(slow_loop, n_trials):
     """As with batches that are larger than example_inputs: steps take longer than measured."""
-    result = study(0.3, counted=1).run(20)
-    assert by_rung(result, 0) == list(range(20))
+    result = study(0.3, counted=1).run(n_trials)
+    assert by_rung(result, 0) == list(range(n_trials))
     assert [record.rung for record in result.records][:4] == [0, 0, 0, 1]
-    assert len(by_rung(result, 1)) == 2
+    first, second = by_rung(result, 1)
+    left = [record.trial for record in result.leaderboard(0) if record.trial != first]
+    assert second == left[0]
 
 
-def test_a_short_search_leaves_proxies_by_prediction(slow_loop):
+def test_a_short_search_makes_its_only_full_training_of_a_proxy_early(slow_loop):
     result = study(0.9, counted=2).run(6)
-    assert (by_rung(result, 0), len(by_rung(result, 1))) == ([0, 1, 2], 4)
-    assert "by prediction" in result.why_full
+    assert (by_rung(result, 0), by_rung(result, 1)[1:]) == ([0, 1, 2], [3, 4, 5])
+    assert "a training of the proxy takes" in result.why_full
+
+
+def test_no_early_training_where_no_trial_is_left_to_begin_elsewhere(slow_loop):
+    result = study(0.9, counted=2).run(3)
+    assert (by_rung(result, 0), len(by_rung(result, 1))) == ([0, 1, 2], 1)
+
+
+def test_a_search_in_doubt_that_is_resumed_gives_the_same_result(slow_loop, tmp_path):
+    made = partial(study, 0.3, counted=1)
+    resumed = run_in_parts(made, 4, {3, 4}, tmp_path / "study.db")
+    assert sorted_outcomes(resumed) == sorted_outcomes(made().run(4))
 
 
 def test_proxies_that_were_asked_for_are_not_doubted(slow_loop):
