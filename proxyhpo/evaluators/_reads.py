@@ -91,12 +91,12 @@ def recorded(config: Config, trial: TrialRun) -> Config:
     return _ReadConfig(config) if trial.left_to_train else config
 
 
-def unread(config: Config, trial: TrialRun) -> Config:
-    """The part of a :func:`recorded` config that nothing has read so far."""
+def unread(config: Config, trial: TrialRun) -> list[str]:
+    """The hyperparameters of a :func:`recorded` config that nothing has read so far."""
     if not isinstance(config, _ReadConfig):
-        return {}
+        return []
     names = trial.left_to_train - config.read
-    return {name: value for name, value in dict.items(config) if name in names}
+    return [name for name in dict.keys(config) if name in names]
 
 
 class UnusedWarning:

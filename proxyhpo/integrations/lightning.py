@@ -6,9 +6,11 @@ Requires the extra ``lightning``.
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import lightning
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from proxyhpo import Config
 
 __all__ = ["LightningEvaluator", "ReportCallback"]
+
+_REPETITIVE = (
+    "pytorch.utilities.rank_zero",
+    "fabric.utilities.rank_zero",
+    "fabric.utilities.seed",
+    "pytorch.accelerators.cuda",
+)
+"""Lightning's loggers of devices, tips, seeds, and why a training ended; some are shared."""
 
 
 @final
@@ -87,8 +97,8 @@ class LightningEvaluator(ProxyEvaluator):
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         verbose: whether to show what Lightning itself says in every training: its notes on
-            devices, its tips and its advice on loaders. Loggers and progress bars of the trainer
-            are not affected.
+            devices, its tips and its advice on loaders. Callbacks, loggers and progress bars of the
+            trainer are not affected.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
@@ -130,8 +140,8 @@ class LightningEvaluator(ProxyEvaluator):
 
         Raises:
             EvaluatorError: if the network is not a ``LightningModule``, its ``hparams`` contain a
-                hyperparameter that should be tuned but is not, the trainer uses several processes,
-                or it has no ``max_epochs`` to shorten for a budget below 1.
+                hyperparameter that nothing reads from the config, the trainer uses several
+                processes, or it has no ``max_epochs`` to shorten for a budget below 1.
         """
         if not isinstance(network, lightning.LightningModule):
             raise EvaluatorError(
@@ -171,17 +181,19 @@ class _UseOfConfig(lightning.Callback):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Refuses hyperparameters that the module has, but with other values than the config.
+        """Refuses hyperparameters that the module has but nothing reads from the config.
+
+        Their values do not matter: a module's own may equal that of one config by chance.
 
         Raises:
             EvaluatorError: names the hyperparameter.
         """
         own = pl_module.hparams
-        for name, wanted in unread(self._config, self._trial).items():
-            if name in own and repr(own[name]) != repr(wanted):
+        for name in unread(self._config, self._trial):
+            if name in own:
                 raise EvaluatorError(
                     f"build takes no config, so {name!r} is not tuned: the module was built with "
-                    f"{name}={own[name]!r}, and this training should use {wanted!r}. Let build "
+                    f"{name}={own[name]!r}, and nothing reads {name!r} from the config. Let build "
                     f"take the config: lambda config: {type(pl_module).__name__}(**config)"
                 )
         self._unused.check(self._config, self._trial)
@@ -205,16 +217,26 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides what Lightning repeats in every training; its warnings in logs remain."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    """Hides what Lightning repeats in every training of this thread; its warnings in logs remain.
+
+    What callbacks and the user's own code log remains too, also through Lightning's functions.
+    """
+    thread, package = threading.get_ident(), Path(lightning.__file__).parent
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.INFO or record.thread != thread:
+            return True
+        caller = Path(record.pathname)
+        return package not in caller.parents or package / "pytorch/callbacks" in caller.parents
+
+    loggers = [logging.getLogger(f"lightning.{name}") for name in _REPETITIVE]
+    with warnings.catch_warnings():  # one thread at a time trains, see proxyhpo._isolation
         for category in (FutureWarning, DeprecationWarning, PossibleUserWarning):
             warnings.filterwarnings("ignore", category=category, module=r"lightning\.")
         try:
             for logger in loggers:
-                logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+                logger.addFilter(is_wanted)
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            for logger in loggers:
+                logger.removeFilter(is_wanted)

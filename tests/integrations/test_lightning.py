@@ -1,6 +1,8 @@
 """Lightning modules are searched by their own trainer."""
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from proxyhpo.errors import ArgumentError, EvaluatorError
 from tests.integrations.reports import Reports, run
 
 lightning = pytest.importorskip("lightning")
+from lightning.pytorch.utilities import rank_zero_info  # noqa: E402
+
 from proxyhpo.integrations.lightning import LightningEvaluator, ReportCallback  # noqa: E402
 
 pytestmark = [
@@ -130,11 +134,12 @@ def short(config, **options):
     return make_trainer(max_epochs=1, limit_train_batches=1, **options)
 
 
-def test_a_hyperparameter_that_the_module_has_but_does_not_get_is_refused():
+@pytest.mark.parametrize("wanted", [0.1, 0.05], ids=["other value", "same value by chance"])
+def test_a_hyperparameter_that_the_module_has_but_does_not_get_is_refused(wanted):
     reports = Reports()
     with pytest.raises(EvaluatorError, match=r"lr=0\.05.*lambda config: Module\(\*\*config\)"):
         LightningEvaluator(short, LOADERS, monitor="val_loss").evaluate(
-            Module(0.05), {"lr": 0.1}, reports, trial=TUNED
+            Module(0.05), {"lr": wanted}, reports, trial=TUNED
         )
     assert not reports, "it is refused before the first epoch"
 
@@ -181,7 +186,6 @@ def test_a_hyperparameter_that_nothing_reads_is_warned_about_once(caplog):
 
 def test_lightning_itself_is_quiet_in_a_training_unless_it_is_wanted(caplog, recwarn):
     said = {}
-    level = logging.getLogger("lightning.pytorch").level
     for verbose in (False, True):
         caplog.clear()
         evaluator = LightningEvaluator(short, LOADERS, monitor="val_loss", verbose=verbose)
@@ -189,7 +193,38 @@ def test_lightning_itself_is_quiet_in_a_training_unless_it_is_wanted(caplog, rec
         said[verbose] = [r.name for r in caplog.records if r.name.startswith("lightning")]
     assert not said[False]
     assert said[True], "such as that it uses no GPU"
-    assert logging.getLogger("lightning.pytorch").level == level
+    assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").filters
+
+
+class Talking(lightning.Callback):
+    """Logs with Lightning's function, and makes another trainer in another thread."""
+
+    def on_train_start(self, trainer, pl_module):
+        rank_zero_info("said by a callback of the user")
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(make_trainer).result()
+
+
+def test_what_callbacks_and_other_threads_log_is_shown(caplog, tmp_path):
+    def make(config):
+        callbacks = lightning.pytorch.callbacks
+        return lightning.Trainer(
+            accelerator="cpu", max_epochs=1, logger=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path,
+            callbacks=[
+                callbacks.EarlyStopping("val_loss", verbose=True),
+                callbacks.ModelCheckpoint(monitor="val_loss", verbose=True),
+                Talking(),
+            ],
+        )  # fmt: skip
+
+    evaluator = LightningEvaluator(make, LOADERS, monitor="val_loss")
+    evaluator.evaluate(Module(0.05), {}, Reports(), trial=run())
+    for said in ("said by a callback", "Metric val_loss improved", "saving model to"):
+        assert said in caplog.text
+    own = [record.thread for record in caplog.records if "GPU available" in record.message]
+    assert len(own) == 1
+    assert own[0] != threading.get_ident()
 
 
 def test_a_search_over_a_module_whose_learning_rate_is_its_own():
