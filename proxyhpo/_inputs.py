@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,25 @@ from torch.nn.utils.rnn import PackedSequence
 
 from proxyhpo.errors import ArgumentError
 
-__all__ = ["Inputs", "at_least_two", "call", "check_inputs", "map_tensors", "with_batch"]
+__all__ = [
+    "Arguments",
+    "Inputs",
+    "at_least_two",
+    "call",
+    "check_inputs",
+    "map_tensors",
+    "with_batch",
+]
 
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 """A typical batch; the first dimension of every tensor in it is the batch."""
+
+
+class Arguments(NamedTuple):
+    """Inputs of a call that may have both positional and keyword arguments."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
 
 
 def check_inputs(inputs: object) -> Inputs:
@@ -69,6 +84,8 @@ def _refuse_packed(structure: object) -> None:
 
 def call(network: nn.Module, inputs: Inputs) -> Any:
     """Runs the network on the inputs: a tuple is unpacked, a mapping becomes keywords."""
+    if isinstance(inputs, Arguments):
+        return network(*inputs.args, **inputs.kwargs)
     if isinstance(inputs, Tensor):
         return network(inputs)
     if isinstance(inputs, Mapping):

@@ -23,7 +23,7 @@ __all__ = [
 _MOST_VALUES = 10
 """A parameter with more values is not expected to decide which others are suggested."""
 
-N_CONFIRMING = 8
+N_CONFIRMING = 6
 """Independent runs with each value of a parameter before a condition on it is accepted."""
 
 Condition: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -69,7 +69,7 @@ def with_conditions(domains: Mapping[str, Domain], runs: Sequence[Run]) -> dict[
         runs: what the runs suggested.
 
     >>> from proxyhpo import Float, Int
-    >>> runs = 8 * [Run({"n_layers": 1}), Run({"n_layers": 2, "dropout": 0.2})]
+    >>> runs = 6 * [Run({"n_layers": 1}), Run({"n_layers": 2, "dropout": 0.2})]
     >>> with_conditions({"n_layers": Int(1, 2), "dropout": Float(0, 0.5)}, runs)["dropout"]
     Float(0.0, 0.5, when=('n_layers', (2,)))
     """

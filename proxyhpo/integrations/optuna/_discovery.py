@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from proxyhpo._inputs import Inputs
+from proxyhpo._progress.status import duration_words
 from proxyhpo.errors import ArgumentError, SpaceError, one_line
 from proxyhpo.integrations.optuna._conditions import (
     N_CONFIRMING,
@@ -31,13 +32,13 @@ __all__ = ["Found", "find_space"]
 
 logger = logging.getLogger("proxyhpo")
 
-_CHECKS = 24
+_CHECKS = 16
 """Random configs that are tried, in a row, without meeting another parameter."""
 
 _MOST_RUNS = 200  # until no other parameter is met
-_MOST_CONFIRMING_RUNS = 300
-_MOST_SECONDS = 60.0  # after which no more random runs are started
+_MOST_CONFIRMING_RUNS = 200
 _MOST_FAILURES = 5  # of the first runs, all of which failed
+_LONG = 10.0  # seconds; in all, from which on a warning is logged
 _EXTREME = 0.125  # how often a range has its lowest value, and how often its highest
 
 
@@ -60,8 +61,9 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
     Every parameter with few options or whole numbers has each of its values once, with the values
     suggested before it unchanged and random ones after it. Random configs follow, which find
     parameters that depend on several others. Further random configs confirm the conditions. A
-    condition that is not confirmed within some hundred runs or a minute is dropped, with a warning:
-    the parameter is then part of every config.
+    condition that is not confirmed after about 200 of them is dropped, with a warning: the
+    parameter is then part of every config. Runs are counted, not timed: a script has the same space
+    on every machine, so its study can be resumed. A warning says how long slow runs will take.
 
     Raises:
         SpaceError: if the bounds or options of a parameter differ from run to run, if there are too
@@ -69,18 +71,16 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
         ArgumentError: if the functions raise an exception in each of the first runs.
     """
     search = _Search(define_model, objective)
-    start = monotonic()
+    has_warned = False
     n_checked = n_confirming = 0
     while True:
         n_before = len(search.domains)
         if search.pending:
             search.run(search.pending.popleft(), is_independent=False)
-        elif monotonic() - start > _MOST_SECONDS or n_confirming >= _MOST_CONFIRMING_RUNS:
-            break
         elif n_checked < _CHECKS:
             search.run({})
             n_checked += 1
-        elif to_confirm := search.to_confirm():
+        elif n_confirming < _MOST_CONFIRMING_RUNS and (to_confirm := search.to_confirm()):
             for given in to_confirm:
                 search.run(given)
             n_confirming += len(to_confirm)
@@ -88,6 +88,7 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
             break
         if len(search.domains) > n_before:
             n_checked = 0
+        has_warned = has_warned or _warned_if_long(search, _CHECKS - n_checked)
         if search.n_runs - n_confirming > _MOST_RUNS:
             raise SpaceError(
                 f"the space was not found in {_MOST_RUNS} runs of the objective: its parameters "
@@ -96,14 +97,31 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
     space = search.space()
     if dropped := search.unconfirmed(space):
         logger.warning(
-            "%d runs of the objective in %.0f s did not confirm on which values %s depend. They "
-            "are now part of every config. Load data outside of the objective, so that its runs "
-            "take less time, or pass space= with conditions",
+            "%d runs of the objective did not confirm on which values %s depend. They are now "
+            "part of every config; to give them conditions, pass space=",
             search.n_runs,
-            monotonic() - start,
             ", ".join(dropped),
         )
     return Found(space, search.inputs)
+
+
+def _warned_if_long(search: _Search, n_checks: int) -> bool:
+    """Warns of long runs with the time that they will take, and returns whether it did.
+
+    The first run is not counted, since it may import modules and fill caches.
+    """
+    n_least = search.n_runs + len(search.pending) + n_checks
+    seconds = search.seconds / max(1, search.n_runs - 1)
+    if is_long := n_least * seconds > _LONG:
+        logger.warning(
+            "the space is found by running the objective until it calls the network: %.2g s each "
+            "time, at least %d times, so at least %s in all. To shorten this, load data outside of "
+            "the objective, or pass space=",
+            seconds,
+            n_least,
+            duration_words(n_least * seconds),
+        )
+    return is_long
 
 
 class _Search:
@@ -113,11 +131,14 @@ class _Search:
         self._functions = define_model, objective
         self._rng = np.random.default_rng(0)  # the same space each time, so that studies resume
         self._runs: list[Run] = []
+        self._places: defaultdict[str, list[float]] = defaultdict(list)
         self._n_forced: Counter[tuple[str, type, Any]] = Counter()
         self.domains: dict[str, Domain] = {}
         self.inputs: Inputs | None = None
         self.pending: deque[Mapping[str, Any]] = deque([{}])
         """Values to try together; the others are drawn."""
+        self.seconds = 0.0
+        """The duration of all runs but the first."""
 
     @property
     def n_runs(self) -> int:
@@ -146,7 +167,7 @@ class _Search:
             for value in self.domains[parent].values or ():
                 key = parent, type(value), value
                 # A value that is rarely reached is given up, and so is the condition.
-                if tried[key] < N_CONFIRMING and self._n_forced[key] < 4 * N_CONFIRMING:
+                if tried[key] < N_CONFIRMING and self._n_forced[key] < 2 * N_CONFIRMING:
                     self._n_forced[key] += 1
                     given = {parent: value}
                     above = conditions[parent]
@@ -167,11 +188,12 @@ class _Search:
                 new.append(name)
             check_alike(name, self.domains[name], asked)
             if name not in values:
-                drawn = asked.decode(self._fraction(asked))
-                values[name] = given.get(name, drawn)
+                values[name] = given.get(name, asked.decode(self._fraction(name, asked)))
             return asked.resolve(values[name]) if isinstance(asked, Choice) else values[name]
 
+        start = perf_counter()
         end = run_until_called(*self._functions, answer)
+        self.seconds += perf_counter() - start if self._runs else 0.0
         self._runs.append(Run(values, end.error is None, is_independent))
         self._check_failures(end.error)
         if self.inputs is None:
@@ -183,13 +205,17 @@ class _Search:
         """The first condition that agrees with all runs so far."""
         return next(exact_conditions(name, self.domains, self._runs), None)
 
-    def _fraction(self, domain: Domain) -> float:
-        """A random place in [0, 1]; often an end of a long range, where scripts ask ``x > 0``."""
-        place = float(self._rng.random())
-        end = float(self._rng.random())
-        if can_decide(domain) or isinstance(domain, Choice) or _EXTREME <= end < 1 - _EXTREME:
+    def _fraction(self, name: str, domain: Domain) -> float:
+        """A random place in [0, 1]; often an end of a long range, where scripts ask ``x > 0``.
+
+        The places of a parameter are spread evenly over each ``_CHECKS`` of its draws.
+        """
+        if not (places := self._places[name]):
+            places.extend((self._rng.permutation(_CHECKS) + self._rng.random(_CHECKS)) / _CHECKS)
+        place = float(places.pop())
+        if can_decide(domain) or isinstance(domain, Choice):
             return place
-        return float(end > 0.5)
+        return min(1.0, max(0.0, (place - _EXTREME) / (1 - 2 * _EXTREME)))
 
     def _plan(self, name: str, values: Mapping[str, Any]) -> None:
         """Plans runs with the other values of a parameter, in the context of this run."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 from torch import nn
 
-from proxyhpo._inputs import Inputs, map_tensors
+from proxyhpo._inputs import Arguments, Inputs, map_tensors
 from proxyhpo._isolation import isolated
 from proxyhpo._seeding import seed_everything
 from proxyhpo.errors import ArgumentError
@@ -89,7 +88,7 @@ def _ended_by_a_call(network: nn.Module) -> Iterator[None]:
     """Ends the run when the network, or any module of it, is called in the block."""
 
     def before_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-        raise _FirstCallError(_inputs(module, args, kwargs) if module is network else None)
+        raise _FirstCallError(_copied(args, kwargs) if module is network else None)
 
     # A script may call forward() itself, which runs no hook of the network but those of its parts.
     handles = [
@@ -103,10 +102,8 @@ def _ended_by_a_call(network: nn.Module) -> Iterator[None]:
             handle.remove()
 
 
-def _inputs(network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Inputs:
-    """What the network was called with, on the CPU."""
-    given: Any = args[0] if len(args) == 1 else args
-    if kwargs:
-        given = inspect.signature(network.forward).bind(*args, **kwargs).arguments
+def _copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Inputs:
+    """The arguments of a call, on the CPU."""
+    given = Arguments(args, kwargs) if kwargs else args
     inputs: Inputs = map_tensors(lambda tensor: tensor.detach().cpu().clone(), given)
     return inputs

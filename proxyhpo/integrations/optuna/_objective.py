@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, final
 
+import optuna
 from typing_extensions import override
 
 from proxyhpo._hpo import ProxyHPO
 from proxyhpo._inputs import Inputs
 from proxyhpo._records.report import report_of
+from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import (
     Direction,
@@ -56,6 +59,7 @@ def from_objective(
     space: Mapping[str, Any] | None = None,
     example_inputs: Inputs | None = None,
     use_report: ReportChoice = "last",
+    steps: int | None = None,
     **options: Any,
 ) -> ProxyHPO:
     """A search with an objective that was written for Optuna.
@@ -65,21 +69,26 @@ def from_objective(
     ``trial.report`` and ``trial.should_prune``, raises ``optuna.TrialPruned`` and returns a value.
 
     To find the space, both functions are run some dozens of times, with different values. Each run
-    ends when the network is called for the first time, before anything is trained. A parameter that
-    is suggested for some values of a choice, or of an ``int`` with ten values at most, and never
-    otherwise, gets a condition (``when=``). One that depends on several others or on a range is
-    part of every config, and is not used in some. The bounds and options of a parameter must be the
-    same in every trial. If a training asks for a parameter of the space that its config lacks, the
-    answer is the middle of its range, with a warning.
+    ends when the network is called for the first time, before anything is trained. If that will
+    take more than ten seconds in all, for example because the objective loads data, a warning says
+    how long.
 
-    The trial's value is what the objective returns, as in Optuna; or the last report, if it returns
-    None. It is recorded as one more report if it differs from the last one. An objective that
-    returns the value of its best epoch should load the weights of that epoch first; or pass
-    ``use_report="best"``. Where the study stops
-    a training, ``should_prune`` returns True. An objective that never asks is ended by an
-    ``optuna.TrialPruned`` at its next report. One that raises ``TrialPruned`` of its own accord is
-    a failed trial. ``trial.number`` is 0 in ``define_model``, since networks are also made to be
-    measured. User attributes are not kept, and there is no ``trial.study``.
+    A parameter that is suggested for some values of a choice, or of an ``int`` with ten values at
+    most, and never otherwise, gets a condition (``when=``). One that depends on several others or
+    on a range is part of every config, and is not used in some. The bounds and options of a
+    parameter must be the same in every trial. If a training asks for a parameter of the space that
+    its config lacks, the answer is the middle of its range, with a warning.
+
+    As in Optuna, the trial's value is what the objective returns. It is recorded as one more report
+    if it differs from the last one. The last report is the value of an objective that returns None,
+    and of a training that ends before the objective returns. An objective that returns the value of
+    its best epoch should load the weights of that epoch first; or pass ``use_report="best"``.
+
+    Where a training must end, because the study stops it or its budget is spent, ``should_prune``
+    returns True. An objective that never asks is ended by an ``optuna.TrialPruned`` at its next
+    report. One that raises ``TrialPruned`` of its own accord is a failed trial. ``trial.number`` is
+    0 in ``define_model``, since networks are also made to be measured. User attributes are not
+    kept, and there is no ``trial.study``.
 
     Args:
         define_model: ``define_model(trial)`` returns a new network.
@@ -93,6 +102,9 @@ def from_objective(
         use_report: which report is the training's value and has the weights that are kept:
             ``"last"``, or ``"best"`` for objectives that return the value of their best epoch; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+        steps: how many reports a full training makes. Required if a rung of the ladder has a budget
+            below 1, whose trainings must end after that fraction of the reports. A full training is
+            not ended by it.
         options: further arguments of :class:`~proxyhpo.ProxyHPO`.
 
     Raises:
@@ -137,7 +149,7 @@ def from_objective(
         )
     return ProxyHPO(
         _Build(define_model, domains),
-        ObjectiveEvaluator(objective, domains, use_report=use_report),
+        ObjectiveEvaluator(objective, domains, use_report=use_report, steps=steps),
         space,
         example_inputs=inputs,
         direction=direction,
@@ -153,6 +165,7 @@ class ObjectiveEvaluator(ProxyEvaluator):
         objective: ``objective(trial, network)``.
         domains: see :class:`~proxyhpo.integrations.optuna._trial.ConfigAnswer`.
         use_report: see :class:`~proxyhpo.evaluators.ProxyEvaluator`.
+        steps: see :func:`from_objective`.
     """
 
     def __init__(
@@ -161,16 +174,18 @@ class ObjectiveEvaluator(ProxyEvaluator):
         domains: Mapping[str, Domain] | None,
         *,
         use_report: ReportChoice = "last",
+        steps: int | None = None,
     ) -> None:
         self._domains = domains
         self.use_report = check_report_choice(use_report)
+        self.steps = None if steps is None else check_whole("steps", steps, 1)
         self.__wrapped__ = objective  # where inspect finds the source, whose changes are noticed
 
     @property
     @override
     def takes_budget(self) -> bool:
-        """Whether a training can be shortened: only by counting its reports (``steps=``)."""
-        return False
+        """Whether a training can be shortened: if the number of its reports is known."""
+        return self.steps is not None
 
     @override
     def evaluate(
@@ -180,14 +195,22 @@ class ObjectiveEvaluator(ProxyEvaluator):
 
         Raises:
             TypeError: if that is not a number.
+            TrialPruned: if the objective raises it, unless the budget was spent before.
         """
+        most = math.inf
+        if self.steps is not None and trial.budget < 1:
+            most = max(1, round(self.steps * trial.budget))
         answer = ConfigAnswer(config, self._domains)
-        script_trial = ScriptTrial(answer, report, number=trial.number)
+        script_trial = ScriptTrial(answer, report, number=trial.number, most_reports=most)
         reported = script_trial.reported
         loads = _Loads(reported)
         hook = network.register_load_state_dict_post_hook(loads)  # type: ignore[no-untyped-call]  # torch's
         try:
             returned = self.__wrapped__(script_trial, network)
+        except optuna.TrialPruned:
+            if len(reported) < most:
+                raise
+            return
         finally:
             hook.remove()
         if returned is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class ScriptTrial(FixedTrial):
         answer: decides the values of the parameters.
         report: receives each reported value, and returns whether the training must end.
         number: of the trial.
+        most_reports: after which the training must end.
 
     >>> trial = ScriptTrial(ConfigAnswer({"lr": 0.1, "momentum": 0.9}))
     >>> trial.suggest_float("lr", 1e-4, 1, log=True)
@@ -59,12 +61,15 @@ class ScriptTrial(FixedTrial):
         answer: Answer,
         report: ReportFunction | None = None,
         number: int = 0,
+        *,
+        most_reports: float = math.inf,
     ) -> None:
         super().__init__({}, number)
         self._answer = answer
         self._report = report
         self._asked: dict[str, Domain] = {}
         self._answers: dict[str, Any] = {}
+        self._most_reports = most_reports
         self._must_end = False
         self._steps: set[int] = set()
         self.reported: list[float] = []
@@ -120,6 +125,7 @@ class ScriptTrial(FixedTrial):
             self._must_end = self._report(value, step=step)
         self._steps.add(step)
         self.reported.append(float(value))
+        self._must_end = self._must_end or len(self.reported) >= self._most_reports
 
     @override
     def should_prune(self) -> bool:

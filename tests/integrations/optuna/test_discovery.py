@@ -1,5 +1,7 @@
 """The space of a script is found by running it."""
 
+import re
+
 import numpy as np
 import optuna
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from proxyhpo import Choice, Float, Int, Space
+from proxyhpo._progress.status import duration_words
 from proxyhpo.errors import ArgumentError, SpaceError
 from proxyhpo.integrations.optuna import _discovery
 from proxyhpo.integrations.optuna._discovery import find_space
@@ -42,7 +45,7 @@ def test_layers_whose_number_is_a_parameter_get_conditions():
         "dropout_2": Float(0, 0.5, when=("n_layers", (3,))),
         "lr": Float(1e-4, 1, log=True),
     }
-    assert space.inputs.shape == (8, 4)
+    assert space.inputs[0].shape == (8, 4)
 
 
 def test_choices_may_be_nested_and_options_may_be_objects():
@@ -139,15 +142,45 @@ def _holds(term, values):
     return values[name] > value if name in {"long", "real"} else values[name] == value
 
 
-def test_conditions_are_dropped_if_confirming_them_takes_too_long(monkeypatch, caplog):
-    def objective(trial, network):
-        if trial.suggest_categorical("kind", ["a", "b"]) == "b":
-            trial.suggest_float("extra", 0, 1)
+def conditional(trial, network):
+    if trial.suggest_categorical("kind", list("abcd")) == "b":
+        trial.suggest_float("extra", 0, 1)
 
-    assert found(objective)["extra"].when == ("kind", ("b",))
-    monkeypatch.setattr(_discovery, "_MOST_SECONDS", 0)
-    assert found(objective)["extra"].when is None
+
+def test_a_condition_that_takes_too_many_runs_to_confirm_is_dropped(monkeypatch, caplog):
+    assert found(conditional)["extra"].when == ("kind", ("b",))
+    monkeypatch.setattr(_discovery, "_MOST_CONFIRMING_RUNS", 1)
+    assert found(conditional)["extra"].when is None
     assert "did not confirm on which values extra depend" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [2.5, 1000.0])
+def test_slow_runs_find_the_same_space_and_are_warned_of_once(monkeypatch, caplog, seconds):
+    now = [0.0]
+    monkeypatch.setattr(_discovery, "perf_counter", lambda: now[0])
+
+    def slow(trial, network):
+        now[0] += seconds
+        conditional(trial, network)
+
+    assert found(slow) == found(conditional)
+    (warning,) = caplog.messages
+    runs, total = re.search(r"at least (\d+) times, so at least (.+) in all", warning).groups()
+    assert total == duration_words(seconds * int(runs))
+    assert 10 < int(runs) <= now[0] / seconds
+    assert "load data outside of the objective, or pass space=" in warning
+
+
+def test_a_first_run_that_fills_a_cache_is_no_reason_to_warn(monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(_discovery, "perf_counter", lambda: now[0])
+
+    def caching(trial, network):
+        now[0] = 1000.0
+        conditional(trial, network)
+
+    found(caching)
+    assert not caplog.records
 
 
 def test_it_is_the_same_space_each_time_and_whatever_the_seed():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxyhpo._inputs import call, check_inputs, with_batch
 from proxyhpo.errors import ArgumentError
 from proxyhpo.integrations.optuna._first_call import run_until_called
 from proxyhpo.integrations.optuna._trial import ConfigAnswer
@@ -20,6 +21,31 @@ class Pair(nn.Module):
         return self.layer(first) + self.layer(second)
 
 
+class Wrapper(nn.Module):
+    """Hands on whatever it is called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Pair()
+
+    def forward(self, *args, **kwargs):
+        return self.inner(*args, **kwargs)
+
+
+class Options(Pair):
+    """Takes its inputs as named options."""
+
+    def forward(self, **options):
+        return self.layer(options["first"]) + self.layer(options["second"])
+
+
+class Batch(Pair):
+    """Takes a single input, which is a pair or has two names."""
+
+    def forward(self, batch):
+        return super().forward(*(batch.values() if isinstance(batch, dict) else batch))
+
+
 def run(objective, network=None):
     network = nn.Linear(4, 2) if network is None else network
     return run_until_called(lambda trial: network, objective, ConfigAnswer({}))
@@ -29,31 +55,33 @@ def not_reached(*_):
     raise AssertionError("the run has not ended")
 
 
-X = torch.rand(3, 4)
+X, Y = torch.rand(2, 3, 4)
 
 
 @pytest.mark.parametrize(
-    ("network", "call", "expected"),
+    ("network", "call_it"),
     [
-        (nn.Linear(4, 2), lambda network: network(X), X),
-        (Pair(), lambda network: network(X, X), (X, X)),
-        (Pair(), lambda network: network(X, second=X), {"first": X, "second": X}),
-        (Pair(), lambda network: nn.Sequential(network)(X), (X,)),
-        (Pair(), lambda network: network.forward(X, X), None),
+        (nn.Linear(4, 2), lambda network: network(X)),
+        (nn.Linear(4, 2), lambda network: nn.Sequential(network)(X)),
+        (Pair(), lambda network: network(X, Y)),
+        (Pair(), lambda network: network(X, second=Y)),
+        (Wrapper(), lambda network: network(X, Y)),
+        (Wrapper(), lambda network: network(X, second=Y)),
+        (Options(), lambda network: network(first=X, second=Y)),
+        (Batch(), lambda network: network((X, Y))),
+        (Batch(), lambda network: network({"first": X, "second": Y})),
     ],
 )
-def test_it_ends_at_the_first_call_with_the_inputs_of_the_network(network, call, expected):
-    def objective(trial, network):
-        not_reached(call(network))
-
-    end = run(objective, network)
+def test_it_ends_at_the_first_call_and_a_call_with_its_inputs_is_the_same(network, call_it):
+    end = run(lambda trial, network: not_reached(call_it(network)), network)
     assert end.error is None
-    if expected == (X,):
-        torch.testing.assert_close(end.inputs, X)
-    elif expected is None:
-        assert end.inputs is None
-    else:
-        torch.testing.assert_close(end.inputs, expected)
+    called = call(network, with_batch(check_inputs(end.inputs), 3))
+    torch.testing.assert_close(called, call_it(network))
+
+
+def test_it_ends_without_inputs_at_the_first_call_of_a_part():
+    end = run(lambda trial, network: not_reached(network.forward(X, Y)), Pair())
+    assert (end.inputs, end.error) == (None, None)
 
 
 def test_it_ends_at_a_report_or_with_the_objective():

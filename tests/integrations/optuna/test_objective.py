@@ -10,7 +10,7 @@ import torch
 from numpy.random import SeedSequence
 from torch import nn
 
-from proxyhpo import Float, Int, Space
+from proxyhpo import Float, Int, Rung, Space
 from proxyhpo.errors import ArgumentError, StudyMismatchError, TrainingFailedError
 from proxyhpo.integrations.optuna import from_objective
 from proxyhpo.integrations.optuna._objective import ObjectiveEvaluator, _warn_of_last_weights
@@ -50,11 +50,11 @@ def test_a_search_finds_the_space_and_trains_proxies_and_the_full_network():
     assert result.best_value == result.best_config["lr"] * 3
 
 
-def reports(objective, *, most=100, **options):
+def reports(objective, *, most=100, trial=None, **options):
     """What a training with this objective reports."""
     heard = Reports(most)
     evaluator = ObjectiveEvaluator(objective, None, **options)
-    evaluator.evaluate(nn.Linear(4, 1), {"lr": 0.5}, heard, trial=run())
+    evaluator.evaluate(nn.Linear(4, 1), {"lr": 0.5}, heard, trial=trial or run())
     return [value for value, _ in heard]
 
 
@@ -117,6 +117,49 @@ def test_the_best_report_can_be_the_value():
 
     record = search(falling, proxies=False, use_report="best").run(1).records[0]
     assert (record.value, len(record.reports)) == (0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("trial", "expected"), [(run(), [0.5, 1.0, 1.5]), (run(budget=0.5), [0.5, 1.0])]
+)
+@pytest.mark.parametrize("asks", [objective, returning(1.5, after=[0.5, 1.0, 1.5])])
+def test_with_steps_only_a_shorter_training_is_ended(asks, trial, expected):
+    assert reports(asks, steps=4, trial=trial) == expected
+    assert reports(asks, steps=2) == [0.5, 1.0, 1.5]
+
+
+def test_with_steps_the_returned_value_is_that_of_the_trial():
+    def tested(trial, network):
+        lr = trial.suggest_float("lr", 1e-3, 1, log=True)
+        for epoch in range(4):
+            network(X)
+            trial.report(epoch, epoch)
+            if trial.should_prune():
+                break
+        return lr
+
+    ladder = [Rung(1, budget=0.5, keep=1), Rung(1)]
+    short, full = search(tested, steps=4, ladder=ladder).run(1).records
+    lr = full.config["lr"]
+    assert [report.value for report in short.reports] == [0, 1, lr]
+    assert [report.value for report in full.reports] == [0, 1, 2, 3, lr]
+    assert {record.state for record in (short, full)} == {"finished"}
+
+
+def test_one_that_prunes_itself_before_its_budget_is_spent_has_failed():
+    def picky(trial, network):
+        trial.report(0.5, 0)
+        raise optuna.TrialPruned
+
+    with pytest.raises(optuna.TrialPruned):
+        reports(picky, steps=4, trial=run(budget=0.5))
+
+
+def test_another_number_of_steps_is_another_study(tmp_path):
+    options = {"ladder": [Rung(1, budget=0.5, keep=1), Rung(1)], "store": tmp_path / "study.db"}
+    search(steps=3, **options).run(1)
+    with pytest.raises(StudyMismatchError, match="steps"):
+        search(steps=4, **options).run(1)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +280,22 @@ def test_an_objective_as_it_was_before_is_told_what_to_change():
         search(lambda trial: 0.0)
     with pytest.raises(ArgumentError, match=r"define_model must be a function .*got .Linear"):
         search(define_model=[nn.Linear(4, 1)])
+
+
+def test_a_network_that_takes_keywords_needs_no_example_inputs():
+    class Wrapper(nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, *args, **kwargs):
+            return self.network(*args) * kwargs["scale"]
+
+    def scaled(trial, network):
+        return network(X, scale=torch.ones(8, 1)).mean()
+
+    hpo = search(scaled, lambda trial: Wrapper(define_model(trial)), density=0.5)
+    assert hpo.run(1, finalists=1).records[0].width_ratio < 1
 
 
 def test_inputs_must_be_given_where_the_network_is_not_called():
