@@ -35,8 +35,12 @@ _REPETITIVE = (
     "fabric.utilities.rank_zero",
     "fabric.utilities.seed",
     "pytorch.accelerators.cuda",
+    "pytorch.callbacks.model_summary",
 )
-"""Lightning's loggers of devices, tips, seeds, and why a training ended; some are shared."""
+"""Lightning's loggers of devices, tips, seeds, layers, and why a training ended.
+
+Some are shared with callbacks.
+"""
 
 
 @final
@@ -97,8 +101,8 @@ class LightningEvaluator(ProxyEvaluator):
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
         verbose: whether to show what Lightning itself says in every training: its notes on
-            devices, its tips and its advice on loaders. Callbacks, loggers and progress bars of the
-            trainer are not affected.
+            devices, its tips, its advice on loaders and its table of layers as text. Other
+            callbacks, loggers and progress bars of the trainer are not affected.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
@@ -219,7 +223,7 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
 def _quiet() -> Iterator[None]:
     """Hides what Lightning repeats in every training of this thread; its warnings in logs remain.
 
-    What callbacks and the user's own code log remains too, also through Lightning's functions.
+    What the user's callbacks and code log remains too, also through Lightning's functions.
     """
     thread, package = threading.get_ident(), Path(lightning.__file__).parent
 
@@ -227,7 +231,8 @@ def _quiet() -> Iterator[None]:
         if record.levelno != logging.INFO or record.thread != thread:
             return True
         caller = Path(record.pathname)
-        return package not in caller.parents or package / "pytorch/callbacks" in caller.parents
+        is_callback = package / "pytorch/callbacks" in caller.parents
+        return package not in caller.parents or (is_callback and caller.stem != "model_summary")
 
     loggers = [logging.getLogger(f"lightning.{name}") for name in _REPETITIVE]
     with warnings.catch_warnings():  # one thread at a time trains, see proxyhpo._isolation
