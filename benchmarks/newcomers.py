@@ -1,12 +1,12 @@
-"""Default searches on small tasks as a new user would write them: do they cost less than full ones?
+"""Measures whether default searches cost less than full ones on small tasks of a new user.
 
     python -m benchmarks.newcomers [--trials 6 12 25]
 
 Three tasks on data that scikit-learn ships: a perceptron on a table, a small convolutional network
-with a DataLoader, and a network in skorch. For 6, 12 and 25 trials the default search is compared
-with a search that trains the same number of trials on the full network, each to its end. Both are
-run. The seconds of trainings are those of this process, so that other work on the machine does not
-count. It writes docs/benchmarks/newcomers.md.
+with a DataLoader, and a network in skorch. For 6, 12 and 25 trials, the default search is compared
+with a search that trains the same number of trials on the full network, without early stopping.
+Both are run. Times are CPU seconds of this process, so other work on the machine does not count.
+The command writes docs/benchmarks/newcomers.md.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ HEAD = (
 
 INTRODUCTION = """# Small tasks of a new user
 
-Default searches compared with full searches of as many trials. Costs are in base trainings (full
-trainings of the full network), and *seconds* is the CPU time of one. *Outside* is what the default
-search spends on measuring and pruning networks and on proposing configs; it is part of its cost. A
-search that cannot save a third with proxies trains the full network and ends bad trainings early.
+This page compares default searches with full searches of the same number of trials. Costs are in
+base trainings, which are full trainings of the full network. *Seconds* is the CPU time of one base
+training. *Outside* is what the default search spends on measuring and pruning networks and on
+proposing configs. It is part of the search's cost. A search whose proxies would save less than a
+third trains the full network, and stops bad trainings early.
 """
 
 Train = Callable[[nn.Module, dict[str, Any]], Iterator[float]]
@@ -170,7 +171,7 @@ TASKS: dict[str, Callable[[], Task]] = {
 
 
 def by_own_clock(train: Train) -> Callable[[nn.Module, dict[str, Any]], Iterator[dict[str, float]]]:
-    """The same training, which reports the processor's seconds that it has taken."""
+    """The same training, which also reports the CPU seconds that it has taken."""
 
     def timed(network: nn.Module, config: dict[str, Any]) -> Iterator[dict[str, float]]:
         began = time.process_time()
@@ -182,7 +183,7 @@ def by_own_clock(train: Train) -> Callable[[nn.Module, dict[str, Any]], Iterator
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found, and the processor's seconds that it took in all."""
+    """What a search found, and the CPU seconds that it took in all."""
 
     result: Result
     seconds: float
@@ -244,7 +245,7 @@ def main() -> None:
     why = []
     for name, make in TASKS.items():
         task = make()
-        search(task, 1, density=0.5)  # loads what is loaded once a process
+        search(task, 1, density=0.5)  # imports and caches what a process loads only once
         whole = search(task, max(trials), proxies=False, repeats=0).result
         full = [r.training_seconds for r in sorted(whole.records, key=lambda r: r.trial)]
         for n_trials in trials:
@@ -253,7 +254,7 @@ def main() -> None:
             print(lines[-1], flush=True)
             if found.result.why_full:
                 why.append(f"- {name}, {n_trials} trials: {found.result.why_full}.")
-    reasons = ["", "What the searches that left the proxies said:", "", *why] if why else []
+    reasons = ["", "Why some searches trained the full network only:", "", *why] if why else []
     write_page(PAGE, "python -m benchmarks.newcomers", [*lines, *reasons], INTRODUCTION)
 
 

@@ -2,14 +2,14 @@
 
     python -m benchmarks.paper --data cifar10.npz cifar100.npz tinyimagenet.npz
     python -m benchmarks.paper --data cifar10.npz --network resnet --searcher tpe
-    python -m benchmarks.paper --data folder --full          # the paper's scale: weeks of a GPU
+    python -m benchmarks.paper --data folder --full          # the paper's scale: weeks on a GPU
     python -m benchmarks.paper --report                      # docs/benchmarks/paper.md
 
 Three data sets, three networks, three searchers: 27 cells. Each cell has three searches:
 
 - ``full``: every trial trains the full network;
-- ``paper``: every trial trains a proxy with three tenths of the channels and the learning rate as
-  it is; the best config is then trained on the full network;
+- ``paper``: every trial trains a proxy with three tenths of the channels and an
+  unchanged learning rate; the best config is then trained on the full network;
 - ``proxyhpo``: ``ProxyHPO`` with its defaults.
 
 The config that each search returns is trained again on the full network under fresh seeds and
