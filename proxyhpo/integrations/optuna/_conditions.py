@@ -1,4 +1,4 @@
-"""Under which values of which other parameter each parameter is suggested, seen from some runs."""
+"""Finds the conditions of parameters: for which values of another one they are suggested."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Run:
 
     Args:
         values: name → value, in the order of the suggestions; labels instead of objects.
-        is_whole: whether it came as far as a training; False if an exception ended it before.
-        is_independent: whether its values were drawn without regard to those of earlier runs.
+        is_whole: whether it reached the training; False if an exception ended it earlier.
+        is_independent: whether its values do not depend on those of earlier runs.
     """
 
     values: Mapping[str, Any]
@@ -58,15 +58,15 @@ def can_decide(domain: Domain) -> bool:
 def with_conditions(domains: Mapping[str, Domain], runs: Sequence[Run]) -> dict[str, Domain]:
     """The same parameters with ``when=``, for those whose condition the runs confirm.
 
-    A condition of a space names one other parameter and some of its values. It is accepted if it is
-    exact in all runs, and if enough independent runs had each value of that other parameter. Few
-    runs would not do: a parameter that has nothing to do with it may separate them by coincidence.
-    All other parameters are part of every config, also those that depend on several parameters or
-    on a range. Then some configs have a parameter that their training does not ask for.
+    A condition of a space names one other parameter and some of its values. It is accepted if it
+    agrees exactly with all runs, and if enough independent runs had each value of that other
+    parameter. A few runs are not enough, because an unrelated parameter may agree with them by
+    coincidence. All other parameters are part of every config, even if they depend on several
+    parameters or on a range. Some configs then have a parameter that their training does not use.
 
     Args:
         domains: name → definition, in the order in which they were first suggested.
-        runs: what the runs suggested.
+        runs: the runs so far.
 
     >>> from proxyhpo import Float, Int
     >>> runs = 6 * [Run({"n_layers": 1}), Run({"n_layers": 2, "dropout": 0.2})]
@@ -106,7 +106,7 @@ def exact_conditions(
 ) -> Iterator[Condition]:
     """The conditions on an earlier parameter that agree with every run, confirmed or not.
 
-    A run that an exception ended says nothing of the parameters that it did not reach.
+    A run that ended with an exception says nothing about the parameters that it did not reach.
     """
     for parent, domain in domains.items():
         if parent == name:
@@ -116,7 +116,7 @@ def exact_conditions(
 
 
 def _exact(name: str, parent: str, domain: Domain, runs: Sequence[Run]) -> tuple[Any, ...]:
-    """The values of the parent with which it is suggested; empty if they do not decide that."""
+    """The parent's values for which it is suggested; empty if the parent does not decide that."""
     suggested, missing = set(), set()
     for run in runs:
         is_suggested = name in run.values

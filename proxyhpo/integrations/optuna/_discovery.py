@@ -1,4 +1,4 @@
-"""Finds the space of a script by running it, without training anything."""
+"""Finds the space of a script by running the script, without training anything."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["Found", "find_space"]
 logger = logging.getLogger("proxyhpo")
 
 _CHECKS = 16
-"""Random configs that are tried, in a row, without meeting another parameter."""
+"""All parameters count as found after this many random configs in a row without a new one."""
 
-_MOST_RUNS = 200  # until no other parameter is met
+_MOST_RUNS = 200  # to find all parameters; runs that confirm conditions are not counted
 _MOST_CONFIRMING_RUNS = 200
-_MOST_FAILURES = 5  # of the first runs, all of which failed
-_LONG = 10.0  # seconds; in all, from which on a warning is logged
-_EXTREME = 0.125  # how often a range has its lowest value, and how often its highest
+_MOST_FAILURES = 5  # if the first runs all fail, no more than this many are made
+_LONG = 10.0  # seconds; if all runs together will take longer, a warning is logged
+_EXTREME = 0.125  # fraction of draws that are the lowest value of a range; as many are the highest
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the runs have found.
+    """The space that was found, and the inputs of the network.
 
     Args:
         space: name → definition with its condition, in the order of the suggestions.
-        inputs: of the network's first call in the first run that called it; None if none did.
+        inputs: of the first call of the network; None if no run called it.
     """
 
     space: Mapping[str, Domain]
@@ -56,14 +56,15 @@ class Found:
 
 
 def find_space(define_model: DefineModel, objective: Objective) -> Found:
-    """Runs the functions until the network is called, again and again, and notes the suggestions.
+    """Runs the functions repeatedly, each time until they call the network, and notes suggestions.
 
-    Every parameter with few options or whole numbers has each of its values once, with the values
-    suggested before it unchanged and random ones after it. Random configs follow, which find
-    parameters that depend on several others. Further random configs confirm the conditions. A
-    condition that is not confirmed after about 200 of them is dropped, with a warning: the
-    parameter is then part of every config. Runs are counted, not timed: a script has the same space
-    on every machine, so its study can be resumed. A warning says how long slow runs will take.
+    First, each parameter with few values (options or whole numbers) gets each of them once. In such
+    a run, the parameters suggested earlier keep their values, and those suggested later are random.
+    Random configs then find parameters that depend on several others. Further random configs
+    confirm the conditions. A condition that is not confirmed after about 200 of them is dropped
+    with a warning, and its parameter becomes part of every config. The limits are numbers of runs
+    and not times, so a script has the same space on every machine, and its study can be resumed. If
+    the runs are slow, a warning says how long they will take.
 
     Raises:
         SpaceError: if the bounds or options of a parameter differ from run to run, if there are too
@@ -91,14 +92,14 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
         has_warned = has_warned or _warned_if_long(search, _CHECKS - n_checked)
         if search.n_runs - n_confirming > _MOST_RUNS:
             raise SpaceError(
-                f"the space was not found in {_MOST_RUNS} runs of the objective: its parameters "
-                f"have too many values ({', '.join(search.domains)}). Pass space="
+                f"the space was not found in {_MOST_RUNS} runs of the objective, because its "
+                f"parameters have too many values: {', '.join(search.domains)}. Pass space="
             )
     space = search.space()
     if dropped := search.unconfirmed(space):
         logger.warning(
-            "%d runs of the objective did not confirm on which values %s depend. They are now "
-            "part of every config; to give them conditions, pass space=",
+            "%d runs of the objective did not confirm the conditions of %s. Every config will have "
+            "these parameters. To give them conditions, pass space=",
             search.n_runs,
             ", ".join(dropped),
         )
@@ -106,7 +107,7 @@ def find_space(define_model: DefineModel, objective: Objective) -> Found:
 
 
 def _warned_if_long(search: _Search, n_checks: int) -> bool:
-    """Warns of long runs with the time that they will take, and returns whether it did.
+    """Warns if the runs will take long in total, and returns whether it did.
 
     The first run is not counted, since it may import modules and fill caches.
     """
@@ -114,12 +115,12 @@ def _warned_if_long(search: _Search, n_checks: int) -> bool:
     seconds = search.seconds / max(1, search.n_runs - 1)
     if is_long := n_least * seconds > _LONG:
         logger.warning(
-            "the space is found by running the objective until it calls the network: %.2g s each "
-            "time, at least %d times, so at least %s in all. To shorten this, load data outside of "
-            "the objective, or pass space=",
-            seconds,
-            n_least,
+            "finding the space will take at least %s: the objective is run at least %d times until "
+            "it calls the network, and each run takes %.2g s. To shorten this, load data outside "
+            "of the objective, or pass space=",
             duration_words(n_least * seconds),
+            n_least,
+            seconds,
         )
     return is_long
 
@@ -136,7 +137,7 @@ class _Search:
         self.domains: dict[str, Domain] = {}
         self.inputs: Inputs | None = None
         self.pending: deque[Mapping[str, Any]] = deque([{}])
-        """Values to try together; the others are drawn."""
+        """The values to set in each planned run; the others are random."""
         self.seconds = 0.0
         """The duration of all runs but the first."""
 
@@ -154,11 +155,11 @@ class _Search:
         return with_conditions(self.domains, self._runs)
 
     def unconfirmed(self, space: Mapping[str, Domain]) -> list[str]:
-        """The parameters without a condition whose runs agree with one."""
+        """The parameters without a condition, although all runs agree with one."""
         return [name for name in space if space[name].when is None and self._condition(name)]
 
     def to_confirm(self) -> list[Mapping[str, Any]]:
-        """One run for each value of a condition's parameter that has not had enough runs."""
+        """One run for each value of a conditioning parameter that has had too few runs."""
         tried = times_tried(self._runs)
         conditions = {name: self._condition(name) for name in self.domains}
         parents = dict.fromkeys(c[0] for c in conditions.values() if c is not None)
@@ -166,7 +167,7 @@ class _Search:
         for parent in parents:
             for value in self.domains[parent].values or ():
                 key = parent, type(value), value
-                # A value that is rarely reached is given up, and so is the condition.
+                # A value that runs rarely reach is tried no more, so its condition is dropped.
                 if tried[key] < N_CONFIRMING and self._n_forced[key] < 2 * N_CONFIRMING:
                     self._n_forced[key] += 1
                     given = {parent: value}
@@ -206,9 +207,9 @@ class _Search:
         return next(exact_conditions(name, self.domains, self._runs), None)
 
     def _fraction(self, name: str, domain: Domain) -> float:
-        """A random place in [0, 1]; often an end of a long range, where scripts ask ``x > 0``.
+        """A random position in [0, 1]; in long ranges often an end, since scripts test ``x > 0``.
 
-        The places of a parameter are spread evenly over each ``_CHECKS`` of its draws.
+        Every ``_CHECKS`` draws of a parameter are spread evenly over the interval.
         """
         if not (places := self._places[name]):
             places.extend((self._rng.permutation(_CHECKS) + self._rng.random(_CHECKS)) / _CHECKS)
@@ -229,6 +230,6 @@ class _Search:
         if len(self._runs) == _MOST_FAILURES and not any(run.is_whole for run in self._runs):
             assert error is not None, "it has just failed"
             raise ArgumentError(
-                f"define_model and objective raised an exception in all of the first "
-                f"{_MOST_FAILURES} runs, which look for their parameters: {one_line(error)}"
+                "define_model and objective are run to find their parameters, but each of the "
+                f"first {_MOST_FAILURES} runs raised an exception: {one_line(error)}"
             ) from error

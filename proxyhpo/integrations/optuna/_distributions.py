@@ -1,4 +1,4 @@
-"""Optuna's distributions as hyperparameters of a space, and the other way round."""
+"""Converts Optuna's distributions to hyperparameters of a space, and back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def choice_of(options: Sequence[Any]) -> Choice:
 
 
 def are_alike(one: Float | Int | Choice, other: Float | Int | Choice) -> bool:
-    """Whether they have the same bounds or options, whatever their conditions.
+    """Whether they have the same bounds or options; conditions are not compared.
 
     >>> are_alike(Int(1, 8), Int(1, 8, when=("kind", "b"))), are_alike(Int(1, 8), Int(1, 9))
     (True, False)

@@ -18,7 +18,7 @@ from proxyhpo.integrations.optuna._trial import Answer, ScriptTrial
 __all__ = ["DefineModel", "FirstCall", "Objective", "run_until_called"]
 
 DefineModel: TypeAlias = Callable[[Any], nn.Module]
-"""Makes the network of a trial."""
+"""Builds the network of a trial."""
 
 Objective: TypeAlias = Callable[[Any, Any], Any]
 """Trains the network of a trial and returns its value."""
@@ -30,7 +30,7 @@ class FirstCall:
 
     Args:
         inputs: of the first call of the network; None if it was not called.
-        error: the exception that ended the run before that.
+        error: the exception that ended the run earlier, if there was one.
     """
 
     inputs: Inputs | None = None
@@ -40,10 +40,10 @@ class FirstCall:
 def run_until_called(define_model: DefineModel, objective: Objective, answer: Answer) -> FirstCall:
     """Runs ``define_model`` and ``objective`` until the network is called or a value is reported.
 
-    So nothing is trained. Random states and other global settings are restored.
+    Nothing is trained. Random states and other global settings are restored afterwards.
 
     Args:
-        define_model: makes a network.
+        define_model: builds a network.
         objective: would train it.
         answer: decides the values of the parameters.
 
@@ -90,7 +90,7 @@ def _ended_by_a_call(network: nn.Module) -> Iterator[None]:
     def before_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         raise _FirstCallError(_copied(args, kwargs) if module is network else None)
 
-    # A script may call forward() itself, which runs no hook of the network but those of its parts.
+    # A script may call forward() directly, which runs the hooks of submodules, not the network's.
     handles = [
         module.register_forward_pre_hook(before_call, with_kwargs=True, prepend=True)
         for module in network.modules()

@@ -1,4 +1,4 @@
-"""Searches with an objective that was written for Optuna."""
+"""Runs a search with an objective that was written for Optuna."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _COUNTERPARTS = {
     "n_jobs": "executor=proxyhpo.executors.ProcessExecutor(workers=...)",
     "directions": 'direction=, which is "minimize" or "maximize": a search has one objective',
 }
-"""Optuna's argument → what takes its place."""
+"""Argument of Optuna → its counterpart here."""
 
 
 def from_objective(
@@ -64,52 +64,54 @@ def from_objective(
 ) -> ProxyHPO:
     """A search with an objective that was written for Optuna.
 
-    The network is an argument of the objective, since a proxy may take its place. Otherwise the
-    script remains as it is: both functions call ``trial.suggest_*``, and the objective calls
+    The objective receives the network as an argument, because the network may be a proxy. The rest
+    of the script remains as it is. Both functions call ``trial.suggest_*``. The objective calls
     ``trial.report`` and ``trial.should_prune``, raises ``optuna.TrialPruned`` and returns a value.
 
-    To find the space, both functions are run some dozens of times, with different values. Each run
-    ends when the network is called for the first time, before anything is trained. If that will
-    take more than ten seconds in all, for example because the objective loads data, a warning says
-    how long.
+    To find the space, both functions are run a few dozen times, with different values. Each run
+    ends when the network is called for the first time, before anything is trained. If the runs will
+    take more than ten seconds in total, for example because the objective loads data, a warning
+    says how long.
 
-    A parameter that is suggested for some values of a choice, or of an ``int`` with ten values at
-    most, and never otherwise, gets a condition (``when=``). One that depends on several others or
-    on a range is part of every config, and is not used in some. The bounds and options of a
-    parameter must be the same in every trial. If a training asks for a parameter of the space that
-    its config lacks, the answer is the middle of its range, with a warning.
+    A parameter gets a condition (``when=``) if it is suggested only for some values of a choice, or
+    of an ``int`` with at most ten values. A parameter that depends on several others or on a range
+    is part of every config, and some trainings do not use it. The bounds and options of a parameter
+    must be the same in every trial. If a training asks for a parameter that its config does not
+    have, it receives the middle of the parameter's range, with a warning.
 
-    As in Optuna, the trial's value is what the objective returns. It is recorded as one more report
-    if it differs from the last one. The last report is the value of an objective that returns None,
-    and of a training that ends before the objective returns. An objective that returns the value of
-    its best epoch should load the weights of that epoch first; or pass ``use_report="best"``.
+    As in Optuna, the value of a trial is what the objective returns. If it differs from the last
+    report, it is recorded as one more report. If the objective returns None, or if the training
+    ends before the objective returns, the value is the last report. An objective that returns the
+    value of its best epoch should load the weights of that epoch before; or pass
+    ``use_report="best"``.
 
-    Where a training must end, because the study stops it or its budget is spent, ``should_prune``
-    returns True. An objective that never asks is ended by an ``optuna.TrialPruned`` at its next
-    report. One that raises ``TrialPruned`` of its own accord is a failed trial. ``trial.number`` is
-    0 in ``define_model``, since networks are also made to be measured. User attributes are not
-    kept, and there is no ``trial.study``.
+    ``should_prune`` returns True when the training must end, because the study stops it or its
+    budget is spent. If an objective does not call ``should_prune``, its next report raises
+    ``optuna.TrialPruned``. If an objective raises ``TrialPruned`` although the training need not
+    end, the trial fails. ``trial.number`` is 0 in ``define_model``, because networks are also built
+    to be measured. User attributes are not stored, and there is no ``trial.study``.
 
     Args:
         define_model: ``define_model(trial)`` returns a new network.
         objective: ``objective(trial, network)`` trains this network, which is on the CPU, and
             returns the value.
         direction: ``"minimize"`` or ``"maximize"`` the value.
-        space: of the parameters, with the names that the script suggests. It is used instead of
-            looking for them; its bounds and options may differ from the script's.
-        example_inputs: a typical batch, see :class:`~proxyhpo.ProxyHPO`. By default the batch with
-            which the objective calls the network for the first time.
+        space: of the parameters, with the names that the script suggests. If it is given, the
+            functions are not run to find the parameters. Its bounds and options may differ from
+            those in the script.
+        example_inputs: a typical batch, see :class:`~proxyhpo.ProxyHPO`. By default, the arguments
+            of the objective's first call of the network.
         use_report: which report is the training's value and has the weights that are kept:
             ``"last"``, or ``"best"`` for objectives that return the value of their best epoch; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
-        steps: how many reports a full training makes. Required if a rung of the ladder has a budget
-            below 1, whose trainings must end after that fraction of the reports. A full training is
-            not ended by it.
+        steps: number of reports of a full training. Required if a rung of the ladder has a budget
+            below 1: its trainings end after that fraction of the reports. Full trainings are not
+            affected.
         options: further arguments of :class:`~proxyhpo.ProxyHPO`.
 
     Raises:
         SpaceError: if the space cannot be found; the message names the parameter.
-        ArgumentError: for an invalid argument, or if the functions fail in all of the first runs.
+        ArgumentError: for an invalid argument, or if each of the first runs raises an exception.
 
     >>> from torch import nn, optim, zeros
     >>> def define_model(trial):
@@ -144,7 +146,7 @@ def from_objective(
     inputs = called_with if example_inputs is None else example_inputs
     if inputs is None:
         raise ArgumentError(
-            "example_inputs must be given, since the objective does not call the network itself "
+            "example_inputs must be given, because the objective does not call the network itself "
             "before its first report"
         )
     return ProxyHPO(
@@ -179,7 +181,7 @@ class ObjectiveEvaluator(ProxyEvaluator):
         self._domains = domains
         self.use_report = check_report_choice(use_report)
         self.steps = None if steps is None else check_whole("steps", steps, 1)
-        self.__wrapped__ = objective  # where inspect finds the source, whose changes are noticed
+        self.__wrapped__ = objective  # inspect finds its source here, so that changes are noticed
 
     @property
     @override
@@ -194,8 +196,8 @@ class ObjectiveEvaluator(ProxyEvaluator):
         """Calls the objective, and reports what it returns.
 
         Raises:
-            TypeError: if that is not a number.
-            TrialPruned: if the objective raises it, unless the budget was spent before.
+            TypeError: if the returned value is not a number.
+            TrialPruned: if the objective raises it, unless the budget is spent.
         """
         most = math.inf
         if self.steps is not None and trial.budget < 1:
@@ -227,7 +229,7 @@ class ObjectiveEvaluator(ProxyEvaluator):
 
 
 class _Loads:
-    """How many reports preceded each ``load_state_dict``; a copy of the network has none."""
+    """The number of reports before each ``load_state_dict``; not copied with the network."""
 
     def __init__(self, reported: Sequence[float]) -> None:
         self._reported = reported
@@ -244,9 +246,9 @@ class _Loads:
 @cache  # one warning for each process
 def _warn_of_last_weights() -> None:
     logger.warning(
-        "the objective returns the value of an earlier report, such as that of its best epoch, "
-        "while the network has the weights of the last one, and so has best_network(). Load the "
-        'best state_dict before returning, or pass use_report="best"'
+        "the objective returns the value of an earlier report, such as that of its best epoch, but "
+        "the network has the weights of the last report, and best_network() will have them too. "
+        'Load the state_dict of that epoch before returning, or pass use_report="best"'
     )
 
 
@@ -276,7 +278,7 @@ def _check_parameters(argument: str, function: object, *parameters: str) -> None
     except TypeError as error:
         hint = ""
         if argument == "objective":
-            hint = ". Add the network as its second parameter, and remove the call of define_model"
+            hint = ". Add the network as its second parameter, and do not call define_model in it"
         raise ArgumentError(
             f"{argument} must take {form}; its signature is {signature}: {error}{hint}"
         ) from None

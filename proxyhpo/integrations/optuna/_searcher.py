@@ -24,32 +24,32 @@ if TYPE_CHECKING:
 __all__ = ["OptunaSearcher"]
 
 _ALLOWED = (TPESampler, GPSampler, RandomSampler)
-"""Samplers that only read trials. Others store state in the study, which would be lost."""
+"""Samplers that only read trials. Others store state in Optuna's study, which would be lost."""
 
 _OWN = {"CmaEsSampler": "cma-es", "QMCSampler": "qmc"}
-"""Refused sampler → the name of the searcher that does the same."""
+"""Refused sampler → the name of the searcher with the same method."""
 
 
 @final
 class OptunaSearcher(Searcher):
     """Proposes configs with one of Optuna's samplers.
 
-    The sampler sees every hyperparameter as its coordinate in the unit cube, and every choice as
-    the index of an option, so that scales and steps are those of the space.
+    The sampler sees every number as a coordinate in the unit cube, and every choice as the index of
+    an option, so that scales and steps are those of the space.
 
-    A searcher is a function of the history, so that a study can be resumed. This holds for
+    To be able to resume a study, proposals must depend on the history alone. This holds for
     ``TPESampler``, ``GPSampler`` and ``RandomSampler``. Other samplers store their state in
-    Optuna's own study and are refused. Instead of ``CmaEsSampler`` and ``QMCSampler`` use
+    Optuna's own study and are refused. Instead of ``CmaEsSampler`` and ``QMCSampler``, use
     :class:`~proxyhpo.searchers.CMAESSearcher` and :class:`~proxyhpo.searchers.QMCSearcher`.
 
     Args:
-        sampler: a class of ``optuna.samplers``, or a function, that is called with ``seed=`` for
-            each proposal and returns a new sampler.
+        sampler: a class of ``optuna.samplers``, or a function that returns a new sampler. It is
+            called with ``seed=`` for each proposal.
         settings: further keyword arguments of the sampler.
 
     Raises:
-        ArgumentError: for a sampler that is an instance, that cannot be made with these settings,
-            or that stores its state in Optuna's study.
+        ArgumentError: if the sampler is an instance, cannot be created with these settings, or
+            stores its state in Optuna's study.
 
     >>> OptunaSearcher(optuna.samplers.TPESampler, multivariate=True)
     OptunaSearcher(TPESampler, multivariate=True)
@@ -67,13 +67,13 @@ class OptunaSearcher(Searcher):
         try:
             made = self._sampler(0)
         except TypeError as error:
-            raise ArgumentError(f"sampler: {self.sampler} cannot be made: {error}") from error
+            raise ArgumentError(f"sampler: {self.sampler} cannot be created: {error}") from error
         if not isinstance(made, _ALLOWED):
             allowed = ", ".join(kind.__name__ for kind in _ALLOWED)
             own = _OWN.get(type(made).__name__)
             raise ArgumentError(
-                f"sampler must make one of {allowed}, got a {type(made).__name__}: others store "
-                "state in Optuna's study, so a search could not be resumed"
+                f"sampler must be one of {allowed}, got {type(made).__name__}: other samplers "
+                "store state in Optuna's study, so a search could not be resumed"
                 + (f". Use searcher={own!r} instead" if own else "")
             )
 
@@ -115,14 +115,14 @@ class _Study:
             for name in space.names
         }
         verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it says that a study was created
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it logs that a study was created
         try:
             self._study = optuna.create_study(sampler=sampler)
         finally:
             optuna.logging.set_verbosity(verbosity)
 
     def show(self, history: History) -> None:
-        """Passes every trial to the sampler; a failed one has the worst loss so far."""
+        """Adds every trial to the study; a failed one gets the worst loss so far."""
         observed = iter(history.observed())
         for trial in history.trials:
             loss = None if trial.state == "pending" else next(observed)[1]

@@ -1,4 +1,4 @@
-"""Optuna's studies as known results, and results as its studies."""
+"""Converts Optuna's studies to known results, and results to Optuna's studies."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
     """Adds the completed trials of an Optuna study as known results of the full network.
 
     They are not trained again and cost nothing; see :meth:`ProxyHPO.add() <proxyhpo.ProxyHPO.add>`.
-    Trials with parameters outside the space of ``hpo`` are left out, and so are configs whose
-    result is known already. Options that are objects, such as tuples, become their labels.
+    Trials with parameters outside the space of ``hpo`` are not added, nor are configs whose result
+    is already known. Options that are objects, such as tuples, become their labels.
 
     Args:
         study: its objective must have trained the full network completely.
         hpo: the study to which the results are added.
 
     Returns:
-        The number of results that were added, which is 0 the second time.
+        The number of results that were added, which is 0 if the same study is added again.
 
     Raises:
-        ArgumentError: if the study has another direction or several objectives, or if no completed
-            trial lies in the space.
+        ArgumentError: if the study has another direction or several objectives, no completed trial,
+            or no completed trial in the space.
     """
     directions = [direction.name.lower() for direction in study.directions]
     if directions != [hpo.direction]:
@@ -56,9 +56,10 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
             )
         except ConfigError as error:
             refused.append(error)
+    if not trials:
+        raise ArgumentError("study: it has no completed trial")
     if len(refused) == len(trials):
-        why = f"the first one: {refused[0]}" if refused else "it has none"
-        raise ArgumentError(f"study: no completed trial lies in the space; {why}")
+        raise ArgumentError(f"study: no completed trial lies in the space; the first: {refused[0]}")
     return len(hpo.result.known) - n_before
 
 
@@ -83,16 +84,17 @@ def to_optuna(
 ) -> list[optuna.Study]:
     """Writes one Optuna study for each rung, for ``optuna.visualization`` and ``optuna-dashboard``.
 
-    Each training becomes a trial with its reports as intermediate values, its start and seconds as
-    its times, and ``trial`` (the number in the search), ``density`` and ``seconds`` as user
-    attributes. A stopped training is ``PRUNED`` in Optuna's terms. The attributes of a study are
-    what its rung ``trains`` and its ``cost in base trainings``. Options that are objects appear as
-    their labels. The steps are those of the reports (a metric ``step``), or are counted from 1.
+    Each training becomes a trial. Its reports become intermediate values, its start and duration
+    become the trial's times, and its user attributes are ``trial`` (the number of its trial in the
+    search), ``density`` and ``seconds``. A stopped training has Optuna's state ``PRUNED``. The user
+    attributes of a study are ``trains`` (what its rung trains) and ``cost in base trainings``.
+    Options that are objects appear as their labels. The step of a report is its metric ``step`` if
+    it has one; otherwise, steps are counted from 1.
 
     Args:
         result: of a search.
         storage: Optuna's URL or storage; by default in memory.
-        name: of the studies, which are named ``"{name} rung 0"`` and so on.
+        name: prefix of the studies' names, which are ``"{name} rung 0"`` and so on.
 
     Returns:
         The studies, the cheapest rung first.
@@ -149,7 +151,7 @@ def _finished(record: Record, result: Result) -> optuna.trial.FrozenTrial:
 
 
 def _steps(reports: Sequence[Report]) -> dict[int, float]:
-    """Step → value; a report without a step of its own has the next one."""
+    """Step → value; a report without a step of its own gets the next one."""
     steps: dict[int, float] = {}
     for report in reports:
         given = report.metrics.get("step", -1.0)

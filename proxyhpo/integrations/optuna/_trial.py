@@ -41,13 +41,13 @@ class Answer(Protocol):
 
 @final
 class ScriptTrial(FixedTrial):
-    """Optuna's trial, as far as functions that build or train a network use it.
+    """The part of Optuna's trial that functions use to build or train a network.
 
     Args:
         answer: decides the values of the parameters.
         report: receives each reported value, and returns whether the training must end.
         number: of the trial.
-        most_reports: after which the training must end.
+        most_reports: number of reports after which the training must end.
 
     >>> trial = ScriptTrial(ConfigAnswer({"lr": 0.1, "momentum": 0.9}))
     >>> trial.suggest_float("lr", 1e-4, 1, log=True)
@@ -111,13 +111,13 @@ class ScriptTrial(FixedTrial):
                 is ignored, with a warning.
 
         Raises:
-            optuna.TrialPruned: if the training goes on although it must end.
+            optuna.TrialPruned: if the training continues although it must end.
         """
         if self._must_end:
             raise optuna.TrialPruned
         if step in self._steps:
             warnings.warn(
-                f"the report of {value!r} is ignored because step {step} has been reported",
+                f"the report of {value!r} is ignored because step {step} was reported before",
                 stacklevel=2,
             )
             return
@@ -159,12 +159,13 @@ class ConfigAnswer:
     def __call__(self, name: str, asked: Domain, /) -> Any:
         """The value of a parameter.
 
-        A parameter of the space that the config lacks has its middle value, with a warning. This
-        happens if its condition is wrong because the runs that looked for it met no counterexample.
+        If the config lacks a parameter of the space, the value is the middle of its range, and a
+        warning is logged. This happens if the condition that was found is wrong, because none of
+        the runs contradicted it.
 
         Raises:
-            SpaceError: if neither the config nor the space has it, or if its bounds or options
-                differ from those found.
+            SpaceError: if neither the config nor the space has the parameter, or if its bounds or
+                options differ from those that were found.
         """
         if name not in self.config and self.domains is not None and name in self.domains:
             check_alike(name, self.domains[name], asked)
@@ -174,7 +175,7 @@ class ConfigAnswer:
         if name not in self.config:
             raise SpaceError(
                 f"parameter {name!r} is not in the config of this trial. Suggest it before the "
-                "network is called for the first time; or, if it is suggested only for a rare "
+                "network is called for the first time. If it is suggested only for a rare "
                 "combination of values, pass space= with all parameters"
             )
         if self.domains is not None:
@@ -185,9 +186,9 @@ class ConfigAnswer:
 @cache  # one warning for each parameter
 def _warn_of_condition(name: str, value: object, found: str) -> None:
     logger.warning(
-        "parameter %r is not in the config of this trial, although the objective suggests it: the "
-        "condition with which it was found, %s, is wrong. Its value is %r here and in every such "
-        "trial. Pass space= to search it",
+        "parameter %r is not in the config of this trial, but the objective suggests it, so the "
+        "condition that was found is wrong: %s. The value is %r in this trial and in all others "
+        "like it. To search this parameter, pass space=",
         name,
         found,
         value,
@@ -195,7 +196,7 @@ def _warn_of_condition(name: str, value: object, found: str) -> None:
 
 
 def check_alike(name: str, found: Domain, asked: Domain) -> None:
-    """Checks that a parameter has the bounds or options with which it was found.
+    """Checks that the bounds or options of a parameter are those that were found.
 
     Raises:
         SpaceError: otherwise.
@@ -204,6 +205,6 @@ def check_alike(name: str, found: Domain, asked: Domain) -> None:
         raise SpaceError(
             f"parameter {name!r} must have the same bounds or options in every trial, got {found} "
             f"and {asked}. Make them constant, for example by suggesting a fraction of another "
-            "parameter; or write the space by hand, with functions of a config: "
+            "parameter. Or define the space yourself, and write functions of a config: "
             "ProxyHPO(build, train, space)"
         )

@@ -23,7 +23,7 @@ class TestTPE(SearcherContract):
     [(optuna.samplers.CmaEsSampler, "cma-es"), (optuna.samplers.QMCSampler, "qmc")],
 )
 def test_a_sampler_with_state_in_the_study_is_refused(kind, own):
-    with pytest.raises(ArgumentError, match=f"got a {kind.__name__}.*searcher='{own}'"):
+    with pytest.raises(ArgumentError, match=f"got {kind.__name__}.*searcher='{own}'"):
         OptunaSearcher(kind)
 
 
@@ -46,5 +46,5 @@ def test_an_instance_is_refused(given):
 
 
 def test_settings_that_the_sampler_has_not_are_refused():
-    with pytest.raises(ArgumentError, match="TPESampler cannot be made"):
+    with pytest.raises(ArgumentError, match="TPESampler cannot be created"):
         OptunaSearcher(optuna.samplers.TPESampler, n_initial=3)

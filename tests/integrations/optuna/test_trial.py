@@ -83,7 +83,7 @@ def test_a_second_report_at_a_step_is_ignored_as_in_optuna():
     heard = []
     asked = trial({}, report=lambda value, step: heard.append((value, step)))
     asked.report(0.3, 5)
-    with pytest.warns(UserWarning, match=r"0\.2 is ignored because step 5 has been reported"):
+    with pytest.warns(UserWarning, match=r"0\.2 is ignored because step 5 was reported before"):
         asked.report(0.2, 5)
     asked.report(0.1, 10)
     assert heard == [(0.3, 5), (0.1, 10)]
