@@ -1,4 +1,4 @@
-"""The cost of a study so far, its predicted cost, and the expected gain of more trials."""
+"""The cost of a study so far, its predicted cost, and the expected gain from more trials."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ __all__ = ["Outlook"]
 logger = logging.getLogger("proxyhpo")
 
 _MOST = 2 / 3
-"""Maximum cost of a proxy, as a fraction of a full training. Above it, it cannot save a third."""
+"""Maximum cost of a trial on the proxy, as a fraction of a full training.
+
+Above it, proxies save less than a third.
+"""
 
 _MOST_UNCORRECTED = 1 / 3
-"""The same by step times, in a search so short that it plans no early training of the full network.
+"""The maximum by step times, in a search that is too short to plan an early full training.
 
-A step leaves out loading data and the optimizer. There may be no full training that shows what
-these cost: a doubt (:meth:`Outlook.doubts_proxies`) needs a few trials that counted their passes.
+The time of a step does not include loading data and the optimizer. A full training shows what these
+cost, but a short search may make its first one at the end. It makes one earlier if
+:meth:`Outlook.doubts_proxies`, which needs a few trials whose backward passes were counted.
 """
 
 _NOTABLE = 0.25
@@ -33,7 +37,7 @@ _NOTABLE = 0.25
 
 
 class Outlook:
-    """Predicts costs and gains from the state of a study. It changes nothing."""
+    """Predicts costs and gains from the state of a study, without changing it."""
 
     def __init__(self, parts: Parts, state: State, promotions: Promotions) -> None:
         self._parts = parts
@@ -43,7 +47,7 @@ class Outlook:
 
     @property
     def timing(self) -> Timing:
-        """How long trainings take, as far as it is known."""
+        """How long trainings take, measured or predicted."""
         return Timing(self._parts.ladder, self._state.history)
 
     @property
@@ -71,8 +75,8 @@ class Outlook:
     def why_leave(self, step_ratio: Callable[[float], float], n_trials: float) -> str:
         """Why the next trials start on the full network, in one sentence; empty if they do not.
 
-        This is decided by step times before the first trial, and by the times of trainings once
-        some have ended on both networks; see also :meth:`doubts_proxies`.
+        Before the first trial, step times decide. Once trainings have ended on both networks, their
+        times decide. See also :meth:`doubts_proxies`.
 
         Args:
             step_ratio: measures how many times longer a step of the full network takes; see
@@ -88,14 +92,14 @@ class Outlook:
         kind = "a step" if by_steps else "a training"
         return (
             f"the search runs on the full network: {kind} of the proxy takes {share:.0%} of the "
-            f"full network's time, and {most:.0%} is the limit (proxies=True keeps them)"
+            f"full network's time, and {most:.0%} is the limit (proxies=True uses proxies anyway)"
         )
 
     def doubts_proxies(self) -> bool:
-        """Whether proxies are predicted to save too little, so that a full training must show it.
+        """Whether proxies are predicted to save too little, so that a full training must check it.
 
-        The prediction assumes batches of the size of ``example_inputs`` (see :class:`Timing`), so
-        it alone does not decide. The full training is one of a finalist, made early.
+        The prediction does not decide by itself, because it assumes that batches have the size of
+        ``example_inputs`` (see :class:`Timing`). Instead, a finalist is trained early.
         """
         if not self._parts.may_leave_proxies:
             return False
@@ -114,10 +118,10 @@ class Outlook:
         return gain / (cost / timing.base)
 
     def tell_of_fixed_share(self, record: Record) -> None:
-        """Logs once what proxies cannot reduce.
+        """Logs once which share of a training proxies cannot reduce, if it is large.
 
-        It is logged after the first trials if it can be predicted, or else after the first training
-        of the full network.
+        It is logged after the first trials if it can be predicted by then. Otherwise, it is logged
+        after the first training of the full network.
         """
         top, ended = self._parts.top, self._state.ended
         is_predicted = record.rung == 0 and len(ended[0]) == FEW and not ended[top]

@@ -1,4 +1,4 @@
-"""How long trainings take: by step times at first, and by trainings once some have ended."""
+"""How long trainings take: predicted from step times at first, later from ended trainings."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
 ]
 
 FEW = 3
-"""Trainings at rung 0 before proxies are judged by the share that is spent in steps."""
+"""Trainings at rung 0 after which proxies are judged by the share of time that steps take."""
 
 _ABOVE_FLOPS = 2.0
-"""A step's measured speed-up is limited to this many times that of its FLOPs.
+"""The measured ratio of step times is limited to this many times the ratio of FLOPs.
 
-A larger network uses hardware better and not worse, so a ratio beyond that is a busy machine's.
+A larger network uses the hardware better, not worse. So a larger ratio comes from a busy machine.
 """
 
 
@@ -36,17 +36,17 @@ A larger network uses hardware better and not worse, so a ratio beyond that is a
 class Timing:
     """The durations of a study's trainings, measured or predicted.
 
-    A training above rung 0 takes the training time of rung 0 times a ratio; the time for building
+    A training above rung 0 takes the training time of rung 0 times a ratio. The time for building
     and pruning a network stays the same. Once trials have been trained on both rungs, the ratio is
-    that of their trainings. Before that it is predicted by Amdahl's law: only the part of a
-    training that is spent in the network's steps takes longer on a larger network. That part is the
-    number of backward passes times the measured time of a step.
+    measured on their trainings. Before that, it is predicted by Amdahl's law: only the part of a
+    training that is spent in the network's steps takes longer on a larger network. The duration of
+    this part is the number of backward passes times the measured time of a step.
 
     Steps are measured with a batch of ``example_inputs``, without the optimizer. The prediction
-    therefore assumes that trainings use batches of that size. It cannot exceed the ratio of step
-    times, whatever the size: the steps of a proxy's training take no longer than the training. The
-    ratio of step times is also used where passes were not counted, as for trainings in processes of
-    their own. It is then only an upper bound: see :meth:`is_known`.
+    therefore assumes that trainings use batches of that size. With any size, it is at most the
+    ratio of step times, because the steps of a training take no longer than the whole training. If
+    passes were not counted, for example because trainings run in their own processes, the ratio of
+    step times is used. It is then only an upper bound; see :meth:`is_known`.
 
     Args:
         ladder: the rungs.
@@ -88,7 +88,7 @@ class Timing:
     def training(self, rung: int) -> float | None:
         """Seconds of one complete training at a rung, including building and pruning.
 
-        The mean of those that finished there, or a prediction if there are none.
+        This is the mean of the trainings that finished there, or a prediction if there are none.
         """
         if finished := [r.seconds for r in self._by_rung[rung] if r.state == "finished"]:
             return fmean(finished)
@@ -112,7 +112,7 @@ class Timing:
         """Whether the time of a training at a rung is measured, or predicted from its steps."""
         if rung == 0 or any(record.state == "finished" for record in self._by_rung[rung]):
             return True
-        # Without a share, a ratio that does not depend on it is known: that of budgets.
+        # A ratio that does not depend on the share is known without it: that of two budgets.
         history, ladder = self.history, self.ladder
         bounds = step_ratio(history, ladder, rung, 0.0), step_ratio(history, ladder, rung, 1.0)
         return self.share_of_steps is not None or bounds[0] == bounds[1]
@@ -121,7 +121,7 @@ class Timing:
     def share_of_steps(self) -> float | None:
         """Fraction of a training at rung 0 that is spent in steps; None if they were not counted.
 
-        The median training counts: the first one of a process may load libraries or compile.
+        The median over trainings, because the first one of a process may load libraries or compile.
         """
         shares = [
             record.backward_passes * self.history.measured[0].step_seconds / record.training_seconds
@@ -131,7 +131,7 @@ class Timing:
         return min(1.0, median(shares)) if shares else None
 
     def observed_ratio(self, rung: int) -> float | None:
-        """The same, measured on trials that were trained at both; None if there are none."""
+        """The ratio, measured on trials that were trained at both rungs; None if there are none."""
         whole = n_reports(self._by_rung[0])
         above = {
             record.trial: record.training_seconds
@@ -156,7 +156,7 @@ class Timing:
         return self._trial_share()
 
     def predicted_trial_share(self) -> float | None:
-        """The same before that; None until a few trials at rung 0 have counted their passes."""
+        """The same, predicted; None until passes were counted in a few trials at rung 0."""
         counted = [record for record in self._by_rung[0] if record.backward_passes]
         return self._trial_share() if len(counted) >= FEW else None
 
@@ -181,9 +181,8 @@ class Timing:
 def fixed_share(training: float, step: float) -> float | None:
     """Share of a full training that pruning cannot reduce, estimated from a proxy's time.
 
-    It shows in the times of whole trainings, so its cause is not known.
-
-    On both networks, a training consists of its steps and of the same fixed part.
+    A training consists of its steps and of a fixed part, which is assumed to be the same on both
+    networks. The cause of the fixed part is unknown, because only whole trainings are timed.
 
     >>> fixed_share(training=0.75, step=0.5)
     0.5
@@ -199,7 +198,7 @@ def fixed_share(training: float, step: float) -> float | None:
 
 
 def outside_steps(share: float) -> str:
-    """Says what :func:`fixed_share` means.
+    """The meaning of :func:`fixed_share`, as a sentence.
 
     >>> outside_steps(0.28)
     "28% of a training is spent outside the network's steps (Python code, data loading, evaluation)"

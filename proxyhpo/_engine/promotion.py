@@ -19,11 +19,12 @@ __all__ = ["Promotions", "places", "promotable"]
 
 
 class Promotions:
-    """Selects the next trial to promote, from the state alone. It changes nothing.
+    """Selects the next trial to promote, from the state alone, without changing it.
 
-    A trial is promoted as soon as it is certain to be among the best of its rung, however the
-    outstanding trials of that rung turn out. If the study promotes early, the best of the first
-    trials is promoted before that, and the remaining places go to the best of the others.
+    A trial is promoted as soon as it is certain to be among the best of its rung, whatever the
+    results of the outstanding trials of that rung. If the study promotes early, the best of the
+    first trials is promoted without this certainty, and the remaining places go to the best of the
+    other trials.
 
     Args:
         parts: of the study.
@@ -37,15 +38,15 @@ class Promotions:
     def early(self, to_come: float, is_doubtful: Callable[[], bool]) -> RunId | None:
         """The training of the best of the first trials, if it is time to promote one of them.
 
-        It depends on which trials have ended and not on when, so that the choice can be repeated;
-        except that ``is_doubtful`` follows from measured times, which are those of the records.
+        The choice depends on which trials have ended and not on when, so it can be repeated. Only
+        ``is_doubtful`` depends on measured times, which the records contain.
 
         Args:
             to_come: how many more trials may enter rung 0.
-            is_doubtful: whether the proxies' saving is in doubt. An early training of the full
-                network, which shows it, is then made at once if trials are to come, however few. It
-                is called only before the first point for an early training, since it goes through
-                all trainings.
+            is_doubtful: whether it is doubtful that proxies save enough. If so, and if more trials
+                may follow, the best trial is trained on the full network at once, to measure the
+                saving. The function reads all records, which takes time, so it is only called
+                before the first point for an early training.
         """
         if not self._parts.climbs_early:
             return None
@@ -77,8 +78,8 @@ class Promotions:
     def control(self, to_come: float) -> RunId | None:
         """The training of a control: a trial that was not selected, trained on the full network.
 
-        Controls are drawn once all promotions from rung 0 are known. They show whether the proxy
-        ranks configs well, which the selected trials alone cannot show.
+        Controls are drawn when all promotions from rung 0 are known. They show whether the proxy
+        ranks configs well. The selected trials alone cannot show it.
 
         Args:
             to_come: how many more trials may enter rung 0.
@@ -100,9 +101,9 @@ class Promotions:
     def repeats(self) -> list[RunId]:
         """The trainings of the two best trials under another seed, if their values are too close.
 
-        Called when nothing else is left to do. Two values are too close if they differ by less than
-        the noise of trainings on the full network. If one trial has fewer seeds, only that one is
-        trained.
+        It is called when nothing else is left to do. Two values are too close if the noise of
+        trainings on the full network may explain their difference. If one trial has fewer seeds,
+        only that trial is trained.
         """
         parts, state = self._parts, self._state
         most = parts.repeats_without_proxies if state.why_full else parts.repeats
@@ -174,7 +175,7 @@ class Promotions:
         if not self._parts.follows_trials:
             return self._parts.ladder[rung - 1].keep or 0
         keep = finalists_of(len(state.entered[0]) + to_come)
-        # Where proxies are kept, an early finalist leaves a place for the best of the others.
+        # While proxies are used, an early finalist leaves a place for the best of the others.
         return max(keep, 2) if state.early and not state.why_full else keep
 
     def _has_failed(self, trial: int, rung: int) -> bool:

@@ -1,4 +1,4 @@
-"""Counts the backward passes of a network in a training loop that is not ours."""
+"""Counts the backward passes of a network in the user's training loop."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["BackwardCount"]
 class BackwardCount:
     """Counts how often gradients reach a network, until :meth:`stop`.
 
-    A backward pass is what a measured step consists of, together with its forward pass. With
-    accumulated gradients there are several of them to a step of the optimizer. They are counted
-    where gradients are added to a parameter, so it makes no difference whether the network is
-    compiled, wrapped, or called through its submodules. The gradients are not changed.
+    A measured step consists of one forward and one backward pass. With gradient accumulation, one
+    step of the optimizer has several backward passes. A pass is counted when a gradient has been
+    added to a parameter, so the count is also right if the network is compiled, wrapped, or called
+    through its submodules. The gradients are not changed.
 
-    The first and the last trainable parameter are watched, and the larger count is used: training
-    code may freeze the one (as the first layers of a pretrained network), or replace the other (as
-    its head). Copies of the network, in this process or others, are not counted.
+    The first and the last trainable parameter are watched, and the larger count is used. Training
+    code may freeze the first one, such as a layer of a pretrained network, or replace the last one,
+    such as its head. Passes of copies of the network, in this process or others, are not counted.
 
     Args:
-        network: is not kept alive.
+        network: the counter does not keep it alive.
 
     >>> from torch import ones
     >>> network = nn.Linear(3, 2)
@@ -51,7 +51,7 @@ class BackwardCount:
         return max(self._counts, default=0) or None
 
     def stop(self) -> None:
-        """Stops counting; no effect if it has been stopped."""
+        """Stops counting; a second call has no effect."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -31,15 +31,16 @@ def time_left(
     started: Mapping[RunId, float],
     workers: int,
 ) -> TimeLeft:
-    """Computed from the measured durations on each rung, or predicted if none has ended there.
+    """Predicts the remaining time from the measured or predicted duration of a training per rung.
 
-    Rungs are counted one after the other, since the last trial decides which ones are promoted.
+    Rungs are counted one after the other, because the last trial of a rung decides which trials are
+    promoted.
 
     Args:
-        study: that runs.
-        n_open: on each rung, the trainings that are expected and have not ended.
+        study: the running study.
+        n_open: for each rung, how many expected trainings have not ended.
         by_rung: the records of each rung.
-        started: the running trainings, and for how many seconds each has run.
+        started: running training → seconds since its start.
         workers: number of trainings that run at the same time.
     """
     seconds, n_waiting, is_late = 0.0, 0, False
@@ -62,7 +63,7 @@ class _Each(NamedTuple):
 
     expected: float
     next: float
-    """Of those that have not started; longer if a running one shows that the prediction is low."""
+    """Of trainings that have not started; higher if a running one exceeds the prediction."""
 
 
 def _each(
@@ -71,10 +72,10 @@ def _each(
     """The mean duration on a rung, or a prediction from rung 0; None if there is none.
 
     Args:
-        study: that runs.
+        study: the running study.
         by_rung: the records of each rung.
         number: of the rung.
-        longest: duration so far of the oldest running training on the rung.
+        longest: seconds since the start of the oldest running training on the rung.
     """
     # Promoted trials are rarely stopped, unlike those of a search on the full network.
     is_climbed = number > 0 and not study.state.why_full
@@ -97,9 +98,9 @@ def _until_all_end(rest: Sequence[float], waiting: int, each: float, workers: in
     (6, 10)
 
     Args:
-        rest: of each running training, at most ``each``.
+        rest: remaining seconds of each running training.
         waiting: number of trainings that have not started.
-        each: duration of these.
+        each: seconds of each of them.
         workers: number of trainings that run at the same time.
     """
     free = sorted([*rest, *[0] * (workers - len(rest))])
@@ -111,7 +112,7 @@ def _until_all_end(rest: Sequence[float], waiting: int, each: float, workers: in
 def _mean_duration(
     records: Sequence[Record], states: AbstractSet[str] = frozenset({"finished", "stopped"})
 ) -> float | None:
-    """Wall time, since the seconds of a record may be those that the training reported."""
+    """In wall-clock time, because a training may have reported the seconds of its record itself."""
     lasted = [
         record.ended_at - record.started_at
         for record in records

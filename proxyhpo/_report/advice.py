@@ -15,14 +15,14 @@ from proxyhpo._report.wording import rung_words
 __all__ = ["Decision", "saving"]
 
 _UNKNOWN = "what was saved is not known yet, since no full training has ended"
-_MANY = 100  # times the noise of a seed
-_LATE = 0.8  # fraction of the trials after which the best one counts as late
+_MANY = 100  # a lead of more times the noise of a seed is not given as a number
+_LATE = 0.8  # a best trial after this fraction of the trials counts as late
 
 
 def saving(cost: Cost) -> tuple[str, str]:
-    """The cost, and the estimated cost of the same trials on the full network, with its name.
+    """The cost, and the estimated cost of the same trials on the full network, with a title.
 
-    A full search saves nothing, unless trainings were stopped: then it has only a cost.
+    A full search has only a cost, unless it saved some by stopping trainings early.
     """
     if cost.saved is None or cost.base_trainings is None or cost.base_training_seconds is None:
         return "cost", f"{cost.seconds:.1f} s; {_UNKNOWN}"
@@ -39,13 +39,13 @@ def saving(cost: Cost) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Decision:
-    """The best config compared with the others.
+    """How certain it is that the best config is the best, and what to do next.
 
     Args:
         history: of the study.
         ladder: the rungs.
         standing: the trials of the full network, best first; at least one.
-        noise: of a seed, if it is known.
+        noise: of a seed, if known.
     """
 
     history: History
@@ -84,7 +84,8 @@ class Decision:
         noise = f"the standard deviation between seeds ({about}{self.noise.sd:.2g})"
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)
-            return f"not sure: {lead} may be chance, up to {margin:.2g} given {noise}"
+            chance = f"chance, which explains up to {margin:.2g} given {noise}"
+            return f"not sure: {lead} may be {chance}"
         times = self.lead / self.noise.sd if self.noise.sd else math.inf
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
         return f"{lead} is more than chance explains: {many} times {noise}"
@@ -102,10 +103,10 @@ class Decision:
         trials = len(self.history.trials)
         if trials >= 10 and self.standing[0].trial >= _LATE * trials:
             late = self.standing[0].trial
-            yield f"the best config came late (trial {late}), so search on: run({2 * trials})"
+            yield f"the best config came late (trial {late}), so continue: run({2 * trials})"
 
     def _smaller(self) -> str:
-        """Says whether a proxy was as good as the full network; empty if none was."""
+        """Names a proxy that was as good as the full network; empty if none was."""
         best = self.standing[0].loss
         for rung, wanted in enumerate(self.ladder):
             if wanted.budget < 1 or rung == len(self.ladder) - 1:
@@ -119,6 +120,6 @@ class Decision:
 
 
 def _basis(standing: Standing) -> str:
-    """What a value is based on: its trial, and the seeds of which it is the mean."""
+    """What a value is based on: its trial, and the number of seeds."""
     seeds = len(standing.runs)
     return f"trial {standing.trial}, {'1 seed' if seeds == 1 else f'mean of {seeds} seeds'}"

@@ -61,12 +61,12 @@ class Cost:
         base_training_source: ``measured`` on the finalists, or ``predicted`` from the step times
             and the number of steps of the proxies' trainings.
         full_search_seconds: estimated cost of training every trial in full on the full network;
-            None if unknown. It is the proxies' seconds times a ratio: the one measured on the
-            finalists, or else the predicted one. A stopped training counts with its estimated
-            full length. It is at most one base training per trial: the times of single trainings
-            vary on a busy machine, and must not make the saving look larger.
+            None if unknown. It is the proxies' seconds times a ratio, which is measured on the
+            finalists if possible, and otherwise predicted. A stopped training counts with its
+            estimated full length. The estimate is at most one base training per trial, so that
+            varying times on a busy machine cannot make the saving look larger.
         predicted_full_search_seconds: the same with the ratio of step times, for comparison. It is
-            too large by whatever a training does besides steps.
+            too large, because a training does more than steps.
         n_trials: number of trials that ended at rung 0, or on the full network if they started
             there.
         fixed_share: share of a full training that no proxy makes faster, because it is spent
@@ -85,7 +85,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Everything."""
+        """The total cost in seconds."""
         trials = sum(rung.seconds for rung in self.rungs)
         return trials + self.overhead_seconds
 
@@ -156,7 +156,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     # Trials that started on the full network, because the search no longer used proxies.
     began_below = {record.trial for record in by_rung[0]}
     direct = [r for r in by_rung[top] if top and r.trial not in began_below]
-    # An upper bound would make the saving look larger than it is.
+    # A ratio that is only an upper bound would make the saving look larger than it is.
     ratio = timing.ratio(top) if timing.is_known(top) else None
     full_search = _scaled(by_rung[0], ratio, direct)
     n_trials = len(by_rung[0]) + len(direct)

@@ -28,7 +28,7 @@ _STEPS = 2  # maximum number of next steps in a summary
 _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
 
 _ADVICE = {
-    "do not use this proxy": "search a wider proxy, or the full network alone: ladder=[Rung(1)]",
+    "do not use this proxy": "search on a wider proxy, or on the full network: ladder=[Rung(1)]",
     "too little evidence": "check() measures whether the proxy ranks configs like the full network",
     "trust with re-ranking": "keep several finalists: the full network must choose among them",
 }
@@ -37,7 +37,7 @@ _ADVICE = {
 _DEPENDS_ON_WIDTH = re.compile(
     "dropout|drop_path|label_smoothing|mixup|cutmix|augment", re.IGNORECASE
 )
-"""Names of regularisation, whose best strength depends on the width of the network."""
+"""Names of hyperparameters of regularisation, whose best values depend on the width."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Findings:
 
     @cached_property
     def fidelity(self) -> Sequence[Fidelity]:
-        """How well each rung stands in for the next one, and finally the first for the last."""
+        """The fidelity between each rung and the next one, and between the first and the last."""
         return fidelities(self.history, self.ladder)
 
     @cached_property
@@ -136,7 +136,7 @@ class Findings:
         return [*table(titles, rows), *known, *self._corrections(), *self._warnings()]
 
     def not_climbed(self) -> str:
-        """Why there is no best training of the full network, and what to do about it."""
+        """Why there is no best training of the full network, and what to do next."""
         tried = [r for r in self.history.records if r.rung == len(self.ladder) - 1]
         failed = [record for record in tried if record.state == "failed"]
         if failed:
@@ -161,7 +161,7 @@ class Findings:
 
     @property
     def _decision(self) -> Decision | None:
-        """How the best config stands; None if the full network has not been trained."""
+        """The comparison of the best config; None if the full network has not been trained."""
         if not self.standing:
             return None
         return Decision(self.history, self.ladder, self.standing, self.noise)
@@ -227,8 +227,8 @@ class Findings:
         saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""
         uses_proxies = self._overall is not None and not self.why_full
         if uses_proxies and saved is not None and saved <= 0:
-            yield "the proxy saved nothing here: search the full network alone, proxies=False"
-            verdict = ""  # whether it ranks well does not matter then
+            yield "the proxy saved nothing here: search on the full network, proxies=False"
+            verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
         yield from self._decision.steps()

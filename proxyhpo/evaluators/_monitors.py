@@ -35,7 +35,7 @@ def check_monitor(monitor: str, direction: Direction) -> None:
         return
     if direction != better:
         logger.warning(
-            "direction is %r, but monitor is %r, which is usually to %s: is direction=%r meant?",
+            "direction is %r, but monitor is %r, which is usually %sd: did you mean direction=%r?",
             direction,
             monitor,
             better,

@@ -20,7 +20,7 @@ logger = logging.getLogger("proxyhpo")
 class _ReadConfig(dict[str, Any]):
     """A config that records which hyperparameters were read; its copies are plain dicts.
 
-    Access to several at a time, as in ``**config``, counts as reading all.
+    Access to the whole config, as in ``**config``, counts as reading all of them.
     """
 
     def __init__(self, config: Config) -> None:
@@ -87,7 +87,7 @@ class _ReadConfig(dict[str, Any]):
 
 
 def recorded(config: Config, trial: TrialRun) -> Config:
-    """The config, for a user's function whose reads matter because ``build`` gets no config."""
+    """The config for a user's function; its reads are recorded if ``build`` takes no config."""
     return _ReadConfig(config) if trial.left_to_train else config
 
 
@@ -100,7 +100,7 @@ def unread(config: Config, trial: TrialRun) -> list[str]:
 
 
 class UnusedWarning:
-    """Warns once if the first training of a study uses a hyperparameter nowhere.
+    """Warns once if the first training of a study does not use a hyperparameter.
 
     Args:
         function: name of the argument that should read the config.
@@ -111,10 +111,10 @@ class UnusedWarning:
         self._has_warned = False
 
     def check(self, config: Config, trial: TrialRun) -> None:
-        """Logs the warning.
+        """Logs the warning, if it applies.
 
         Args:
-            config: a :func:`recorded` one that the user's function has seen.
+            config: a :func:`recorded` config, after the user's function has read it.
             trial: the training.
         """
         names = unread(config, trial)

@@ -37,25 +37,25 @@ _REPETITIVE = (
     "pytorch.accelerators.cuda",
     "pytorch.callbacks.model_summary",
 )
-"""Lightning's loggers of devices, tips, seeds, layers, and why a training ended.
+"""Lightning's loggers for devices, tips, seeds, layers, and the reason why a training ended.
 
-Some are shared with callbacks.
+Callbacks use some of them too.
 """
 
 
 @final
 class ReportCallback(lightning.Callback):
-    """Reports a logged metric after each validation, and stops the trainer when told to.
+    """Reports a logged metric after each validation, and stops the trainer when the search asks.
 
-    For a training function of your own; :class:`LightningEvaluator` adds one by itself::
+    Use it in your own training function. :class:`LightningEvaluator` adds it automatically::
 
         def train(network, config, report):
             trainer = L.Trainer(max_epochs=10, callbacks=[ReportCallback(report, "val_acc")])
             trainer.fit(network, datamodule=data)
 
     Args:
-        report: as a training function receives it.
-        monitor: name of the metric, as ``self.log`` in the module called it. The other logged
+        report: the function that your training function receives.
+        monitor: name of the metric, as the module passes it to ``self.log``. The other logged
             metrics are reported along with it.
     """
 
@@ -100,15 +100,14 @@ class LightningEvaluator(ProxyEvaluator):
         monitor: name of the logged metric that is the value.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
-        verbose: whether to show what Lightning itself says in every training: its notes on
-            devices, its tips, its advice on loaders and its table of layers as text. Other
-            callbacks, loggers and progress bars of the trainer are not affected.
+        verbose: whether to show the messages that Lightning repeats in every training: on devices,
+            its tips, its advice on loaders and the model summary as plain text. Other callbacks,
+            loggers and progress bars of the trainer are not affected.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.
 
-    The data is sent to workers together with the evaluator; give a function for data that is slow
-    to copy.
+    The data is sent to workers together with the evaluator. If it is slow to copy, pass a function.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ class LightningEvaluator(ProxyEvaluator):
         if isinstance(make_trainer, lightning.Trainer):
             raise ArgumentError(
                 "make_trainer must be a function of a config, because each training needs a new "
-                "trainer; got a Trainer: write lambda config: L.Trainer(...)"
+                "trainer, got a Trainer: pass lambda config: L.Trainer(...)"
             )
         if not callable(make_trainer):
             raise ArgumentError(
@@ -171,9 +170,9 @@ class LightningEvaluator(ProxyEvaluator):
 
 @final
 class _UseOfConfig(lightning.Callback):
-    """Checks that hyperparameters reach the training, if ``build`` gets no config.
+    """Checks that the training uses the hyperparameters, if ``build`` does not take the config.
 
-    It checks when the training starts, because other callbacks may read the config until then.
+    The check is made when the training starts, because other callbacks may read the config before.
     """
 
     def __init__(self, config: Config, trial: TrialRun, unused: UnusedWarning) -> None:
@@ -187,10 +186,10 @@ class _UseOfConfig(lightning.Callback):
     ) -> None:
         """Refuses hyperparameters that the module has but nothing reads from the config.
 
-        Their values do not matter: a module's own may equal that of one config by chance.
+        Values are not compared, because the module's may equal the config's by chance.
 
         Raises:
-            EvaluatorError: names the hyperparameter.
+            EvaluatorError: for such a hyperparameter, which the message names.
         """
         own = pl_module.hparams
         for name in unread(self._config, self._trial):
@@ -215,15 +214,18 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
         return
     epochs = trainer.max_epochs
     if epochs is None or epochs < 1:
-        raise EvaluatorError("make_trainer: a rung has a budget below 1, so set max_epochs=")
+        raise EvaluatorError(
+            "make_trainer: the trainer needs max_epochs=, because a rung has a budget below 1"
+        )
     trainer.fit_loop.max_epochs = max(1, round(epochs * budget))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides what Lightning repeats in every training of this thread; its warnings in logs remain.
+    """Hides the messages that Lightning repeats in every training of this thread.
 
-    What the user's callbacks and code log remains too, also through Lightning's functions.
+    Its logged warnings remain. So does everything that the user's callbacks and code log, also
+    through Lightning's functions.
     """
     thread, package = threading.get_ident(), Path(lightning.__file__).parent
 

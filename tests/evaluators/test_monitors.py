@@ -20,4 +20,4 @@ def test_only_a_contradiction_is_warned_about(direction, caplog):
     for monitor in USUAL[other]:
         check_monitor(monitor, direction)
     assert len(caplog.records) == len(USUAL[other])
-    assert f"is direction='{other}' meant?" in caplog.text
+    assert f"did you mean direction='{other}'?" in caplog.text

@@ -123,7 +123,7 @@ def test_anything_but_a_module_is_refused():
 def test_anything_but_a_function_is_refused():
     with pytest.raises(ArgumentError, match="make_trainer must be a function of a config, got 3"):
         LightningEvaluator(3, LOADERS, monitor="val_loss")
-    with pytest.raises(ArgumentError, match=r"write lambda config: L\.Trainer\(\.\.\.\)"):
+    with pytest.raises(ArgumentError, match=r"pass lambda config: L\.Trainer\(\.\.\.\)"):
         LightningEvaluator(make_trainer(), LOADERS, monitor="val_loss")
 
 

@@ -52,8 +52,8 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     found = decision(*runs)
     assert found.best().startswith("0.55 on the full network (trial 3, mean of 2 seeds)")
     assert found.certainty() == (
-        "not sure: a lead of 0.02 may be chance, up to 0.14 given the standard deviation "
-        "between seeds (0.071)"
+        "not sure: a lead of 0.02 may be chance, which explains up to 0.14 given the "
+        "standard deviation between seeds (0.071)"
     )
     assert next(found.steps()) == (
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
@@ -78,7 +78,7 @@ def test_a_smaller_network_that_did_as_well_is_named():
 
 def test_a_best_config_that_came_late_asks_for_more_trials():
     assert list(decision((9, 0, [0.5]), (1, 0, [0.75])).steps()) == [
-        "the best config came late (trial 9), so search on: run(20)"
+        "the best config came late (trial 9), so continue: run(20)"
     ]
 
 

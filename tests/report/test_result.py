@@ -167,7 +167,7 @@ def test_a_search_that_saved_nothing_says_so(result):
     ]
     dear = replace(result, history=history)
     assert dear.cost.saved <= 0
-    assert "search the full network alone" in repr(dear)
+    assert "search on the full network" in repr(dear)
 
 
 def test_the_ledger_has_a_line_for_each_rung(result):
