@@ -3,11 +3,11 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import cloudpickle
@@ -23,6 +23,8 @@ from proxyhpo.executors import RayExecutor, _ray_core
 from proxyhpo.executors._ray_tasks import RayTask, kept_local
 from proxyhpo.testing import ExecutorContract
 from proxyhpo.testing._trainings import Heard, job, run, work
+from tests.executors import light
+from tests.executors.light import light_work
 
 ray = pytest.importorskip("ray")
 
@@ -30,20 +32,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray.*")
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+cloudpickle.register_pickle_by_value(light)
 
 
 @pytest.fixture(scope="module")
 def instance():
-    """One small Ray for all tests of this file, which executors find and leave as it is."""
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=80 * 1024**2,
-        logging_level="ERROR",
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+    """An executor that has started Ray itself; those of the other tests find it and leave it."""
+    assert not ray.is_initialized()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ray._private.ray_constants, "RAY_LOG_TO_DRIVER", False)
+        executor = RayExecutor()
+        executor.start(light_work(train), unheard)
+    yield executor
+    executor.shutdown()
+    assert not ray.is_initialized()
 
 
 @pytest.mark.usefixtures("instance")
@@ -72,15 +74,16 @@ def heard():
 @pytest.fixture(scope="module")
 def two(instance, heard):
     executor = RayExecutor(grace=1.0, trial_timeout=6.0)
-    executor.start(work(train), heard)
+    executor.start(light_work(train), heard)
     yield executor
     executor.shutdown()
     assert ray.is_initialized()
 
 
 def test_capacity_is_what_the_nodes_have_room_for(two):
-    assert two.capacity == 2
-    assert RayExecutor(num_cpus=0.5).capacity == 4
+    cpus = ray.cluster_resources()["CPU"]
+    assert two.capacity == cpus
+    assert RayExecutor(num_cpus=0.5).capacity == 2 * cpus
     assert RayExecutor(workers=7).capacity == 7
 
 
@@ -211,100 +214,43 @@ def test_ctrl_c_ends_a_study_whose_trainings_wait_for_resources():
     assert ray.is_initialized()
 
 
-LOCAL = """
-    # Starts Ray itself, and says where it listens.
-    import contextlib
-    import os
-    from pathlib import Path
-    import ray
-    from proxyhpo.executors import RayExecutor
-    from proxyhpo._runs import unheard
-    from proxyhpo.testing._trainings import job, run, work
-
-    def listening():
-        tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
-        rows = [row.split() for table in tables for row in table[1:]]
-        own = sockets()
-        return {row[1] for row in rows if row[3] == "0A" and row[9] in own}
-
-    def sockets():
-        # Of this process and all that it has started; others on this machine listen, too.
-        parents = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        family, found = set(), {os.getpid()}
-        while found:
-            family |= found
-            found = {child for child, parent in parents.items() if parent in found} - family
-        own = set()
-        for process in family:
-            files = []
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-                files = list(Path(f"/proc/{process}/fd").iterdir())
-            for file in files:
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is closed
-                    if (link := os.readlink(file)).startswith("socket:"):
-                        own.add(link.removeprefix("socket:[").removesuffix("]"))
-        return own
-
-    executor = RayExecutor()
-    executor.start(work(lambda network, config: 42.0), unheard)
-    print(">", {address.split(":")[0] for address in listening()})
-    print(">", run(executor, job())[0].value)
-    executor.shutdown()
-    print(">", ray.is_initialized())
-"""
+def listening():
+    """The addresses at which this process, and all that it has started, accept connections."""
+    tables = [Path("/proc/net", name).read_text(encoding="utf-8") for name in ("tcp", "tcp6")]
+    rows = [row.split() for table in tables for row in table.splitlines()[1:]]
+    own = sockets()
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in own}
 
 
-CLUSTER = """
-    # Says what becomes of two jobs when the node of the first one leaves.
-    import time
-    from ray.cluster_utils import Cluster
-    from proxyhpo.executors import RayExecutor
-    from proxyhpo.testing._trainings import Heard, job, run, work
-
-    def train(network, config):
-        yield 1.0
-        time.sleep(10_000 * (config["file"] == "sleep"))
-
-    heard = Heard()
-    quiet = {"include_dashboard": False, "object_store_memory": 80 * 1024**2}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
-    leaves = cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
-    executor = RayExecutor(address=cluster.address)
-    executor.start(work(train), heard)
-    executor.submit(job(file="sleep"))
-    while not heard.reports:
-        executor.wait_any(0.1)
-    print(">", executor.capacity)
-    cluster.remove_node(leaves, allow_graceful=False)
-    print(">", type(executor.wait_any(240)).__name__)
-    cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
-    print(">", run(executor, job())[0].value)
-    executor.shutdown()
-    cluster.shutdown()
-"""
+def sockets():
+    """The sockets of this process and of its descendants; others on this machine listen, too."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family, found = set(), {os.getpid()}
+    while found:
+        family |= found
+        found = {child for child, parent in parents.items() if parent in found} - family
+    own = set()
+    for process in family:
+        files = []
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            files = list(Path(f"/proc/{process}/fd").iterdir())
+        for file in files:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it is closed
+                if (link := str(file.readlink())).startswith("socket:"):
+                    own.add(link.removeprefix("socket:[").removesuffix("]"))
+    return own
 
 
-def say(script, tmp_path):
-    """What the script prints, without what Ray does."""
-    file = tmp_path / "script.py"
-    file.write_text(textwrap.dedent(script), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, file], capture_output=True, text=True, timeout=250, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
-
-
-def test_a_started_ray_only_listens_on_this_machine_and_ends(tmp_path):
-    addresses, value, left_running = say(LOCAL, tmp_path)
-    assert "0100007F" in eval(addresses)
+def test_a_started_ray_only_listens_on_this_machine(instance):
+    addresses = listening()
+    assert "0100007F" in addresses
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
-    assert set(eval(addresses)) <= loopback
-    assert value == "42.0"
-    assert left_running == "False"
+    assert addresses <= loopback
+    (outcome,) = run(instance, job())
+    assert outcome.value == 2.0
 
 
 def test_what_keeps_ray_local_is_put_back():
@@ -340,7 +286,3 @@ def test_a_ray_without_the_private_name_is_started_and_checked(
     assert len(lines) == warned
     assert all("could not be restricted to local connections" in line for line in lines)
     assert constants is None or not vars(constants)
-
-
-def test_a_node_that_leaves_costs_its_job(tmp_path):
-    assert say(CLUSTER, tmp_path) == ["1", "Died", "1.0"]
