@@ -3,10 +3,8 @@
 import gc
 import os
 import signal
-import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -18,6 +16,7 @@ from proxyhpo._engine.checkpoints import Checkpoints
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import TrainingFailedError
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
+from tests import scripts
 from tests.studies import sorted_outcomes
 
 # What the workers do is defined here, and they cannot import tests.
@@ -106,9 +105,8 @@ def assert_it_went_on(folder, result, undisturbed):
 SCRIPT = """
     import sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
-    from test_checkpoints import study
-    folder = Path(sys.argv[2])
+    from tests.engine.test_checkpoints import study
+    folder = Path(sys.argv[1])
     study(folder, store=folder / "study.db").run(3)
 """
 
@@ -117,8 +115,8 @@ def test_a_killed_study_resumes_from_the_checkpoint(tmp_path, undisturbed):
     (tmp_path / "kill").touch()
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    done = subprocess.run([sys.executable, script, Path(__file__).parent, tmp_path], check=False)
-    assert done.returncode == -signal.SIGKILL
+    with scripts.start(script, tmp_path) as killed:
+        assert killed.wait(240) == -signal.SIGKILL
     (left,) = (tmp_path / "study.db-checkpoints").iterdir()
     assert begun(tmp_path)[-1] == f"{left.name} from 0"
     result = study(tmp_path, store=tmp_path / "study.db").run(3)

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -15,6 +14,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._engine.interruption import interruptible
+from tests import scripts
 from tests.studies import outcomes
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -233,13 +233,14 @@ def test_a_forked_child_ends_when_it_is_terminated(handlers):
 
 LOADERS = """
     # Ctrl-C in a terminal reaches the workers of a DataLoader, too.
-    import sys, time
+    import os, sys, time
     from pathlib import Path
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
     from proxyhpo import Float, ProxyHPO
 
+    os.setsid()  # so that the signal reaches no other process
     DATA = TensorDataset(torch.rand(20, 6))
 
     def build():
@@ -267,10 +268,7 @@ LOADERS = """
 def test_the_workers_of_a_data_loader_go_on_with_their_training(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADERS), encoding="utf-8")
-    command, pipe = [sys.executable, script, tmp_path / "go"], subprocess.PIPE
-    with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    ) as process:
+    with scripts.start(script, tmp_path / "go", stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == "training\n"
         os.killpg(process.pid, signal.SIGINT)
         assert any("finishing 1 training" in line for line in process.stderr)

@@ -1,12 +1,8 @@
 """Resumed = uninterrupted: nothing that had finished is lost or run again."""
 
-import os
 import random
-import subprocess
-import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +11,7 @@ from torch import nn
 from proxyhpo import Choice, Float, Int, ProxyHPO, Rung
 from proxyhpo._store import SQLiteStore
 from proxyhpo.errors import StoreLockedError, StudyMismatchError
+from tests import scripts
 from tests.studies import sorted_outcomes
 
 SPACE = {
@@ -98,7 +95,7 @@ def test_interrupted_at_every_report_and_resumed_equals_uninterrupted(searcher, 
 
 SCRIPT = textwrap.dedent("""
     import sys, time
-    import test_resume as the
+    from tests.engine import test_resume as the
 
     def train(network, config):
         print("start", flush=True)
@@ -112,10 +109,10 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
-def run_and_kill(command, environment, seconds):
+def run_and_kill(script, path, seconds):
     """Runs a study and kills it so many seconds after its first lines."""
     lines = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with scripts.start(script, path) as process:
         for line in process.stdout:
             lines.append(line.strip())
             if len(lines) == 3:
@@ -127,12 +124,9 @@ def run_and_kill(command, environment, seconds):
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     script, path = tmp_path / "script.py", tmp_path / "study.db"
     script.write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    moments, command = random.Random(3), [sys.executable, script, path]
+    moments = random.Random(3)
     lines = [
-        line
-        for _ in range(2)
-        for line in run_and_kill(command, environment, moments.uniform(0, 0.15))
+        line for _ in range(2) for line in run_and_kill(script, path, moments.uniform(0, 0.15))
     ]
     resumed = []
     with pytest.warns(UserWarning, match="source of train has changed"):

@@ -1,15 +1,12 @@
 """Trainings that are ended early: which, when, and what becomes of them."""
 
-import os
 import random
 import statistics
-import subprocess
 import sys
 import textwrap
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -24,7 +21,9 @@ from proxyhpo._runs import Died, Finished, Outcome, Reported
 from proxyhpo.errors import ArgumentError, StudyMismatchError, UnknownNameError
 from proxyhpo.executors import ProcessExecutor
 from proxyhpo.stoppers import ASHAStopper, MedianStopper, Stopper
+from tests import scripts
 from tests.engine.test_climb import Executor, Study, finished
+from tests.executors.light import light
 from tests.studies import sorted_outcomes
 
 # Workers cannot import tests.
@@ -352,7 +351,7 @@ def test_over_worker_processes_in_order_it_is_the_same_study():
         executor.capacity = 2
         return executor
 
-    there = study(executor=ProcessExecutor(2), ordered=True, **BOTH).run(12)
+    there = study(train=light(train), executor=ProcessExecutor(2), ordered=True, **BOTH).run(12)
     here = study(executor=at_two(Interleaving(1)), ordered=True, **BOTH).run(12)
     assert at(there, 0, "stopped")
     assert sorted_outcomes(there) == sorted_outcomes(here)
@@ -376,9 +375,7 @@ SCRIPT = """
 def test_killed_within_a_training_and_resumed_equals_uninterrupted(tmp_path):
     script, path = tmp_path / "script.py", tmp_path / "study.db"
     script.write_text(textwrap.dedent(SCRIPT))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, script, path]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+    with scripts.start(script, path) as run:
         for n_begun, _ in enumerate(run.stdout, 1):
             if n_begun == 8:
                 time.sleep(0.04)

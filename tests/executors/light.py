@@ -4,7 +4,12 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+import cloudpickle
+
 from proxyhpo.testing._trainings import work
+
+# Workers cannot import tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 COMPILER = "torch._dynamo"
 
@@ -36,10 +41,15 @@ def _loaded(train):
     return _Light(train)
 
 
-def light_work(train):
-    """What the trainings share, for a ``train`` without an optimizer.
+def light(train):
+    """The same training function, which must not create an optimizer.
 
     Every worker imports the compiler before its first training, which takes as long as the import
     of torch; ``test_shipping.py`` checks that. Here it would be imported for nothing.
     """
-    return work(_Light(train))
+    return _Light(train)
+
+
+def light_work(train):
+    """What such trainings share."""
+    return work(light(train))

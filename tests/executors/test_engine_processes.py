@@ -20,6 +20,7 @@ from torch import nn
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._store import read_study
 from proxyhpo.executors import ProcessExecutor
+from tests import scripts
 from tests.studies import sorted_outcomes
 
 # What the workers do is defined here, and they cannot import tests.
@@ -76,7 +77,7 @@ def test_a_study_over_workers_is_the_study_in_this_process():
 
 
 def test_a_dead_worker_is_a_failed_record_and_the_search_continues():
-    executor = ProcessExecutor(2)
+    executor = ProcessExecutor(1)
     result = study(train_and_die, transfer="identity", executor=executor).run(12, finalists=1)
     failed = [record for record in result.records if record.state == "failed"]
     doomed = [trial.number for trial in result.history.trials if trial.config["lr"] < LETHAL]
@@ -153,13 +154,12 @@ def written(folder):
 
 def start(folder, *, held=NEVER, workers=2, **options):
     """Starts the script in a process of its own; all trainings wait once so many have begun."""
-    command = [sys.executable, written(folder), folder, str(held), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+    return scripts.start(written(folder), folder, held, workers, **options)
 
 
 def records(script):
-    answer, _ = script.communicate(timeout=240)
-    assert script.returncode == 0
+    answer = script.stdout.read()
+    assert script.wait(240) == 0
     return json.loads(answer)
 
 
@@ -204,7 +204,7 @@ def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninter
         script.kill()
     wait_for(lambda: have_ended(begun(tmp_path)))
     (tmp_path / "kill").touch()  # a worker, once, whose trial is tried again
-    with start(tmp_path) as script:
+    with start(tmp_path, workers=1) as script:
         assert records(script) == uninterrupted
     assert not (tmp_path / "kill").exists()
     # Run twice: what two workers had in their hands, and what the dead one had.

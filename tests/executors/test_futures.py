@@ -1,6 +1,5 @@
 """Executors of ``concurrent.futures``, and what is only like them."""
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import FuturesExecutor
 from proxyhpo.executors import _futures as module
 from proxyhpo.testing._trainings import drain, job, run, work
+from tests.scripts import CONTEXT
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -220,8 +220,7 @@ def test_two_trainings_at_once_in_one_process_are_refused():
 
 
 def test_a_crash_breaks_a_process_pool_and_no_running_training_is_blamed():
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
         futures = started(pool, workers=2)
         innocent = job()
         futures.submit(job(file="SIGKILL"))

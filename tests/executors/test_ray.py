@@ -23,7 +23,6 @@ from proxyhpo.executors import RayExecutor, _ray_core
 from proxyhpo.executors._ray_tasks import RayTask, kept_local
 from proxyhpo.testing import ExecutorContract
 from proxyhpo.testing._trainings import Heard, job, run, work
-from tests.executors import light
 from tests.executors.light import light_work
 
 ray = pytest.importorskip("ray")
@@ -32,7 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray.*")
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-cloudpickle.register_pickle_by_value(light)
 
 
 @pytest.fixture(scope="module")

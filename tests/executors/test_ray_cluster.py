@@ -10,7 +10,7 @@ import pytest
 from proxyhpo._runs import Died, Finished
 from proxyhpo.executors import RayExecutor
 from proxyhpo.testing._trainings import Heard, job, run
-from tests.executors import light
+from tests.executors.light import light_work
 
 ray = pytest.importorskip("ray")
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray.*")
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-cloudpickle.register_pickle_by_value(light)
 
 PATIENCE = 240  # seconds; a busy machine may need many
 
@@ -48,7 +47,7 @@ def test_a_node_that_leaves_costs_its_job(cluster, tmp_path):
     leaves = cluster.add_node(num_cpus=1, object_store_memory=80 * 1024**2)
     heard = Heard()
     executor = RayExecutor(address=cluster.address)
-    executor.start(light.light_work(train), heard)
+    executor.start(light_work(train), heard)
     assert executor.capacity == 2
     jobs = [job(file=tmp_path / "go"), job(file=tmp_path / "go")]
     for one in jobs:

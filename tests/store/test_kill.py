@@ -1,16 +1,15 @@
 """SIGKILL at random moments: what had been acknowledged is there, and the study goes on."""
 
 import json
-import subprocess
-import sys
 
 import torch
 
 from proxyhpo._store import open_store, read_study, read_weights
+from tests import scripts
 
 ROUNDS = 8
 
-# Forks the victims, so that torch is imported once. Each victim acknowledges through a pipe.
+# Forks the victims. Each acknowledges through a pipe.
 SCRIPT = """
 import json, os, random, signal, sys, time
 import torch
@@ -51,9 +50,11 @@ for _ in range(rounds):
 
 def test_nothing_acknowledged_is_lost(tmp_path):
     path = tmp_path / "study.db"
-    command = [sys.executable, "-c", SCRIPT, str(path), str(ROUNDS)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    rounds = [json.loads(line) for line in done.stdout.splitlines()]
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with scripts.start(script, path, ROUNDS) as killing:
+        rounds = [json.loads(line) for line in killing.stdout]
+    assert killing.returncode == 0
     assert len(rounds) == ROUNDS
     last = -1
     for numbers, _ in rounds:

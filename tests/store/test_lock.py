@@ -8,6 +8,7 @@ import pytest
 
 from proxyhpo._store.lock import FileLock
 from proxyhpo.errors import StoreLockedError
+from tests import scripts
 
 TRY = """
 import sys
@@ -87,20 +88,20 @@ def test_closing_twice_lets_the_next_holder_be(tmp_path):
 
 
 def test_a_child_that_outlives_its_parent_does_not_hold_it(tmp_path):
-    script = f"""
-import os, time
+    script = tmp_path / "script.py"
+    script.write_text("""
+import os, sys, time
 from pathlib import Path
 from proxyhpo._store.lock import FileLock
-lock = FileLock(Path({str(tmp_path / "lock")!r}))
+os.setsid()
+lock = FileLock(Path(sys.argv[1]))
 if os.fork() == 0:
     time.sleep(1000)
 print("ready", flush=True)
 os.kill(os.getpid(), 9)
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True
-    ) as parent:
-        assert parent.stdout.readline() == b"ready\n"
+""")
+    with scripts.start(script, tmp_path / "lock") as parent:
+        assert parent.stdout.readline() == "ready\n"
         parent.wait()
         try:
             FileLock(tmp_path / "lock").close()
