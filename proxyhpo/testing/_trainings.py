@@ -77,10 +77,6 @@ def _nothing(_config: dict[str, Any]) -> None:
     pass
 
 
-def _raise_dtype(_config: dict[str, Any]) -> None:
-    raise TypeError(str(torch.get_default_dtype()))
-
-
 def _pollute(_config: dict[str, Any]) -> None:
     """Changes what holds for the whole process, and goes."""
     os.chdir("/")
@@ -115,7 +111,6 @@ _THEN = {
     "go on": _nothing,
     "raise": _raise,
     "raise unpicklable": _raise_unpicklable,
-    "raise dtype": _raise_dtype,
     "exit": _exit,
     "pollute": _pollute,
     "look": _look,

@@ -13,6 +13,7 @@ from proxyhpo.executors import ProcessExecutor
 from proxyhpo.executors import _packing as packing_module
 from proxyhpo.executors._devices import automatic_workers, cores
 from proxyhpo.executors._packing import Packing
+from tests.executors.light import light
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -164,7 +165,7 @@ def test_a_study_ends_while_workers_are_added_and_retired(monkeypatch):
     seen = []
     result = ProxyHPO(
         build,
-        train,
+        light(train),
         {"lr": Float(1e-4, 1, log=True)},
         example_inputs=torch.zeros(8, 4),
         direction="maximize",

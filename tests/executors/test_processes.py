@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -22,6 +21,8 @@ from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import ProcessExecutor
 from proxyhpo.executors._devices import environments
 from proxyhpo.testing._trainings import Heard, job, run, work
+from tests import scripts
+from tests.executors.light import light_work
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -175,7 +176,7 @@ def does(action, argument=""):
 
 @contextmanager
 def started(executor, what=train, heard=unheard):
-    executor.start(work(what), heard)
+    executor.start(light_work(what), heard)
     try:
         yield executor
     finally:
@@ -357,8 +358,8 @@ def test_workers_ignore_ctrl_c(one, heard, ending, tmp_path):
 
 
 def test_a_training_that_takes_too_long_is_killed():
-    with started(ProcessExecutor(3, trial_timeout=3.0)) as executor:
-        hung = [does("sleep"), does("chatter"), does("hold_the_interpreter")]
+    with started(ProcessExecutor(2, trial_timeout=3.0)) as executor:
+        hung = [does("chatter"), does("hold_the_interpreter")]
         *late, after = run(executor, *hung, does("nothing"))
     for died in late:
         assert isinstance(died, Died)
@@ -369,10 +370,10 @@ def test_a_training_that_takes_too_long_is_killed():
 
 def test_shutdown_kills_what_does_not_listen_and_what_was_left_behind(tmp_path):
     heard = Heard()
-    with started(ProcessExecutor(2, grace=1.0), heard=heard) as executor:
+    with started(ProcessExecutor(1, grace=1.0), heard=heard) as executor:
+        (left,) = run(executor, does("leave_a_child", tmp_path / "child"))
+        assert left.value == 2.0
         pids = begin(executor, heard, does("sleep"))
-        executor.submit(does("leave_a_child", tmp_path / "child"))
-        pids.append(metrics(executor.wait_any(240).outcome)["pid"])
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     wait_until_gone(*pids, child)
 
@@ -485,7 +486,7 @@ SCRIPT = """
 def test_a_worker_prints_and_ends_with_a_study_that_is_killed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as study:
+    with scripts.start(script) as study:
         first, second, third = (study.stdout.readline().split() for _ in range(3))
         assert first == second == ["in", "a", "worker"]
         value, pid = map(int, third)
