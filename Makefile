@@ -15,8 +15,9 @@ quickstart: .venv/.installed
 
 test: lint types tests
 
-# Tests of a file share what is expensive, so that one worker runs all of them.
-PYTEST := -m pytest -n $(WORKERS) --dist loadfile
+# Tests of a file share what is expensive, so that one worker runs all of them. The order of files is
+# that of tests/conftest.py.
+PYTEST := -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The inner loop: what takes below a second or two.
 test-fast: .venv/.installed-test

@@ -1,3 +1,4 @@
+import functools
 import signal
 import sys
 import time
@@ -6,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from proxyhpo import ProxyHPO
+from tests.limits import limit
 
 torch.set_num_threads(1)
 
@@ -94,8 +95,28 @@ SLOW = [
 ]
 
 
+# The files that take longest start first, since the tests of a file run one after the other: where
+# one starts last, every other worker waits for it. The quickest, doctests mostly, come at the end.
+LONGEST = [
+    "tests/test_docs.py",
+    "tests/executors/test_engine_processes.py",
+    "tests/executors/test_ray.py",
+    "tests/searchers/test_quality.py",
+    "tests/test_examples.py",
+    "tests/test_notebooks.py",
+    "tests/executors/test_processes.py",
+    "tests/executors/test_contract.py",
+    "tests/engine/test_resume.py",
+]
+
+
+@functools.cache
+def _slow(root):
+    return tuple(str(root / path) for path in SLOW)
+
+
 def _is_slow(config, path):
-    return str(path).startswith(tuple(str(config.rootpath / slow) for slow in SLOW))
+    return str(path).startswith(_slow(config.rootpath))
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -109,6 +130,10 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if _is_slow(config, item.path):
             item.add_marker(pytest.mark.slow)
+    longest = {config.rootpath / path: number for number, path in enumerate(LONGEST)}
+    items.sort(
+        key=lambda item: (longest.get(item.path, len(LONGEST)), not _is_slow(config, item.path))
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -120,23 +145,8 @@ def _fresh():
 
 @pytest.fixture
 def at_most(monkeypatch):
-    """Limits the searches of a page or an example to so many trials, and changes their options."""
-
-    def at_most(n, **changes):
-        def limit(method, name, changes):
-            full = getattr(ProxyHPO, method)
-
-            def limited(self, *given, **options):
-                asked = given[0] if given else options.pop(name, None)
-                return full(self, min(asked or n, n), **{**options, **changes})
-
-            monkeypatch.setattr(ProxyHPO, method, limited)
-
-        limit("run", "n_trials", changes)
-        limit("ask", "n_trials", {})
-        limit("check", "n", {})
-
-    return at_most
+    """Limits the searches of a page or an example, see :func:`tests.limits.limit`."""
+    return functools.partial(limit, patch=monkeypatch.setattr)
 
 
 @pytest.fixture

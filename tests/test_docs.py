@@ -10,14 +10,14 @@
 - Files ``test_*.py`` written so are run by pytest after the page.
 """
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests import scripts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,8 +53,7 @@ class Page:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self.namespace = {"__name__": "__main__"}
-        self.importable = [ROOT]
-        self.make_importable(folder)
+        monkeypatch.syspath_prepend(folder)
         monkeypatch.chdir(folder)
         monkeypatch.setenv("MPLBACKEND", "Agg")
 
@@ -76,22 +75,15 @@ class Page:
         path.write_text(rest, encoding="utf-8")
         if path.name == "pyproject.toml":
             install(path)
-            self.make_importable(path.parent)
-
-    def make_importable(self, folder):
-        self.importable.insert(0, folder)
-        self.monkeypatch.syspath_prepend(folder)
+            self.monkeypatch.syspath_prepend(path.parent)
 
     def run_tests(self, files):
         options = ["-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *files],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, self.importable))},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        script = self.folder / "run_pytest.py"
+        script.write_text("import sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))\n")
+        with scripts.start(script, *options, *files) as tests:
+            output = tests.stdout.read()
+        assert tests.returncode == 0, output
 
     def forget(self):
         """Lets go of the modules that the page wrote, since others may have modules so named."""

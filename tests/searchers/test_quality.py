@@ -27,7 +27,7 @@ EVALUATIONS = {
         "q1_lognormal": (20, 1),
         "distractor": (24, 1),
         "gauss_wave2": (24, 1),
-        "n_arms": (60, 6),  # noise alone decides when it is met: many, in batches that save time
+        "n_arms": (60, 20),  # noise alone decides when it is met: many, in batches that save time
         "branin": (24, 1),
         "hart6": (28, 1),
     },
