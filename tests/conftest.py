@@ -21,12 +21,13 @@ settings.load_profile("untimed")
 
 # These modules test what only POSIX has (signals, worker processes), or read Linux's /proc.
 POSIX = ["engine/test_deaths.py", "engine/test_interruption.py", "store/test_kill.py"]
-POSIX += ["store/test_lost.py"]
+POSIX += ["executors/test_devices.py", "store/test_lost.py"]
 LINUX = [
     "executors/test_engine_processes.py",
     "executors/test_orphans.py",
     "executors/test_processes.py",
     "executors/test_ray.py",
+    "executors/test_ray_cluster.py",
 ]
 collect_ignore = [
     *(POSIX if sys.platform == "win32" else []),

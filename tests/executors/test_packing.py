@@ -8,10 +8,8 @@ import torch
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._runs import RunId
-from proxyhpo.errors import ArgumentError
 from proxyhpo.executors import ProcessExecutor
 from proxyhpo.executors import _packing as packing_module
-from proxyhpo.executors._devices import automatic_workers, cores
 from proxyhpo.executors._packing import Packing
 from tests.executors.light import light
 
@@ -119,26 +117,6 @@ def test_throughput_is_not_measured_beside_wider_networks():
         device.now += 1
         device.packing.report(0, PROXY, runs)
     assert device.packing.capacity == 1
-
-
-def test_workers_are_one_a_core_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert automatic_workers(None, 1) == (["cpu"], cores())
-    assert automatic_workers(["cpu"], 2 * cores()) == (["cpu"], 1)
-    assert ProcessExecutor("auto").capacity == cores()
-
-
-def test_all_gpus_are_used_by_default(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("proxyhpo.executors._devices.cores", lambda: 12)
-    assert automatic_workers(None, 1) == (["cuda:0", "cuda:1"], 6)
-    assert automatic_workers([torch.device("cuda:1")], 1) == (["cuda:1"], 12)
-    assert ProcessExecutor("auto").capacity == 2
-
-
-def test_another_word_is_refused():
-    with pytest.raises(ArgumentError, match="workers must be a whole number or 'auto', got 'all'"):
-        ProcessExecutor("all")
 
 
 def build():
