@@ -62,7 +62,9 @@ class _Script:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error, *_):
+        if error is not None:  # nothing else would end it
+            self.kill()
         self.wait()
         for file in (self.stdout, self.stderr):
             if file is not None:

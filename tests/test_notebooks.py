@@ -1,16 +1,19 @@
 """Every notebook runs from top to bottom, as a user runs it, in an empty folder.
 
-All run in one kernel, which forgets the names of the notebook before: to start a kernel and to
-import torch in it takes longer than most notebooks.
+Searches have six trials at most; building the site runs them as they are. All run in one kernel,
+which forgets the names of the notebook before: to start a kernel and to import torch in it takes
+longer than most notebooks.
 """
 
+import textwrap
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples" / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
 
 
 def texts(notebook):
@@ -33,8 +36,16 @@ def run():
     client = NotebookClient(nbformat.v4.new_notebook(), timeout=240)
 
     def run(notebook, folder):
-        fresh = f"%reset -f\nimport os\nos.chdir({str(folder)!r})"
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(fresh))
+        fresh = f"""
+            %reset -f
+            import os, sys
+            os.chdir({str(folder)!r})
+            sys.path.append({str(ROOT)!r})
+            from tests.limits import limit
+            limit(6)
+            %reset -f
+        """
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(textwrap.dedent(fresh).strip()))
         client.nb = notebook
         client.execute(cleanup_kc=False)
 
@@ -44,6 +55,34 @@ def run():
         yield run
         client.nb = nbformat.v4.new_notebook()
         client.execute()  # this time the kernel is shut down
+
+
+SEARCH = """
+import torch
+from proxyhpo import Float, ProxyHPO
+
+hpo = ProxyHPO(
+    lambda: torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2)),
+    lambda network, config: config["lr"],
+    {"lr": Float(0, 1)},
+    example_inputs=torch.zeros(8, 6),
+    direction="minimize",
+    searcher="random",
+    density=0.5,
+)
+result = hpo.run(4, finalists=1)
+result
+"""
+
+
+def test_the_first_search_of_a_kernel_has_one_panel_without_a_warning(run, tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SEARCH)])
+    run(notebook, tmp_path)
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    shown = [output.data["text/html"] for output in outputs if "data" in output]
+    assert len(shown) == 2, "the panel, which was updated in place, and the card of the result"
+    assert "ended after" in shown[0]
+    assert "Warning" not in "".join(output.get("text", "") for output in outputs)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -300,26 +300,6 @@ def test_durations_have_two_units_at_most():
     assert duration_words(100_000) == "27 h 46 min"
 
 
-def test_a_notebook_has_one_panel_without_a_warning():
-    nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    code = (
-        "import torch\nfrom proxyhpo import Float, ProxyHPO\n"
-        "hpo = ProxyHPO(lambda: torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), "
-        "torch.nn.Linear(16, 2)), lambda network, config: config['lr'], {'lr': Float(0, 1)}, "
-        "example_inputs=torch.zeros(8, 6), direction='minimize', searcher='random', density=.5)\n"
-        "result = hpo.run(4, finalists=1)\nresult"
-    )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    client.NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
-    outputs = notebook.cells[0].outputs
-    shown = [output.data["text/html"] for output in outputs if "data" in output]
-    assert len(shown) == 2, "the panel, which was updated in place, and the card of the result"
-    assert "ended after" in shown[0]
-    assert "Warning" not in "".join(output.get("text", "") for output in outputs)
-
-
 def test_the_progress_of_a_study_is_a_callback_like_others():
     with study() as hpo:
         hpo.ask(2)

@@ -1,7 +1,5 @@
 """Forwards that do not come to an end, and what is put back after them."""
 
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +13,7 @@ from proxyhpo.channels.find import clock as module
 from proxyhpo.channels.find.clock import Clock, TimeLimitError
 from proxyhpo.channels.find.forward import forward
 from proxyhpo.errors import UnsupportedNetworkError
+from tests import scripts
 from tests.channels.zoo import l1
 
 INPUTS = torch.zeros(2, 6)
@@ -104,8 +103,11 @@ assert sum(called() for _ in range(10_000)) == 10_000
 
 
 @pytest.mark.slow
-def test_a_thread_that_a_debugger_traces_continues_after_the_limit_is_lifted():
-    subprocess.run([sys.executable, "-c", TRACED], check=True, timeout=240)
+def test_a_thread_that_a_debugger_traces_continues_after_the_limit_is_lifted(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(TRACED)
+    with scripts.start(script) as traced:
+        assert traced.wait(240) == 0
 
 
 def test_errors_of_a_forward_come_through_as_they_are():
