@@ -70,8 +70,5 @@ hpo = ProxyHPO(
 
 if __name__ == "__main__":
     result = hpo.run(n_trials=30, finalists=3)
-    print(f"best config          {result.best_config}")
-    print(f"validation accuracy  {result.best_value:.4f}")
-    print(f"test accuracy        {accuracy(result.best_network(), test):.4f}")
-    print(result.cost)
-    print(result.fidelity[-1])  # how well the proxy ranked the finalists
+    print(result)
+    print(f"test accuracy of the best network: {accuracy(result.best_network(), test):.4f}")
