@@ -91,6 +91,7 @@ class OpenStudy:
             build=self.setup.full_network,
             interrupted=interrupted,
             idle=idle,
+            is_stored=self.setup.path is not None,
         )
 
 

@@ -437,7 +437,7 @@ def test_asking_without_an_end_and_then_climbing():
         asked = hpo.ask()
         assert width(asked.network()) == 8
         hpo.tell(asked, quality(asked.trained_config))
-    with pytest.raises(NotClimbedError):
+    with pytest.raises(NotClimbedError, match=r"and hpo\.climb\(\) trains those on the full"):
         _ = hpo.result.best_config
     result = hpo.climb(finalists=2)
     assert [record.rung for record in result.records] == [0] * 5 + [1] * 2

@@ -46,12 +46,14 @@ class Decision:
         ladder: the rungs.
         standing: the trials of the full network, best first; at least one.
         noise: of a seed, if known.
+        is_stored: whether the study has a store, so that it can be resumed with other arguments.
     """
 
     history: History
     ladder: Sequence[Rung]
     standing: Sequence[Standing]
     noise: Noise | None
+    is_stored: bool
 
     @property
     def lead(self) -> float:
@@ -94,10 +96,11 @@ class Decision:
         """What to do next, the most useful first."""
         if self.is_close:
             seeds = max(len(each.runs) for each in self.standing[:2])
-            yield (
-                f"ProxyHPO(..., repeats={2 * seeds + 2}) with the same store trains the best two "
-                "with more seeds"
-            )
+            repeats, does = f"repeats={2 * seeds + 2}", "trains the best two with more seeds"
+            if self.is_stored:
+                yield f"ProxyHPO(..., {repeats}) with the same store {does}"
+            else:
+                yield f'a new search with ProxyHPO(..., {repeats}, store="study.db") {does}'
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)

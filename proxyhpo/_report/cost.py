@@ -48,7 +48,7 @@ class RungCost:
     flops_base_trainings: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cost:
     """The cost ledger of a study. It includes everything: failures, search and measurements.
 
@@ -115,7 +115,7 @@ class Cost:
         share = _ratio(self.seconds, self.full_search_seconds)
         return None if share is None else 1 - share
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """A summary, with one fact per line."""
         lines = []
         if self.base_trainings is not None and self.full_search_base_trainings is not None:

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from proxyhpo._engine.promotion import places
 from proxyhpo._records.history import History
@@ -35,6 +36,7 @@ from proxyhpo._report.wording import rung_words
 
 __all__ = [
     "Estimate",
+    "Fidelities",
     "Fidelity",
     "Verdict",
     "between",
@@ -54,7 +56,7 @@ _WEAK = 0.5
 _MARGIN = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """A measure on the available pairs, and its 95 % bootstrap interval."""
 
@@ -62,11 +64,11 @@ class Estimate:
     low: float
     high: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fidelity:
     """How well a cheap rung stands in for an expensive one.
 
@@ -127,7 +129,7 @@ class Fidelity:
             return "trust with re-ranking"
         return "trust" if self.behind.high <= _MARGIN else "trust with re-ranking"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """A summary, with one fact per line."""
         picked = f", {self.picked} of them picked as the best" if self.picked else ""
         lower, upper = self._names
@@ -153,6 +155,17 @@ class Fidelity:
         other = getattr(self.ceiling, name, None)
         beside = "" if other is None else f"; another seed of {self._names[1]}: {other}"
         return f"  {title} {own}{beside}"
+
+
+@final
+class Fidelities(list[Fidelity]):
+    """The fidelity of several pairs of rungs: a list that prints one summary after another."""
+
+    @override
+    def __repr__(self) -> str:
+        if not self:
+            return "all trainings are of the full network: there is no proxy to compare with it"
+        return "\n".join(map(repr, self))
 
 
 def fidelity(
@@ -206,13 +219,13 @@ def fidelity(
     )
 
 
-def fidelities(history: History, ladder: Sequence[Rung]) -> list[Fidelity]:
+def fidelities(history: History, ladder: Sequence[Rung]) -> Fidelities:
     """The fidelity between each rung and the next one, and between the first and the last."""
     top = len(ladder) - 1
     pairs = [(rung, rung + 1) for rung in range(top)]
     if top > 1:
         pairs.append((0, top))
-    return [between(history, ladder, lower, upper) for lower, upper in pairs]
+    return Fidelities(between(history, ladder, lower, upper) for lower, upper in pairs)
 
 
 def between(history: History, ladder: Sequence[Rung], lower: int, upper: int) -> Fidelity:

@@ -24,6 +24,7 @@ from proxyhpo._report.importance import Importance, importance_of
 from proxyhpo._report.leaderboard import leaderboard_of
 from proxyhpo._report.summary import Findings
 from proxyhpo._report.trained import trained_network
+from proxyhpo._report.wording import Text
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import NotClimbedError, StoreError, printable
 from proxyhpo.space import Space
@@ -53,6 +54,7 @@ class Result:
         why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
+        is_stored: whether the study has a store.
         weights: loads the weights of a training by its name.
         build: makes the full network for a config.
     """
@@ -67,6 +69,7 @@ class Result:
     pretrained: bool = False
     idle: bool = False
     why_full: str = ""
+    is_stored: bool = False
     weights: Callable[[str], Mapping[str, Tensor]] | None = None
     build: Callable[[Config], nn.Module] | None = None
 
@@ -242,7 +245,7 @@ class Result:
 
     def ledger(self) -> str:
         """A table with one line per rung: what was trained, how it was corrected, and the cost."""
-        return printable("\n".join(self._findings.ledger()))
+        return Text(printable("\n".join(self._findings.ledger())))
 
     def to_frame(self, *, curves: bool = False) -> pd.DataFrame:
         """One row per training; the config's columns are named ``config.<name>``.

@@ -74,6 +74,7 @@ def result_of(
     build: Callable[[Config], nn.Module] | None = None,
     interrupted: bool = False,
     idle: bool = False,
+    is_stored: bool = True,
 ) -> Result:
     """The result of a study in a given state.
 
@@ -84,6 +85,7 @@ def result_of(
         build: makes the full network for a config.
         interrupted: whether a run ended before it was complete.
         idle: whether a run found nothing to do.
+        is_stored: whether the study has a store, and is not only in memory.
     """
     return Result(
         space=study["space"],
@@ -96,6 +98,7 @@ def result_of(
         idle=idle,
         why_full=state.why_full,
         pretrained=study["pretrained"],
+        is_stored=is_stored,
         weights=weights,
         build=build,
     )

@@ -54,6 +54,7 @@ class Findings:
     pretrained: bool
     idle: bool
     why_full: str
+    is_stored: bool
 
     @cached_property
     def cost(self) -> Cost:
@@ -147,7 +148,7 @@ class Findings:
         if self._has_values:
             return (
                 "the full network has not been trained: result.leaderboard(0) lists the best on "
-                "the proxy, and climb() trains those on the full network"
+                "the proxy, and hpo.climb() trains those on the full network"
             )
         if self.failures:
             first = self.failures[0].reason
@@ -164,7 +165,7 @@ class Findings:
         """The comparison of the best config; None if the full network has not been trained."""
         if not self.standing:
             return None
-        return Decision(self.history, self.ladder, self.standing, self.noise)
+        return Decision(self.history, self.ladder, self.standing, self.noise, self.is_stored)
 
     def _known(self) -> Iterator[tuple[str, str]]:
         """The best known result, if it is better than all trainings here."""

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 
-__all__ = ["config_words", "density_of", "rung_words", "table"]
+__all__ = ["Text", "config_words", "density_of", "rung_words", "table"]
+
+
+@final
+class Text(str):
+    """Text that a notebook and an interactive session show as it prints, with its line breaks."""
+
+    __slots__ = ()
+
+    @override
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def density_of(history: History, ladder: Sequence[Rung], rung: int) -> float | None:

@@ -99,14 +99,15 @@ def check_no_remains(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         return
     log, weights = beside(path, "-wal"), beside(path, "-weights")
-    remains = [repr(log.name)] if log.exists() and log.stat().st_size else []
-    remains += [repr(weights.name)] if weights.is_dir() and any(weights.iterdir()) else []
+    remains = [f"the file {log.name!r}"] if log.exists() and log.stat().st_size else []
+    if weights.is_dir() and any(weights.iterdir()):
+        remains.append(f"the folder {weights.name!r}")
     if remains:
-        names, them = " and ".join(remains), "it" if len(remains) == 1 else "them"
+        names, is_left = " and ".join(remains), "is" if len(remains) == 1 else "are"
         raise FileNotFoundError(
-            f"the file is missing, but {names} of another study would be lost if a new one began "
-            f"here. Put the file back to resume that study, or move or delete {them}, or use "
-            "another path"
+            f"it is missing or empty, but {names} of an earlier study {is_left} still there. To "
+            f"resume that study, put its file back. To start a new one, delete {names} in "
+            f"{str(path.parent)!r}, or use another path"
         )
 
 

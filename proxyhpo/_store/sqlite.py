@@ -243,4 +243,6 @@ def _explained(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except journal.ERRORS as error:
-        raise StoreError(f"cannot {doing} {str(path)!r}: {error}") from error
+        # The message of an error of files is complete. Others keep their cause, for debugging.
+        cause = None if isinstance(error, OSError) else error
+        raise StoreError(f"cannot {doing} {str(path)!r}: {error}") from cause

@@ -14,7 +14,7 @@ from proxyhpo._report.cost import Cost, RungCost
 LADDER = [Rung(0.125, keep=3), Rung(1)]
 
 
-def decision(*runs, proxies=(), trials=10):
+def decision(*runs, proxies=(), trials=10, is_stored=True):
     """From (trial, replicate, values) of the full network, as losses, and losses of proxies."""
     history = History()
     history.add_measurement(Measurement(0, 0.125, 0.125, 1, None, 0.1))
@@ -29,7 +29,7 @@ def decision(*runs, proxies=(), trials=10):
             Record(trial, 1, replicate, {"x": trial}, {}, "finished", last, last, reports)
         )
     standing = standings(history.records, 1)
-    return Decision(history, LADDER, standing, noise_of(standing))
+    return Decision(history, LADDER, standing, noise_of(standing), is_stored)
 
 
 def test_one_finalist_has_nothing_to_be_compared_with():
@@ -57,6 +57,10 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     )
     assert next(found.steps()) == (
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
+    )
+    assert next(decision(*runs, is_stored=False).steps()) == (
+        'a new search with ProxyHPO(..., repeats=6, store="study.db") trains the best two with '
+        "more seeds"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from IPython.lib.pretty import pretty
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Space, load_study
@@ -178,6 +179,21 @@ def test_the_ledger_has_a_line_for_each_rung(result):
     assert "1.0" in full or "1 " in full
 
 
+def test_details_print_as_text_and_show_the_same_as_cells_of_a_notebook(result):
+    details = [result.ledger(), result.cost, result.fidelity, result.fidelity[0]]
+    for shown in details:
+        assert repr(shown) == str(shown)
+        assert pretty(shown) == str(shown)
+        assert "\n" in str(shown)
+    assert repr(result.cost).startswith("cost: ")
+    assert repr(result.fidelity).startswith("density 0.25 standing in for the full network (n=3")
+    assert isinstance(result.ledger(), str)
+    assert list(result.fidelity) == result.fidelity
+    assert pickle.loads(pickle.dumps(details)) == details
+    alone = replace(result, ladder=result.ladder[-1:])
+    assert repr(alone.fidelity).startswith("all trainings are of the full network")
+
+
 def with_corrections(result, *corrections):
     history = result.history.snapshot()
     proxied = [record for record in result.records if record.rung == 0]
@@ -224,6 +240,9 @@ def test_a_stored_study_is_loaded_without_its_code(tmp_path):
     assert loaded.best_config == ran.best_config
     assert repr(loaded) == repr(ran)
     assert pickle.loads(pickle.dumps(loaded)).best_value == ran.best_value
+    assert loaded.is_stored
+    assert ran.is_stored
+    assert not study().result.is_stored
     network = loaded.best_network(build())
     assert torch.equal(network[0].weight, ran.best_network()[0].weight)
     with pytest.raises(StoreError, match="No such file"):
