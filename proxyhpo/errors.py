@@ -21,6 +21,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -170,6 +171,24 @@ def printable(text: str) -> str:
     'a file�[2J of\nothers'
     """
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def is_about_sizes(said: str) -> bool:
+    """Whether an exception, as :func:`one_line` gives it, looks like one of sizes that do not fit.
+
+    >>> is_about_sizes("RuntimeError: shape '[-1, 256]' is invalid for input of size 64")
+    True
+    >>> is_about_sizes("KeyError: 'size'"), is_about_sizes("ValueError: unknown optimizer")
+    (False, False)
+    """
+    return _SIZES.match(said) is not None
+
+
+_SIZES = re.compile(
+    r"(RuntimeError|ValueError|IndexError|AssertionError): .*\b(shapes?|sizes?|mat[12]|view|"
+    r"dimensions?|channels|broadcast|elements|state_dict)\b",
+    re.IGNORECASE,
+)
 
 
 def one_line(error: BaseException) -> str:

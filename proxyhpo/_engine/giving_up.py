@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from proxyhpo._engine.study import Study
 from proxyhpo._records.records import Record
 from proxyhpo._runs import Outcome
 from proxyhpo.channels.find.owned import UNUSED
-from proxyhpo.errors import TrainingFailedError
+from proxyhpo.errors import TrainingFailedError, is_about_sizes, unknown_name
 
 __all__ = ["EXCEPTIONS_TO_GIVE_UP", "FAILURES_TO_GIVE_UP", "Judge"]
 
@@ -52,7 +54,8 @@ class Judge:
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(
-                f"the first {len(self._raised)} trainings all failed. {self._trained(first)}"
+                f"{first.reason} (in the first training; the first {len(self._raised)} trainings "
+                f"all failed). {_unknown_key(first)}{self._trained(first)}"
                 f"{self._pruned_sizes(first)}The first traceback, with {first.trained_config}:\n\n"
                 f"{first.traceback}"
             )
@@ -81,7 +84,7 @@ class Judge:
 
     def _pruned_sizes(self, record: Record) -> str:
         """How an exception may come from pruning, and what to do then; empty if it cannot."""
-        if self._density(record) == 1:
+        if self._density(record) == 1 or not is_about_sizes(record.reason or ""):
             return ""
         skipped = self._study.history.measured[record.rung].skipped
         whole = sorted({n.rpartition(".")[0] or n for n, why in skipped if why == UNUSED})
@@ -100,3 +103,12 @@ class Judge:
             "pruner=L1StructuredPruner(ignore=[...])."
             f"{also} "
         )
+
+
+def _unknown_key(record: Record) -> str:
+    """The names in the config, if a KeyError may come from another one; empty otherwise."""
+    found = re.fullmatch(r"KeyError: '(.+)'", record.reason or "")
+    if found is None or found[1] in record.trained_config:
+        return ""
+    unknown = unknown_name("hyperparameter", found[1], record.trained_config)
+    return f"If the key was read from the config: {unknown}. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from proxyhpo.errors import SpaceError, unknown_name
@@ -67,10 +67,22 @@ def _constant(given: object) -> Choice:
             f"it contains a {type(inner).__name__}, but a space is not nested. {CONDITIONAL}"
         )
     if isinstance(given, (list, tuple, dict, set, range)):
-        raise SpaceError(f"a constant must be one plain value; use Choice({given!r}) for options")
+        raise SpaceError(
+            f"a constant must be one plain value; use Choice({given!r}) for options{_range(given)}"
+        )
     if not is_plain(python_value(given)):
         raise SpaceError(
             f"{given!r} is not a Float, an Int, a Choice or a plain value (None, bool, finite "
             "number, str)"
         )
     return Choice([given])
+
+
+def _range(given: Collection[object]) -> str:
+    """The definition of the range between two numbers, for a message; empty for anything else."""
+    numbers = [n for n in map(python_value, given) if type(n) in {int, float} and is_plain(n)]
+    if not isinstance(given, (list, tuple)) or len(given) != 2 or len(numbers) != 2:
+        return ""
+    kind = Int if all(type(number) is int for number in numbers) else Float
+    low, high = sorted(numbers)
+    return f", or {kind.__name__}({low!r}, {high!r}) for a range"

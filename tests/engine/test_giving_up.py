@@ -55,6 +55,39 @@ def test_a_failure_of_the_full_network_is_just_that():
     assert "ValueError: no such size" in said
 
 
+def reads_a_wrong_key(network, config):
+    return config["lrs"]
+
+
+def reports_nothing(network, config):
+    yield from ()
+
+
+@pytest.mark.parametrize(
+    "train, first",
+    [
+        (fails, "ValueError: no such size (in the first training"),
+        (reads_a_wrong_key, "KeyError: 'lrs' (in the first training"),
+        (reports_nothing, "ValueError: the training reported no value"),
+    ],
+)
+def test_the_exception_comes_first_and_pruned_sizes_only_with_an_error_of_sizes(train, first):
+    said = error_of(mlp, train, density=0.25)
+    assert said.startswith(first)
+    assert "the first 5 trainings all failed" in said
+    assert ("size that was pruned" in said) == (train is fails)
+
+
+def test_a_wrong_key_of_the_config_is_answered_with_its_names():
+    said = error_of(mlp, reads_a_wrong_key, ladder=[Rung(1)])
+    assert "from the config: unknown hyperparameter 'lrs'; did you mean 'lr'?" in said
+
+    def has_a_table(network, config):
+        return {}[("lr", config["lr"])]
+
+    assert "from the config" not in error_of(mlp, has_a_table, ladder=[Rung(1)])
+
+
 def never_finite(network, config):
     return float("nan")
 

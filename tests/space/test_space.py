@@ -228,6 +228,8 @@ def test_invalid_data_of_a_space_is_rejected(data, objects, words):
         ({3: Float(0, 1)}, "must be a str, got 3"),
         ({"a": Float}, "'a': <class"),
         ({"a": [1, 2]}, "'a': a constant must be one plain value; use Choice([1, 2])"),
+        ({"lr": (1e-4, 1)}, "use Choice((0.0001, 1)) for options, or Float(0.0001, 1) for a range"),
+        ({"n": [64, 16]}, "use Choice([64, 16]) for options, or Int(16, 64) for a range"),
         ({"a": math.inf, "b": Float(0, 1)}, "'a': inf is not a Float, an Int, a Choice or"),
         ({"lr": Float(0, 1, when=("optimiser", "x"))}, "'lr': when names an unknown"),
         ({"a": Choice([1, 2]), "b": Int(0, 1, when=("a", 3))}, "'b': when: 'a' must be one of"),

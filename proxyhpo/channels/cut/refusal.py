@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from proxyhpo.errors import UnsupportedNetworkError
+from proxyhpo.errors import UnsupportedNetworkError, is_about_sizes
 
 __all__ = ["is_smaller", "no_smaller"]
 
@@ -19,6 +19,12 @@ _WAYS_OUT = (
     "Alternatives: a constructor that makes the narrow network, build(width) with "
     "pruner='by-width'; a rule for an operator that has none (entry points "
     "proxyhpo.operator_rules); or a lower density."
+)
+
+_LITERAL_SIZES = (
+    "Does forward contain a literal size? Write x.flatten(1) instead of x.view(-1, 256 * 8 * 8), "
+    "or read the number from an attribute of the module, such as self.n. If it contains none, use "
+    "a constructor that makes the narrow network, build(width) with pruner='by-width'."
 )
 
 
@@ -59,9 +65,14 @@ def no_smaller(
         f"{share} is left at density {density:.3g}, which is not smaller. Not pruned:",
         *(reasons or [f"  no named parts: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
-        _WAYS_OUT,
+        _LITERAL_SIZES if any(_is_wrong_size(why) for _, why in skipped) else _WAYS_OUT,
     ]
     return UnsupportedNetworkError("\n".join(lines))
+
+
+def _is_wrong_size(why: str) -> bool:
+    """Whether the smaller network failed at a size, or had another one than predicted."""
+    return is_about_sizes(why) or " gives shape " in why
 
 
 def _described(network: nn.Module, name: str) -> str:

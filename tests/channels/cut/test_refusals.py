@@ -122,17 +122,25 @@ def test_a_network_whose_every_channel_is_an_output_is_refused_with_the_ways_out
         assert caught.match(way)
 
 
-def test_a_network_of_literal_sizes_is_refused_with_the_place_of_each():
-    class Literal(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.second = nn.Linear(16, 32), nn.Linear(32, 5)
+class Literal(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 32), nn.Linear(32, 5)
+        self.sizes = [str(size) for size in sizes]  # no integers, so that they stay
 
-        def forward(self, x):
-            return self.second(torch.relu(self.first(x)).view(-1, 2, 16).reshape(-1, 32))
+    def forward(self, x):
+        hidden = torch.relu(self.first(x))
+        return self.second(hidden.view(*map(int, self.sizes)).reshape(-1, 32))
 
-    with pytest.raises(UnsupportedNetworkError, match="first"):
-        half(Literal(), torch.zeros(4, 16))
+
+@pytest.mark.parametrize("sizes", [(-1, 2, 16), (4, 32), (4, 2, 16)])
+def test_literal_sizes_are_refused_with_the_place_of_each_and_the_remedy(sizes):
+    with pytest.raises(UnsupportedNetworkError, match="first") as caught:
+        half(Literal(*sizes), torch.zeros(4, 16))
+    *_, remedy = str(caught.value).splitlines()
+    assert remedy.startswith("Does forward contain a literal size? Write x.flatten(1)")
+    assert "operator" not in remedy
+    assert "density" not in remedy
 
 
 def test_everything_ignored_is_refused():
