@@ -19,7 +19,7 @@ from proxyhpo._session import Asked, Session, Told, not_asked
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo._validation import check_number, check_whole
-from proxyhpo.errors import ArgumentError, NotClimbedError, TrainingFailedError
+from proxyhpo.errors import ArgumentError, NotClimbedError, StoreError, TrainingFailedError
 from proxyhpo.evaluators import Direction
 from proxyhpo.space import Space
 
@@ -231,7 +231,11 @@ class StudyHandle:
                 self._close()
 
     def _open(self, setup: Setup) -> OpenStudy:
-        self._open_study = OpenStudy.of(setup, self._memory, self._enqueued, self._known)
+        try:
+            self._open_study = OpenStudy.of(setup, self._memory, self._enqueued, self._known)
+        except StoreError as error:
+            # The message says what is wrong with the file; the frames that read it do not help.
+            raise error.with_traceback(None) from error.__cause__
         if setup.path is None:
             self._memory = self._open_study.store
         return self._open_study

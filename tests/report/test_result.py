@@ -247,6 +247,11 @@ def test_a_stored_study_is_loaded_without_its_code(tmp_path):
     assert torch.equal(network[0].weight, ran.best_network()[0].weight)
     with pytest.raises(StoreError, match="No such file"):
         load_study(tmp_path / "other.db")
+    path.unlink()
+    with pytest.raises(StoreError, match=r"delete the folder '.*-weights'") as caught:
+        _ = study(store=path).result
+    assert caught.traceback[-1].name == "_open"
+    assert caught.value.__cause__ is None
 
 
 def test_a_study_can_be_loaded_while_it_runs(tmp_path):
