@@ -52,7 +52,7 @@ def test_a_node_that_leaves_costs_its_job(cluster, tmp_path):
     jobs = [job(file=tmp_path / "go"), job(file=tmp_path / "go")]
     for one in jobs:
         executor.submit(one)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + 2 * PATIENCE
     while len(heard.reports) < 2:  # both nodes train
         assert executor.wait_any(0.1) is None
         assert time.monotonic() < end
@@ -66,5 +66,7 @@ def test_a_node_that_leaves_costs_its_job(cluster, tmp_path):
     assert other.outcome.value == 2.0
     (after,) = run(executor, job())
     assert after.value == 2.0
-    assert executor.capacity == 1
+    while executor.capacity > 1:  # the cluster notices it later than the job's owner
+        assert time.monotonic() < end
+        time.sleep(0.1)
     executor.shutdown()
