@@ -22,6 +22,7 @@ from proxyhpo._runs.job import Hear, Job, Outcome, Reported, unheard
 from proxyhpo._seeding import cuda_in_use, seed_everything
 from proxyhpo.errors import EvaluatorError, one_line
 from proxyhpo.evaluators import TrialRun
+from proxyhpo.evaluators._budget import within_budget
 from proxyhpo.transfers import UpdateRule, scaled_updates
 from proxyhpo.transfers._scaling import Scaling
 
@@ -108,7 +109,7 @@ class _Training:
         self._hear = hear
         self._network: nn.Module | None = None
         self._reports: list[Report] = []
-        self._most = math.inf if work.steps is None else max(1, round(work.steps * job.budget))
+        self._most = math.inf if work.steps is None else within_budget(work.steps, job.budget)
         self._started_at = time.time()
         self._overhead = 0.0
         self._trained = 0.0

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._budget import within_budget
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
 from proxyhpo.evaluators._reads import UnusedWarning, recorded, unread
@@ -217,7 +218,7 @@ def _prepare(trainer: lightning.Trainer, budget: float) -> None:
         raise EvaluatorError(
             "make_trainer: the trainer needs max_epochs=, because a rung has a budget below 1"
         )
-    trainer.fit_loop.max_epochs = max(1, round(epochs * budget))
+    trainer.fit_loop.max_epochs = within_budget(epochs, budget)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._budget import within_budget
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
 from proxyhpo.evaluators._reads import UnusedWarning, recorded
@@ -139,7 +140,7 @@ class SkorchEvaluator(ProxyEvaluator):
             )
         own = () if net.callbacks == "disable" else net.callbacks or ()
         net.callbacks = [*own, ReportCallback(report, self.monitor)]
-        net.max_epochs = max(1, round(net.max_epochs * trial.budget))
+        net.max_epochs = within_budget(net.max_epochs, trial.budget)
         try:
             net.fit(*self._data)
         except (RuntimeError, ValueError) as error:  # torch raises either

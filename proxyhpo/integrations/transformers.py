@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from proxyhpo.errors import ArgumentError, EvaluatorError, unknown_metric
 from proxyhpo.evaluators import ProxyEvaluator, ReportChoice, ReportFunction, TrialRun
+from proxyhpo.evaluators._budget import within_budget
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.evaluators._parameters import call_for_trial
 from proxyhpo.evaluators._reads import UnusedWarning, recorded
@@ -131,7 +132,7 @@ class TrainerEvaluator(ProxyEvaluator):
         if trial.budget < 1:
             arguments = trainer.args
             if arguments.max_steps > 0:
-                arguments.max_steps = max(1, round(arguments.max_steps * trial.budget))
+                arguments.max_steps = within_budget(arguments.max_steps, trial.budget)
             else:
                 arguments.num_train_epochs *= trial.budget
         callback = ReportCallback(report, self.monitor)

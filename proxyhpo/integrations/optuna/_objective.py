@@ -25,6 +25,7 @@ from proxyhpo.evaluators import (
     ReportFunction,
     TrialRun,
 )
+from proxyhpo.evaluators._budget import within_budget
 from proxyhpo.evaluators._interface import check_report_choice
 from proxyhpo.integrations.optuna._discovery import find_space
 from proxyhpo.integrations.optuna._first_call import DefineModel, Objective, run_until_called
@@ -201,7 +202,7 @@ class ObjectiveEvaluator(ProxyEvaluator):
         """
         most = math.inf
         if self.steps is not None and trial.budget < 1:
-            most = max(1, round(self.steps * trial.budget))
+            most = within_budget(self.steps, trial.budget)
         answer = ConfigAnswer(config, self._domains)
         script_trial = ScriptTrial(answer, report, number=trial.number, most_reports=most)
         reported = script_trial.reported
