@@ -219,8 +219,7 @@ class _Training:
             self._reason = one_line(error)
             self._traceback = "".join(tracebacks.format_exception(error))
             if isinstance(error, EvaluatorError):
-                # A new one, since the traceback refers to the network.
-                self._refusal = EvaluatorError(str(error))
+                self._refusal = EvaluatorError(str(error))  # its own traceback keeps the network
 
     def take_weights(self) -> None:
         """Copies the trained weights if they are wanted. A failure to copy fails the training."""
