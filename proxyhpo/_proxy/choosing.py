@@ -12,6 +12,7 @@ import numpy as np
 from proxyhpo._proxy import NetworkFactory, Proxy
 from proxyhpo._records.opening import Measurement
 from proxyhpo._validation import check_fraction
+from proxyhpo.channels.cut.refusal import advice_on_sizes
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError, unknown_name
 
 __all__ = ["WORTHWHILE", "density_for_cost", "weak_saving"]
@@ -83,8 +84,12 @@ def weak_saving(proxy: Proxy | Measurement, base: Proxy | Measurement) -> str | 
             f"its FLOPs are {work:.0%}, but at this size most time is not spent on arithmetic; "
             "a larger batch or a larger network saves more"
         )
+    text += f"its FLOPs are {work:.0%}"
+    if not proxy.skipped:
+        return text
     names = ", ".join(name for name, _ in proxy.skipped[:5])
-    return text + f"its FLOPs are {work:.0%}" + (f"; not pruned: {names}" if names else "")
+    advice = advice_on_sizes(proxy.skipped)
+    return f"{text}; not pruned: {names}" + (f". {advice}" if advice else "")
 
 
 def _comparison(saving: float) -> str:

@@ -59,14 +59,17 @@ def step_chart(
     """
     right = max(end, mark[0] if mark else 0.0) or 1.0
     heights = [y for line in lines for y in line.ys]
-    low, high = min(heights), max(heights)
-    if low == high:
+    labels = sorted({min(heights), max(heights)})
+    low, high = labels[0], labels[-1]
+    if low == high:  # one value, drawn and labelled in the middle
         low, high = low - 0.5, high + 0.5
+
+    def down(y: float) -> float:
+        return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * (y - low) / (high - low)
 
     def place(x: float, y: float) -> str:
         across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * x / right
-        down = _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * (y - low) / (high - low)
-        return f"{across:.1f} {down:.1f}"
+        return f"{across:.1f} {down(y):.1f}"
 
     def path(line: Steps) -> str:
         points = [place(line.xs[0], line.ys[0])]
@@ -74,7 +77,12 @@ def step_chart(
             points += [place(x, before), place(x, y)]
         points.append(place(end, line.ys[-1]))
         width = 2.5 if line.thick else 1.3
-        return f'<path d="M{" L".join(points)}" stroke="{line.color}" stroke-width="{width}"/>'
+        # The dot shows a line that begins at the right end, where it has no length.
+        x, y = points[-1].split()
+        return (
+            f'<path d="M{" L".join(points)}" stroke="{line.color}" stroke-width="{width}"/>'
+            f'<circle cx="{x}" cy="{y}" r="{width + 0.5}" fill="{line.color}" stroke="none"/>'
+        )
 
     parts = [f'<path d="M{place(0, high)} L{place(0, low)} L{place(right, low)}" opacity=".4"/>']
     if mark is not None:
@@ -85,7 +93,7 @@ def step_chart(
             f'<g {_TEXT}><text x="{across}" y="9" text-anchor="end">{escaped(words)}</text></g>'
         )
     parts += map(path, lines)
-    parts.append(_ticks(low, high, right, xlabel))
+    parts.append(_ticks([(down(y), f"{y:.4g}") for y in labels], right, xlabel))
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img" '
         f'style="max-width:{_WIDTH}px" fill="none" stroke="currentColor">{"".join(parts)}</svg>'
@@ -95,11 +103,11 @@ def step_chart(
 _TEXT = 'fill="currentColor" stroke="none" font-size="10" opacity=".8"'
 
 
-def _ticks(low: float, high: float, right: float, xlabel: str) -> str:
+def _ticks(labels: Sequence[tuple[float, str]], right: float, xlabel: str) -> str:
+    """The labels of both axes; ``labels`` are those of the y axis, as (position, text)."""
     bottom, edge = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     texts = [
-        (_LEFT - 4, _TOP + 8, "end", f"{high:.4g}"),
-        (_LEFT - 4, bottom, "end", f"{low:.4g}"),
+        *((_LEFT - 4, min(y + 4, bottom), "end", text) for y, text in labels),
         (_LEFT, bottom + 12, "middle", "0"),
         (edge, bottom + 12, "end", f"{right:.3g}"),
         ((_LEFT + edge) / 2, bottom + 24, "middle", xlabel),

@@ -116,6 +116,7 @@ def measured(seconds, flops, skipped=(), *, density=0.5):
         (measured(4.5, 25), "takes 4.5 times as long as one of the full network: its FLOPs"),
         (measured(0.8, 25), "1.25x faster: its FLOPs are 25%, but at this size"),
         (measured(0.9, 95, [("conv", "view")]), "its FLOPs are 95%; not pruned: conv"),
+        (measured(0.9, 95, [("conv", "x gives shape (2, 4) instead of (2, 2)")]), "x.flatten(1)"),
         (measured(1.0, 100), "masked"),
         (measured(1.0, None), "could not be counted"),
     ],

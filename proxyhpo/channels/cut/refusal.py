@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo.errors import UnsupportedNetworkError, is_about_sizes
 
-__all__ = ["is_smaller", "no_smaller"]
+__all__ = ["advice_on_sizes", "is_smaller", "no_smaller"]
 
 _ENOUGH = 0.9
 """A proxy that costs more than this fraction is rejected, unless the density asked for it."""
@@ -65,9 +65,18 @@ def no_smaller(
         f"{share} is left at density {density:.3g}, which is not smaller. Not pruned:",
         *(reasons or [f"  no named parts: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
-        _LITERAL_SIZES if any(_is_wrong_size(why) for _, why in skipped) else _WAYS_OUT,
+        advice_on_sizes(skipped) or _WAYS_OUT,
     ]
     return UnsupportedNetworkError("\n".join(lines))
+
+
+def advice_on_sizes(skipped: Sequence[tuple[str, str]]) -> str:
+    """What to change if a literal size may have prevented pruning; empty if nothing suggests it.
+
+    Args:
+        skipped: what was not pruned, as (name, reason).
+    """
+    return _LITERAL_SIZES if any(_is_wrong_size(why) for _, why in skipped) else ""
 
 
 def _is_wrong_size(why: str) -> bool:
