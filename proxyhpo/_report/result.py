@@ -191,7 +191,10 @@ class Result:
 
     @property
     def failures(self) -> Sequence[Record]:
-        """The trainings that failed, each with its config, reason and traceback."""
+        """The trainings that failed, each with its config, reason and traceback.
+
+        The list prints as a table without the tracebacks: ``print(result.failures[0].traceback)``.
+        """
         return self._findings.failures
 
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proxyhpo._records.records import Record
+from proxyhpo._report.failures import Failures
 from proxyhpo._report.leaderboard import Leaderboard
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import Events, replayed, result_of
-from proxyhpo._report.wording import config_words, rung_words, table
+from proxyhpo._report.wording import rung_words, table
 from proxyhpo._store import read_study, read_weights
 from proxyhpo.errors import printable
 
@@ -53,8 +53,10 @@ def _lines(
         if best := Leaderboard(result.leaderboard(rung)[:top]):
             yield from _section(f"Best at {_place(result, rung)}", repr(best).splitlines())
     if failed := result.failures:
-        shown = list(failed)[-top:]
-        yield from _section(f"Failures, last {len(shown)} of {len(failed)}", _failures(shown))
+        shown = Failures(failed[-top:])
+        yield from _section(
+            f"Failures, last {len(shown)} of {len(failed)}", repr(shown).splitlines()
+        )
     yield from _section("Cost", str(result.cost).splitlines())
     yield from _section(
         "Trust", [line for each in result.fidelity for line in str(each).splitlines()]
@@ -70,14 +72,6 @@ def _progress(result: Result, entered: Sequence[int]) -> Iterable[str]:
         counts = [sum(state == wanted for state in last.values()) for wanted in states]
         rows.append([_place(result, rung), started, *counts, started - sum(counts)])
     yield from table(["", "entered", *states, "unfinished"], rows)
-
-
-def _failures(records: Sequence[Record]) -> Iterable[str]:
-    rows = [
-        [record.trial, record.rung, record.reason, config_words(record.config)]
-        for record in records
-    ]
-    return table(["trial", "rung", "reason", "config"], rows)
 
 
 def _place(result: Result, rung: int) -> str:

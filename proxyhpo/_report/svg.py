@@ -78,10 +78,10 @@ def step_chart(
         points.append(place(end, line.ys[-1]))
         width = 2.5 if line.thick else 1.3
         # The dot shows a line that begins at the right end, where it has no length.
-        x, y = points[-1].split()
+        across, height = points[-1].split()
         return (
-            f'<path d="M{" L".join(points)}" stroke="{line.color}" stroke-width="{width}"/>'
-            f'<circle cx="{x}" cy="{y}" r="{width + 0.5}" fill="{line.color}" stroke="none"/>'
+            f'<g stroke="{line.color}"><path d="M{" L".join(points)}" stroke-width="{width}"/>'
+            f'<circle cx="{across}" cy="{height}" r="{width / 2}" fill="{line.color}"/></g>'
         )
 
     parts = [f'<path d="M{place(0, high)} L{place(0, low)} L{place(right, low)}" opacity=".4"/>']

@@ -10,6 +10,7 @@ from IPython.lib.pretty import pretty
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Space, load_study
+from proxyhpo._report.failures import Failures
 from proxyhpo.errors import ArgumentError, StoreError, printable
 from proxyhpo.results import Correction
 
@@ -262,6 +263,7 @@ def test_a_study_can_be_loaded_while_it_runs(tmp_path):
 
 def test_a_result_prints_no_control_characters(result):
     assert "\x1b" in result.failures[0].reason
+    assert "\x1b" not in repr(result.failures)
     assert all(c.isprintable() or c == "\n" for c in repr(result))
 
 
@@ -297,3 +299,11 @@ def test_a_hyperparameter_whose_best_value_depends_on_the_width_asks_for_finalis
     )
     assert f"the best {name} depends on the width: use more finalists" in trust
     assert "depends on the width" not in repr(result)
+
+
+def test_failures_print_as_a_table_without_tracebacks(result):
+    assert repr(Failures()) == "no training failed"
+    title, *rows = repr(result.failures).splitlines()
+    assert title.split() == ["trial", "rung", "reason", "config"]
+    assert len(rows) == len(result.failures)
+    assert "<script>alert('x')</script>" in rows[0]
