@@ -16,7 +16,7 @@ import statistics
 import torch
 from torch import nn
 
-from benchmarks.network_catalogue import CATALOGUE, Entry
+from benchmarks.networks.catalogue import CATALOGUE, Entry
 from proxyhpo._inputs import Inputs, call
 from proxyhpo._networks.initialisation import rescale
 from proxyhpo.channels.find.forward import outputs_of

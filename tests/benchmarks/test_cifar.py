@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import cifar_table, cifar_training
-from benchmarks.cifar_live import live, live_lines
-from benchmarks.cifar_networks import CONTEXT, TASKS, Task
-from benchmarks.cifar_rules import BY_NORMS, LAYERWISE, RULES, WEAKER, rule_of, scaled
-from benchmarks.cifar_table import DENSITIES, Run, configs, fill, read, wanted
+from benchmarks.cifar import table as cifar_table
+from benchmarks.cifar import training as cifar_training
+from benchmarks.cifar.live import live, live_lines
+from benchmarks.cifar.networks import CONTEXT, TASKS, Task
+from benchmarks.cifar.rules import BY_NORMS, LAYERWISE, RULES, WEAKER, rule_of, scaled
+from benchmarks.cifar.table import DENSITIES, Run, configs, fill, read, wanted
 from benchmarks.text import VOCABULARY, read_sources
 from proxyhpo._networks.fans import FanRatios, fan_ratios
 from proxyhpo._proxy import NetworkFactory

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cifar, cifar_fidelity, cifar_findings, cifar_report
-from benchmarks.cifar_fidelity import agreement, best_rate, best_rates, ceiling, learning_rate
-from benchmarks.cifar_networks import TASKS
-from benchmarks.cifar_replays import Level, Search, _climbers, replayed
-from benchmarks.cifar_rules import BY_NORMS, WEAKER
-from benchmarks.cifar_searches import (
+from benchmarks.cifar import __main__ as cifar
+from benchmarks.cifar import fidelity as cifar_fidelity
+from benchmarks.cifar import findings as cifar_findings
+from benchmarks.cifar import report as cifar_report
+from benchmarks.cifar.fidelity import agreement, best_rate, best_rates, ceiling, learning_rate
+from benchmarks.cifar.networks import TASKS
+from benchmarks.cifar.replays import Level, Search, _climbers, replayed
+from benchmarks.cifar.rules import BY_NORMS, WEAKER
+from benchmarks.cifar.searches import (
     DEFAULT,
     LADDERS,
     POWER_LAW,
@@ -20,8 +23,8 @@ from benchmarks.cifar_searches import (
     samples,
     searches,
 )
-from benchmarks.cifar_steps import Costs, batches
-from benchmarks.cifar_table import (
+from benchmarks.cifar.steps import Costs, batches
+from benchmarks.cifar.table import (
     DENSITIES,
     JUDGE,
     Row,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.fault_report import Tally, evidence, known, note, outcome_of
+from benchmarks.faults.report import Tally, evidence, known, note, outcome_of
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._store import SQLiteStore, read_study
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import finetune, finetune_report
-from benchmarks.finetune import RUNS, SPACE, TASKS, FineTuning
-from benchmarks.finetune_report import AGAIN, TARGET, Run, page, table
+from benchmarks.finetune import __main__ as finetune
+from benchmarks.finetune import report as finetune_report
+from benchmarks.finetune.__main__ import RUNS, SPACE, TASKS, FineTuning
+from benchmarks.finetune.report import AGAIN, TARGET, Run, page, table
 from benchmarks.images import Images
 from benchmarks.rows import Rows
 

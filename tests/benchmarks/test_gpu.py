@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_search, gpu_steps
-from benchmarks.gpu_networks import TINY_NETWORKS, Step
-from benchmarks.gpu_setup import Setup
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import search as gpu_search
+from benchmarks.gpu import steps as gpu_steps
+from benchmarks.gpu.networks import TINY_NETWORKS, Step
+from benchmarks.gpu.setup import Setup
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
 

@@ -3,12 +3,12 @@ import json
 from torch import nn
 
 from benchmarks.isolated import isolated
-from benchmarks.network_catalogue import Entry
-from benchmarks.network_rows import OURS
-from benchmarks.networks import arguments_of, main
-from benchmarks.networks_report import counted, exceptions
-from benchmarks.pruning_peer import _attention, _note_widths
-from benchmarks.strangers import LIBRARIES, strangers
+from benchmarks.networks.__main__ import arguments_of, main
+from benchmarks.networks.catalogue import Entry
+from benchmarks.networks.measuring import OURS
+from benchmarks.networks.report import counted, exceptions
+from benchmarks.networks.strangers import LIBRARIES, strangers
+from benchmarks.networks.torch_pruning import _attention, _note_widths
 
 MEMORY = 8 * 2**30
 

@@ -11,11 +11,12 @@ from torch import nn
 from torchvision.datasets import cifar
 from torchvision.transforms.functional import to_pil_image
 
-from benchmarks import paper, paper_networks
-from benchmarks.paper_arms import Cell, search
-from benchmarks.paper_data import data_sets_in
-from benchmarks.paper_report import measured, page
-from benchmarks.paper_training import SMALL, Meter, Training, augmented
+from benchmarks.paper import __main__ as paper
+from benchmarks.paper import networks as paper_networks
+from benchmarks.paper.arms import Cell, search
+from benchmarks.paper.data import data_sets_in
+from benchmarks.paper.report import measured, page
+from benchmarks.paper.training import SMALL, Meter, Training, augmented
 from benchmarks.rows import Rows
 
 CONFIG = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}

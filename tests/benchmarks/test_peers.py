@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import peers
-from benchmarks.cifar_networks import Task, sgd
-from benchmarks.cifar_training import Examples
+from benchmarks.cifar.networks import Task, sgd
+from benchmarks.cifar.training import Examples
 from benchmarks.images import of_classes, read_cifar10, read_digits
-from benchmarks.peers import Experiment
-from benchmarks.peers_loops import PEERS
-from benchmarks.peers_report import FRACTIONS, Search, report
-from benchmarks.peers_tasks import PROBLEMS, Problem, load_problem
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers.__main__ import Experiment
+from benchmarks.peers.loops import PEERS
+from benchmarks.peers.report import FRACTIONS, Search, report
+from benchmarks.peers.tasks import PROBLEMS, Problem, load_problem
 from benchmarks.rows import Rows
 from proxyhpo import Choice, Float, Int, Space
 
@@ -123,7 +123,7 @@ def test_quality_is_measured_on_the_test_examples(problem):
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_task_is_large_enough_to_tell_searches_apart(name, monkeypatch, tmp_path):
-    monkeypatch.setattr("benchmarks.cifar_training.read_cifar10", lambda _, **most: most)
+    monkeypatch.setattr("benchmarks.cifar.training.read_cifar10", lambda _, **most: most)
     task, sizes, _ = PROBLEMS[name]
     assert 8 <= len(task.space) <= 10
     unit = 64 if task.is_text else 1

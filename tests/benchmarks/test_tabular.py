@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import tabular, tabular_report
 from benchmarks.replay import charged
 from benchmarks.tables import Narrow, Table, Training
-from benchmarks.tabular_report import Outcome, chosen_elsewhere, summaries
+from benchmarks.tabular import __main__ as tabular
+from benchmarks.tabular import report as tabular_report
+from benchmarks.tabular.report import Outcome, chosen_elsewhere, summaries
 
 WIDTHS = (16, 64, 256, 1024)
 RATES = [10 ** (-5 + 5 * i / 9) for i in range(10)]

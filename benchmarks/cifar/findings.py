@@ -1,0 +1,150 @@
+"""The findings for each network, computed from its table of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.cifar.searches import (
+    DEFAULT,
+    LADDERS,
+    N_TRIALS,
+    POWER_LAW,
+    SHORT,
+    outcomes,
+    sample_size,
+)
+from benchmarks.cifar.steps import Costs
+from benchmarks.cifar.table import Table
+from benchmarks.tabular.report import REFERENCE, UNIT, Outcome
+
+__all__ = [
+    "CHOSEN",
+    "COMPARED",
+    "FEW",
+    "MOST",
+    "Findings",
+    "Floats",
+    "best_ladder",
+    "by_optimizer",
+    "cost_in",
+    "find",
+    "mean_of",
+    "of_halves",
+    "points_in",
+    "points_of",
+]
+
+Floats = npt.NDArray[np.float64]
+MOST = 0.2  # of the cost of a full search of all configs, for a ladder that may be the default
+FEW = 20  # configs in a short search
+CHOSEN = (DEFAULT, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha")
+COMPARED = (
+    UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
+    "successive halving of epochs", "successive halving of epochs, of 1 in 3 configs",
+    "1/8 (4), as it is", "1/8 (4), power law", POWER_LAW, *CHOSEN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The findings for one network.
+
+    Args:
+        net: its name.
+        table: its trainings.
+        halves: outcomes of searches among half of the configs; two consecutive ones share
+            none.
+        larger: outcomes of searches among all configs.
+        short: outcomes of searches among 20 configs, with 1 to 4 finalists.
+    """
+
+    net: str
+    table: Table
+    halves: Sequence[Outcome]
+    larger: Sequence[Outcome]
+    short: Sequence[Outcome]
+
+    def points(self, name: str) -> Floats | None:
+        """Test accuracy minus that of a full search with a re-look, for each sample, in points."""
+        return points_in(self.halves, name)
+
+    def cost(self, name: str, *, larger: bool = False) -> float:
+        """The cost of a strategy, as a share of a full search without a re-look."""
+        return cost_in(self.larger if larger else self.halves, name)
+
+
+def points_in(found: Sequence[Outcome], name: str) -> Floats | None:
+    """The same among some outcomes; None if there are none of this strategy."""
+    own, other = (_by_sample(found, each) for each in (name, REFERENCE))
+    return np.array([100 * (other[k].loss - own[k].loss) for k in own]) if own else None
+
+
+def cost_in(found: Sequence[Outcome], name: str) -> float:
+    """The cost of a strategy among some outcomes, as a share of a full search's."""
+    own, unit = (_by_sample(found, each) for each in (name, UNIT))
+    return float(np.mean([own[k].seconds / unit[k].seconds for k in own]))
+
+
+def _by_sample(found: Iterable[Outcome], name: str) -> dict[int, Outcome]:
+    return {outcome.repetition: outcome for outcome in found if outcome.strategy == name}
+
+
+def of_halves(differences: Floats) -> tuple[float, float]:
+    """The 95 % interval of the mean, where each two differences in turn share no config.
+
+    Different splits share all of theirs, so that many of them say little more than one: the
+    standard error is that of the mean of two.
+    """
+    halves = differences[: len(differences) // 2 * 2].reshape(-1, 2)
+    error = float(np.sqrt(np.mean(np.diff(halves, axis=1) ** 2) / 4))
+    middle = float(differences.mean())
+    return middle - 1.96 * error, middle + 1.96 * error
+
+
+def find(net: str, table: Table, costs: Costs, repetitions: int) -> Findings:
+    """Replays the searches on a table."""
+    halves = outcomes(net, table, costs, repetitions, n=sample_size(table))
+    n = min(N_TRIALS, len(table))
+    larger = outcomes(net, table, costs, 2, n=n)
+    short = outcomes(net, table, costs, repetitions, n=min(FEW, sample_size(table)), names=SHORT)
+    return Findings(net, table, halves, larger, short)
+
+
+def points_of(each: Findings, name: str) -> float:
+    points = each.points(name)
+    assert points is not None, "asked for strategies that were replayed"
+    return float(points.mean())
+
+
+def mean_of(points: Sequence[Floats]) -> Floats:
+    """The mean over the networks for each sample; samples of different networks are independent."""
+    n = min(map(len, points))
+    mean: Floats = np.mean([each[:n] for each in points], axis=0)
+    return mean
+
+
+def by_optimizer(found: Sequence[Findings]) -> Iterator[tuple[str, Table]]:
+    """The table for each optimizer, since learning rates of SGD and AdamW cannot be compared."""
+    for each in found:
+        kinds = {next(iter(runs.values())).config.get("optimizer") for runs in each.table.values()}
+        for kind in sorted(kinds, key=str):
+            table = {
+                number: runs
+                for number, runs in each.table.items()
+                if next(iter(runs.values())).config.get("optimizer") == kind
+            }
+            yield (f"{each.net}, {kind}" if kind else each.net), table
+
+
+def best_ladder(found: Sequence[Findings]) -> str | None:
+    affordable = {
+        name: np.mean([points_of(each, name) for each in found])
+        for name in LADDERS
+        if all(each.points(name) is not None for each in found)
+        and np.mean([each.cost(name, larger=True) for each in found]) <= MOST
+    }
+    return max(affordable, key=lambda name: affordable[name], default=None)

@@ -1,0 +1,1 @@
+"""A soak test: studies under every kind of fault."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of pretrained networks and of their proxies."""

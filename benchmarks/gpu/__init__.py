@@ -1,0 +1,1 @@
+"""What proxies save on a GPU."""

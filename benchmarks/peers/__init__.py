@@ -1,0 +1,1 @@
+"""A comparison with other libraries for hyperparameter optimization."""

@@ -1,0 +1,1 @@
+"""Searches on tables of complete trainings that others have published."""
