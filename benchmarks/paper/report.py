@@ -143,39 +143,56 @@ def draw(cells: Sequence[Measured], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _summary(cells: Sequence[Measured]) -> Iterator[str]:
+def by_cell(searches: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
+    """Data set, network and searcher → its searches, one for each seed."""
+    cells: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
+    for each in searches:
+        cells[tuple(each.of[name] for name in ("data", "network", "searcher"))].append(each)
+    return dict(sorted(cells.items()))
+
+
+def mean_of(cell: Sequence[Measured], arm: str) -> tuple[float, float]:
+    """Cost and difference of an arm, means over the seeds of a cell."""
+    return (
+        float(np.mean([each.cost(arm) for each in cell])),
+        float(np.mean([each.difference(arm) for each in cell])),
+    )
+
+
+def _summary(searches: Sequence[Measured]) -> Iterator[str]:
+    """Means over cells, so that a cell with more seeds has no more weight than the others."""
     head = ["data", "search", "cells", "mean cost", "mean difference, points", "worst cell"]
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
-    names = sorted({cell.of["data"] for cell in cells})
+    names = sorted({each.of["data"] for each in searches})
     for data, arm in ((data, arm) for data in [*names, None] for arm in PROXY_ARMS):
-        own = [c for c in cells if arm in c.accuracy and data in {None, c.of["data"]}]
+        own = [s for s in searches if arm in s.accuracy and data in {None, s.of["data"]}]
         if not own:
             continue
-        differences = [cell.difference(arm) for cell in own]
+        costs, differences = zip(
+            *(mean_of(cell, arm) for cell in by_cell(own).values()), strict=True
+        )
         texts = [
             data or "all",
             LABELS[arm],
-            str(len({_place(cell) for cell in own})),
-            f"{np.mean([cell.cost(arm) for cell in own]):.2f}",
-            _mean(differences),
+            str(len(costs)),
+            f"{np.mean(costs):.2f}",
+            interval(differences),
             f"{min(differences):+.1f}",
         ]
         yield f"| {' | '.join(texts)} |"
-    both = [cell for cell in cells if set(PROXY_ARMS) <= set(cell.accuracy)]
+    both = by_cell([each for each in searches if set(PROXY_ARMS) <= set(each.accuracy)])
     if both:
-        cheaper = sum(cell.cost("proxyhpo") < cell.cost("paper") for cell in both)
-        searches = f"{cheaper} of {len(both)} searches"
-        yield f"\n`proxyhpo` costs less than {LABELS['paper']} in {searches}."
+        cheaper = sum(
+            mean_of(cell, "proxyhpo")[0] < mean_of(cell, "paper")[0] for cell in both.values()
+        )
+        yield f"\n`proxyhpo` costs less than {LABELS['paper']} in {cheaper} of {len(both)} cells."
 
 
 def _table(cells: Sequence[Measured]) -> Iterator[str]:
     yield f"| {' | '.join(HEAD)} |"
     yield "|---" * len(HEAD) + "|"
-    groups: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
-    for cell in cells:
-        groups[_place(cell)].append(cell)
-    for place, group in sorted(groups.items()):
+    for place, group in by_cell(cells).items():
         full = [cell.searches["full"]["seconds"] for cell in group]
         texts = [*place, str(len(group)), f"{np.mean(full):.0f}"]
         texts.append(f"{100 * np.mean([cell.accuracy['full'] for cell in group]):.1f}")
@@ -202,11 +219,7 @@ def _arm(cells: Sequence[Measured], arm: str) -> list[str]:
     ]
 
 
-def _place(cell: Measured) -> tuple[str, ...]:
-    return tuple(cell.of[name] for name in ("data", "network", "searcher"))
-
-
-def _mean(values: Iterable[float]) -> str:
+def interval(values: Iterable[float]) -> str:
     """With a 95 % t interval where there are several."""
     values = list(values)
     mean = float(np.mean(values))

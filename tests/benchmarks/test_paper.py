@@ -385,7 +385,21 @@ def test_arms_are_compared_in_the_same_cells(rows):
     ):  # fmt: skip
         rows.add(of, found)
     lines = list(page(measured(rows, "small"), "paper.png"))
-    assert any("less than the paper's method in 1 of 1 searches" in line for line in lines)
+    assert any("less than the paper's method in 1 of 1 cells" in line for line in lines)
+
+
+def test_a_cell_with_more_seeds_has_no_more_weight(rows):
+    for of, found in (
+        *(row("full", 100.0, 0.1, seed=seed) for seed in (0, 1)),
+        *(row("paper", seconds, 0.2, seed=seed) for seed, seconds in ((0, 10.0), (1, 30.0))),
+        row("full", 100.0, 0.1, data="cifar100"), row("paper", 40.0, 0.2, data="cifar100"),
+        accuracy_of_lr(0.1, 0, 0.5), accuracy_of_lr(0.2, 0, 0.4),
+        accuracy_of_lr(0.1, 0, 0.5, data="cifar100"), accuracy_of_lr(0.2, 0, 0.2, data="cifar100"),
+    ):  # fmt: skip
+        rows.add(of, found)
+    lines = list(page(measured(rows, "small"), "paper.png"))
+    assert "| cifar10 | the paper's method | 1 | 0.20 | -10.00 | -10.0 |" in lines
+    assert "| all | the paper's method | 2 | 0.30 | -20.00 | -30.0 |" in lines
 
 
 def test_without_rows_the_page_says_so(rows):
