@@ -66,7 +66,5 @@ class Climbing:
         about_ladder = ("ladder", "density", "finalists")
         named = [name for name in about_ladder if getattr(self, name) is not None]
         if self.proxies is False and named:
-            raise ArgumentError(
-                f"proxies=False: a search without proxies must not have {named[0]}="
-            )
+            raise ArgumentError(f"{named[0]}= cannot be used with proxies=False")
         return True if self.proxies == "auto" and named else self.proxies

@@ -176,7 +176,7 @@ class StudyHandle:
                 self._close()
 
     def close(self) -> None:
-        """Closes the study's store, which stays open while trainings are being asked for.
+        """Closes the study's store, which :meth:`ask` keeps open.
 
         Raises:
             ArgumentError: if the study is running.
@@ -220,7 +220,7 @@ class StudyHandle:
             if limits is None:
                 n_trials = len(opened.study.history.trials)
                 if not n_trials:
-                    raise NotClimbedError("climb: there are no trials yet; run() or ask() first")
+                    raise NotClimbedError("climb: no trials yet; call run() or ask() first")
                 limits = setup.running.limits(n_trials, None)
             return run_study(opened, limits, self._stopping.is_set)
         except TrainingFailedError as error:

@@ -60,12 +60,12 @@ class ProxyHPO(StudyHandle):
             width of the network; see :attr:`ladder`.
         density: shorthand for a ladder of two rungs, the first with this density.
         finalists: shorthand for the default ladder with this many trials on the full network.
-        proxies: whether to search on proxies. ``"auto"`` does so as long as a proxy takes two
-            thirds of the full network's time at most. This is decided by step times before the
-            first trial (in a search of fewer than 10 trials, the limit for these is one third), and
-            by the times of trainings later. Otherwise trials start on the full network.
-            True always uses proxies, False never does. ``"auto"`` counts as True if ``ladder``,
-            ``density`` or ``finalists`` is given.
+        proxies: whether to search on proxies. ``"auto"`` does so while a proxy takes at most two
+            thirds of the full network's time, and otherwise starts trials on the full network. It
+            decides by step times before the first trial (with a limit of one third in a search of
+            fewer than 10 trials), and by the times of trainings later. True always uses proxies,
+            False never does. ``"auto"`` counts as True if ``ladder``, ``density`` or ``finalists``
+            is given.
         repeats: the largest number of further trainings, under another seed, of the two best
             trials of the full network. They are made if the two differ by less than the noise of a
             seed; the mean over the seeds then decides. The default is 2 from 30 trials on, and 0
@@ -80,7 +80,7 @@ class ProxyHPO(StudyHandle):
         executor: where trainings run; by default in this process.
         store: path of the file that keeps the study and from which it is resumed; its folder must
             exist. By default the study is kept in memory.
-        seed: of the study; all randomness follows from it.
+        seed: of the study; determines all randomness.
         pretrained: whether the network's weights are trained; then proxies inherit them unchanged.
             By default this is detected by building twice under different seeds.
         steps: how many reports a full training makes. Required if a rung has a budget below 1 and
@@ -162,11 +162,10 @@ class ProxyHPO(StudyHandle):
         """The rungs, cheapest first. The default depends on the network.
 
         It is ``[Rung(1/8, keep=4), Rung(1)]`` if every layer except the heads has at least 64
-        outputs, and a density of a quarter otherwise, or of a half for a pretrained network. In a
-        search of fewer than 40 trials, one in ten is promoted to the full network, but two in a
-        search of 10 to 29, and one in a search of fewer than 10. On a default ladder up to half of
-        them are promoted early, after 8 trials and after 16: the best one so far. The others are
-        promoted at the end.
+        outputs. Otherwise the density is a quarter, or a half for a pretrained network. A search of
+        30 to 39 trials has three finalists instead of four, one of 10 to 29 trials two, and a
+        shorter one a single finalist. On a default ladder up to half of them are promoted early:
+        the best trial so far, after 8 trials and after 16. The others are promoted at the end.
         """
         return self._setup.parts.ladder
 
@@ -189,15 +188,15 @@ class ProxyHPO(StudyHandle):
         Args:
             n_trials: total number of trials, including failed ones and those of earlier runs.
                 Required unless there is a budget.
-            finalists: how many trials reach the full network, instead of what the ladder says.
+            finalists: how many trials reach the full network, instead of the ladder's ``keep``.
             base_trainings: budget for the whole study, earlier runs included, in full trainings of
                 the full network. The cost of the finalists is reserved. The budget is exceeded by
                 less than one training per worker.
             timeout: seconds for this run, including the climb. A training in this process ends at
                 its next report.
-            worth: the least improvement of the value that a base training must be expected to
-                bring. No trial starts if less is expected from the values of the last 20 trials
-                (cost-aware stopping, arXiv:2507.12453).
+            worth: the smallest expected improvement of the value per base training. No new trial
+                starts if less is expected from the values of the last 20 trials (cost-aware
+                stopping, arXiv:2507.12453).
 
         Raises:
             ArgumentError: for an invalid argument, or if the study is already running.
@@ -239,7 +238,7 @@ class ProxyHPO(StudyHandle):
             ArgumentError: if the ladder has only the full network, or the study is already running.
         """
         if len(self.ladder) == 1:
-            raise ArgumentError("check: the ladder has no proxy to check, only the full network")
+            raise ArgumentError("check: the ladder has only the full network, no proxy to check")
         limits = self._setup.running.limits(check_whole("n", n, 1), timeout)
         with self._running("check"):
             study = OpenStudy.of(self._setup.for_check(n, second_seed=second_seed))

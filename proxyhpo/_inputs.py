@@ -57,13 +57,14 @@ def check_inputs(inputs: object) -> Inputs:
         if tensor.is_nested or tensor.layout != torch.strided:
             raise ArgumentError(
                 f"example_inputs contains a {'nested' if tensor.is_nested else 'sparse'} tensor "
-                f"({tensor.layout}), from which no examples can be cut: pass a dense tensor, and "
+                f"({tensor.layout}), which cannot be split into examples: pass a dense tensor, and "
                 "convert it in forward; or register it as a buffer, such as the adjacency of a "
                 "graph"
             )
     if any(tensor.ndim == 0 or tensor.shape[0] == 0 for tensor in found):
         raise ArgumentError(
-            "example_inputs must be a batch: dimension 0 of each tensor counts examples, >= 1"
+            "example_inputs must be a batch of at least one example, with the examples along "
+            f"dimension 0 of each tensor, got shapes {[tuple(tensor.shape) for tensor in found]}"
         )
     return inputs
 

@@ -109,7 +109,7 @@ class Problem:
     ) -> tuple[Rung, ...]:
         """The given ladder, or the default for this network."""
         if given is not None and (density is not None or finalists is not None):
-            raise ArgumentError("density= and finalists= are shorthand for ladder=: give only one")
+            raise ArgumentError("give either ladder= or its shorthand, density= and finalists=")
         if density == 1:
             raise ArgumentError(
                 "density must be below 1; for a search on the full network only, use "

@@ -149,4 +149,4 @@ def _after_sigterm(setup: Setup) -> str:
     """Whether the study can be resumed when its process has ended."""
     if setup.path is None:
         return "the study had no store, so it cannot be resumed"
-    return f"running the same again resumes the study, from {str(setup.path)!r}"
+    return f"run the script again to resume the study from {str(setup.path)!r}"

@@ -89,8 +89,8 @@ def _in_turn() -> Iterator[None]:
     """One thread at a time; a thread may enter again inside the block."""
     if not _turn.acquire(timeout=_PATIENCE_SECONDS):
         logger.warning(
-            "waiting for another thread: it trains or measures a network, and random states are "
-            "global to the process. Run studies in processes of their own to have both at once"
+            "waiting for another thread that trains or measures a network, because random states "
+            "are global to the process. Run each study in its own process to run them in parallel"
         )
         _turn.acquire()
     try:

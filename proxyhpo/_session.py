@@ -117,7 +117,7 @@ class Asked:
 
 
 class Session:
-    """The trainings that callers were asked for and whose outcome is not known yet.
+    """The trainings that callers have asked for and whose outcome is not known yet.
 
     Args:
         opened: the study.
@@ -183,22 +183,22 @@ class Session:
         return record
 
     def close(self) -> None:
-        """Tells callbacks that the trainings not told about are left without a record."""
+        """Notifies callbacks that the trainings without an outcome get no record."""
         for job, _ in self._waiting.values():
             self._notifier.interrupt(job, "the study was closed")
         self._waiting.clear()
 
 
 def not_asked(asked: Asked) -> ArgumentError:
-    """The error for a training whose outcome is not awaited."""
+    """The error for a training that the study is not waiting for."""
     return ArgumentError(
-        f"tell: no result of trial {asked.trial} is awaited: it was already told, or this study "
-        "was closed, or another ProxyHPO asked for the trial"
+        f"tell: the study is not waiting for trial {asked.trial}: its outcome was already told, "
+        "the study was closed, or another ProxyHPO asked for the trial"
     )
 
 
 def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
-    """Turns what a caller tells into an outcome, by the rules that hold for any training.
+    """Turns the value that a caller tells into an outcome, by the rules for any training.
 
     Raises:
         ArgumentError: for a value that ``train`` could not have reported.
@@ -210,7 +210,7 @@ def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
     if isinstance(value, (np.ndarray, Tensor)) and value.ndim == 1:
         value, several = value.tolist(), True
     try:
-        reports = [report_of(each, "train told") for each in (value if several else [value])]
+        reports = [report_of(each, "got") for each in (value if several else [value])]
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"tell: {error}") from error
     if not reports:

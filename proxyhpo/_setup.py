@@ -200,8 +200,8 @@ def _warn_if_changed(store: Store, source: str | None) -> None:
         raise StoreError("the store contains a source of train that is not text")
     if before and before[-1] != source:
         warnings.warn(
-            "the source of train has changed since this study was last run; its earlier results "
-            "are kept. Set version= to start another study.",
+            "the source of train has changed since this study was last run. The study keeps its "
+            "earlier results; to start a new one, use another store.",
             stacklevel=6,
         )
     if not before or before[-1] != source:

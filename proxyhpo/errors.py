@@ -3,17 +3,17 @@
 ::
 
     ProxyHPOError
-    ├── ArgumentError (also ValueError)      a bad argument, refused before any training
+    ├── ArgumentError (also ValueError)      an invalid argument, raised before any training
     │   ├── SpaceError                       a hyperparameter that is badly defined
     │   ├── ConfigError                      a config that lies outside its space
-    │   ├── EvaluatorError                   an evaluator that can train with no config
-    │   └── UnknownNameError                 a name that no plug-in has
+    │   ├── EvaluatorError                   an evaluator that cannot train any config
+    │   └── UnknownNameError                 a name that does not exist
     ├── PluginError                          a plug-in that is broken, or a name taken twice
     ├── UnsupportedNetworkError              a network that cannot be pruned, and why
     ├── StoreError                           a store that cannot be read or written
     │   ├── StoreLockedError                 another process is writing this study
     │   └── StudyMismatchError               the store holds a study with other settings
-    ├── ExecutorError                        an executor that can run no training at all
+    ├── ExecutorError                        an executor that cannot run any training
     ├── TrainingFailedError                  every training failed from the start
     └── NotClimbedError (also RuntimeError)  no training of the full network has succeeded yet
 """
@@ -62,11 +62,11 @@ class ConfigError(ArgumentError):
 
 
 class UnknownNameError(ArgumentError):
-    """A name that no plug-in has; the message lists the valid names."""
+    """A name that does not exist; the message lists the valid names."""
 
 
 class EvaluatorError(ArgumentError):
-    """An argument of an evaluator that is wrong for every config, as a training shows.
+    """An argument of an evaluator that is wrong for every config, found by a training.
 
     It ends the study, unless a training has already succeeded. The training remains unfinished.
     """

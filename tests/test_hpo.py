@@ -208,7 +208,11 @@ def never(network, config):
         ({"transfer": "powerlaw"}, UnknownNameError, "did you mean 'power-law'"),
         ({"example_inputs": 3}, ArgumentError, "example_inputs"),
         ({"example_inputs": ()}, ArgumentError, "example_inputs"),
-        ({"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5}, ArgumentError, "shorthand for"),
+        (
+            {"ladder": [Rung(0.5, keep=1), Rung(1)], "density": 0.5},
+            ArgumentError,
+            "or its shorthand",
+        ),
         ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, ArgumentError, "budget"),
         ({"density": 1.5}, ArgumentError, "density"),
         ({"density": 1}, ArgumentError, "below 1"),
@@ -249,7 +253,7 @@ def test_running_again_does_nothing_again(caplog):
         first, second = hpo.run(4), hpo.run(4)
     assert "nothing is left" not in caplog.text  # the result says it
     assert outcomes(first) == outcomes(second)
-    sentence = "nothing is left to do: this study has its 4 trials; a larger n_trials adds more"
+    sentence = "nothing left to train: the study already has 4 trials; a larger n_trials adds more"
     assert sentence in repr(second)
     assert sentence not in repr(first)
     assert sentence not in repr(hpo.run(5))

@@ -46,7 +46,7 @@ def test_copy_makes_a_study_of_its_own(study, tmp_path, capsys):
     assert "copied" in capsys.readouterr().out
     assert read_study(tmp_path / "copy.db") == read_study(path)
     assert main(["copy", str(path), str(tmp_path / "copy.db")]) == 1
-    assert "copy.db' is there already" in capsys.readouterr().err
+    assert "copy.db' already exists" in capsys.readouterr().err
 
 
 def test_a_file_from_others_can_tell_the_terminal_nothing(tmp_path, capsys):

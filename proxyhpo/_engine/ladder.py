@@ -83,7 +83,7 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
         raise ArgumentError(f"ladder: the last rung must not have keep=, got {rungs[-1].keep}")
     for index, (below, above) in enumerate(pairwise(rungs)):
         if below.keep is None:
-            raise ArgumentError(f"ladder: rung {index} needs keep=, how many trials to promote")
+            raise ArgumentError(f"ladder: rung {index} needs keep=, the number to promote")
         if above.keep is not None and above.keep > below.keep:
             raise ArgumentError(
                 f"ladder: rung {index + 1} keeps {above.keep}, more than the {below.keep} that "
@@ -103,9 +103,10 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
             raise ArgumentError(f"ladder: entry {index} must be a Rung, got {rung!r}")
         if rung.budget < 1 and not takes_budget:
             raise ArgumentError(
-                f"ladder: rung {index} has budget {rung.budget}, but train takes no `budget`. "
-                "Add that parameter (a fraction of a full training, so that its schedule anneals), "
-                "or set steps= (how many reports a full training makes) to cut trainings short."
+                f"ladder: rung {index} has budget {rung.budget}, but train has no parameter "
+                "`budget`. Add it (the fraction of a full training, within which the schedule must "
+                "anneal), or set steps= (the number of reports in a full training) to end "
+                "trainings after that fraction of the reports."
             )
     return rungs
 

@@ -90,7 +90,7 @@ class Remaining:
     def _decide_whether_to_close(self) -> bool:
         worth = self._limits.worth
         if worth is not None and self._study.outlook.gain_for_a_base_training < worth:
-            logger.info("one more trial is expected to gain less than %g a base training", worth)
+            logger.info("expected improvement is below %g per base training: no new trials", worth)
             self._is_worthless = True
             return True
         time_left, budget_left = self.seconds, self._budget_left()

@@ -78,7 +78,7 @@ class Notifier:
                 with preserved_random_state():
                     call(*copy.deepcopy(arguments))
             except Exception:
-                logger.exception("%r raised in %s; the study continues", callback, method)
+                logger.exception("callback %r failed in %s; the study continues", callback, method)
 
 
 @final

@@ -29,8 +29,8 @@ def check_replayed(history: History, parts: Parts) -> None:
     for known in history.known:
         if known.loss != parts.loss(known.value):
             raise StoreError(
-                f"the store holds a known result whose loss {known.loss!r} does not go with its "
-                f"value {known.value!r}"
+                f"the store contains a known result with loss {known.loss!r}, which does not match "
+                f"its value {known.value!r}"
             )
     for record in history.records:
         if record.value is not None and record.loss != parts.loss(record.value):
@@ -61,5 +61,5 @@ def _check_openings(history: History, space: Space, ladder: Sequence[Rung]) -> N
         if wanted is not None and measured.density != wanted:  # a cost's density was searched for
             raise StoreError(
                 f"the store contains a measurement of rung {rung} at density {measured.density!r}, "
-                f"but the ladder says {wanted!r}"
+                f"but the ladder has {wanted!r}"
             )

@@ -260,8 +260,8 @@ class Study:
         check_event(kind, body)  # an unreadable event would make the store unusable
         if self._may_be_behind:
             raise StoreError(
-                "an exception, such as Ctrl-C, interrupted the study while it was written: close "
-                "it and continue; everything that has ended is kept"
+                "an exception, such as Ctrl-C, interrupted the study while it was written: call "
+                "close() and continue; all trainings that have ended are kept"
             )
         self._may_be_behind = True
         try:

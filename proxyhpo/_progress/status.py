@@ -60,8 +60,8 @@ class Status:
             there is one.
         cost: so far.
         seconds_left: predicted, None while nothing is known.
-        is_late: whether nothing waits for the trainings that run, and one of them has taken longer
-            than predicted. How much longer they take is then unknown.
+        is_late: whether only running trainings are left, and one of them has taken longer than
+            predicted. The remaining time is then unknown.
     """
 
     rungs: Sequence[RungStatus]

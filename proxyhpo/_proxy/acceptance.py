@@ -39,7 +39,7 @@ def check_runs(network: nn.Module, inputs: Inputs) -> None:
             shape = _shapes(inputs)
             raise ArgumentError(
                 f"the network failed on example_inputs of shape {shape}: {one_line(cut)}; "
-                "example_inputs must be a typical batch (examples first)"
+                "example_inputs must be a typical batch, with the examples along dimension 0"
             ) from cut
 
 
@@ -123,7 +123,7 @@ def _check_widths(network: nn.Module, full: nn.Module, density: float) -> None:
     )
     raise UnsupportedNetworkError(
         f"the proxy of {type(full).__name__} keeps {mean:.2g} of the widths of its layers, far "
-        f"below the density {density:.3g} that was requested: {', '.join(shapes)}. Ask for a "
+        f"below the density {density:.3g} that was requested: {', '.join(shapes)}. Use a "
         "higher density, name these layers in the pruner's ignore, or use pruner='by-width' with a "
         "constructor that takes a width"
     )

@@ -32,7 +32,9 @@ def largest_batch(space: Space) -> int | None:
     try:
         return None if batch is None else max(int(size) for size in sizes)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"check_memory: `batch_size` must be numbers, got {sizes}") from error
+        raise ArgumentError(
+            f"check_memory: values of `batch_size` must be numbers, got {sizes}"
+        ) from error
 
 
 def check_memory(

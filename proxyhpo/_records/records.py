@@ -1,4 +1,4 @@
-"""The plain data that everything else speaks: records of what happened.
+"""Records of the trainings of a study, which all other modules use.
 
 A *config* is one assignment of hyperparameters, always in terms of the full network (the base).
 A *trial* is one config on its way up a *ladder* of *rungs*; a *record* is one training run of it.
@@ -70,7 +70,7 @@ class Record(Stored):
         rung: index of the rung.
         replicate: 0 for the first run of this trial at this rung.
         config: in terms of the full network.
-        trained_config: what the network was really trained with, after the transfer.
+        trained_config: the config that the network was trained with, after the transfer.
         state: ``finished``, ``stopped`` (ended early by a stopper) or ``failed``.
         value: the value of the last report, or of the best one if the evaluator says so, in the
             user's direction; None if failed.
@@ -155,12 +155,13 @@ class Record(Stored):
     @classmethod
     @override
     def check(cls, data: Mapping[str, Any]) -> None:
-        """Refuses a record with a value that failed, or without one that did not."""
+        """Rejects a failed record with a value, and any other record without one."""
         failed = data["state"] == "failed"
         for name in ("value", "loss"):
             if (data.get(name) is None) != failed:
                 raise ArgumentError(
-                    f"a record that is {data['state']} has the {name} {data.get(name)!r}"
+                    f"a {data['state']} record must {'not ' * failed}have a {name}, got "
+                    f"{data.get(name)!r}"
                 )
 
 

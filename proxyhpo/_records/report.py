@@ -74,7 +74,7 @@ def checked_report(
     number = _number(value, f"{where}{name}", allowed)
     numbers = {key: _number(item, f"{where} {key!r}:", allowed) for key, item in metrics.items()}
     if not 0 <= (seconds := numbers.get("seconds", 0.0)) <= LONGEST:
-        raise ValueError(f"the training reported that it took {seconds} seconds")
+        raise ValueError(f"{where} {seconds} as 'seconds'; allowed is 0 to {LONGEST:g}")
     return Report(number, numbers)
 
 

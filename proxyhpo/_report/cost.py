@@ -129,16 +129,17 @@ class Cost:
         if self.fixed_share is not None:
             lines.append(f"  {outside_steps(self.fixed_share)}")
         for rung in self.rungs:
-            base = "" if rung.base_trainings is None else f" = {rung.base_trainings:.1f} base"
+            base = rung.base_trainings
+            in_base = "" if base is None else f" = {base:.1f} base trainings"
             budget = f", budget {rung.budget:g}" if rung.budget < 1 else ""
             flops = rung.flops_base_trainings
-            base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
+            in_base += "" if flops is None else f" ({flops:.1f} by FLOPs)"
             ended = f", {rung.failed} failed" if rung.failed else ""
             ended += f", {rung.stopped} stopped" if rung.stopped else ""
             ended += f", {rung.retried} retried after their worker died" if rung.retried else ""
             lines.append(
-                f"  density {rung.density:g}{budget}: {rung.runs} runs{ended}, {rung.seconds:.1f} s"
-                f"{base}"
+                f"  density {rung.density:g}{budget}: {rung.runs} training{'s' * (rung.runs != 1)}"
+                f"{ended}, {rung.seconds:.1f} s{in_base}"
             )
         lines.append(
             f"  outside the trainings: {self.search_seconds:.1f} s searching, "

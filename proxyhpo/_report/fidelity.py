@@ -131,13 +131,13 @@ class Fidelity:
 
     def __repr__(self) -> str:
         """A summary, with one fact per line."""
-        picked = f", {self.picked} of them picked as the best" if self.picked else ""
+        picked = f", {self.picked} of them selected as the best" if self.picked else ""
         lower, upper = self._names
         head = f"{lower} standing in for {upper} (n={self.n}{picked}): {self.verdict}"
         rows = [
             ("Spearman", "spearman"),
             ("Kendall", "kendall"),
-            (f"best {self.k} shared", "overlap"),
+            (f"overlap of the best {self.k}", "overlap"),
             (f"regret of the best {self.k}", "regret"),
         ]
         return "\n".join([head, *(line for row in rows if (line := self._line(*row)))])

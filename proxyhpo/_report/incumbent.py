@@ -34,7 +34,7 @@ class Incumbents:
 
     @property
     def reached(self) -> float:
-        """The cost at which the best value became what it is at the end."""
+        """The cost at which the final best value was reached."""
         steps = zip(reversed(self.costs), reversed(self.best), strict=True)
         return min(cost for cost, _ in takewhile(lambda step: step[1] == self.best[-1], steps))
 

@@ -67,7 +67,9 @@ class Check:
             f"a step of the proxy takes {self.step_ratio:.0%} of the full network's time",
         ]
         if self.yield_ratio is not None:
-            lines.append(f"from one report to the next, it takes {self.yield_ratio:.0%}")
+            lines.append(
+                f"the time between two reports is {self.yield_ratio:.0%} of the full network's"
+            )
         return "\n".join([*lines, *(f"-> {sentence}" for sentence in self.advice)])
 
 
@@ -142,7 +144,7 @@ def _on_verdict(
     fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
 ) -> list[str]:
     if interrupted and fidelity.verdict == "too little evidence":
-        return [f"run it again: it ended after {fidelity.n} configs were trained on both networks"]
+        return [f"call check again: only {fidelity.n} configs were trained on both networks"]
     if fidelity.verdict == "too little evidence":
         return [f"check more than {fidelity.n} configs: too few succeeded on both networks"]
     if fidelity.verdict == "do not use this proxy":
@@ -170,5 +172,5 @@ def _on_time(yield_ratio: float | None, step_ratio: float, fixed: float) -> list
             reason = f"{outside_steps(fixed)}; reduce that first"
         return [f"pruning will not help: {reason}"]
     if fixed >= _NOTABLE:
-        return [f"{outside_steps(fixed)}: no proxy can cost less"]
+        return [f"{outside_steps(fixed)}; proxies cannot shorten that part"]
     return []

@@ -142,7 +142,7 @@ class Result:
         return best[: check_whole("top: k", k, 1)]
 
     def weights_of(self, record: Record) -> Mapping[str, Tensor]:
-        """The ``state_dict`` that a training of the full network left, on the CPU.
+        """The ``state_dict`` that was kept from a training of the full network, on the CPU.
 
         Args:
             record: of the training, such as one from :meth:`top`.

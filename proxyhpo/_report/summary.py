@@ -21,7 +21,7 @@ from proxyhpo.space import Space
 
 __all__ = ["NOTHING_LEFT", "Findings"]
 
-NOTHING_LEFT = "nothing is left to do: this study has its %d trials; a larger n_trials adds more"
+NOTHING_LEFT = "nothing left to train: the study already has %d trials; a larger n_trials adds more"
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
@@ -177,7 +177,7 @@ class Findings:
         if best is None or known.loss < best:
             source = f" ({known.source})" if known.source else ""
             text = f"{known.value:.6g}{source} with {config_words(known.config)}"
-            yield "better known", f"{text}; not trained here, so without weights"
+            yield "better known", f"{text}; not trained in this study, so it has no weights"
 
     def _found(self) -> list[tuple[str, str]]:
         decision, saved = self._decision, saving(self.cost)
@@ -253,7 +253,7 @@ def _done(corrections: Sequence[Correction]) -> str:
     rule = corrections[0].rule
     factors = [factor for each in corrections for factor in (each.smallest, each.largest) if factor]
     if not factors:
-        return f"{rule} scaled no update of {len(corrections)} trainings"
+        return f"{rule} scaled no updates in {len(corrections)} trainings"
     optimizers = dict.fromkeys(name for each in corrections for name in each.optimizers)
     scaled = sum(each.smallest is not None for each in corrections)
     return (

@@ -66,7 +66,7 @@ def rescue(connection: sqlite3.Connection, path: Path) -> Path:
 def _check_free(target: Path) -> None:
     for found in (target, beside(target, "-weights")):
         if os.path.lexists(found):
-            raise FileExistsError(f"{str(found)!r} is there already")
+            raise FileExistsError(f"{str(found)!r} already exists")
     check_folder(target)
 
 

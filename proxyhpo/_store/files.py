@@ -106,7 +106,7 @@ def check_no_remains(path: Path) -> None:
         names, is_left = " and ".join(remains), "is" if len(remains) == 1 else "are"
         raise FileNotFoundError(
             f"it is missing or empty, but {names} of an earlier study {is_left} still there. To "
-            f"resume that study, put its file back. To start a new one, delete {names} in "
+            f"resume that study, restore its file. To start a new one, delete {names} in "
             f"{str(path.parent)!r}, or use another path"
         )
 

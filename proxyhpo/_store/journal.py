@@ -210,7 +210,7 @@ def _verify(connection: sqlite3.Connection) -> None:
     if tables == 0 and marks == (0, 0):
         raise ValueError(
             "it is a SQLite file without tables, possibly a copy of a running study without its "
-            "-wal file: copy studies with 'python -m proxyhpo copy', or delete it to start anew"
+            "-wal file: copy studies with 'python -m proxyhpo copy', or delete it to start over"
         )
     if _pragma(connection, "application_id") != _APPLICATION:
         raise ValueError("it is a SQLite file, but contains no proxyhpo study")

@@ -176,7 +176,7 @@ class SQLiteStore(Store):
         if os.getpid() != self._pid:
             raise StoreError(
                 f"cannot {doing} {str(self._path)!r} in process {os.getpid()}: it was opened by "
-                f"process {self._pid}, from which this one was forked; only the former may use it"
+                f"process {self._pid}, the parent of this fork, and only the parent may use it"
             )
         with _explained(doing, self._path):
             yield
@@ -230,8 +230,8 @@ def _lock(path: Path) -> Iterator[None]:
             lock = FileLock(beside(path, "-lock"))
         except StoreLockedError as error:
             raise StoreLockedError(
-                f"cannot write to {str(path)!r}: {error}. Wait for it, or stop it, or use another "
-                "file. 'python -m proxyhpo show' can read the study meanwhile"
+                f"cannot write to {str(path)!r}: {error}. Wait until it ends, stop it, or use "
+                "another file. 'python -m proxyhpo show' can read the study meanwhile"
             ) from None
     with lock:
         yield

@@ -26,7 +26,7 @@ class IndexBatches:
     Args:
         n: how many examples there are, >= 1.
         size: of a batch, >= 1; the last one may be smaller.
-        generator: shuffles, anew at every pass; None keeps the order.
+        generator: shuffles the examples at every pass; None keeps the order.
         drop_single: whether to omit a last batch of a single example if there are other batches,
             since batch normalisation cannot train on it.
     """

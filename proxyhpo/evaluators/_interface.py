@@ -67,7 +67,7 @@ class TrialRun:
         density: of the network; 1 is the full network.
         budget: fraction of a full training, in (0, 1].
         seed: in [0, 2**63), for your own generators.
-        device: where the study was told to train. The network is on the CPU, as ``build`` returned
+        device: the device of the study. The network itself is on the CPU, as ``build`` returned
             it.
         checkpoint_dir: an existing folder for checkpoints, for evaluators that ask for one. It is
             the same folder if the training runs again because its process was killed.

@@ -45,6 +45,6 @@ def check_setting(optimizer: str, name: str, value: Any) -> None:
     try:
         make_optimizer([nn.Parameter(torch.zeros(1))], optimizer, {name: value})
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{may}, which {optimizer} refuses: {error}") from error
+        raise ArgumentError(f"{may}, which {optimizer} rejects: {error}") from error
     if name == "momentum" and value >= 1:  # torch accepts it, but training diverges
         raise ArgumentError(f"{may}, with which {optimizer} diverges: it must be below 1")

@@ -66,8 +66,8 @@ class SupervisedEvaluator(ProxyEvaluator):
         loss: (outputs, targets) → scalar tensor, instead of the task's loss.
         metric: (outputs, targets) of all validation examples → number, instead of the task's value.
             The user must then set the direction.
-        batch_size: if the config has none. At most one smaller batch ends an epoch; it is omitted
-            if it has a single example, on which batch normalisation cannot train.
+        batch_size: if the config has none. The last batch of an epoch may be smaller; it is
+            omitted if it has a single example, on which batch normalisation cannot train.
         optimizer: if the config has none: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         num_workers: processes that load a ``Dataset``; 0 loads in the training process.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see

@@ -117,7 +117,7 @@ class TrainingEvaluator(ProxyEvaluator):
             ValueError: if a mapping has no ``"value"``.
         """
         if trial.checkpoint_dir is None and "checkpoint_dir" in self._optional:
-            raise TypeError("train takes a checkpoint_dir: set that of the trial to a folder")
+            raise TypeError("train takes `checkpoint_dir`, but trial.checkpoint_dir is None")
         offered = {
             "report": report,
             "trial": trial,
@@ -147,7 +147,7 @@ def _steps(steps: Iterator[Any]) -> Generator[Any, None, None]:
     """Wraps an iterator in a generator, which can be closed."""
     returned: Any = yield from steps  # type: ignore[func-returns-value]  # generators do
     if returned is not None:
-        raise TypeError(f"train is a generator, and returned {returned!r} too: yield it instead")
+        raise TypeError(f"train is a generator, but also returned {returned!r}: yield it instead")
 
 
 def _returned(returned: Any) -> Report:
@@ -167,7 +167,7 @@ def _check_reporting(returned: Any) -> None:
     if isinstance(returned, Iterator):
         raise TypeError("train takes `report` and is a generator: use either report or yield")
     if returned is not None:
-        raise TypeError(f"train takes `report`, and returned {returned!r} too: report it instead")
+        raise TypeError(f"train takes `report`, but also returned {returned!r}: report it instead")
 
 
 def _is_async(train: Callable[..., Any]) -> bool:

@@ -151,7 +151,7 @@ class FuturesExecutor:
 
     def _broken(self, error: BrokenExecutor) -> ExecutorError:
         return ExecutorError(
-            f"{type(self._executor).__name__} is broken and takes no more jobs: "
+            f"{type(self._executor).__name__} is broken and accepts no more jobs: "
             f"{one_line(error).rstrip('.')}. Create a new one and resume the study from its store"
         )
 

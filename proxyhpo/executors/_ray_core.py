@@ -183,8 +183,8 @@ class RayExecutor:
             self._ray.init(include_dashboard=False, logging_level=logging.WARNING)
         if not is_local(self._ray):
             logger.warning(
-                "this version of Ray could not be restricted to local connections, and anyone who "
-                "can reach it can run code here: block access to it, or use another version"
+                "this version of Ray could not be restricted to local connections, so anyone who "
+                "can connect to it can run code here: block access to it, or use another version"
             )
 
     def _places(self, resources: dict[str, float]) -> int:

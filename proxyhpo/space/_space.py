@@ -270,6 +270,6 @@ class Space(Mapping[str, Any]):
             parent, allowed = self[name].when
             there = f"is {values[parent]!r}" if parent in values else "is itself absent"
             raise ConfigError(
-                f"{argument}: {name!r} must be absent, as {parent!r} {there}; it requires "
+                f"{argument}: {name!r} must be absent because {parent!r} {there}; it requires "
                 + " or ".join(map(repr, allowed))
             )

@@ -1,4 +1,4 @@
-"""Stoppers end trainings early that are not worth finishing.
+"""Stoppers end trainings that are not worth finishing.
 
 A stopper compares the losses of a training with those of its *peers*: the trainings at the same
 rung that had ended (finished or stopped) **when this one was started**. Later ones are ignored. A

@@ -18,9 +18,9 @@ class LaggingStopper(Stopper):
     """Ends a training that has not reached what the best one reached in half the time.
 
     The best one is the peer with the lowest last loss. A training is ended at step ``s`` if its
-    best loss so far is worse than what that peer had reached by step ``s // 2``, so that it learns
-    less than half as fast. The rule is meant for finalists on the full network, where trainings are
-    few and expensive: one peer is sufficient, only the order of losses matters, and trainings near
+    best loss so far is worse than what that peer had reached by step ``s // 2``: it learns less
+    than half as fast. The rule is meant for finalists on the full network, where trainings are few
+    and expensive: one peer is sufficient, only the order of losses matters, and trainings near
     the best one are allowed to finish.
 
     Args:

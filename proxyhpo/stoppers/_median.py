@@ -14,20 +14,21 @@ from proxyhpo.stoppers._interface import Curve, Stopper
 __all__ = ["MedianStopper"]
 
 _NOISE = 0.1
-"""Share of what the best peer still gained, below which a difference says nothing."""
+"""Differences below this fraction of what the best peer still improved by count as noise."""
 
 
 @final
 class MedianStopper(Stopper):
-    """Ends a training whose best loss is worse than what is usual at its step.
+    """Ends a training whose best loss is worse than the median of its peers' running means.
 
-    Usual is the median of the running means of the peers (Golovin et al., "Google Vizier", KDD
-    2017). A mild rule: the best loss so far is compared with means, in which the bad losses of the
-    first steps still count. It asks nothing of the shape of the curves, nor of how long they are.
+    This is the median stopping rule (Golovin et al., "Google Vizier", KDD 2017). It is mild: the
+    best loss so far is compared with means, which include the bad losses of the first steps. It
+    assumes nothing about the shape or the length of the curves.
 
-    Nothing is ended while curves are at chance level, where they differ by noise alone. A training
-    continues if the peer that ended best had been no better at this step, or if it is behind what
-    is usual by less than a tenth of what that peer still gained beyond it.
+    Two exceptions keep trainings alive while curves are at chance level, where they differ by noise
+    alone. A training continues if the peer with the best last loss was no better at this step. It
+    also continues if it is worse than the median by less than a tenth of the difference between the
+    median and that last loss.
 
     Args:
         min_peers: how many trainings must have reached the step before any is ended there.

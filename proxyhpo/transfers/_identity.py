@@ -21,9 +21,9 @@ __all__ = ["IdentityTransfer"]
 class IdentityTransfer(Transfer):
     """Trains a proxy with the full network's config, unchanged.
 
-    Lee & Yim (arXiv:2205.08695) do this. It is right for hyperparameters that do not depend on the
-    width, and the safe choice for pretrained networks. It is wrong for learning rates of networks
-    that are trained from scratch, see
+    This is the method of Lee & Yim (arXiv:2205.08695). It is right for hyperparameters that do
+    not depend on the width, and the safe choice for pretrained networks. It is wrong for learning
+    rates of networks that are trained from scratch, see
     :class:`~proxyhpo.transfers.PowerLawTransfer`.
 
     >>> IdentityTransfer().exponents(None, None)

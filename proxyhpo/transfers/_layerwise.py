@@ -30,7 +30,7 @@ class LayerwiseTransfer(Transfer):
     optimizer                                         factor
     ================================================  =======================
     SGD, with or without momentum                     r_out^.5 / r_in
-    Adam, AdamW, RMSprop, Lion and others of a kind   r_in^-exponent
+    Adam, AdamW, RMSprop, Lion and similar ones       r_in^-exponent
     LAMB, LARS, Adafactor                             r_in^(.5 - exponent)
     Muon                                              1
     ================================================  =======================
@@ -45,7 +45,7 @@ class LayerwiseTransfer(Transfer):
 
     For biases, gains of norms, embeddings and positions ``r_in`` is 1. A weight that an embedding
     shares with the output layer is scaled like the output layer. Decoupled weight decay (AdamW's)
-    is not scaled. Learning rate, schedule, parameter groups and gradient clipping stay the user's,
+    is not scaled. Learning rate, schedule, parameter groups and gradient clipping are not changed,
     and no hyperparameter needs to be named as a learning rate.
     :func:`~proxyhpo.transfers.scaled_updates` describes how updates are scaled, and which are not.
 

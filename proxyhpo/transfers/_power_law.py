@@ -81,7 +81,7 @@ def _warn_of_nothing_to_transfer(space: Space) -> None:
     why, advice = why_none(space)
     warnings.warn(
         f"no learning rate is transferred between widths: {why}. A proxy trained with the full "
-        f'network\'s learning rate ranks configs wrongly; {advice}, or transfer="identity" if that '
-        "is what you want",
+        f'network\'s learning rate ranks configs wrongly; {advice}, or set transfer="identity" if '
+        "that is intended",
         stacklevel=3,
     )

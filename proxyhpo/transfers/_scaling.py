@@ -2,7 +2,7 @@
 
 PyTorch calls global hooks around the step of every optimizer. The weights to be scaled are stored
 before a step, and after it each becomes ``before + factor * (after - before)``. The learning rate,
-its schedule, parameter groups, clipping and gradient scaling therefore stay the user's. For SGD
+its schedule, parameter groups, clipping and gradient scaling are therefore not changed. For SGD
 with momentum this is equivalent to multiplying the parameter's learning rate by ``factor``; for
 Adam, too, except that the changed weights affect later gradients.
 
@@ -57,7 +57,7 @@ def scaled_updates(
             which is not scaled.
         rule: gives the factor of each parameter; None scales nothing.
         has_norms: whether the network has normalisation layers; by default recognized by
-            the types of its modules, which do not show functions that its forward calls.
+            the types of its modules, so that norms called as functions are not found.
     """
     if rule is None or not fans:
         yield None

@@ -121,7 +121,7 @@ def test_no_callback_changes_or_loses_anything(caplog):
     assert outcomes(attacked) == outcomes(study().run(5))
     assert [call[0] for call in recorder.calls].count("end") == 6
     assert "attacked" in caplog.text
-    assert "raised in on_report; the study continues" in caplog.text
+    assert "failed in on_report; the study continues" in caplog.text
 
 
 def test_what_is_left_without_a_record_is_interrupted_and_starts_again(tmp_path):

@@ -57,7 +57,7 @@ def test_deaths_are_in_the_ledger_also_after_a_resume(tmp_path):
     trained = sum(record.seconds for record in result.records)
     assert below.seconds + top.seconds == pytest.approx(150 + trained)
     assert result.cost.seconds == pytest.approx(150 + trained + result.cost.overhead_seconds)
-    assert "4 runs, 3 retried after their worker died, 150" in str(result.cost)
+    assert "4 trainings, 3 retried after their worker died, 150" in str(result.cost)
     assert study(path, {}).run(4).cost == result.cost
     assert [kind for kind, _ in read_study(path)[1]].count("death") == 3
 

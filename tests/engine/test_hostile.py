@@ -73,14 +73,14 @@ def change(path, kind, changes):
     ("kind", "changes", "words"),
     [
         ("record", {"value": "0.9"}, "value must be a finite number"),
-        ("record", {"value": None}, "finished has the value None"),
+        ("record", {"value": None}, "finished record must have a value, got None"),
         ("record", {"loss": {"$float": "NaN"}}, "loss must be a finite number"),
         ("record", {"loss": -1e9}, "loss -1000000000.0, which does not match its value"),
         ("record", {"state": "pending"}, "state must be one of"),
         ("record", {"config": {"lr": 0.5, "optimizer": "sgd"}}, "another config"),
         ("record", {"reports": [{"value": 1.0, "metrics": {"seconds": []}}]}, "reports must be"),
         ("measured", {"density": 7}, "density must be a number in"),
-        ("measured", {"density": 0.5}, "rung 0 at density 0.5, but the ladder says 0.25"),
+        ("measured", {"density": 0.5}, "rung 0 at density 0.5, but the ladder has 0.25"),
         ("measured", {"step_seconds": 0}, "step_seconds must be in "),
         ("measured", {"step_seconds": 5e-324}, "step_seconds must be in "),
         ("measured", {"width_ratio": 5e-324}, "width_ratio must be in "),
@@ -118,7 +118,7 @@ def test_the_full_network_is_measured_at_density_1(path):
             "UPDATE events SET body = ?, checksum = ? WHERE body = ?",
             (changed, checksum("measured", changed), text),
         )
-    with pytest.raises(StoreError, match=r"rung 1 at density 0\.5, but the ladder says 1"):
+    with pytest.raises(StoreError, match=r"rung 1 at density 0\.5, but the ladder has 1"):
         _ = study(path).result
 
 

@@ -147,7 +147,7 @@ def test_sigterm_before_the_first_training_ends_the_process_in_order(
         hpo.run(4)
     assert caught.value.code == 143
     assert train.begun == []
-    assert "interrupted by SIGTERM: running the same again resumes the study" in caplog.text
+    assert "interrupted by SIGTERM: run the script again to resume the study" in caplog.text
     assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
     assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
 

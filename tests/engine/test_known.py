@@ -57,7 +57,7 @@ def test_it_is_neither_trained_nor_charged_and_is_marked():
     assert result.cost.n_trials == 4
     assert result.known == [KnownResult(BASELINE, 7.0, -7.0, "last year")]
     assert "1 known result was added: not trained, not charged" in result.ledger()
-    assert "better known 7 (last year) with x=0.5; not trained here" in repr(result)
+    assert "better known 7 (last year) with x=0.5; not trained in this study" in repr(result)
     assert result.best_value < 1
 
 

@@ -36,7 +36,7 @@ def test_refuses_what_cannot_be_climbed(ladder, words):
 def test_a_small_budget_needs_a_training_that_can_be_shorter():
     ladder = [Rung(0.5, budget=0.3, keep=1), Rung(1)]
     assert check_ladder(ladder, takes_budget=True) == tuple(ladder)
-    with pytest.raises(ArgumentError, match="train takes no `budget`"):
+    with pytest.raises(ArgumentError, match="train has no parameter `budget`"):
         check_ladder(ladder, takes_budget=False)
 
 

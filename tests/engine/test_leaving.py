@@ -128,7 +128,7 @@ def test_proxies_that_were_asked_for_are_kept(steps, options):
 def test_a_search_without_proxies():
     result = study(0.1, proxies=False).run(4)
     assert list(result.ladder) == [Rung(1)]
-    with pytest.raises(ArgumentError, match="must not have density="):
+    with pytest.raises(ArgumentError, match="density= cannot be used with proxies=False"):
         study(0.1, proxies=False, density=0.5)
     with pytest.raises(ArgumentError, match='"auto", True or False'):
         study(0.1, proxies="yes")

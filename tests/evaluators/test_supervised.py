@@ -304,16 +304,16 @@ def test_counts_must_be_whole(name, given):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ({"lr": Float(-0.1, 1)}, r"lr may be -0.1 .* sgd refuses: Invalid learning rate"),
+        ({"lr": Float(-0.1, 1)}, r"lr may be -0.1 .* sgd rejects: Invalid learning rate"),
         ({"lr": -1e-3, "epochs": Int(1, 2)}, "lr may be -0.001"),
         ({"lr": Choice([0.1, "0.2"])}, "lr may be '0.2'"),
-        ({"momentum": Float(-1, 0.9)}, r"momentum may be -1.* refuses: Invalid momentum"),
+        ({"momentum": Float(-1, 0.9)}, r"momentum may be -1.* rejects: Invalid momentum"),
         ({"momentum": Float(0, 1)}, r"momentum may be 1.*sgd diverges: it must be below 1"),
         ({"optimizer": "rmsprop", "momentum": Choice([0, 1.5])}, r"momentum may be 1.5.*rmsprop"),
         ({"weight_decay": Choice({"some": 0.1, "odd": -0.1})}, "weight_decay may be -0.1"),
         (
             {"optimizer": "adam", "beta1": Float(0, 1)},
-            r"beta1 may be 1.0 .* adam refuses: .* index 0",
+            r"beta1 may be 1.0 .* adam rejects: .* index 0",
         ),
         ({"optimizer": Choice(["adamw", "sgd"]), "beta2": 1}, r"beta2 may be 1 .* index 1"),
         ({"label_smoothing": Float(0, 1.5)}, r"label_smoothing may be 1.5 .* the loss rejects"),

@@ -151,7 +151,7 @@ def test_a_generator_that_also_returns_a_value_is_refused():
         yield 1
         return 2
 
-    with pytest.raises(TypeError, match="returned 2 too: yield it instead"):
+    with pytest.raises(TypeError, match="but also returned 2: yield it instead"):
         reports(train)
 
 
@@ -236,7 +236,7 @@ def test_a_folder_for_checkpoints_is_handed_in(tmp_path):
     evaluator = TrainingEvaluator(lambda network, config, checkpoint_dir: checkpoint_dir == 1 or 2)
     assert evaluator.takes_checkpoint_dir
     assert reports(evaluator, checkpoint_dir=tmp_path) == [Report(2.0)]
-    with pytest.raises(TypeError, match="takes a checkpoint_dir"):
+    with pytest.raises(TypeError, match="takes `checkpoint_dir`"):
         reports(evaluator)
     assert not TrainingEvaluator(lambda network, config: 1).takes_checkpoint_dir
 
@@ -357,7 +357,7 @@ def test_a_function_may_report_from_anywhere_in_its_call_stack():
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        (lambda network, config, report: 1.0, "takes `report`, and returned 1.0 too"),
+        (lambda network, config, report: 1.0, "takes `report`, but also returned 1.0"),
         (lambda network, config, report: iter([1.0]), "takes `report` and is a generator"),
     ],
 )

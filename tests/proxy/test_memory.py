@@ -114,5 +114,5 @@ def test_without_a_number_there_is_nothing_to_try():
     assert largest_batch(Space({"lr": Float(0, 1)})) is None
     with pytest.raises(ArgumentError, match="no hyperparameter `batch_size`"):
         check(nn.Linear(37, 2), Space({"lr": Float(0, 1)}))
-    with pytest.raises(ArgumentError, match="`batch_size` must be numbers"):
+    with pytest.raises(ArgumentError, match="values of `batch_size` must be numbers"):
         largest_batch(Space({"batch_size": Choice(["small", "large"])}))

@@ -50,7 +50,7 @@ def test_a_full_search_would_have_trained_what_was_stopped_to_its_end():
     assert saved.base_training_seconds == pytest.approx(full.base_training_seconds)
     assert (saved.seconds, full.seconds) == (4 + 54, 4 + 80)
     assert (saved.rungs[0].runs, saved.rungs[0].stopped, full.rungs[0].stopped) == (4, 2, 0)
-    assert "4 runs, 2 stopped, 58.0 s" in str(saved)
+    assert "4 trainings, 2 stopped, 58.0 s" in str(saved)
     # By FLOPs the proxy takes a sixteenth.
     assert full.rungs[0].flops_base_trainings == pytest.approx(4 / 16)
     assert saved.rungs[0].flops_base_trainings == pytest.approx((2 + 0.2 + 0.5) / 16)

@@ -212,7 +212,7 @@ def test_the_ledger_says_how_updates_were_scaled(result):
         "of 3 trainings" in with_corrections(result, *scaled, Correction("layerwise"))
     )
     unscaled = with_corrections(result, Correction("layerwise"))
-    assert "rung 0: layerwise scaled no update of 1 trainings" in unscaled
+    assert "rung 0: layerwise scaled no updates in 1 trainings" in unscaled
     assert "rung 0: layerwise" not in with_corrections(result, None)
 
 

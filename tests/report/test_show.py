@@ -112,9 +112,9 @@ def test_failures_have_their_config_and_reason():
 def test_cost_is_given_by_rung():
     lines = [" ".join(row) for row in section("Cost")]
     assert any(
-        line.startswith("density 0.25: 5 runs, 2 failed, 1 stopped, 10.0 s") for line in lines
+        line.startswith("density 0.25: 5 trainings, 2 failed, 1 stopped, 10.0 s") for line in lines
     )
-    assert any(line.startswith("density 1: 1 runs, 8.0 s") for line in lines)
+    assert any(line.startswith("density 1: 1 training, 8.0 s") for line in lines)
     assert any("1.5 s searching, 1.0 s measuring" in line for line in lines)
 
 

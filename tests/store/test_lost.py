@@ -267,7 +267,7 @@ def test_weights_that_change_during_the_copy_are_those_of_the_copied_records(
 @pytest.mark.parametrize("there", ["copy.db", "copy.db-weights"])
 def test_a_copy_replaces_nothing(path, store, tmp_path, there):
     (tmp_path / there).mkdir()
-    with pytest.raises(StoreError, match=f"cannot copy .*{there}' is there already"):
+    with pytest.raises(StoreError, match=f"cannot copy .*{there}' already exists"):
         copy_study(path, tmp_path / "copy.db")
     assert list((tmp_path / there).iterdir()) == []
 

@@ -60,10 +60,10 @@ def no_smaller(
     """
     reasons = [f"  {_described(network, name)}: {why}" for name, why in skipped[:_SHOWN]]
     more = len(skipped) - len(reasons)
-    share = f"{left:.0%} of {type(network).__name__}"
+    keeps = f"keeps {left:.0%} of the cost of {type(network).__name__}"
     lines = [
-        f"{share} is left at density {density:.3g}, which is not smaller. Not pruned:",
-        *(reasons or [f"  no named parts: {otherwise}"]),
+        f"the proxy of density {density:.3g} {keeps}, so it is not cheaper. Not pruned:",
+        *(reasons or [f"  no layer: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
         advice_on_sizes(skipped) or _WAYS_OUT,
     ]

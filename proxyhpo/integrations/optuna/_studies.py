@@ -41,7 +41,7 @@ def from_optuna(study: optuna.Study, hpo: ProxyHPO) -> int:
     directions = [direction.name.lower() for direction in study.directions]
     if directions != [hpo.direction]:
         raise ArgumentError(
-            f"study: its directions are {directions}, but the direction here is {hpo.direction}"
+            f"study has the directions {directions}, but hpo has the direction {hpo.direction}"
         )
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     refused: list[ConfigError] = []

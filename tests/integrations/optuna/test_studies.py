@@ -146,7 +146,7 @@ def test_options_that_are_tuples_become_labels_and_the_labels_become_tuples(tmp_
 
 
 def test_a_study_that_teaches_nothing_is_refused():
-    with pytest.raises(ArgumentError, match=r"are .'maximize'.*the direction here is minimize"):
+    with pytest.raises(ArgumentError, match=r"has .*'maximize'.*hpo has the direction minimize"):
         from_optuna(paid_for("maximize"), searching())
     with pytest.raises(ArgumentError, match="it has no completed trial"):
         from_optuna(optuna.create_study(), searching())
