@@ -91,7 +91,7 @@ class StudyHandle:
     def add(self, config: Mapping[str, Any], value: float, *, source: str = "") -> None:
         """Adds a known result of the full network, for example of a baseline.
 
-        The config is not trained and costs nothing. The searcher learns from it, and
+        The config is not trained and costs nothing. The searcher uses it, and
         :attr:`Result.known <proxyhpo.Result.known>` lists it. If the study has already
         tried the config, or has a result of it, that result is kept.
 

@@ -78,7 +78,9 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
     """
     rungs = _rungs(ladder, takes_budget=takes_budget)
     if not rungs or not rungs[-1].is_base:
-        raise ArgumentError("ladder: the last rung must be the full network, Rung(1)")
+        raise ArgumentError(
+            f"ladder: the last rung must be the full network, Rung(1), got {list(rungs)}"
+        )
     if rungs[-1].keep is not None:
         raise ArgumentError(f"ladder: the last rung must not have keep=, got {rungs[-1].keep}")
     for index, (below, above) in enumerate(pairwise(rungs)):

@@ -44,7 +44,7 @@ class FuturesExecutor:
 
     Futures have these limits:
 
-    - Reports do not arrive while a training runs, so stoppers are refused.
+    - Reports do not arrive while a training runs, so stoppers are rejected.
     - Trainings have no time limit.
     - A training that is running when the study ends (at a ``timeout``, or at the second Ctrl-C) is
       only ended if the library's ``cancel`` ends running jobs, as submitit's does.

@@ -58,7 +58,7 @@ class ProcessExecutor:
         grace: seconds that a stopped training may take until its next report, where it is closed
             and its ``finally`` blocks run. After that it is killed.
         ahead: how many jobs to queue for the next free worker. With 0, a worker is idle while the
-            next config is proposed. With each queued job, the searcher knows one result less.
+            next config is proposed. Each queued job is proposed with one result less.
 
     Raises:
         ArgumentError: for an invalid argument.
