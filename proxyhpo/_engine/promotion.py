@@ -84,7 +84,7 @@ class Promotions:
         Args:
             to_come: how many more trials may enter rung 0.
         """
-        state, top, drawn = self._state, self._parts.top, len(self._state.controls)
+        state, top, drawn = self._state, self._parts.top, len(self._state.history.controls)
         if not top or drawn >= self._parts.controls or self._outstanding(0, to_come) > 0:
             return None
         climbing = state.entered[1].keys() | state.entered[top].keys()
@@ -144,12 +144,12 @@ class Promotions:
             early = len(self._state.early) if rung == 1 else 0
             left = max(0, self.places(rung, to_come) - early)
             entered, ended = self._state.entered[rung], self._state.ended[rung]
-            taken = sum(trial not in self._state.controls for trial in entered) - early
+            taken = sum(trial not in self._state.history.controls for trial in entered) - early
             ready = len(self._promotable(rung, 0, to_come))
             # New trials may take free places; they rarely replace a promoted trial.
             more = ready + min(more, max(0, left - ready - taken))
             found[rung] = more + len(entered) - len(ended)
-        controls = self._parts.controls - len(self._state.controls)
+        controls = self._parts.controls - len(self._state.history.controls)
         found[self._parts.top] += min(max(0, controls), len(self._state.entered[0]))
         return found
 
@@ -160,7 +160,7 @@ class Promotions:
             rung: above the first.
             to_come: how many more trials may enter rung 0.
         """
-        ended, controls = self._state.ended[rung], self._state.controls
+        ended, controls = self._state.ended[rung], self._state.history.controls
         below = self._state.entered[rung - 1]
         failures = sum(
             self._has_failed(trial, rung)

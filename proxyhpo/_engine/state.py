@@ -58,8 +58,6 @@ class State:
         """The best trials of the full network, :data:`LEADERS` at most, by the mean over seeds."""
         self.repeated: list[RunId] = []
         """The trainings of the full network under a further seed that have started, in order."""
-        self.controls: set[int] = set()
-        """The trials that reached the full network without being selected."""
         self.early: set[int] = set()
         """The trials that were promoted from rung 0 before all of its trials had ended."""
         self.why_full = ""
@@ -156,7 +154,7 @@ class State:
         self._check("trial", trial, len(self.history.trials))
         self.entered[rung][trial] = len(self.ended[rung])
         if body.get("control") is True:
-            self.controls.add(trial)
+            self.history.add_control(trial)
         if body.get("early") is True:
             self.early.add(trial)
 

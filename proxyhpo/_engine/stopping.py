@@ -107,7 +107,7 @@ class CurveWatch:
         if run.rung < self._study.top or (state.why_full and run.trial not in state.entered[0]):
             return stoppers.below
         # A control measures the full network's value, which a stopped training does not give.
-        return None if run.trial in state.controls else stoppers.top
+        return None if run.trial in state.history.controls else stoppers.top
 
     def _peers(self, run: RunId) -> list[Curve]:
         """The curves of trainings that ended on its rung before it entered, except failed ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -55,6 +56,7 @@ class History:
         self._deaths: list[Death] = []
         self._measured: dict[int, Measurement] = {}
         self._known: list[KnownResult] = []
+        self._controls: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<History: trials={len(self._trials)}, trainings={len(self._records)}>"
@@ -69,6 +71,7 @@ class History:
         copied._deaths = list(self._deaths)
         copied._measured = dict(self._measured)
         copied._known = list(self._known)
+        copied._controls = set(self._controls)
         return copied
 
     def with_known(self, *, same_scale: bool) -> History:
@@ -96,6 +99,7 @@ class History:
         seen._records = [replace(record, trial=record.trial + shift) for record in self._records]
         seen._openings = dict(self._openings)
         seen._measured = dict(self._measured)
+        seen._controls = {trial + shift for trial in self._controls}
         return seen
 
     @property
@@ -133,6 +137,11 @@ class History:
     def deaths(self) -> Sequence[Death]:
         """All trainings that were started again because their worker died, in order."""
         return self._deaths
+
+    @property
+    def controls(self) -> AbstractSet[int]:
+        """The trials that reached the full network without being selected."""
+        return self._controls
 
     @property
     def pending(self) -> list[Config]:
@@ -185,6 +194,10 @@ class History:
     def add_death(self, death: Death) -> None:
         """Adds a death, after which the training is started again."""
         self._deaths.append(death)
+
+    def add_control(self, trial: int) -> None:
+        """Notes that a trial is promoted although it was not selected."""
+        self._controls.add(trial)
 
     def add_opening(self, opening: Opening) -> None:
         """Adds the opening of a rung."""

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from proxyhpo._engine.promotion import places
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.ranking import (
@@ -238,7 +237,7 @@ def between(history: History, ladder: Sequence[Rung], lower: int, upper: int) ->
         [y[trial] for trial in both],
         [again.get(trial, np.nan) for trial in both] if again else None,
         k=min(3, ladder[lower].keep or 3),
-        picked=_picked(history, ladder, lower, upper, both),
+        picked=_picked(history, lower, upper, both),
         rungs=(lower, upper),
     )
     lower_name, upper_name = (rung_words(history, ladder, rung) for rung in (lower, upper))
@@ -270,19 +269,16 @@ def _place(rung: Rung) -> tuple[float | None, float | None, float]:
     return rung.density, rung.cost, rung.budget
 
 
-def _picked(
-    history: History, ladder: Sequence[Rung], lower: int, upper: int, both: Sequence[int]
-) -> int:
+def _picked(history: History, lower: int, upper: int, both: Sequence[int]) -> int:
     """How many of the configs on both rungs were selected by the lower one."""
-    losses = _losses(history, lower)
-    reached = {record.trial for record in history.records if record.rung == upper}
-    stopped = {r.trial for r in history.records if r.rung == lower and r.state == "stopped"}
-    if losses.keys() | stopped <= reached:
+    below = {
+        record.trial
+        for record in history.records
+        if record.rung == lower and record.state != "failed"
+    }
+    if below <= {record.trial for record in history.records if record.rung == upper}:
         return 0  # all reached the upper rung, so there was no selection
-    failed = sum(r.rung == upper and r.state == "failed" for r in history.records)
-    let_up = places(ladder[lower].keep or 0, failed)
-    best = sorted(losses, key=lambda trial: (losses[trial], trial))[:let_up]
-    return len(set(best) & set(both))
+    return sum(trial not in history.controls for trial in both)
 
 
 def _estimate(measure: Measure, x: Floats, y: Floats) -> Estimate:

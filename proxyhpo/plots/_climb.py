@@ -23,8 +23,7 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
     """The rank of each trial at each rung. Crossing lines are trials whose order changed.
 
     The best training of the full network is drawn thick. Grey dots were not promoted. Crosses were
-    stopped early, and rank behind the others. A line is dashed if the trial was not among the best
-    of the rung below, as for a control.
+    stopped early, and rank behind the others. The line of a control is dashed.
 
     Args:
         result: of a study.
@@ -72,11 +71,10 @@ def _draw_line(
     color = BEST if is_best else color
     places = [(rung, on_rung[trial]) for rung, on_rung in enumerate(ranks) if trial in on_rung]
     for (below, rank), (above, next_rank) in pairwise(places):
-        picked = rank <= (result.ladder[below].keep or 0)
         ax.plot(
             [below, above],
             [rank, next_rank],
-            linestyle="-" if picked else "--",
+            linestyle="--" if trial in result.history.controls else "-",
             color=color,
             linewidth=3 if is_best else 1.6,
             marker="o",

@@ -78,6 +78,16 @@ class TestControls:
         assert {r.trial for r in result.leaderboard()} == {r.trial for r in picked.leaderboard()}
 
 
+@pytest.mark.filterwarnings("ignore:no learning rate is transferred")
+def test_ten_controls_of_a_default_search_are_enough_for_a_verdict_against_its_proxy():
+    def reverse(network, config):
+        yield config["x"] if network[0].out_features < 32 else -config["x"]
+
+    [found] = study(reverse, transfer="identity", controls=10).run(20).fidelity
+    assert found.n - found.picked == 10
+    assert found.verdict == "do not use this proxy"
+
+
 def test_a_control_that_turns_out_best_is_the_result():
     def reverse(network, config):
         yield config["x"] if network[0].out_features < 32 else -config["x"]

@@ -11,9 +11,11 @@ from proxyhpo._report.fidelity import fidelities, fidelity
 LOSSES = st.permutations(range(14))
 
 
-def history(*losses, failed=()):
+def history(*losses, failed=(), controls=()):
     """Of each rung, trial → loss."""
     made = History()
+    for trial in controls:
+        made.add_control(trial)
     for trial in range(len(losses[0])):
         made.add_trial({"x": trial})
     for rung, by_trial in enumerate(losses):
@@ -131,13 +133,19 @@ def test_rungs_are_compared_in_turn_and_end_to_end():
     assert fidelities(history(losses), [Rung(1)]) == []
 
 
-def test_selected_trials_are_distinguished_from_others():
+def test_controls_are_distinguished_from_selected_trials():
     below = {trial: trial for trial in range(20)}
     ladder = [Rung(0.5, keep=3), Rung(1)]
-    for above, picked in [((0, 1, 2), 3), ((0, 1, 2, 11, 17), 3), (range(20), 0)]:
-        [found] = fidelities(history(below, {trial: trial for trial in above}), ladder)
+    for above, controls, picked in [
+        ((0, 1, 2), (), 3),
+        ((0, 1, 2, 11, 17), (11, 17), 3),
+        ((0, 5, 2), (2,), 2),  # 5 was promoted early; 2 is a control that ranks among the best
+        (range(20), (), 0),  # no selection
+    ]:
+        losses = {trial: trial for trial in above}
+        [found] = fidelities(history(below, losses, controls=controls), ladder)
         assert (found.n, found.picked) == (len(above), picked)
-    above = {trial: trial for trial in range(4)}  # the third failed, the fourth took its place
+    above = {trial: trial for trial in range(4)}
     [found] = fidelities(history(below, above, failed=[(2, 1)]), ladder)
     assert (found.n, found.picked) == (3, 3)
 
