@@ -13,8 +13,9 @@ searches with twice as many, and for as many full trainings as there are trials.
 
 All seconds of a search are charged, including those between its trainings. They are CPU seconds, so
 other processes do not count. A search is judged by the config that it would have returned after
-several fractions of the time of Optuna's TPE, and at its own end: its best full training so far, by
-validation accuracy. That config is trained again under seeds that no search has used, and tested.
+several fractions of the time of Optuna's TPE, and at its own end: the config with the highest
+validation accuracy of a full training so far, or of the mean over seeds where a library trains a
+config under several. That config is trained again under seeds that no search has used, and tested.
 
 Each search and each test is a line of the results file, so the command can be killed and resumed.
 Libraries that are not installed are skipped.
@@ -23,6 +24,7 @@ Libraries that are not installed are skipped.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,16 +44,17 @@ from proxyhpo import Config
 def search(problem: Problem, loop: Loop, trials: int, seed: int) -> Row:
     """The configs that a search would have returned, with times, and its duration."""
     incumbents: list[Row] = []
-    trainings = 0
+    trainings, highest = 0, -math.inf
     problem = replace(problem, clock=Clock())
     began = time.process_time()
 
-    def note(config: Config, value: float) -> None:
-        nonlocal trainings
+    def note(config: Config, value: float, best: Config | None = None) -> None:
+        nonlocal trainings, highest
         trainings += 1
-        if not incumbents or value > incumbents[-1]["validation"]:
-            seconds = time.process_time() - began
-            incumbents.append({"seconds": seconds, "config": dict(config), "validation": value})
+        if best is None and value > highest:
+            best, highest = config, value
+        if best is not None and (not incumbents or best != incumbents[-1]["config"]):
+            incumbents.append({"seconds": time.process_time() - began, "config": dict(best)})
 
     loop(problem, trials, seed, note)
     return {

@@ -1,7 +1,8 @@
 """The searches that ``benchmarks.peers`` compares, each by its library's own loop.
 
-All train with the same code, on the same space. A *loop* searches a problem and reports each
-complete training of the full network, as (config, validation accuracy). A hyperparameter that
+All train with the same code, on the same space. A *loop* searches a problem. After each complete
+training of the full network, it reports which config its library would return if the search ended
+there. A hyperparameter that
 depends on another one is suggested only where it applies if the library can do that; otherwise it
 is always suggested, and left out of the config where it does not apply.
 """
@@ -11,18 +12,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from benchmarks.peers.tasks import Problem
 from proxyhpo import Choice, Config, Int, ProxyHPO, Record, Space
 
-__all__ = ["PEERS", "Loop"]
+__all__ = ["PEERS", "Loop", "Note"]
 
-Note = Callable[[Config, float], None]
+
+class Note(Protocol):
+    """Called after each complete training of the full network."""
+
+    def __call__(self, config: Config, value: float, best: Config | None = None) -> None:
+        """Notes a training.
+
+        Args:
+            config: that was trained.
+            value: its validation accuracy.
+            best: the config that the search would return now; by default that of the training with
+                the highest value so far.
+        """
+
+
 Loop = Callable[[Problem, int, int, Note], None]
-"""(problem, how many trials, seed, where to note full trainings)."""
+"""(problem, how many trials, seed, what to call after each training)."""
 
 
 def ours(times: float = 1.0, *, as_long: bool = False, **options: Any) -> Loop:
@@ -36,8 +51,11 @@ def ours(times: float = 1.0, *, as_long: bool = False, **options: Any) -> Loop:
 
     def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         def announced(record: Record) -> None:
-            if hpo.ladder[record.rung].is_base and record.value is not None:
-                note(record.config, record.value)
+            if not hpo.ladder[record.rung].is_base or record.state != "finished":
+                return
+            assert record.value is not None, "a finished training has a value"
+            # A config that was trained under several seeds counts with its mean.
+            note(record.config, record.value, hpo.result.best_config)
 
         hpo = ProxyHPO(
             problem.task.build,

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,8 +60,8 @@ def problem():
 def test_each_peer_searches_by_its_own_loop(problem, peer):
     found = peers.search(problem, PEERS[peer](), 4, seed=1)
     incumbents = found["incumbents"]
-    values = [each["validation"] for each in incumbents]
-    assert values == sorted(set(values))
+    configs = [each["config"] for each in incumbents]
+    assert all(one != other for one, other in pairwise(configs))
     seconds = [each["seconds"] for each in incumbents]
     assert seconds == sorted(seconds)
     assert 0 < seconds[-1] <= found["seconds"]
@@ -73,6 +74,20 @@ def test_each_peer_searches_by_its_own_loop(problem, peer):
         assert 1 <= found["full_trainings"] <= 8
     elif peer != "Optuna TPE, Hyperband":
         assert found["full_trainings"] == 4
+
+
+def test_a_search_is_judged_by_the_config_that_it_would_return(problem):
+    a, b = {"lr": 0.1}, {"lr": 0.2}
+
+    def loop(_problem, _trials, _seed, note):
+        note(a, 0.5)
+        note(b, 0.4)
+        note(b, 0.6)
+        note(b, 0.3, best=a)  # under a second seed, after which the mean of the other is better
+
+    found = peers.search(problem, loop, 2, seed=0)
+    assert [each["config"] for each in found["incumbents"]] == [a, b, a]
+    assert found["full_trainings"] == 4
 
 
 def test_hyperband_has_the_epochs_of_full_trainings(problem, monkeypatch):
