@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -15,7 +16,7 @@ from benchmarks.pages import blank_figure
 from benchmarks.rows import Row, Rows, key_of
 from proxyhpo._report.ranking import spearman
 
-__all__ = ["INTRODUCTION", "Measured", "draw", "measured", "page"]
+__all__ = ["INTRODUCTION", "Measured", "differences", "draw", "interval", "measured", "page"]
 
 PROXY_ARMS = ("paper", "proxyhpo")
 LABELS = {"paper": "the paper's method", "proxyhpo": "proxyhpo"}
@@ -151,12 +152,32 @@ def by_cell(searches: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured
     return dict(sorted(cells.items()))
 
 
-def mean_of(cell: Sequence[Measured], arm: str) -> tuple[float, float]:
-    """Cost and difference of an arm, means over the seeds of a cell."""
-    return (
-        float(np.mean([each.cost(arm) for each in cell])),
-        float(np.mean([each.difference(arm) for each in cell])),
-    )
+def costs(searches: Sequence[Measured], arm: str) -> list[float]:
+    """The mean cost of each cell."""
+    return [fmean(each.cost(arm) for each in cell) for cell in by_cell(searches).values()]
+
+
+def differences(searches: Sequence[Measured], arm: str, other: str = "full") -> list[float]:
+    """Test accuracy of an arm minus that of another one in points, the mean of each cell."""
+    return [
+        100 * fmean(each.accuracy[arm] - each.accuracy[other] for each in cell)
+        for cell in by_cell(searches).values()
+    ]
+
+
+def interval(searches: Sequence[Measured], arm: str, other: str = "full") -> tuple[float, float]:
+    """A 95 % t interval of the mean of :func:`differences`.
+
+    The searchers of one network on one data set share its test images and its noise, so that their
+    mean counts as one observation.
+    """
+    pairs: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    cells = by_cell(searches)
+    for cell, found in zip(cells, differences(searches, arm, other), strict=True):
+        pairs[cell[:2]].append(found)
+    means = [fmean(each) for each in pairs.values()]
+    half = float(stats.t.ppf(0.975, len(means) - 1) * stats.sem(means))
+    return fmean(means) - half, fmean(means) + half
 
 
 def _summary(searches: Sequence[Measured]) -> Iterator[str]:
@@ -169,24 +190,34 @@ def _summary(searches: Sequence[Measured]) -> Iterator[str]:
         own = [s for s in searches if arm in s.accuracy and data in {None, s.of["data"]}]
         if not own:
             continue
-        costs, differences = zip(
-            *(mean_of(cell, arm) for cell in by_cell(own).values()), strict=True
-        )
+        found = differences(own, arm)
         texts = [
             data or "all",
             LABELS[arm],
-            str(len(costs)),
-            f"{np.mean(costs):.2f}",
-            interval(differences),
-            f"{min(differences):+.1f}",
+            str(len(found)),
+            f"{fmean(costs(own, arm)):.2f}",
+            f"{fmean(found):+.2f}" if data else _mean(own, arm),
+            f"{min(found):+.1f}",
         ]
         yield f"| {' | '.join(texts)} |"
-    both = by_cell([each for each in searches if set(PROXY_ARMS) <= set(each.accuracy)])
+    both = [each for each in searches if set(PROXY_ARMS) <= set(each.accuracy)]
     if both:
-        cheaper = sum(
-            mean_of(cell, "proxyhpo")[0] < mean_of(cell, "paper")[0] for cell in both.values()
+        pairs = zip(costs(both, "proxyhpo"), costs(both, "paper"), strict=True)
+        cheaper = sum(ours < papers for ours, papers in pairs)
+        yield (
+            f"\n`proxyhpo` costs less than {LABELS['paper']} in {cheaper} of {len(by_cell(both))} "
+            f"cells. Its test accuracy minus that of {LABELS['paper']} is "
+            f"{_mean(both, 'proxyhpo', 'paper')} points."
         )
-        yield f"\n`proxyhpo` costs less than {LABELS['paper']} in {cheaper} of {len(both)} cells."
+
+
+def _mean(searches: Sequence[Measured], arm: str, other: str = "full") -> str:
+    """The mean difference, with its interval if there are several data sets or networks."""
+    mean = f"{fmean(differences(searches, arm, other)):+.2f}"
+    if len({cell[:2] for cell in by_cell(searches)}) < 2:
+        return mean
+    low, high = interval(searches, arm, other)
+    return f"{mean} [{low:+.2f}, {high:+.2f}]"
 
 
 def _table(cells: Sequence[Measured]) -> Iterator[str]:
@@ -217,13 +248,3 @@ def _arm(cells: Sequence[Measured], arm: str) -> list[str]:
         f"{np.mean([cell.difference(arm) for cell in cells]):+.1f}",
         f"{np.mean(ranks):.2f} (n={n})" if ranks else "",
     ]
-
-
-def interval(values: Iterable[float]) -> str:
-    """With a 95 % t interval where there are several."""
-    values = list(values)
-    mean = float(np.mean(values))
-    if len(values) < 3:
-        return f"{mean:+.2f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
