@@ -1,4 +1,4 @@
-"""Small labelled images for benchmarks on a CPU: a file of CIFAR-10, or scikit-learn's digits."""
+"""Small labelled images for benchmarks on a CPU, from a file of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Images", "Part", "accuracy", "of_classes", "read_cifar10", "read_digits"]
+__all__ = ["Images", "Part", "accuracy", "of_classes", "read_cifar10"]
 
 Part = tuple[Tensor, Tensor]
 """Images of shape (N, C, H, W), standardised, and labels of shape (N,), int64."""
@@ -24,9 +24,9 @@ class Images:
 
     Args:
         train: to train on.
-            validation: to select configs.
-            test: to evaluate the final choice.
-            name: of the data set.
+        validation: to select configs.
+        test: to evaluate the final choice.
+        name: of the data set.
     """
 
     train: Part
@@ -73,18 +73,6 @@ def _from_torchvision(folder: Path) -> Mapping[str, Any]:
         arrays[f"{name}_images"] = files.data[span].transpose(0, 3, 1, 2).copy()
         arrays[f"{name}_labels"] = np.array(files.targets[span])
     return arrays
-
-
-def read_digits() -> Images:
-    """1,797 images of 8x8: 1,000 to train on, 300 to select by, and the rest to test on."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
-
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.target))
-    images = torch.from_numpy(digits.images[order]).float()[:, None]
-    labels = torch.from_numpy(digits.target[order].astype(np.int64))
-    spans = (slice(1000), slice(1000, 1300), slice(1300, None))
-    return _standardised([(images[span], labels[span]) for span in spans], "digits")
 
 
 def _standardised(parts: Sequence[Part], name: str) -> Images:

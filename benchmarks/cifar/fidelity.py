@@ -15,7 +15,6 @@ from benchmarks.cifar.table import N_TWICE, SECOND_LOOK, Row, Run, Table
 from proxyhpo._report.ranking import interval, kendall, overlap, regret, spearman
 
 __all__ = [
-    "CEILING",
     "MEASURES",
     "Agreement",
     "Triple",
@@ -32,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 Measure = Callable[[Floats, Floats], Floats]
 TOP = 0.4  # of the configs, by the full network's accuracy
 RESAMPLES = 500
-CEILING = "the full network under another seed"
 
 Triple = tuple[float, float, float]
 """A figure and its 95 % interval."""

@@ -189,7 +189,6 @@ SCALE = _within(0, 1e15)
 FRACTION = Kind(lambda value: is_real(value) and 0 < value <= 1, "a number in (0, 1]")
 CONFIG = Kind(_is_named, "a mapping from names")
 REPORTS = Kind(lambda value: _is_sequence(value, _is_report), "a list of values with metrics")
-NAMED_NUMBERS = Kind(lambda value: _is_named(value, _is_number), "a mapping from names to numbers")
 EXPONENTS = Kind(
     lambda value: _is_named(value, EXPONENT.allows),
     f"a mapping from names to numbers {EXPONENT.words}",

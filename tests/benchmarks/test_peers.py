@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.cifar.networks import Task, sgd
 from benchmarks.cifar.training import Examples
-from benchmarks.images import of_classes, read_cifar10, read_digits
+from benchmarks.images import of_classes, read_cifar10
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Experiment
 from benchmarks.peers.loops import PEERS
@@ -261,14 +261,6 @@ def test_intervals_are_those_of_the_differences():
     half = 196 * (own - other).std(ddof=1) / np.sqrt(20)
     assert (high - low) / 2 == pytest.approx(half, rel=0.2)
     assert low < 100 * (own - other).mean() < high
-
-
-def test_digits_are_in_three_parts():
-    parts = read_digits()
-    sizes = [len(labels) for _, labels in (parts.train, parts.validation, parts.test)]
-    assert sizes == [1000, 300, 497]
-    assert parts.shape == (1, 8, 8)
-    assert abs(parts.train[0].mean()) < 1e-5
 
 
 def test_a_file_of_images_is_halved_and_standardised(tmp_path):
