@@ -26,13 +26,11 @@ class Images:
         train: to train on.
         validation: to select configs.
         test: to evaluate the final choice.
-        name: of the data set.
     """
 
     train: Part
     validation: Part
     test: Part
-    name: str
 
     @property
     def shape(self) -> torch.Size:
@@ -57,7 +55,7 @@ def read_cifar10(path: Path, *, train: int, validation: int, test: int) -> Image
         images = torch.from_numpy(arrays[f"{name}_images"][:most])
         labels = torch.from_numpy(arrays[f"{name}_labels"][:most].astype(np.int64))
         parts.append((F.avg_pool2d(images.float() / 255, 2), labels))
-    return _standardised(parts, path.stem)
+    return _standardised(parts)
 
 
 def _from_torchvision(folder: Path) -> Mapping[str, Any]:
@@ -75,12 +73,12 @@ def _from_torchvision(folder: Path) -> Mapping[str, Any]:
     return arrays
 
 
-def _standardised(parts: Sequence[Part], name: str) -> Images:
+def _standardised(parts: Sequence[Part]) -> Images:
     """By the mean and deviation of each channel over the images to train on."""
     images, _ = parts[0]
     mean, std = (each((0, 2, 3), keepdim=True) for each in (images.mean, images.std))
     train, validation, test = (((each - mean) / std, labels) for each, labels in parts)
-    return Images(train, validation, test, name)
+    return Images(train, validation, test)
 
 
 def of_classes(part: Part, classes: Sequence[int], most: int | None = None) -> Part:

@@ -22,7 +22,7 @@ def made(n=60):
         noise = 0.1 * torch.randn(n, 3, 16, 16, generator=generator)
         return noise + labels[:, None, None, None] / 5 - 1, labels
 
-    return Images(part(), part(), part(), "made")
+    return Images(part(), part(), part())
 
 
 @pytest.fixture
