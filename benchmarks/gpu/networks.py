@@ -92,10 +92,26 @@ class Step:
         loss.backward()
         self._optimizer.step()
 
+    def capture(self) -> None:
+        """Replays the network as CUDA graphs from now on, in the precision of the other steps."""
+        # A graph cannot contain the cache of casted weights: it would replay stale ones.
+        with self._autocast(cache_enabled=False):
+            graphed = torch.cuda.make_graphed_callables(self.network, (self.inputs,))
+        assert isinstance(graphed, nn.Module)  # what it returns for a module
+        self.network = graphed
+
     def _forward(self) -> Tensor:
-        with torch.autocast(self.inputs.device.type, torch.bfloat16, self.inputs.is_cuda):
+        with self._autocast():
             outputs: Tensor = self.network(self.inputs)
         return outputs.float()
+
+    def _autocast(self, *, cache_enabled: bool = True) -> torch.autocast:
+        return torch.autocast(
+            self.inputs.device.type,
+            torch.bfloat16,
+            enabled=self.inputs.is_cuda,
+            cache_enabled=cache_enabled,
+        )
 
 
 def _vit(layers: int, width: int, side: int) -> Callable[[], nn.Module]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from benchmarks.gpu.setup import Row, Setup
-from benchmarks.gpu.steps import memory_text
-from proxyhpo import Config, Float, ProxyHPO, Record, Rung
+from benchmarks.gpu.memory import PeakMemory
+from benchmarks.gpu.setup import Row, Setup, left_out
+from proxyhpo import Config, Float, ProxyHPO, Record, Result, Rung
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
 __all__ = ["memory", "packing", "search"]
@@ -27,20 +27,24 @@ SPACE = {
 }
 PACKED = (1, 2, 4, 8, 16)
 BATCH_SIZE = 128
-_GIB = 2**30
 
 
 def packing(setup: Setup) -> Iterator[Row]:
     """Proxies per minute with increasing numbers of them on the device."""
     alone = None
     for workers in (1, 2) if setup.smoke else PACKED:
-        rate, used = _packed(setup, workers)
+        case = f"{workers} proxies at once"
+        with PeakMemory(setup.device) as used:
+            rate = _packed(setup, workers)
+        if rate is None:
+            yield left_out(case)
+            continue
         alone = alone or rate
         yield (
-            f"{workers} proxies at once",
+            case,
             f"{rate:.1f} trials a minute",
             f"{rate / alone:.2f} times one at a time",
-            used,
+            str(used),
         )
 
 
@@ -50,65 +54,80 @@ def search(setup: Setup) -> Iterator[Row]:
     devices = [str(setup.device)]
     executors = {"one at a time": InProcessExecutor(), "packed": _executor("auto", devices)}
     for name, executor in executors.items():
+        case = f"{trials} trials, {name}"
         began = time.perf_counter()
-        result = _study(setup, epochs, executor=executor).run(trials)
+        with PeakMemory(setup.device) as used:
+            result = _run(setup, trials, epochs, executor=executor)
         seconds = time.perf_counter() - began
-        cost = result.cost
-        full = cost.full_search_seconds
+        if result is None:
+            yield left_out(case)
+            continue
+        full = result.cost.full_search_seconds
+        accuracy = f", best validation accuracy {result.best_value:.3f}" if setup.data else ""
         yield (
-            f"{trials} trials, {name}",
-            f"{seconds:.0f} s, best validation accuracy {result.best_value:.3f}",
+            case,
+            f"{seconds:.0f} s{accuracy}",
             "" if full is None else f"{seconds / full:.2f} of {full:.0f} s for a full search",
-            memory_text(setup.device),
+            str(used),
         )
 
 
 def memory(setup: Setup) -> Iterator[Row]:
     """Memory allocated by this process after many trials, and after an out-of-memory error."""
     trials = 3 if setup.smoke else 50
-    held = [_held(setup.device)]
+    before = _allocated(setup.device)
     for fails in (False, True):
-        study = _study(
+        result = _run(
             setup,
-            epochs=1,
+            trials,
             most=2 * BATCH_SIZE,
             greedy=fails,
             ladder=[Rung(0.125, keep=1), Rung(1)],
             searcher="random",
         )
-        failures = len(study.run(trials).failures)
-        del study
-        held.append(_held(setup.device))
+        if result is None:
+            yield left_out(f"{trials} trials, {'some of which fail' if fails else 'none fails'}")
+            continue
+        failures = len(result.failures)
+        del result
+        change = (_allocated(setup.device) - before) / 2**20
         after = f"{trials} trials, {failures} of which failed"
-        change = held[-1] - held[0]
-        yield after, f"{change / 2**20:+.1f} MiB allocated", "before the trials", ""
+        yield after, f"{change:+.1f} MiB allocated", "before the trials", ""
 
 
-def _packed(setup: Setup, workers: int) -> tuple[float, str]:
-    """Trials per minute while all workers are busy, and the memory used on the device."""
+def _packed(setup: Setup, workers: int) -> float | None:
+    """Trials per minute while all workers are busy; None if time ran out."""
     ended: list[float] = []
-    used: list[int] = []
 
     def note(record: Record) -> None:
         if record.rung == 0:
             ended.append(time.perf_counter())
-            used.append(_used(setup.device))
 
-    study = _study(
+    trials = 4 + 2 * workers if setup.smoke else max(9, 6 * workers)
+    result = _run(
         setup,
-        epochs=1,
+        trials,
         ladder=[Rung(0.25, keep=1), Rung(1)],
         stopper=None,
         searcher="random",
         executor=_executor(workers, [str(setup.device)]),
         callbacks=[note],
     )
-    trials = 4 + 2 * workers if setup.smoke else max(9, 6 * workers)
-    study.run(trials)
+    if result is None:
+        return None
     # Earlier, workers may still be starting; later, some have nothing left to do.
     first, last = trials // 3, trials - workers
-    rate = 60 * (last - first) / (ended[last] - ended[first])
-    return rate, f"{max(used) / _GIB:.2f} GiB on the device" if max(used) else ""
+    return 60 * (last - first) / (ended[last] - ended[first])
+
+
+def _run(setup: Setup, trials: int, epochs: int = 1, **options: Any) -> Result | None:
+    """The result of a search; None if no time is left for it, or if the deadline ended it."""
+    if setup.seconds_left <= 0:
+        return None
+    study = _study(setup, epochs, **options)
+    result = study.run(trials, timeout=max(1e-3, setup.seconds_left))
+    n_trained = len({record.trial for record in result.records})
+    return None if setup.seconds_left <= 0 or n_trained < trials else result
 
 
 def _executor(workers: int | str, devices: list[str]) -> ProcessExecutor:
@@ -216,15 +235,6 @@ def _train(
         yield torch.cat(right).float().mean().item()
 
 
-def _held(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 0
-    return torch.cuda.memory_allocated(device)
-
-
-def _used(device: torch.device) -> int:
-    """Bytes used on the device by all processes."""
-    if device.type != "cuda":
-        return 0
-    free, total = torch.cuda.mem_get_info(device)
-    return total - free
+def _allocated(device: torch.device) -> int:
+    """Bytes of this process's tensors on a GPU."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0

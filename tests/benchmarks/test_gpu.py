@@ -1,16 +1,20 @@
 """The command's code on a CPU; only a card can tell figures."""
 
 import sys
+import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import search as gpu_search
 from benchmarks.gpu import steps as gpu_steps
-from benchmarks.gpu.networks import TINY_NETWORKS, Step
+from benchmarks.gpu.memory import PeakMemory
+from benchmarks.gpu.networks import TINY_NETWORKS, Entry, Step
 from benchmarks.gpu.setup import Setup
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
@@ -45,10 +49,53 @@ def test_a_part_that_fails_is_a_row_and_the_others_run(setup, monkeypatch, capsy
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_part_for_which_no_time_is_left_is_skipped(setup, monkeypatch):
-    monkeypatch.setattr(gpu, "PARTS", {"one": (part([("a", "", "", "")]), 60.0)})
-    late = replace(setup, deadline=time.monotonic() + 30)
-    assert list(gpu.measure(late, ["one"])) == [("one", "", "left out: no time", "", "")]
+def test_a_part_gets_its_share_of_the_time_that_is_left(setup, monkeypatch):
+    now, given = 0, {}
+    for module in ("__main__", "setup"):
+        clock = SimpleNamespace(monotonic=lambda: now)
+        monkeypatch.setattr(f"benchmarks.gpu.{module}.time", clock)
+
+    def uses(name, seconds):
+        def measured(setup):
+            nonlocal now
+            given[name] = setup.seconds_left
+            now += seconds
+            yield name, "", "", ""
+
+        return measured
+
+    parts = {"one": (uses("one", 100), 50.0), "two": (uses("two", 300), 30.0)}
+    monkeypatch.setattr(gpu, "PARTS", {**parts, "three": (uses("three", 0), 20.0)})
+    list(gpu.measure(replace(setup, deadline=1000), ["one", "two", "three"]))
+    assert given == {"one": 500, "two": 540, "three": 600}
+
+
+@pytest.mark.parametrize(
+    ("measured", "cases"),
+    [
+        (gpu_steps.steps, 12),
+        (gpu_steps.compiled, 1),
+        (gpu_search.packing, 2),
+        (gpu_search.search, 2),
+        (gpu_search.memory, 2),
+        (gpu.tests, 1),
+    ],
+)
+def test_what_is_left_out_is_in_the_table(setup, measured, cases):
+    rows = list(measured(replace(setup, deadline=time.monotonic() - 1)))
+    assert len({row[0] for row in rows}) == cases
+    assert {row[1:] for row in rows} == {("left out: not enough time", "", "")}
+
+
+def test_a_search_that_the_deadline_cuts_is_left_out(setup, later):
+    late = [lambda _: later(2000)]
+    assert gpu_search._run(setup, 3, searcher="random", callbacks=late) is None
+
+
+def test_only_files_with_gpu_tests_are_run():
+    files = gpu._files_of_gpu_tests()
+    assert "tests/test_cuda.py" in files
+    assert "tests/test_hpo.py" not in files
 
 
 def test_the_page_is_written_after_each_row(monkeypatch, tmp_path):
@@ -67,6 +114,7 @@ def test_the_page_is_written_after_each_row(monkeypatch, tmp_path):
     assert "| steps | a | 1 s |" in written[0]
     assert "| steps | b | 2 s |" in written[1]
     assert "| steps | b | 2 s |" not in written[0]
+    assert "random images with random labels" in written[0].partition("|")[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -94,6 +142,53 @@ def test_a_step_trains_the_network(entry):
     step()  # the first one changes no more than a head that starts at zero
     changed = [not torch.equal(p, old) for p, old in zip(network.parameters(), before, strict=True)]
     assert sum(changed) > 0.9 * len(changed)
+
+
+def test_graphs_are_captured_in_the_precision_of_the_other_steps(monkeypatch):
+    seen = []
+
+    class Recording(nn.Module):
+        def forward(self, x):
+            seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+            return x
+
+    def capture(network, inputs):
+        assert not torch.is_autocast_cache_enabled()
+        network(*inputs)
+        return network
+
+    entry = Entry("linear", nn.Identity, lambda: torch.zeros(2, 3), 4)
+    step = Step(entry, nn.Linear(3, 4), torch.device("cpu"))
+    step.network = Recording()
+    step.inputs = SimpleNamespace(device=torch.device("cpu"), is_cuda=True, float=lambda: None)
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
+    step._forward()
+    step.capture()
+    assert seen == 2 * [(True, torch.bfloat16)]
+
+
+def test_the_peak_of_a_device_is_what_was_added_to_it(monkeypatch):
+    used = iter([3, 4, 7, 5])  # GiB, the first before the block begins
+    was_sampled = threading.Event()
+
+    def mem_get_info(_):
+        gib = next(used, None)
+        if gib is None:
+            was_sampled.set()
+        return (80 - (gib or 5)) * 2**30, 80 * 2**30
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    with PeakMemory(torch.device("cuda:0")) as peak:
+        assert was_sampled.wait(300)
+    assert str(peak) == "4.00 GiB on the device"
+
+
+def test_without_cuda_no_memory_is_measured(monkeypatch):
+    monkeypatch.delattr(torch.cuda, "mem_get_info")
+    with PeakMemory(torch.device("cpu")) as peak:
+        pass
+    assert str(peak) == ""
 
 
 def test_trainings_that_run_out_of_memory_are_counted(setup):
