@@ -62,7 +62,7 @@ def tests(setup: Setup) -> Iterator[Row]:
 def _files_of_gpu_tests() -> list[str]:
     """Those that contain the mark, because collecting all tests takes longer than running these."""
     files = sorted(Path("tests").rglob("test_*.py"))
-    return [str(path) for path in files if "mark.gpu" in path.read_text(encoding="utf-8")]
+    return [path.as_posix() for path in files if "mark.gpu" in path.read_text(encoding="utf-8")]
 
 
 PARTS: dict[str, tuple[Callable[[Setup], Iterator[Row]], float]] = {
