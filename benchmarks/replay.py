@@ -79,6 +79,7 @@ def replay(
     direction: Literal["minimize", "maximize"],
     strategy: Strategy,
     configs: Sequence[Config],
+    **options: Any,
 ) -> Result:
     """One search through the engine.
 
@@ -88,7 +89,14 @@ def replay(
         direction: of the values.
         strategy: how to search.
         configs: what rung 0 gets, in this order.
+        options: further arguments of :class:`~proxyhpo.ProxyHPO`, which replace the strategy's.
     """
+    arguments: dict[str, Any] = {
+        "transfer": strategy.transfer,
+        "ladder": strategy.ladder,
+        "stopper": strategy.stopper,
+        **options,
+    }
     hpo = ProxyHPO(
         training.build,
         training,
@@ -97,10 +105,8 @@ def replay(
         direction=direction,
         pruner="by-width",
         searcher="random",
-        transfer=strategy.transfer,
-        ladder=strategy.ladder,
-        stopper=strategy.stopper,
         progress=False,
+        **arguments,
     )
     searched = configs[: round(strategy.share * len(configs))]
     for config in searched:

@@ -18,7 +18,7 @@ from benchmarks.cifar.searches import (
     sample_size,
 )
 from benchmarks.cifar.steps import Costs
-from benchmarks.cifar.table import Table
+from benchmarks.cifar.table import JUDGE, Table
 from benchmarks.tabular.report import REFERENCE, UNIT, Outcome
 
 __all__ = [
@@ -26,22 +26,29 @@ __all__ = [
     "COMPARED",
     "FEW",
     "MOST",
+    "NOT_EARLY",
     "Findings",
     "Floats",
     "best_ladder",
     "by_optimizer",
     "cost_in",
     "find",
+    "judged",
     "mean_of",
+    "mean_points",
     "of_halves",
     "points_in",
     "points_of",
 ]
 
 Floats = npt.NDArray[np.float64]
-MOST = 0.2  # of the cost of a full search of all configs, for a ladder that may be the default
+MOST = 0.2  # of the cost of a full search of all configs, for a ladder that may be chosen
 FEW = 20  # configs in a short search
-CHOSEN = (DEFAULT, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha")
+NOT_EARLY = "1/8 (4), median, second seed"
+"""The default without early promotion."""
+CHOSEN = (
+    DEFAULT, NOT_EARLY, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha"
+)  # fmt: skip
 COMPARED = (
     UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
     "successive halving of epochs", "successive halving of epochs, of 1 in 3 configs",
@@ -67,6 +74,11 @@ class Findings:
     halves: Sequence[Outcome]
     larger: Sequence[Outcome]
     short: Sequence[Outcome]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the table has trainings that judge searches and that no search decides by."""
+        return any(run.seed >= JUDGE for runs in self.table.values() for run in runs)
 
     def points(self, name: str) -> Floats | None:
         """Test accuracy minus that of a full search with a re-look, for each sample, in points."""
@@ -140,7 +152,22 @@ def by_optimizer(found: Sequence[Findings]) -> Iterator[tuple[str, Table]]:
             yield (f"{each.net}, {kind}" if kind else each.net), table
 
 
+def mean_points(found: Sequence[Findings], name: str) -> Floats:
+    """The mean difference of a strategy over the networks that are judged, for each sample."""
+    return mean_of([p for each in judged(found) if (p := each.points(name)) is not None])
+
+
+def judged(found: Sequence[Findings]) -> Sequence[Findings]:
+    """The networks over which means are taken: those that are judged by seeds of their own.
+
+    The other networks are judged by the training that decided, so their differences are too small.
+    If there are only such networks, all of them.
+    """
+    return [each for each in found if each.is_judged] or found
+
+
 def best_ladder(found: Sequence[Findings]) -> str | None:
+    """The ladder with the best mean accuracy, among those that cost at most :data:`MOST`."""
     affordable = {
         name: np.mean([points_of(each, name) for each in found])
         for name in LADDERS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cifar.fidelity import best_rates
-from benchmarks.cifar.findings import COMPARED, Findings, by_optimizer, points_of
+from benchmarks.cifar.findings import COMPARED, Findings, by_optimizer, judged, mean_points
 from benchmarks.cifar.searches import DEFAULT, LADDERS
 from benchmarks.pages import blank_figure
 
@@ -35,16 +35,15 @@ def draw_rates(found: Sequence[Findings], path: Path) -> None:
 
 
 def draw_searches(found: Sequence[Findings], path: Path) -> None:
-    """Draws the cost and the test accuracy of searches, as means over the networks."""
+    """Draws the cost and the test accuracy of searches, as means over the judged networks."""
     figure = blank_figure(8, 4.5)
     axis = figure.subplots()
     names = [*COMPARED, *(name for name in LADDERS if name != DEFAULT)]
     for name in dict.fromkeys(names):
-        known = [each for each in found if each.points(name) is not None]
-        if len(known) < len(found):
+        if any(each.points(name) is None for each in found):
             continue
-        cost = np.mean([each.cost(name) for each in known])
-        points = np.mean([points_of(each, name) for each in known])
+        cost = np.mean([each.cost(name) for each in judged(found)])
+        points = mean_points(found, name).mean()
         is_ladder = name in LADDERS
         axis.scatter(cost, points, color="C0" if is_ladder else "C1", s=36 if is_ladder else 20)
         if name in COMPARED:

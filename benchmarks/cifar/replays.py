@@ -1,13 +1,16 @@
 """Replays a search on a table of trainings: what it finds, and what it costs.
 
-A replay follows the rules of a search; nothing is trained, and the engine does not run. Tests check
-that the engine finds the same config at the same cost.
+A replay follows the rules of a search without running the engine, because tens of thousands of
+searches are replayed. The library's own functions rank the trials of the full network and decide on
+second seeds. Tests check that the engine finds the same config at the same cost, also with its
+default settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,12 +20,17 @@ from benchmarks.cifar.steps import Costs
 from benchmarks.cifar.table import SECOND_LOOK, Row, Run, Table
 from benchmarks.cifar.training import EPOCHS
 from benchmarks.tabular.report import REFERENCE, UNIT
+from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._records.records import Record
+from proxyhpo._records.report import Report
 from proxyhpo.stoppers import Curve, Stopper
 
 __all__ = ["Found", "Level", "Search", "Trainings", "full", "replayed"]
 
 Trainings = Mapping[Run, Row]
 """Of one config."""
+_TOP = 0
+"""Index of the rung of the full network in the records of a replay, which has no others."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,9 @@ class Search:
         exponent: the learning rates of proxies are multiplied by this power of the width ratio.
         stopper: of trainings on the first rung.
         share: fraction of the configs among which it searches, the first ones of a sample.
-        looks_again: the best two full trainings are repeated under another seed if their accuracies
-            differ by less than this; the mean over both seeds then decides.
+        second_seeds: whether the two best trials of the full network are trained under another seed
+            if the library's estimate of the noise may explain their difference. The mean over the
+            seeds of a trial then decides.
         early: numbers of trials on the first rung after which the best one so far is promoted. The
             others are promoted when all trials have been trained.
     """
@@ -61,7 +70,7 @@ class Search:
     exponent: float = 0.0
     stopper: Stopper | None = None
     share: float = 1.0
-    looks_again: float = 0.0
+    second_seeds: bool = False
     early: Sequence[int] = ()
 
     def run(self, net: str, number: int, density: float) -> Run:
@@ -106,49 +115,39 @@ class _Replay:
         chosen: Sequence[int] = range(max(1, round(self.search.share * len(self.sample))))
         for level in self.search.levels:
             chosen = self.climbing(level, chosen)
-        values = [self.trained(i, Level(1, 1)) for i in chosen]
-        order = sorted(range(len(chosen)), key=lambda place: -values[place])
-        best = chosen[order[0]]
-        if len(order) > 1 and values[order[0]] - values[order[1]] < self.search.looks_again:
-            again = {chosen[place]: values[place] + self.once_more(chosen[place])
-                     for place in order[:2]}  # fmt: skip
-            best = max(again, key=lambda i: again[i])
-        return Found(best, sum(self.charged.values()))
+        records = [_record(i, self.trained(i)) for i in chosen]
+        if self.search.second_seeds:
+            records += [_record(i, self.once_more(i)) for i in _undecided(records)]
+        return Found(standings(records, _TOP)[0].trial, sum(self.charged.values()))
 
     def climbing(self, level: Level, chosen: Sequence[int]) -> list[int]:
         """The trials that are promoted from a rung, best first."""
-        peers: list[Curve] = []
-        losses: dict[int, float] = {}
         # Those of a higher rung enter together, so that they have no peers and are never stopped.
         stopper = self.search.stopper if level is self.search.levels[0] else None
-        for i in chosen:
-            row = self.row(i, level.density)
-            curve = Curve()
-            stopped = False
-            for value in row.validation[: level.epochs]:
-                curve.append(-value)
-                is_last = len(curve) == min(level.epochs, len(row.validation))
-                if stopper and not is_last and stopper.should_stop(curve, peers):
-                    stopped = True
-                    break
-            peers.append(curve)
-            self.charge(i, level.density, len(curve))
-            if not stopped:
+        curves = tuple(
+            tuple(-value for value in self.row(i, level.density).validation[: level.epochs])
+            for i in chosen
+        )
+        losses: dict[int, float] = {}
+        for i, curve, epochs in zip(chosen, curves, _lengths(curves, stopper), strict=True):
+            self.charge(i, level.density, epochs)
+            if epochs == len(curve):
                 losses[i] = curve[-1]
         return _climbers(losses, level.keep, self.search.early)
 
-    def trained(self, i: int, level: Level) -> float:
-        row = self.row(i, level.density)
-        self.charge(i, level.density, len(row.validation))
-        return row.value
+    def trained(self, i: int) -> Row:
+        """Trains the full network."""
+        row = self.row(i, 1.0)
+        self.charge(i, 1.0, len(row.validation))
+        return row
 
-    def once_more(self, i: int) -> float:
-        """Trains the full network under the second seed, and returns the value."""
+    def once_more(self, i: int) -> Row:
+        """Trains the full network under the second seed."""
         runs = self.sample[i]
         # Configs that are far from the best ones have been trained once only.
         row = runs.get(Run(_number(runs), seed=SECOND_LOOK)) or runs[Run(_number(runs))]
         self.charged[i, 2.0] = self.seconds(i, 1.0, len(row.validation))
-        return row.value
+        return row
 
     def row(self, i: int, density: float) -> Row:
         runs = self.sample[i]
@@ -163,6 +162,39 @@ class _Replay:
     def seconds(self, i: int, density: float, epochs: int) -> float:
         row = next(iter(self.sample[i].values()))
         return self.costs.seconds(row.net, density, row.config["batch_size"], epochs)
+
+
+@lru_cache(maxsize=32)
+def _lengths(curves: Sequence[Sequence[float]], stopper: Stopper | None) -> Sequence[int]:
+    """After how many epochs each training ends; it was stopped if its curve is longer.
+
+    Cached, since many searches have the first rung in common.
+    """
+    peers: list[Curve] = []
+    for losses in curves:
+        curve = Curve()
+        for loss in losses:
+            curve.append(loss)
+            if stopper and len(curve) < len(losses) and stopper.should_stop(curve, peers):
+                break
+        peers.append(curve)
+    return [len(curve) for curve in peers]
+
+
+def _record(i: int, row: Row) -> Record:
+    """What the library would record of a training of the full network."""
+    config, value = dict(row.config), row.value
+    reports = [Report(each) for each in row.validation]
+    return Record(i, _TOP, row.seed, config, config, "finished", value, -value, reports)
+
+
+def _undecided(records: Sequence[Record]) -> list[int]:
+    """The two best trials, if noise may explain their difference."""
+    standing = standings(records, _TOP)
+    noise = noise_of(standing)
+    if len(standing) < 2 or noise is None or not standing[0].is_near(standing[1], noise):
+        return []
+    return [each.trial for each in standing[:2]]
 
 
 def _climbers(losses: Mapping[int, float], keep: int, early: Sequence[int]) -> list[int]:
@@ -186,7 +218,7 @@ def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
     without this re-look is the unit of cost.
     """
     replay = _Replay(Search([]), sample, costs)
-    values = [replay.trained(i, Level(1, 1)) for i in range(len(sample))]
+    values = [replay.trained(i).value for i in range(len(sample))]
     order = sorted(range(len(sample)), key=lambda i: -values[i])
     each = [replay.charged[i, 1.0] for i in range(len(sample))]
     found = {UNIT: Found(order[0], sum(each))}
@@ -194,7 +226,7 @@ def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
         last = max(1, int(np.sum(np.cumsum(each) <= share * sum(each))))
         best = max(range(last), key=lambda i: values[i])
         found[f"full: first {share:.0%} of the time"] = Found(best, sum(each[:last]))
-    again = {i: replay.once_more(i) for i in order[:3]}
+    again = {i: replay.once_more(i).value for i in order[:3]}
     best = max(again, key=lambda i: again[i])
     found[REFERENCE] = Found(best, sum(replay.charged.values()))
     return found

@@ -13,19 +13,22 @@ from benchmarks.cifar.findings import (
     CHOSEN,
     COMPARED,
     MOST,
+    NOT_EARLY,
     Findings,
     Floats,
     best_ladder,
     by_optimizer,
     cost_in,
+    judged,
     mean_of,
+    mean_points,
     of_halves,
     points_in,
     points_of,
 )
 from benchmarks.cifar.pictures import draw_rates, draw_searches
 from benchmarks.cifar.rules import BY_NORMS, LAYERWISE, RULES, WEAKER
-from benchmarks.cifar.searches import LADDERS, N_TRIALS, POWER_LAW, SHORT, sample_size
+from benchmarks.cifar.searches import DEFAULT, LADDERS, N_TRIALS, POWER_LAW, SHORT, sample_size
 from benchmarks.cifar.steps import Costs, batches
 from benchmarks.cifar.table import CONTROL, DENSITIES, EXPONENT, Run, Table
 from benchmarks.cifar.training import EPOCHS, sizes
@@ -176,20 +179,17 @@ def _short(found: Sequence[Findings]) -> Iterator[str]:
     yield f"The same for few configs ({sizes_}), with a"
     yield "95 % interval of the mean difference:"
     yield ""
-    yield f"| search | {' | '.join(each.net for each in found)} | mean |"
+    yield f"| search | {' | '.join(each.net for each in found)} | mean of {_averaged(found)} |"
     yield "|---" * (len(found) + 2) + "|"
     for name in SHORT:
-        known = {each.net: points_in(each.short, name) for each in found}
-        points = {net: each for net, each in known.items() if each is not None}
-        if not points:
-            continue
-        costs = {each.net: cost_in(each.short, name) for each in found if each.net in points}
-        cells = [
-            f"{costs[each.net]:.3f}, {points[each.net].mean():+.2f}" if each.net in points else ""
-            for each in found
-        ]
-        mean = _with_interval(mean_of(list(points.values())))
-        yield f"| {name} | {' | '.join(cells)} | {np.mean(list(costs.values())):.3f}, {mean} |"
+        # Every table has the proxies of the default search.
+        points = {e.net: own for e in found if (own := points_in(e.short, name)) is not None}
+        costs = {each.net: cost_in(each.short, name) for each in found}
+        cells = [f"{costs[net]:.3f}, {own.mean():+.2f}" for net, own in points.items()]
+        nets = [each.net for each in judged(found)]
+        mean = _with_interval(mean_of([points[net] for net in nets]))
+        cells.append(f"{np.mean([costs[net] for net in nets]):.3f}, {mean}")
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _rivals(found: Sequence[Findings]) -> Iterator[str]:
@@ -197,13 +197,12 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     yield ""
     yield "95 % intervals of the differences for some of the searches:"
     yield ""
-    yield f"| search | {' | '.join(each.net for each in found)} | mean |"
+    yield f"| search | {' | '.join(each.net for each in found)} | mean of {_averaged(found)} |"
     yield "|---" * (len(found) + 2) + "|"
     for name in (*CHOSEN, POWER_LAW, "full, median"):
-        known = [each.points(name) for each in found]
-        cells = ["" if p is None else _with_interval(p) for p in known]
-        mean = mean_of([p for p in known if p is not None])
-        yield f"| {name} | {' | '.join(cells)} | {_with_interval(mean)} |"
+        points = [*(each.points(name) for each in found), mean_points(found, name)]
+        cells = ["" if p is None else _with_interval(p) for p in points]
+        yield f"| {name} | {' | '.join(cells)} |"
     sizes_ = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)
     yield ""
     yield f"Cost in searches of all configs, up to {N_TRIALS} ({sizes_}):"
@@ -219,7 +218,8 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
 
 
 def _searches(names: Iterable[str], found: Sequence[Findings]) -> Iterator[str]:
-    yield f"| search | {' | '.join(each.net for each in found)} | mean, worst |"
+    nets = " | ".join(each.net for each in found)
+    yield f"| search | {nets} | mean, worst of {_averaged(found)} |"
     yield "|---" * (len(found) + 2) + "|"
     for name in names:
         known = [each for each in found if each.points(name) is not None]
@@ -229,8 +229,8 @@ def _searches(names: Iterable[str], found: Sequence[Findings]) -> Iterator[str]:
             f"{each.cost(name):.3f}, {points_of(each, name):+.2f}" if each in known else ""
             for each in found
         ]
-        points = [points_of(each, name) for each in known]
-        cost = np.mean([each.cost(name) for each in known])
+        points = [points_of(each, name) for each in judged(known)]
+        cost = np.mean([each.cost(name) for each in judged(known)])
         cells.append(f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}")
         yield f"| {name} | {' | '.join(cells)} |"
 
@@ -242,15 +242,13 @@ def _with_interval(points: Floats) -> str:
 
 def _chosen(found: Sequence[Findings]) -> Iterator[str]:
     """What the other networks would choose for each; nothing if no ladder is cheap enough."""
-    here, rows = [], []
+    here, rows = {}, []
     for each in found:
         others = [other for other in found if other is not each]
         best = best_ladder(others)
-        if best is None or each.points(best) is None:
-            continue
-        points = points_of(each, best)
-        here.append(points)
-        rows.append(f"| {each.net} | {best} | {each.cost(best):.3f} | {points:+.2f} |")
+        if best is not None and each.points(best) is not None:
+            points = here[each.net] = points_of(each, best)
+            rows.append(f"| {each.net} | {best} | {each.cost(best):.3f} | {points:+.2f} |")
     if not here:
         return
     yield "For each network: the ladder with the best mean on the other networks, among those that"
@@ -260,7 +258,12 @@ def _chosen(found: Sequence[Findings]) -> Iterator[str]:
     yield "| network | chosen by the others | cost here | points here |"
     yield "|---|---|---|---|"
     yield from rows
-    yield f"| mean | | | {np.mean(here):+.2f} |"
+    mean = np.mean([here[each.net] for each in judged(found) if each.net in here])
+    yield f"| mean of {_averaged(found)} | | | {mean:+.2f} |"
+    change = mean_points(found, DEFAULT) - mean_points(found, NOT_EARLY)
+    yield ""
+    yield f"The default minus `{NOT_EARLY}`, which differs only in early promotion, in the"
+    yield f"mean of {_averaged(found)}: {_with_interval(change)} points."
 
 
 def _what(found: Sequence[Findings], costs: Costs) -> Iterator[str]:
@@ -281,6 +284,10 @@ def _what(found: Sequence[Findings], costs: Costs) -> Iterator[str]:
                 continue
             ratios = (f"{costs.ratio(each.net, density, size):.1f}" for size in batches(each.net))
             yield f"| {each.net} | {_fraction(density)} | {' | '.join(ratios)} |"
+
+
+def _averaged(found: Sequence[Findings]) -> str:
+    return ", ".join(each.net for each in judged(found))
 
 
 def _fraction(density: float) -> str:

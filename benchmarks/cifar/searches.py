@@ -58,13 +58,11 @@ LADDERS: dict[str, Search] = {
     "1/8 (4), asha": ladder((8, 4), stopper=ASHAStopper()),
     "1/8 (4), interleaved": ladder((8, 4), early=(8, 16)),
     **SHORT,
-    DEFAULT: ladder(
-        (8, 4), early=(8, 16), stopper=MEDIAN, looks_again=0.02
-    ),
-    "1/8 (3), second seed": ladder((8, 3), looks_again=0.02),
-    "1/8 (4), second seed": ladder((8, 4), looks_again=0.02),
-    "1/8 (3), median, second seed": ladder((8, 3), stopper=MEDIAN, looks_again=0.02),
-    "1/8 (4), median, second seed": ladder((8, 4), stopper=MEDIAN, looks_again=0.02),
+    DEFAULT: ladder((8, 4), early=(8, 16), stopper=MEDIAN, second_seeds=True),
+    "1/8 (3), second seed": ladder((8, 3), second_seeds=True),
+    "1/8 (4), second seed": ladder((8, 4), second_seeds=True),
+    "1/8 (3), median, second seed": ladder((8, 3), stopper=MEDIAN, second_seeds=True),
+    "1/8 (4), median, second seed": ladder((8, 4), stopper=MEDIAN, second_seeds=True),
 }  # fmt: skip
 """Ladders among which one is chosen. In brackets: how many trials climb from a rung."""
 
@@ -78,7 +76,7 @@ def searches(n: int) -> dict[str, Search]:
     default.
     """
     return {
-        "full, median": Search([Level(1, 3)], stopper=MEDIAN, looks_again=1),
+        "full, median": Search([Level(1, n)], stopper=MEDIAN, second_seeds=True),
         "1 epoch": Search([Level(1, 3, epochs=1)]),
         "1 epoch, of 2 in 5 configs": Search([Level(1, 3, epochs=1)], share=0.4),
         "successive halving of epochs": halving(n),
@@ -149,7 +147,7 @@ def outcomes(
         for name, search in known.items():
             results[name] = replayed(search, sample, costs)
         for name, each in results.items():
-            again = name == REFERENCE or (name in known and known[name].looks_again > 0)
+            again = name == REFERENCE or (name in known and known[name].second_seeds)
             used = (0, SECOND_LOOK) if again else (0,)
             loss = 1 - quality(sample[each.number], used)
             found.append(Outcome(net, net, repetition, n, name, loss, each.seconds))

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.cifar.searches import (
     DEFAULT,
     LADDERS,
     POWER_LAW,
+    SHORT,
     outcomes,
     quality,
     sample_size,
@@ -32,7 +34,7 @@ from benchmarks.cifar.table import (
     configs,
     wanted,
 )
-from benchmarks.replay import TOP, Strategy, decisions, replay
+from benchmarks.replay import TOP, Strategy, charged, replay
 from benchmarks.tables import Narrow
 from proxyhpo import Rung
 
@@ -47,13 +49,13 @@ def small(monkeypatch):
     monkeypatch.setattr(cifar_findings, "MOST", 0.5)  # of searches among 12 configs
 
 
-def made(net="vgg", noise=0.0):
+def made(net="vgg", noise=0.0, n=N):
     """Only the learning rate counts, and scaling the updates is exactly right."""
     rng = np.random.default_rng(0)
     table = {}
-    for number, config in enumerate(configs(TASKS[net], net, N)):
+    for number, config in enumerate(configs(TASKS[net], net, n)):
         # In equal steps, so that the winner is known: number 5.
-        config["lr"] = float(f"{BEST[net] * 10 ** ((number - 5) / 16):.4g}")
+        config["lr"] = float(f"{BEST[net] * 10 ** ((number - 5) * 1.5 / n):.4g}")
         if "momentum" in config:
             config["momentum"] = 0.0
         table[number] = {}
@@ -85,10 +87,15 @@ COSTS = Costs(
 
 
 class Stands:
-    """The training function of a search through the engine: looks up what a training came to."""
+    """The training function of a search through the engine: looks up the results of trainings.
+
+    A config that is trained again on the full network is trained under the second seed.
+    """
+
+    inputs = torch.zeros(2, 1000)
 
     def __init__(self, table, search):
-        self.table, self.search = table, search
+        self.table, self.search, self.times = table, search, Counter()
 
     def __call__(self, network, config):
         row = self.row(config, min((*DENSITIES, 1.0), key=lambda d: abs(d - network.width / 1000)))
@@ -98,28 +105,41 @@ class Stands:
 
     def row(self, config, density):
         runs = next(r for n, r in self.table.items() if r[Run(n)].config == config)
-        return runs[self.search.run("vgg", next(iter(runs)).number, density)]
+        run = self.search.run("vgg", next(iter(runs)).number, density)
+        self.times[run] += 1
+        return runs[replace(run, seed=self.times[run] - 1)]
 
     def build(self, width):
         return Narrow(round(1000 * width))
 
-    inputs = torch.zeros(2, 1000)
+
+BY_DEFAULT = {"ladder": None, "density": 1 / 8}
+"""Finalists, early promotions and second seeds are left to ``ProxyHPO``."""
+ONE_SEED = {**BY_DEFAULT, "repeats": 0}
+ENGINE = [
+    ("1/8 (4)", N, {}),
+    ("1/8 (4), median", N, {}),
+    ("1/8 (8), 1/2 (4)", N, {}),
+    *zip(SHORT, (9, 20, 30, 40), (BY_DEFAULT, BY_DEFAULT, ONE_SEED, ONE_SEED), strict=True),
+    (DEFAULT, 40, BY_DEFAULT),
+]
 
 
-@pytest.mark.parametrize("name", ["1/8 (4)", "1/8 (4), median", "1/8 (8), 1/2 (4)"])
-def test_the_engine_climbs_to_the_same_config_at_the_same_cost(name):
-    table = made(noise=0.03)
-    search = searches(N)[name]
-    sample = list(table.values())
+@pytest.mark.parametrize(("name", "n", "options"), ENGINE, ids=[name for name, *_ in ENGINE])
+def test_the_engine_climbs_to_the_same_config_at_the_same_cost(name, n, options):
+    table = made(noise=0.03, n=n)
+    # In random order, so that the best ones of the first eight are not the best ones of all.
+    sample = [table[int(number)] for number in np.random.default_rng(2).permutation(n)]
+    search = searches(n)[name]
     found = replayed(search, sample, COSTS)
     rungs = [Rung(level.density, keep=level.keep) for level in search.levels]
     strategy = Strategy([*rungs, TOP], "identity", stopper=search.stopper)
-    drawn = [dict(runs[Run(number)].config) for number, runs in table.items()]
-    training = Stands(table, search)
-    result = replay(training, TASKS["vgg"].space, "maximize", strategy, drawn)
-    config, seconds = decisions(result, strategy)[""]
-    assert config == drawn[found.number]
-    assert seconds == pytest.approx(found.seconds)
+    drawn = [dict(next(iter(runs.values())).config) for runs in sample]
+    training, space = Stands(table, search), TASKS["vgg"].space
+    result = replay(training, space, "maximize", strategy, drawn, **options)
+    assert result.best_config == drawn[found.number]
+    assert charged(result.records, strategy) == pytest.approx(found.seconds)
+    assert any(record.replicate for record in result.records) == search.second_seeds
 
 
 def test_a_training_that_starts_from_a_checkpoint_is_charged_once():
@@ -145,13 +165,18 @@ def test_close_finalists_are_trained_once_more_and_the_mean_decides():
     sample = [table[number] for number in (4, 5, 6)]
     again = Run(4, seed=1)
     sample[0][again] = replace(sample[0][again], validation=[0.9] * 5)
-    for looks_again, best, more in ((0.0, 1, 0), (0.02, 0, 2)):
-        search = Search([], looks_again=looks_again)
-        found = replayed(search, sample, COSTS)
-        sizes = [next(iter(runs.values())).config["batch_size"] for runs in sample]
-        costs = [COSTS.seconds("vgg", 1.0, size, 5) for size in sizes]
+    sizes = [next(iter(runs.values())).config["batch_size"] for runs in sample]
+    costs = [COSTS.seconds("vgg", 1.0, size, 5) for size in sizes]
+    for second_seeds, best, more in ((False, 1, 0), (True, 0, 2)):
+        found = replayed(Search([], second_seeds=second_seeds), sample, COSTS)
         assert found.number == best
         assert found.seconds == pytest.approx(sum(costs) + sum(costs[:more]))
+    leader = sample[1][Run(5)]
+    better = [value + 0.1 for value in leader.validation]
+    sample[1][Run(5)] = replace(leader, validation=better)
+    found = replayed(Search([], second_seeds=True), sample, COSTS)
+    assert found.number == 1
+    assert found.seconds == pytest.approx(sum(costs))
 
 
 def test_some_climb_early():
@@ -272,7 +297,7 @@ def test_the_best_rate_stays_within_what_was_tried():
 
 def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_path):
     of_vgg = cifar_findings.find("vgg", judged(made("vgg", 0.01)), COSTS, 2)
-    found = [of_vgg, replace(of_vgg, net="resnet")]
+    found = [of_vgg, replace(of_vgg, net="resnet", table=made("vgg", 0.01))]
     page = tmp_path / "pages" / "cifar.md"
     page.parent.mkdir()
     page.write_text("by hand\n<!-- below: written by python -m benchmarks.cifar report -->\nstale")
@@ -282,10 +307,19 @@ def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_pat
     assert "stale" not in text
     for words in ("| full: no re-look | 1.000", "| no correction |", "of the live ones",
                   "| layerwise, vectors -1 |", f"| {POWER_LAW} |", f"| {DEFAULT} |",
-                  "| vgg | after |", "| vgg | 1/8 | 8.0 | 8.0 | 8.0 |", "| mean | |"):  # fmt: skip
+                  "| vgg | after |", "| vgg | 1/8 | 8.0 | 8.0 | 8.0 |",
+                  "| mean of vgg | |"):  # fmt: skip
         assert words in text
     pictures = {picture.name for picture in (tmp_path / "pictures").iterdir()}
     assert pictures == {"learning-rate-and-width.svg", "cost-and-accuracy.svg"}
+
+
+def test_means_are_over_the_networks_that_are_judged_by_seeds_of_their_own():
+    own, shared = (
+        cifar_findings.Findings("vgg", table, [], [], []) for table in (judged(made()), made())
+    )
+    assert cifar_findings.judged([own, shared]) == [own]
+    assert cifar_findings.judged([shared]) == [shared]
 
 
 def test_a_ladder_is_chosen_by_the_other_networks():
