@@ -1,6 +1,6 @@
 """Compares proxyhpo with other libraries: which accuracy each search has after which time.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz             # hours a seed
+    OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz  # 2 to 3 core-hours a seed
     OMP_NUM_THREADS=1 python -m benchmarks.peers --data cifar10.npz --task language --seeds 3 4
     python -m benchmarks.peers --report
 

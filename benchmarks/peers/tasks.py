@@ -1,9 +1,9 @@
 """The tasks on which ``benchmarks.peers`` compares searches.
 
-Each has eight to ten hyperparameters, at least 3,000 examples to select by and 3,000 to test with,
-and full trainings of a few seconds of one core: a convolutional network on CIFAR-10 under SGD, a
-transformer that predicts the next character of a text under AdamW, and a perceptron on CIFAR-10
-under either optimizer, whose hyperparameters depend on it.
+Each has eight to ten hyperparameters, about 3,000 images or characters to select by, at least 3,000
+to test with, and full trainings of a few seconds of one core: a convolutional network on CIFAR-10
+under SGD, a transformer that predicts the next character of a text under AdamW, and a perceptron on
+CIFAR-10 under either optimizer, whose hyperparameters depend on it.
 """
 
 from __future__ import annotations
