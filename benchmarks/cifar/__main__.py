@@ -3,7 +3,7 @@
     python -m benchmarks.cifar fill --data PATH [--net resnet] [--net language] [--configs 20]
     python -m benchmarks.cifar steps --data PATH
     python -m benchmarks.cifar live --data PATH --net vgg [--trials 100]
-    python -m benchmarks.cifar report [--repetitions 50]
+    python -m benchmarks.cifar report [--repetitions 100]
 
 ``fill`` trains random configs on the full networks and on proxies of them, and keeps the results in
 ``benchmarks/data``. It can be interrupted at any time, and resumes. PATH is an ``.npz``
@@ -55,7 +55,7 @@ def main() -> None:
     living.add_argument("--trials", type=int, default=100)
     living.add_argument("--studies", type=Path, default=Path("data"), help="folder of the studies")
     reporting = commands.add_parser("report", help="replay searches, write the page")
-    reporting.add_argument("--repetitions", type=int, default=50, help="for each network")
+    reporting.add_argument("--repetitions", type=int, default=100, help="for each network")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.command == "fill":
