@@ -166,6 +166,9 @@ class ProxyHPO(StudyHandle):
         30 to 39 trials has three finalists instead of four, one of 10 to 29 trials two, and a
         shorter one a single finalist. On a default ladder up to half of them are promoted early:
         the best trial so far, after 8 trials and after 16. The others are promoted at the end.
+        If the first three trials suggest that proxies save too little, the best of them is promoted
+        early, to measure the saving. A search of fewer than 10 trials that then keeps its proxies
+        has a second finalist.
         """
         return self._setup.parts.ladder
 
@@ -200,8 +203,8 @@ class ProxyHPO(StudyHandle):
 
         Raises:
             ArgumentError: for an invalid argument, or if the study is already running.
-            TrainingFailedError: if the first five trainings all raise an exception, or the first
-                20 all fail for any reason, such as a value that is not finite.
+            TrainingFailedError: if no training has succeeded yet and five in a row raise an
+                exception, or 20 fail for any reason, such as a value that is not finite.
             UnsupportedNetworkError: if no proxy can be made of the network.
             StoreError: if the store is in use, belongs to another study, or cannot be written.
         """

@@ -54,8 +54,8 @@ class Judge:
         if len(self._raised) >= EXCEPTIONS_TO_GIVE_UP:
             first = self._raised[0]
             raise TrainingFailedError(
-                f"{first.reason} (in the first training; the first {len(self._raised)} trainings "
-                f"all failed). {_unknown_key(first)}{self._trained(first)}"
+                f"{first.reason} (the first of {len(self._raised)} trainings in a row that raised "
+                f"an exception; none has succeeded). {_unknown_key(first)}{self._trained(first)}"
                 f"{self._pruned_sizes(first)}The first traceback, with {first.trained_config}:\n\n"
                 f"{first.traceback}"
             )

@@ -66,16 +66,28 @@ def reports_nothing(network, config):
 @pytest.mark.parametrize(
     "train, first",
     [
-        (fails, "ValueError: no such size (in the first training"),
-        (reads_a_wrong_key, "KeyError: 'lrs' (in the first training"),
+        (fails, "ValueError: no such size (the first of 5 trainings in a row that raised"),
+        (reads_a_wrong_key, "KeyError: 'lrs' (the first of 5 trainings in a row that raised"),
         (reports_nothing, "ValueError: the training reported no value"),
     ],
 )
 def test_the_exception_comes_first_and_pruned_sizes_only_with_an_error_of_sizes(train, first):
     said = error_of(mlp, train, density=0.25)
     assert said.startswith(first)
-    assert "the first 5 trainings all failed" in said
+    assert "none has succeeded" in said
     assert ("size that was pruned" in said) == (train is fails)
+
+
+def test_exceptions_are_counted_from_the_last_failure_of_another_kind():
+    calls = []
+
+    def train(network, config):
+        calls.append(config)
+        return fails(network, config) if len(calls) > 1 else float("nan")
+
+    said = error_of(mlp, train, ladder=[Rung(1)])
+    assert len(calls) == 6
+    assert "the first of 5 trainings in a row that raised an exception; none has succeeded" in said
 
 
 def test_a_wrong_key_of_the_config_is_answered_with_its_names():
