@@ -18,8 +18,9 @@ from proxyhpo._proxy import NetworkFactory
 from proxyhpo._runs import Died, Ended, Finished, Job, Outcome, Reported, RunId, Work
 from proxyhpo.evaluators import TrainingEvaluator
 from proxyhpo.executors import Executor
-from proxyhpo.pruners import MagnitudePruner
+from proxyhpo.pruners import L1StructuredPruner
 from proxyhpo.space import Choice, Space
+from proxyhpo.transfers import LayerwiseTransfer
 
 __all__ = ["PATIENCE", "Heard", "drain", "job", "run", "work"]
 
@@ -118,10 +119,11 @@ _THEN = {
 
 
 def work(train: Any = train) -> Work:
-    """What the trainings of a contract test share."""
+    """What the trainings of a contract test share; those of proxies have scaled updates."""
     space = Space({"then": Choice(sorted(_THEN)), "file": ""})
-    networks = NetworkFactory(build, MagnitudePruner(), torch.zeros(2, 4))
-    return Work(networks, TrainingEvaluator(train), space)
+    networks = NetworkFactory(build, L1StructuredPruner(), torch.zeros(2, 4))
+    rule = LayerwiseTransfer().update_rule()
+    return Work(networks, TrainingEvaluator(train), space, rule=rule)
 
 
 def job(then: str = "end", *, file: object = "", **changes: Any) -> Job:

@@ -45,15 +45,22 @@ class ExecutorContract:
             executor.shutdown()
 
     def test_outcomes_are_those_of_a_training_in_this_process(self, started: Executor) -> None:
-        """Values, reports, metrics and weights are equal, bit for bit."""
-        jobs = [job(keep_weights=True), job(density=0.5), job(), job("raise"), job(seed=6)]
+        """Values, reports, metrics, weights and scaled updates are equal, bit for bit."""
+        proxy = job(density=0.5)
+        jobs = [proxy, job(keep_weights=True), job(), job("raise"), job(seed=6)]
         here = InProcessExecutor()
         here.start(work(), unheard)
-        for there, expected in zip(run(started, *jobs), run(here, *jobs), strict=True):
+        for one, there, expected in zip(jobs, run(started, *jobs), run(here, *jobs), strict=True):
             assert isinstance(there, Outcome)
             assert isinstance(expected, Outcome)
             assert (there.value, there.reports) == (expected.value, expected.reports)
             assert there.reason == expected.reason
+            assert there.correction == expected.correction
+            if one is proxy:  # half of the hidden units are left
+                assert there.correction is not None
+                assert (there.correction.smallest, there.correction.largest) == (0.5**0.5, 2.0)
+            else:
+                assert there.correction is None
             assert (there.weights is None) == (expected.weights is None)
             for name, tensor in (expected.weights or {}).items():
                 assert there.weights is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from proxyhpo._records.records import Config, Record, config_key
 from proxyhpo._seeding import preserved_random_state, seed_everything
 from proxyhpo.searchers import Searcher
 from proxyhpo.space import Choice, Float, Int, Space
+from proxyhpo.testing._random_states import global_random_states
 
 __all__ = ["SearcherContract"]
 
@@ -126,9 +126,9 @@ class SearcherContract:
         """The generator is the only source of randomness."""
         with preserved_random_state():
             seed_everything(1)
-            before = global_random_state()
+            before = global_random_states()
             first = propose(searcher, space, history, 1)
-            assert global_random_state() == before
+            assert global_random_states() == before
             seed_everything(2)
             assert propose(searcher, space, history, 1) == first
 
@@ -268,10 +268,3 @@ def diverges_at_large_lr(config: Config) -> float | None:
 def snapshot(history: History) -> tuple[str, str]:
     """The visible content of a history."""
     return repr((history.trials, history.records)), repr(history.openings)
-
-
-def global_random_state() -> str:
-    """The states of Python's, NumPy's and torch's global generators."""
-    with np.printoptions(threshold=np.iinfo(np.int64).max):
-        legacy = repr(np.random.get_state())  # noqa: NPY002 - the one that must not change
-    return repr((random.getstate(), legacy, torch.get_rng_state().tolist()))

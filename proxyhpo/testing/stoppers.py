@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import torch
 
 from proxyhpo.stoppers import Curve, Stopper
+from proxyhpo.testing._random_states import global_random_states
 
 __all__ = ["StopperContract", "drawn_peers"]
 
@@ -71,12 +70,12 @@ class StopperContract:
     def test_equal_arguments_give_equal_answers(self, stopper: Stopper, peers: list[Curve]) -> None:
         """A stopper has settings but no state and no randomness, and returns True or False."""
         curve = _curve(np.random.default_rng(1))
-        before = _global_random_states()
+        before = global_random_states()
         first = _answers(stopper, curve, peers)
         _answers(stopper, [loss + 1 for loss in curve], peers[:1])
         assert _answers(stopper, curve, peers) == first
         assert {type(answer) for answer in first} == {bool}
-        assert _global_random_states() == before
+        assert global_random_states() == before
 
     def test_the_curves_are_only_read(self, stopper: Stopper, peers: list[Curve]) -> None:
         """The curves are not modified."""
@@ -111,8 +110,3 @@ def _ended_at(stopper: Stopper, losses: Sequence[float], peers: Sequence[Curve])
     """The step at which a training is ended; None if it is not."""
     answers = _answers(stopper, losses, peers)
     return answers.index(True) + 1 if True in answers else None
-
-
-def _global_random_states() -> list[str]:
-    numpys = np.random.get_state()  # noqa: NPY002 - whether this one changes is the question
-    return [repr(random.getstate()), repr(numpys), repr(torch.get_rng_state().tolist())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import warnings
 from collections.abc import Mapping
 
@@ -16,6 +15,7 @@ import torch
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo.space import Choice, Float, Int, Space
+from proxyhpo.testing._random_states import global_random_states
 from proxyhpo.transfers import Transfer, Update
 from proxyhpo.transfers._exponents import check_exponents, transferred
 
@@ -74,11 +74,11 @@ class TransferContract:
 
     def test_equal_arguments_give_equal_exponents(self, transfer: Transfer, space: Space) -> None:
         """A transfer has settings but no state, and no randomness that it does not seed itself."""
-        before = _global_random_states()
+        before = global_random_states()
         first = _exponents(transfer, space, _history(space))
         _exponents(transfer, space, History())
         assert _exponents(transfer, space, _history(space)) == first
-        assert _global_random_states() == before
+        assert global_random_states() == before
 
     def test_the_history_is_only_read(self, transfer: Transfer, space: Space) -> None:
         """The history is not modified."""
@@ -152,8 +152,3 @@ def _history(space: Space, n: int = 5) -> History:
                 Record(number, 0, 0, config, config, "finished", value=0.5, loss=-0.5)
             )
     return history
-
-
-def _global_random_states() -> list[str]:
-    numpys = np.random.get_state()  # noqa: NPY002 - whether this one changes is the question
-    return [repr(random.getstate()), repr(numpys), repr(torch.get_rng_state().tolist())]
