@@ -6,12 +6,11 @@ python examples/07_cifar.py                       # random images: only shows th
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import random_split
 from torchvision.datasets import CIFAR10, FakeData
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.transforms import v2
@@ -24,23 +23,20 @@ parser.add_argument("--data", type=Path)
 path = parser.parse_args().data
 
 normalize = v2.Normalize([0.491, 0.482, 0.447], [0.247, 0.243, 0.262])
-plain = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), normalize])
-augmented = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip(), plain])
+transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), normalize])
 if path is None:
-    train, validation = (FakeData(n, (3, 32, 32), transform=plain) for n in (160, 40))
-elif path.is_dir():
-    train = Subset(CIFAR10(path, transform=augmented, download=True), range(45_000))
-    validation = Subset(CIFAR10(path, transform=plain), range(45_000, 50_000))
+    train, validation = (FakeData(n, (3, 32, 32), transform=transform) for n in (160, 40))
+elif path.suffix == ".npz":
+    file = np.load(path)
+    images = [transform(torch.from_numpy(file[f"{part}_images"])) for part in ("train", "val")]
+    labels = [torch.from_numpy(file[f"{part}_labels"]).long() for part in ("train", "val")]
+    train, validation = zip(images, labels, strict=True)
 else:
-    with np.load(path) as file:
-        arrays = {name: torch.from_numpy(file[name]) for name in file}
-    train, validation = (
-        TensorDataset(plain(arrays[f"{part}_images"]), arrays[f"{part}_labels"].long())
-        for part in ("train", "val")
-    )
+    images = CIFAR10(path, transform=transform, download=True)
+    train, validation = random_split(images, [0.9, 0.1], torch.Generator().manual_seed(0))
 
 hpo = ProxyHPO(
-    partial(ResNet, BasicBlock, [1, 1, 1, 1], num_classes=10),  # half as deep as ResNet-18
+    lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10),  # half as deep as ResNet-18
     SupervisedEvaluator(train, validation, epochs=1 if path is None else 10),
     {"lr": Float(1e-3, 1, log=True), "momentum": Float(0.5, 0.99), "weight_decay": Float(0, 0.01)},
     example_inputs=torch.zeros(64, 3, 32, 32),
