@@ -1,16 +1,16 @@
-"""Small labelled images for benchmarks on a CPU, from a file of CIFAR-10."""
+"""Small labelled images for benchmarks on a CPU, from CIFAR-10."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.image_files import CIFAR10, data_sets_in
 
 __all__ = ["Images", "Part", "accuracy", "of_classes", "read_cifar10"]
 
@@ -39,38 +39,19 @@ class Images:
 
 
 def read_cifar10(path: Path, *, train: int, validation: int, test: int) -> Images:
-    """Images whose sides are halved by averaging; the same ones at every call.
+    """The first images of each part, whose sides are halved by averaging.
 
     Args:
-        path: of a file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the
-            same of ``val`` and ``test``; or a folder in which torchvision finds CIFAR-10, of whose
-            training images the last 5,000 are for validation.
+        path: of an archive, or of a folder in which torchvision finds CIFAR-10; see
+            :mod:`benchmarks.image_files`.
         train: at most so many.
         validation: likewise.
         test: likewise.
     """
-    arrays = _from_torchvision(path) if path.is_dir() else np.load(path)
-    parts = []
-    for name, most in (("train", train), ("val", validation), ("test", test)):
-        images = torch.from_numpy(arrays[f"{name}_images"][:most])
-        labels = torch.from_numpy(arrays[f"{name}_labels"][:most].astype(np.int64))
-        parts.append((F.avg_pool2d(images.float() / 255, 2), labels))
-    return _standardised(parts)
-
-
-def _from_torchvision(folder: Path) -> Mapping[str, Any]:
-    from torchvision.datasets import CIFAR10  # noqa: PLC0415 - slow to import
-
-    arrays = {}
-    for name, is_train, span in (
-        ("train", True, slice(45_000)),
-        ("val", True, slice(45_000, None)),
-        ("test", False, slice(None)),
-    ):
-        files = CIFAR10(folder, train=is_train)
-        arrays[f"{name}_images"] = files.data[span].transpose(0, 3, 1, 2).copy()
-        arrays[f"{name}_labels"] = np.array(files.targets[span])
-    return arrays
+    sets = data_sets_in(path)
+    read = sets[path.stem if path.is_file() else CIFAR10]
+    parts = read().smaller(None, (train, validation, test)).parts
+    return _standardised([(F.avg_pool2d(i.float() / 255, 2), labels) for i, labels in parts])
 
 
 def _standardised(parts: Sequence[Part]) -> Images:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.augmenting import cut_out, flipped, moved
 from benchmarks.cifar.networks import CONTEXT, TASKS, Task
 from benchmarks.images import Part, accuracy, read_cifar10
 from benchmarks.text import read_sources
@@ -174,37 +175,10 @@ def _schedule(steps: int, share: float, floor: float) -> Any:
 
 
 def _augmented(inputs: Tensor, config: Mapping[str, Any], generator: torch.Generator) -> Tensor:
-    """Images that are mirrored, and moved and cut out where that is searched."""
-    inputs = _flipped(inputs, generator)
+    """Images that are flipped, and moved and cut out where that is searched."""
+    inputs = flipped(inputs, generator)
     if most := config.get("crop", 0):
-        inputs = _moved(inputs, most, generator)
+        inputs = moved(inputs, most, generator)
     if side := config.get("cut_out", 0):
-        inputs = _cut_out(inputs, side, generator)
+        inputs = cut_out(inputs, side, generator)
     return inputs
-
-
-def _moved(inputs: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each image moved by at most so many pixels up or down and to a side, with zeros beside it."""
-    n, _, height, width = inputs.shape
-    padded = F.pad(inputs, (most, most, most, most))
-    up, left = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
-    rows, columns = up + torch.arange(height), left + torch.arange(width)
-    each = torch.arange(n)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
-
-
-def _cut_out(inputs: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Each image without a random square (Cutout, arXiv:1708.04552)."""
-    n, _, height, width = inputs.shape
-    top = torch.randint(1 - side, height, (n, 1), generator=generator)
-    left = torch.randint(1 - side, width, (n, 1), generator=generator)
-    rows, columns = torch.arange(height) - top, torch.arange(width) - left
-    in_rows, in_columns = ((each >= 0) & (each < side) for each in (rows, columns))
-    is_cut = in_rows[:, :, None] & in_columns[:, None]
-    return inputs.masked_fill(is_cut[:, None], 0.0)
-
-
-def _flipped(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Flips each image horizontally with a probability of one half."""
-    flip = torch.rand(len(inputs), generator=generator) < 0.5
-    return torch.where(flip[:, None, None, None], inputs.flip(3), inputs)

@@ -16,9 +16,11 @@ The config that each search returns is trained again on the full network under f
 tested. That measures the searches, is the same for all, and is not charged to them. On a CPU,
 seconds are the CPU seconds of the process, so that a busy machine does not distort them.
 
+The three searches of a cell start from the same random configs.
+
 Every finished search and test is one line of a file, and so is every complete training: the
-command may be interrupted at any time and resumes. Searches on one network that start from the same
-random configs share those trainings; each search is charged for all of them.
+command may be interrupted at any time and resumes. A training is not repeated if an earlier search
+has made it with the same network, config and seed; each search is charged for all of its trainings.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.image_files import data_sets_in
 from benchmarks.pages import write_page
 from benchmarks.paper.arms import ARMS, SEARCHERS, Cell, search
-from benchmarks.paper.data import data_sets_in
 from benchmarks.paper.report import INTRODUCTION, draw, measured, page
 from benchmarks.paper.training import FULL, SMALL, Scale, Training
 from benchmarks.rows import Row, Rows, key_of

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.paper.data import ImageData, Part
+from benchmarks.augmenting import flipped, moved
+from benchmarks.image_files import ImageData, Part
 from benchmarks.paper.networks import NETWORKS, SMALL_NETWORKS
 from benchmarks.rows import Row, Rows
 
-__all__ = ["FULL", "SMALL", "Meter", "Scale", "Training", "augmented"]
+__all__ = ["FULL", "SMALL", "Meter", "Scale", "Training"]
 
 _DROPS = (0.5, 0.75)
 """After which fractions of the training the learning rate falls to a tenth."""
@@ -123,7 +124,7 @@ class Training:
             network.train()
             for batch in torch.randperm(len(labels), device=self.device).split(size):
                 optimizer.zero_grad()
-                outputs = network(self.scaled(augmented(images[batch])))
+                outputs = network(self.scaled(_augmented(images[batch])))
                 F.cross_entropy(outputs, labels[batch]).backward()
                 optimizer.step()
                 schedule.step()
@@ -138,9 +139,10 @@ class Training:
 class Meter:
     """A training function that measures what its trainings cost, and runs none of them twice.
 
-    A training is known by the network's initial weights, the config and the seed: the searchers of
-    one network start from the same random configs, and an interrupted search starts over. A
-    training that is replayed is charged what it cost when it ran.
+    A training is identified by the network's initial weights, the config and the seed. An
+    interrupted search is run again from its start and replays the trainings that it completed. Two
+    searches of one network that propose the same config for the same trial share its training. A
+    replayed training is charged what it cost when it ran.
 
     Args:
         training: to measure.
@@ -189,15 +191,7 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def augmented(images: Tensor) -> Tensor:
-    """Images of shape (B, C, H, W), moved by up to an eighth of their sides, or mirrored too."""
-    count, channels, height, width = images.shape
-    device, padding = images.device, height // 8
-    mirrored = torch.rand(count, 1, 1, 1, device=device) < 0.5
-    padded = F.pad(torch.where(mirrored, images.flip(-1), images), [padding] * 4)
-    shifts = torch.randint(2 * padding + 1, (2, count, 1), device=device)
-    rows = shifts[0] + torch.arange(height, device=device)
-    columns = shifts[1] + torch.arange(width, device=device)
-    which = torch.arange(count, device=device)[:, None, None, None]
-    channel = torch.arange(channels, device=device)[None, :, None, None]
-    return padded[which, channel, rows[:, None, :, None], columns[:, None, None, :]]
+def _augmented(images: Tensor) -> Tensor:
+    """Images flipped at random, and moved by up to an eighth of their sides."""
+    images = moved(flipped(images), images.shape[2] // 8)
+    return images.contiguous()  # the memory format affects how convolutions round

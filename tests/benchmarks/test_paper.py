@@ -1,168 +1,21 @@
 import json
-import pickle
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
-from torchvision.datasets import cifar
-from torchvision.transforms.functional import to_pil_image
 
+from benchmarks.image_files import data_sets_in
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import networks as paper_networks
 from benchmarks.paper.arms import Cell, search
-from benchmarks.paper.data import data_sets_in
 from benchmarks.paper.report import differences, interval, measured, page
-from benchmarks.paper.training import SMALL, Meter, Training, augmented
+from benchmarks.paper.training import SMALL, Meter, Training
 from benchmarks.rows import Rows
 
 CONFIG = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def _undamaged(monkeypatch):
-    """torchvision knows the digests of the real files."""
-    monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)
-
-
-def batch(path, labels, key):
-    """A file of CIFAR: each image, 3072 bytes, has the colour (number, label, 7)."""
-    numbers = np.arange(len(labels))
-    colours = np.stack([numbers, labels, np.full_like(numbers, 7)], 1).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        pickle.dump({"data": np.repeat(colours, 1024, axis=1), key: list(map(int, labels))}, file)
-
-
-def names(path, key, count):
-    with path.open("wb") as file:
-        pickle.dump({key: [f"class {n}" for n in range(count)]}, file)
-
-
-@pytest.fixture
-def cifar10(tmp_path):
-    folder = tmp_path / "cifar-10-batches-py"
-    for number in range(5):
-        batch(folder / f"data_batch_{number + 1}", np.arange(20) % 10, "labels")
-    batch(folder / "test_batch", np.arange(30) % 10, "labels")
-    names(folder / "batches.meta", "label_names", 10)
-    return tmp_path
-
-
-@pytest.fixture
-def cifar100(tmp_path):
-    folder = tmp_path / "cifar-100-python"
-    batch(folder / "train", np.arange(400) % 100, "fine_labels")
-    batch(folder / "test", np.arange(200) % 100, "fine_labels")
-    names(folder / "meta", "fine_label_names", 100)
-    return tmp_path
-
-
-@pytest.fixture
-def tinyimagenet(tmp_path):
-    """Three classes in another order than that of their files; one image is grey."""
-    root = tmp_path / "tiny-imagenet-200"
-    lines = []
-    (root / "val" / "images").mkdir(parents=True)
-    for label, wnid in ((2, "n03"), (0, "n01"), (1, "n02")):
-        images = root / "train" / wnid / "images"
-        images.mkdir(parents=True)
-        for number in range(4):
-            jpeg(images / f"{wnid}_{number}.JPEG", 60 * label, grey=number == 3)
-        jpeg(root / "val" / "images" / f"val_{label}.JPEG", 60 * label)
-        lines.append(f"val_{label}.JPEG\t{wnid}\t0\t0\t63\t63\n")
-    (root / "val" / "val_annotations.txt").write_text("".join(lines))
-    return tmp_path
-
-
-def jpeg(path, level, *, grey=False):
-    image = torch.full((1 if grey else 3, 64, 64), level, dtype=torch.uint8)
-    to_pil_image(image).save(path, "JPEG", quality=100)
-
-
-@pytest.fixture
-def archive(tmp_path):
-    """Images of one colour each, which tells their class."""
-    arrays = {}
-    for part, count in (("train", 60), ("val", 20), ("test", 30)):
-        labels = np.arange(count) % 5
-        levels = np.repeat(50 * labels, 3 * 32 * 32).reshape(count, 3, 32, 32)
-        arrays |= {f"{part}_images": levels.astype(np.uint8), f"{part}_labels": labels}
-    path = tmp_path / "colours.npz"
-    np.savez(path, **arrays)
-    return path
-
-
-def read(path, name):
-    return data_sets_in(path)[name]()
-
-
-def test_an_archive_is_read_in_its_three_parts(archive):
-    data = read(archive, "colours")
-    assert [len(labels) for _, labels in data.parts] == [60, 20, 30]
-    assert data.classes == 5
-    for images, labels in data.parts:
-        assert images.dtype == torch.uint8
-        assert torch.equal(images[:, 1, 5, 9], (50 * labels).byte())
-
-
-def test_smaller_images_are_averages(archive):
-    data = read(archive, "colours")
-    images, labels = data.train
-    images[0, 0, :2, :2] = torch.tensor([[0, 10], [20, 30]], dtype=torch.uint8)
-    small = data.smaller(16, (6, None, 3))
-    assert [len(labels) for _, labels in small.parts] == [6, 20, 3]
-    assert small.train[0].shape == (6, 3, 16, 16)
-    assert small.train[0][0, 0, 0, 0] == 15
-    assert torch.equal(small.train[0][1:, 2, 3, 4], (50 * labels[1:6]).byte())
-
-
-def test_cifar10_is_read_from_its_batches(cifar10):
-    data = read(cifar10, "cifar10")
-    assert [len(labels) for _, labels in data.parts] == [90, 10, 30]
-    assert data.classes == 10
-    for images, labels in data.parts:
-        assert images.shape[1:] == (3, 32, 32)
-        assert images.dtype == torch.uint8
-        assert torch.equal(images[:, 1, 5, 9], labels.byte())
-        assert (images[:, 2] == 7).all()
-
-
-def test_cifar100_is_read_by_its_fine_labels(cifar100):
-    data = read(cifar100, "cifar100")
-    assert data.classes == 100
-    assert torch.equal(data.test[0][:, 1, 0, 0], data.test[1].byte())
-    assert sorted(data.validation[1].tolist()) == list(range(100))  # one of each class
-
-
-def test_tinyimagenet_is_read_from_its_folders(tinyimagenet):
-    data = read(tinyimagenet, "tinyimagenet")
-    assert [len(labels) for _, labels in data.parts] == [9, 3, 3]
-    assert data.classes == 3
-    for images, labels in data.parts:
-        assert images.shape[1:] == (3, 64, 64)
-        assert torch.allclose(images.float().mean((1, 2, 3)), 60.0 * labels, atol=2)
-
-
-def test_the_split_is_the_same_at_every_call_and_apart(cifar10):
-    first, second = (read(cifar10, "cifar10") for _ in range(2))
-    assert torch.equal(first.validation[0], second.validation[0])
-    # Within a class, images of one number are equal in all five batches.
-    assert torch.bincount(first.validation[1]).tolist() == [1] * 10
-    assert torch.bincount(first.train[1]).tolist() == [9] * 10
-
-
-def test_a_folder_gives_every_data_set_in_it(cifar10, cifar100, tinyimagenet):
-    assert cifar10 == cifar100 == tinyimagenet
-    assert set(data_sets_in(cifar10)) == {"cifar10", "cifar100", "tinyimagenet"}
-
-
-def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="cifar-10-batches-py"):
-        data_sets_in(tmp_path)
 
 
 @pytest.mark.parametrize("name", paper_networks.NETWORKS)
@@ -187,17 +40,6 @@ def test_small_networks_end_in_few_pixels(name):
     assert sum(p.numel() for p in network.parameters()) < 1e6
 
 
-def test_augmenting_moves_and_mirrors_each_image_for_itself():
-    images = torch.arange(1, 257, dtype=torch.float).view(1, 1, 16, 16).repeat(200, 3, 1, 1)
-    moved = augmented(images)
-    assert moved.shape == images.shape
-    assert len({tuple(image.flatten().tolist()) for image in moved}) > 40
-    assert set(moved.unique().tolist()) <= set(range(257))
-    steps = (moved[:, 0, :, 1:] - moved[:, 0, :, :-1])[:, 8]
-    inside = steps[(moved[:, 0, 8, 1:] > 0) & (moved[:, 0, 8, :-1] > 0)]
-    assert set(inside.tolist()) == {1, -1}  # neighbours stay neighbours, either way round
-
-
 def tiny(classes):
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, 4), nn.BatchNorm2d(16), nn.ReLU(),
@@ -212,12 +54,12 @@ SCALE = replace(
 
 @pytest.fixture
 def training(archive):
-    data = SCALE.images(read(archive, "colours"))
+    data = SCALE.images(data_sets_in(archive)["colours"]())
     return Training(data, SCALE, torch.device("cpu"))
 
 
 def test_many_classes_get_more_images(archive):
-    data = read(archive, "colours")
+    data = data_sets_in(archive)["colours"]()
     scale = replace(SCALE, most=(10, 5, 5), most_of_many_classes=(20, 5, 5))
     assert len(scale.images(data).train[1]) == 10
     assert len(scale.images(replace(data, classes=11)).train[1]) == 20
@@ -290,13 +132,13 @@ def test_the_papers_way_trains_one_config_on_the_full_network(training, rows):
     assert found["seconds"] > sum(run["seconds"] for run in found["runs"])
 
 
-def test_searches_start_from_the_same_configs(training, rows):
+def test_the_searches_of_a_cell_start_from_the_same_configs(training, rows):
     full, paper_ = (search(cell(), arm, training, rows)["runs"][:4] for arm in ("full", "paper"))
     assert [run["config"] for run in full] == [run["config"] for run in paper_]
     assert {run["density"] for run in full} == {1}
 
 
-def test_searchers_share_the_trainings_that_they_start_with(training, rows, monkeypatch):
+def test_a_search_that_is_run_again_replays_its_trainings(training, rows, monkeypatch):
     first = search(cell(), "full", training, rows)
     monkeypatch.setattr(Training, "_epochs", lambda *_: pytest.fail("trained again"))
     second = search(cell(), "full", training, rows)

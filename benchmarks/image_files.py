@@ -1,11 +1,14 @@
-"""The paper's data sets, read from the files that they are distributed in or from an archive.
+"""Data sets of small images, read from an archive or from the files that they are distributed in.
 
 A path is one of
 
 - an ``.npz`` file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the same for
-  ``val`` and ``test``; its name without the ending is the name of the data set;
-- a folder with ``cifar-10-batches-py``, ``cifar-100-python`` or ``tiny-imagenet-200`` in it, as
-  torchvision and ``tiny-imagenet-200.zip`` unpack them.
+  ``val`` and ``test``;
+- a folder ``cifar-10-batches-py``, ``cifar-100-python`` or ``tiny-imagenet-200``, as torchvision
+  and ``tiny-imagenet-200.zip`` unpack them, or a folder with some of these in it.
+
+A data set has the name of its file, without the ending, or of its folder. So the results of an
+archive and those of the distributed files, which have other images, are kept apart.
 
 The distributed files have no validation images: a tenth of the training images of each class is
 held out. The test images of TinyImageNet have no labels, so its validation images are the test.
@@ -23,10 +26,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.folder import pil_loader
 
-__all__ = ["ImageData", "Part", "data_sets_in"]
+__all__ = ["CIFAR10", "ImageData", "Part", "data_sets_in"]
+
+CIFAR10 = "cifar-10-batches-py"
+"""Name of the folder."""
 
 Labels = npt.NDArray[np.int64]
 Part = tuple[Tensor, Tensor]
@@ -85,11 +89,18 @@ def data_sets_in(path: Path) -> Mapping[str, Callable[[], ImageData]]:
     """
     if path.is_file():
         return {path.stem: partial(_from_archive, path)}
-    present = {name: read for name, (part, read) in _FOLDERS.items() if (path / part).is_dir()}
-    found = {name: partial(read, path) for name, read in present.items()}
+    folders = [path.absolute(), *(path / name for name in _FOLDERS)]
+    found = {
+        folder.name: partial(_FOLDERS[folder.name], folder)
+        for folder in folders
+        if folder.name in _FOLDERS and folder.is_dir()
+    }
     if not found:
-        parts = ", ".join(part for part, _ in _FOLDERS.values())
-        raise FileNotFoundError(f"{path} is neither an .npz file nor a folder with one of {parts}")
+        names = ", ".join(_FOLDERS)
+        raise FileNotFoundError(
+            f"{path} is neither an .npz file, nor one of the folders {names}, nor a folder with "
+            "one of them in it"
+        )
     return found
 
 
@@ -144,8 +155,10 @@ def _held_out(train: _Files, test: _Files) -> ImageData:
     )
 
 
-def _cifar(kind: type[CIFAR10], folder: Path) -> ImageData:
-    sets = [kind(folder, train=train) for train in (True, False)]
+def _cifar(kind: str, folder: Path) -> ImageData:
+    from torchvision import datasets  # noqa: PLC0415 - slow to import
+
+    sets = [getattr(datasets, kind)(folder.parent, train=train) for train in (True, False)]
     train, test = (_Files(np.array(s.targets, np.int64), _taken_from(s.data)) for s in sets)
     return _held_out(train, test)
 
@@ -158,8 +171,7 @@ def _channels_first(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def _tiny(folder: Path) -> ImageData:
-    root = folder / "tiny-imagenet-200"
+def _tiny(root: Path) -> ImageData:
     names = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
     training = [
         (path, label)
@@ -173,6 +185,8 @@ def _tiny(folder: Path) -> ImageData:
 
 
 def _jpegs(files: Sequence[tuple[Path, int]]) -> _Files:
+    from torchvision.datasets.folder import pil_loader  # noqa: PLC0415 - slow to import
+
     paths, labels = zip(*files, strict=True)
 
     def read(numbers: Labels) -> Tensor:  # in three channels; some of the files are grey
@@ -181,8 +195,8 @@ def _jpegs(files: Sequence[tuple[Path, int]]) -> _Files:
     return _Files(np.array(labels, np.int64), read)
 
 
-_FOLDERS: dict[str, tuple[str, Callable[[Path], ImageData]]] = {
-    "cifar10": ("cifar-10-batches-py", partial(_cifar, CIFAR10)),
-    "cifar100": ("cifar-100-python", partial(_cifar, CIFAR100)),
-    "tinyimagenet": ("tiny-imagenet-200", _tiny),
+_FOLDERS: dict[str, Callable[[Path], ImageData]] = {
+    CIFAR10: partial(_cifar, "CIFAR10"),
+    "cifar-100-python": partial(_cifar, "CIFAR100"),
+    "tiny-imagenet-200": _tiny,
 }
