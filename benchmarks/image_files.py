@@ -27,10 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["CIFAR10", "ImageData", "Part", "data_sets_in"]
-
-CIFAR10 = "cifar-10-batches-py"
-"""Name of the folder."""
+__all__ = ["ImageData", "Part", "cifar10_in", "data_sets_in"]
 
 Labels = npt.NDArray[np.int64]
 Part = tuple[Tensor, Tensor]
@@ -102,6 +99,19 @@ def data_sets_in(path: Path) -> Mapping[str, Callable[[], ImageData]]:
             "one of them in it"
         )
     return found
+
+
+def cifar10_in(path: Path) -> ImageData:
+    """CIFAR-10 in a folder, or the data set of an archive.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    sets = data_sets_in(path)
+    name = path.stem if path.is_file() else "cifar-10-batches-py"
+    if name not in sets:
+        raise FileNotFoundError(f"{path} has no folder {name}, only {', '.join(sets)}")
+    return sets[name]()
 
 
 def _averaged(images: Tensor, side: int | None) -> Tensor:
@@ -196,7 +206,7 @@ def _jpegs(files: Sequence[tuple[Path, int]]) -> _Files:
 
 
 _FOLDERS: dict[str, Callable[[Path], ImageData]] = {
-    CIFAR10: partial(_cifar, "CIFAR10"),
+    "cifar-10-batches-py": partial(_cifar, "CIFAR10"),
     "cifar-100-python": partial(_cifar, "CIFAR100"),
     "tiny-imagenet-200": _tiny,
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.image_files import CIFAR10, data_sets_in
+from benchmarks.image_files import cifar10_in
 
 __all__ = ["Images", "Part", "accuracy", "of_classes", "read_cifar10"]
 
@@ -48,9 +48,7 @@ def read_cifar10(path: Path, *, train: int, validation: int, test: int) -> Image
         validation: likewise.
         test: likewise.
     """
-    sets = data_sets_in(path)
-    read = sets[path.stem if path.is_file() else CIFAR10]
-    parts = read().smaller(None, (train, validation, test)).parts
+    parts = cifar10_in(path).smaller(None, (train, validation, test)).parts
     return _standardised([(F.avg_pool2d(i.float() / 255, 2), labels) for i, labels in parts])
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +14,7 @@ from torchvision.models import resnet18
 
 from benchmarks.gpu.memory import PeakMemory
 from benchmarks.gpu.setup import Row, Setup, left_out
+from benchmarks.image_files import cifar10_in
 from proxyhpo import Config, Float, ProxyHPO, Record, Result, Rung
 from proxyhpo.executors import InProcessExecutor, ProcessExecutor
 
@@ -168,9 +168,7 @@ def _data(setup: Setup) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (6000, 3, 32, 32), generator=generator, dtype=torch.uint8)
         return images, torch.randint(10, (6000,), generator=generator)
-    with np.load(setup.data) as arrays:
-        images = torch.from_numpy(arrays["train_images"])
-        return images, torch.from_numpy(arrays["train_labels"].astype(np.int64))
+    return cifar10_in(setup.data).train
 
 
 def _resnet() -> nn.Module:

@@ -7,8 +7,10 @@ import torch
 from torchvision.datasets import cifar
 from torchvision.transforms.functional import to_pil_image
 
-from benchmarks.image_files import CIFAR10, data_sets_in
+from benchmarks.image_files import cifar10_in, data_sets_in
 from benchmarks.images import read_cifar10
+
+CIFAR10 = "cifar-10-batches-py"
 
 
 @pytest.fixture(autouse=True)
@@ -158,9 +160,11 @@ def test_a_folder_without_data_is_refused(tmp_path):
         data_sets_in(tmp_path)
 
 
-@pytest.mark.parametrize("folder", [".", CIFAR10])
-def test_cifar10_is_found_beside_other_data_sets(cifar10, tinyimagenet, folder):
-    images = read_cifar10(cifar10 / folder, train=50, validation=50, test=5)
-    labels = [part[1] for part in (images.train, images.validation, images.test)]
-    assert [len(each) for each in labels] == [50, 10, 5]
-    assert images.shape == (3, 16, 16)
+def test_cifar10_is_found_beside_other_data_sets(cifar10, tinyimagenet):
+    for folder in (cifar10, cifar10 / CIFAR10):
+        images = read_cifar10(folder, train=50, validation=50, test=5)
+        labels = [part[1] for part in (images.train, images.validation, images.test)]
+        assert [len(each) for each in labels] == [50, 10, 5]
+        assert images.shape == (3, 16, 16)
+    with pytest.raises(FileNotFoundError, match="only tiny-imagenet-200"):
+        cifar10_in(tinyimagenet / "tiny-imagenet-200")
