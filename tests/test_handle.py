@@ -124,7 +124,7 @@ def test_a_run_takes_the_place_of_trainings_that_were_asked_for(store):
     asked = hpo.ask(2)
     result = hpo.run(2)
     assert asked.trial in {record.trial for record in result.records}
-    with pytest.raises(ArgumentError, match="no result of trial"):
+    with pytest.raises(ArgumentError, match="not waiting for trial"):
         hpo.tell(asked, 1.0)
 
 

@@ -163,7 +163,7 @@ def test_seconds_that_cannot_be_are_a_failure_and_the_store_can_still_be_read(tm
 
     path = tmp_path / "study.db"
     result = study(path, train).run(1)
-    assert ["took" in record.reason for record in result.failures] == [True]
+    assert ["'seconds'" in record.reason for record in result.failures] == [True]
     assert len(study(path, train).result.failures) == 1
 
 

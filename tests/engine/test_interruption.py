@@ -72,10 +72,14 @@ def undisturbed():
 
 @pytest.fixture
 def handlers():
-    """Nothing of what a study installs is left behind."""
-    before = [signal.getsignal(number) for number in SIGNALS]
-    yield before
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+    """The default handlers, whatever Ray has left; nothing of what a study installs is left."""
+    defaults = [signal.default_int_handler, signal.SIG_DFL]
+    previous = [signal.signal(*each) for each in zip(SIGNALS, defaults, strict=True)]
+    yield defaults
+    assert [signal.getsignal(number) for number in SIGNALS] == defaults
+    for number, handler in zip(SIGNALS, previous, strict=True):
+        if handler is not None:  # None: it was not installed by Python
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("at", [0, 2, 4])

@@ -60,7 +60,7 @@ class TestDensityForCost:
         assert found.density < 0.1
 
     def test_where_no_density_saves_anything_the_reason_is_given(self):
-        with pytest.raises(UnsupportedNetworkError, match="100% of Sequential is left"):
+        with pytest.raises(UnsupportedNetworkError, match="keeps 100% of the cost"):
             density_for_cost(factory(pruner=Fixed(1)), {}, 0.3, seed=seed())
 
     def test_a_cost_of_1_is_the_full_network(self):
