@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from proxyhpo._runs import Ended, Finished, Outcome
 from proxyhpo._validation import check_number, check_seconds, check_whole
 from proxyhpo.errors import ArgumentError, ExecutorError
-from proxyhpo.executors._ray_tasks import RayTask, import_ray, is_local, kept_local, train
+from proxyhpo.executors._ray_tasks import (
+    RayTask,
+    import_ray,
+    is_local,
+    kept_local,
+    kept_sigterm,
+    train,
+)
 from proxyhpo.executors._shipping import pack
 
 if TYPE_CHECKING:
@@ -105,7 +112,8 @@ class RayExecutor:
         packed = pack(work)
         if not self._ray.is_initialized():
             self._has_started_ray = True  # set first: shutdown() must also end an interrupted start
-            self._connect()
+            with kept_sigterm():
+                self._connect()
         self._hear = hear
         self._is_draining = self._has_warned = False
         self._packed = self._ray.put(packed)

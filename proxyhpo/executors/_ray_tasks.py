@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from proxyhpo.executors._shipping import tune_torch, unpack
 if TYPE_CHECKING:
     from proxyhpo._runs import Work
 
-__all__ = ["RayTask", "import_ray", "is_local", "kept_local", "train"]
+__all__ = ["RayTask", "import_ray", "is_local", "kept_local", "kept_sigterm", "train"]
 
 _loaded: dict[str, Work] = {}
 
@@ -158,6 +159,22 @@ def kept_local(ray: Any) -> Iterator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def kept_sigterm() -> Iterator[None]:
+    """Restores the handler of SIGTERM, which ``ray.init`` replaces by one that exits at once.
+
+    The study has to close its trainings first. When this process exits, Ray ends its own processes
+    by itself.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and before is not None:  # None: it was not installed by Python
+            signal.signal(signal.SIGTERM, before)
 
 
 def is_local(ray: Any) -> bool:

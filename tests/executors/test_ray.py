@@ -260,6 +260,28 @@ def test_what_keeps_ray_local_is_put_back():
     assert constants.ENABLE_RAY_CLUSTER is before
 
 
+def test_the_handler_of_sigterm_that_ray_installs_is_replaced_by_the_one_before(monkeypatch):
+    def init(**_options):
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+
+    other = SimpleNamespace(
+        init=init,
+        put=lambda value: value,
+        is_initialized=lambda: False,
+        util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1"),
+        remote=lambda **options: lambda function: function,
+    )
+    executor = RayExecutor()
+    monkeypatch.setattr(executor, "_ray", other)
+
+    def handler(number, frame):
+        raise AssertionError
+
+    left = signal.signal(signal.SIGTERM, handler)
+    executor.start(work(train), unheard)
+    assert signal.signal(signal.SIGTERM, left or signal.SIG_DFL) is handler
+
+
 @pytest.mark.parametrize("missing", ["_private", "ray_constants", "ENABLE_RAY_CLUSTER"])
 @pytest.mark.parametrize(("address", "warned"), [("192.168.0.7", 1), ("127.0.0.1", 0), ("::1", 0)])
 def test_a_ray_without_the_private_name_is_started_and_checked(
