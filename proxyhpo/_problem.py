@@ -109,7 +109,11 @@ class Problem:
     ) -> tuple[Rung, ...]:
         """The given ladder, or the default for this network."""
         if given is not None and (density is not None or finalists is not None):
-            raise ArgumentError("give either ladder= or its shorthand, density= and finalists=")
+            other = "density" if density is not None else "finalists"
+            raise ArgumentError(
+                f"got both ladder= and {other}=; give either ladder=, or density= and finalists=, "
+                "which are short for a ladder"
+            )
         if density == 1:
             raise ArgumentError(
                 "density must be below 1; for a search on the full network only, use "

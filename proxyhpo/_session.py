@@ -210,7 +210,7 @@ def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
     if isinstance(value, (np.ndarray, Tensor)) and value.ndim == 1:
         value, several = value.tolist(), True
     try:
-        reports = [report_of(each, "got") for each in (value if several else [value])]
+        reports = [report_of(each, "value: got") for each in (value if several else [value])]
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"tell: {error}") from error
     if not reports:

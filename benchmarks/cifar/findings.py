@@ -169,7 +169,7 @@ def judged(found: Sequence[Findings]) -> Sequence[Findings]:
 def best_ladder(found: Sequence[Findings]) -> str | None:
     """The ladder with the best mean accuracy, among those that cost at most :data:`MOST`."""
     affordable = {
-        name: np.mean([points_of(each, name) for each in found])
+        name: np.mean([points_of(each, name) for each in judged(found)])
         for name in LADDERS
         if all(each.points(name) is not None for each in found)
         and np.mean([each.cost(name, larger=True) for each in found]) <= MOST

@@ -59,6 +59,7 @@ class PeakMemory:
 def reset_peak(device: torch.device) -> None:
     """Releases what this process has cached on a GPU, and resets torch's counters."""
     if device.type == "cuda":
+        torch.cuda.init()  # resetting the counters does not initialise CUDA
         gc.collect()  # networks in reference cycles
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

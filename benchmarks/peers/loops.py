@@ -2,9 +2,9 @@
 
 All train with the same code, on the same space. A *loop* searches a problem. After each complete
 training of the full network, it reports which config its library would return if the search ended
-there. A hyperparameter that
-depends on another one is suggested only where it applies if the library can do that; otherwise it
-is always suggested, and left out of the config where it does not apply.
+there. A hyperparameter that depends on another one is suggested only where it applies if the
+library can do that; otherwise it is always suggested, and left out of the config where it does not
+apply.
 """
 
 from __future__ import annotations

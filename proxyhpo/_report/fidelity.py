@@ -237,7 +237,7 @@ def between(history: History, ladder: Sequence[Rung], lower: int, upper: int) ->
         [y[trial] for trial in both],
         [again.get(trial, np.nan) for trial in both] if again else None,
         k=min(3, ladder[lower].keep or 3),
-        picked=_picked(history, lower, upper, both),
+        picked=_picked(history, ladder, lower, upper, both),
         rungs=(lower, upper),
     )
     lower_name, upper_name = (rung_words(history, ladder, rung) for rung in (lower, upper))
@@ -269,15 +269,18 @@ def _place(rung: Rung) -> tuple[float | None, float | None, float]:
     return rung.density, rung.cost, rung.budget
 
 
-def _picked(history: History, lower: int, upper: int, both: Sequence[int]) -> int:
+def _picked(
+    history: History, ladder: Sequence[Rung], lower: int, upper: int, both: Sequence[int]
+) -> int:
     """How many of the configs on both rungs were selected by the lower one."""
     below = {
         record.trial
         for record in history.records
         if record.rung == lower and record.state != "failed"
     }
-    if below <= {record.trial for record in history.records if record.rung == upper}:
-        return 0  # all reached the upper rung, so there was no selection
+    above = {record.trial for record in history.records if record.rung == upper}
+    if below <= above or (ladder[lower].keep or 0) >= len(history.trials):
+        return 0  # all reach the upper rung, so there is no selection
     return sum(trial not in history.controls for trial in both)
 
 

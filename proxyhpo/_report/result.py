@@ -19,6 +19,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.card import card
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.export import frame_of, json_of
+from proxyhpo._report.failures import Failures
 from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.importance import Importance, importance_of
 from proxyhpo._report.leaderboard import leaderboard_of
@@ -195,7 +196,7 @@ class Result:
 
         The list prints as a table without the tracebacks: ``print(result.failures[0].traceback)``.
         """
-        return self._findings.failures
+        return Failures(self._findings.failures)
 
     def leaderboard(self, rung: int = -1) -> Sequence[Record]:
         """The trainings at a rung that did not fail, best first; stopped ones come last.

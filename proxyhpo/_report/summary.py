@@ -14,7 +14,6 @@ from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
-from proxyhpo._report.failures import Failures
 from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, rung_words, table
 from proxyhpo.space import Space
@@ -80,7 +79,7 @@ class Findings:
     @cached_property
     def failures(self) -> Sequence[Record]:
         """The trainings that failed."""
-        return Failures(record for record in self.history.records if record.state == "failed")
+        return tuple(record for record in self.history.records if record.state == "failed")
 
     def summary(self) -> list[str]:
         """A summary of at most 12 lines."""

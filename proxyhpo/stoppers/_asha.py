@@ -15,7 +15,7 @@ __all__ = ["ASHAStopper"]
 
 @final
 class ASHAStopper(Stopper):
-    """Lets only the best ``1 / reduction`` continue after a few steps at growing intervals.
+    """Lets only the best ``1 / reduction`` continue at each of a few steps, at growing intervals.
 
     This is asynchronous successive halving (Li et al., arXiv:1810.05934) as a stopping rule.
     Trainings are judged after ``min_steps``, ``min_steps * reduction``, ``min_steps *

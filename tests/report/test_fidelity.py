@@ -148,6 +148,8 @@ def test_controls_are_distinguished_from_selected_trials():
     above = {trial: trial for trial in range(4)}
     [found] = fidelities(history(below, above, failed=[(2, 1)]), ladder)
     assert (found.n, found.picked) == (3, 3)
+    [found] = fidelities(history(below, above), [Rung(0.5, keep=20), Rung(1)])
+    assert (found.n, found.picked) == (4, 0)  # interrupted: all were going to reach it
 
 
 def test_a_rung_that_differs_only_in_the_seed_is_the_ceiling():

@@ -62,7 +62,7 @@ def no_smaller(
     more = len(skipped) - len(reasons)
     keeps = f"keeps {left:.0%} of the cost of {type(network).__name__}"
     lines = [
-        f"the proxy of density {density:.3g} {keeps}, so it is not cheaper. Not pruned:",
+        f"the proxy of density {density:.3g} {keeps}, so it saves too little. Not pruned:",
         *(reasons or [f"  no layer: {otherwise}"]),
         *([f"  and {more} more"] if more > 0 else []),
         advice_on_sizes(skipped) or _WAYS_OUT,
