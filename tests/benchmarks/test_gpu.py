@@ -178,6 +178,7 @@ def test_the_peak_of_a_device_is_what_was_added_to_it(monkeypatch):
         return (80 - (gib or 5)) * 2**30, 80 * 2**30
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
     with PeakMemory(torch.device("cuda:0")) as peak:
         assert was_sampled.wait(300)
