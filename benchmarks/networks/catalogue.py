@@ -20,6 +20,7 @@ __all__ = ["CATALOGUE", "Entry"]
 _zoo: Any = importlib.import_module("tests.channels.zoo")
 _by_hand: Any = importlib.import_module("tests.channels.zoo_images")
 _sequences: Any = importlib.import_module("tests.channels.zoo_sequences")
+_transformers: Any = importlib.import_module("tests.channels.zoo_transformers")
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class _Gpt(nn.Module):
     def __init__(self, d: int = 256, heads: int = 8, length: int = 64) -> None:
         super().__init__()
         self.embed, self.place = nn.Embedding(8000, d), nn.Embedding(length, d)
-        self.blocks = nn.Sequential(*(_sequences.Block(d, heads, length) for _ in range(4)))
+        self.blocks = nn.Sequential(*(_transformers.Block(d, heads, length) for _ in range(4)))
         self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, 8000, bias=False)
         nn.init.normal_(self.embed.weight, std=0.02)
         self.head.weight = self.embed.weight
@@ -179,6 +180,8 @@ class _Gpt(nn.Module):
 
 def _everyday_rows() -> list[Entry]:
     """Of the zoo, what stands in no other family, at a width that is worth pruning."""
+    parts = ("convolutions", "perceptrons", "resolutions", "several", "weights")
+    modules = {f"tests.channels.zoo_{part}" for part in parts}
     return [
         Entry(
             member.name,
@@ -188,7 +191,7 @@ def _everyday_rows() -> list[Entry]:
             member.flops,
         )
         for member in _zoo.ZOO.values()
-        if getattr(member.build, "func", member.build).__module__ == _zoo.zoo_everyday.__name__
+        if getattr(member.build, "func", member.build).__module__ in modules
     ]
 
 

@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call, map_tensors
 from proxyhpo._networks.counting import forward
-from tests.channels import zoo_everyday, zoo_images, zoo_sequences
+from tests.channels import (  # noqa: F401 - each registers its networks
+    zoo_convolutions,
+    zoo_images,
+    zoo_perceptrons,
+    zoo_resolutions,
+    zoo_sequences,
+    zoo_several,
+    zoo_transformers,
+    zoo_weights,
+)
 from tests.channels.member import ZOO, Member
 
 __all__ = [
@@ -22,9 +31,6 @@ __all__ = [
     "shapes",
     "tensors",
     "train",
-    "zoo_everyday",
-    "zoo_images",
-    "zoo_sequences",
 ]
 
 
