@@ -65,6 +65,7 @@ class TPESearcher(Searcher):
         self.gamma = check_number("gamma", gamma, above=0)
         self.n_candidates = check_whole("n_candidates", n_candidates, 1)
         self.prior_weight = check_number("prior_weight", prior_weight, above=0)
+        self._last: _Parzen | None = None
 
     @override
     def propose(
@@ -76,7 +77,13 @@ class TPESearcher(Searcher):
             return list(islice(unseen.draws(), n))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return list(islice(self._proposals(_Parzen(space, history), unseen, rng), n))
+            return list(islice(self._proposals(self._parzen(space, history), unseen, rng), n))
+
+    def _parzen(self, space: Space, history: History) -> _Parzen:
+        if self._last is None or self._last.space is not space:
+            self._last = _Parzen(space)
+        self._last.observe(history)
+        return self._last
 
     def _proposals(
         self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator
@@ -96,22 +103,40 @@ class TPESearcher(Searcher):
 
 @final
 class _Parzen:
-    """The space as a hyperopt domain, and the history as hyperopt trials."""
+    """The space as a hyperopt domain, and a history as hyperopt trials.
 
-    def __init__(self, space: Space, history: History) -> None:
+    It is kept between proposals, so that the domain is built once and each trial is encoded once.
+    """
+
+    def __init__(self, space: Space) -> None:
         self.space = space
         self._axes = [name for name in space.names if space[name].size > 1]
         self._domain = Domain(None, {name: self._prior(name) for name in self._axes})
+        self._configs: list[Config] = []
         self._documents: list[dict[str, Any]] = []
+
+    def observe(self, history: History) -> None:
+        """Replaces the trials by those of a history; those that have been encoded are kept."""
         observed = iter(history.observed())
-        for trial in history.trials:
-            self.tell(trial.config, None if trial.state == "pending" else next(observed)[1])
+        for number, trial in enumerate(history.trials):
+            loss = None if trial.state == "pending" else next(observed)[1]
+            if number < len(self._configs) and self._configs[number] is trial.config:
+                self._documents[number]["result"]["loss"] = loss
+            else:
+                self._forget(number)
+                self.tell(trial.config, loss)
+        self._forget(len(history.trials))
+
+    def _forget(self, first: int) -> None:
+        """Drops the trials from this number on."""
+        del self._configs[first:], self._documents[first:]
 
     def tell(self, config: Config, loss: float | None) -> None:
         """Adds a trial. Without a loss it is pending, and counts as worse than any other."""
         number = len(self._documents)
         values = {name: [] if value is None else [value] for name, value in self._values(config)}
         indices = {name: [number] * len(value) for name, value in values.items()}
+        self._configs.append(config)
         self._documents.append(
             {
                 "tid": number,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -119,6 +120,18 @@ class SearcherContract:
         first = propose(searcher, space, history, 2)
         propose(searcher, SPACES["constants"], drawn_history(SPACES["constants"], 11), 1)
         assert propose(searcher, space, history, 2) == first
+
+    def test_a_growing_history_gives_the_proposals_of_a_new_searcher(
+        self, searcher: Searcher, space: Space
+    ) -> None:
+        """What a searcher keeps between proposals affects its speed alone."""
+        new, history, earlier = copy.deepcopy(searcher), drawn_history(space, 14), History()
+        for trial in history.trials[:12]:
+            earlier.add_trial(trial.config)
+        for record in history.records[:11]:
+            earlier.add_record(record)
+        propose(searcher, space, earlier, 2)
+        assert propose(searcher, space, history, 2) == propose(new, space, history, 2)
 
     def test_global_random_state_is_neither_used_nor_changed(
         self, searcher: Searcher, space: Space, history: History

@@ -107,8 +107,17 @@ def test_inactive_hyperparameters_are_hidden_from_hyperopt():
     history = History()
     tell(history, {"kind": "with", "x": 0.75}, 1.0)
     tell(history, {"kind": "without"}, 2.0)
-    told = [document["misc"]["vals"] for document in _Parzen(space, history)._documents]
+    parzen = _Parzen(space)
+    parzen.observe(history)
+    told = [document["misc"]["vals"] for document in parzen._documents]
     assert told == [{"kind": [0], "x": [0.75]}, {"kind": [1], "x": []}]
+
+
+def test_each_trial_is_encoded_once(monkeypatch):
+    encode, encoded = Space.encode, []
+    monkeypatch.setattr(Space, "encode", lambda *args: encoded.append(args) or encode(*args))
+    search(TPESearcher(), X, lambda config, rng: abs(config["x"] - 0.3), 40)
+    assert len(encoded) < 3 * 40
 
 
 def test_conditions_of_conditions_are_searched():
