@@ -34,7 +34,7 @@ def architecture() -> nn.Sequential:
 
 
 def fit(network: nn.Module, part: Tensor, optimizer: torch.optim.Optimizer, size: int) -> None:
-    """One epoch."""
+    """Trains for one epoch."""
     network.train()
     for batch in part[torch.randperm(len(part))].split(size):
         optimizer.zero_grad()
@@ -64,7 +64,7 @@ def build() -> nn.Module:
 
 
 def fine_tune(network: nn.Module, config: Config) -> float:
-    """Trains five epochs; the new head has its own learning rate."""
+    """Trains for five epochs. The new head has its own learning rate."""
     *body, head = network.children()
     optimizer = torch.optim.AdamW(
         [

@@ -16,7 +16,8 @@ from proxyhpo import Config, Float, Int, ProxyHPO
 
 torch.set_num_threads(1)  # for networks as small as this one, more threads are slower
 
-# Real data: progression of diabetes in a year, from ten features; both standardised.
+# Real data: the progression of diabetes in a year, and ten features to predict it from. Both are
+# standardised.
 data = load_diabetes()
 inputs = torch.tensor(data.data, dtype=torch.float32) * len(data.data) ** 0.5
 targets = torch.tensor(data.target, dtype=torch.float32)[:, None]

@@ -1,8 +1,8 @@
 """A ladder of three rungs: narrow networks and short trainings first, then wider and longer ones.
 
-40 configs are trained with a quarter of the channels and half of the epochs, 10 with half of the
-channels, and 3 on the full network. `train` takes a budget, so that its schedule ends with the
-training. The config that is already in use is the first trial.
+40 configs are trained with a quarter of the channels and half of the epochs, the best 10 with half
+of the channels, and the best 3 on the full network. `train` takes a budget, so its schedule ends
+with the training. The first trial is a config that is given by hand (`enqueue`).
 """
 
 import math
@@ -56,7 +56,7 @@ def train(network: nn.Module, config: Config, budget: float) -> Iterator[float]:
 
 
 def announce(record: Record) -> None:
-    """Prints the results of the full network; called with every new record."""
+    """Prints the results of the full network. It is called with every new record."""
     if record.rung == 2 and record.value is not None:
         print(f"trial {record.trial}: {record.value:.4f} on the full network")
 
@@ -79,5 +79,5 @@ hpo.enqueue({"lr": 0.01, "momentum": 0.9, "batch_size": 32})
 if __name__ == "__main__":
     result = hpo.run(n_trials=40)
     print(result)
-    so_far, best = result.leaderboard(0)[0], result.leaderboard()[0]
-    print(f"the best of the first rung was trial {so_far.trial}, of the last trial {best.trial}")
+    first, last = result.leaderboard(0)[0], result.leaderboard()[0]
+    print(f"best trial on the first rung: {first.trial}, on the full network: {last.trial}")

@@ -1,7 +1,8 @@
 """Trains in two worker processes, with a time limit for each training and a log.
 
 A training that crashes or hangs does not affect the other worker. The functions below are sent to
-the workers once, with the data that they use, so `if __name__ == "__main__"` is not needed.
+the workers once, with the data that they use. The workers do not import this script, so
+`if __name__ == "__main__"` is not needed for them.
 """
 
 import logging
