@@ -15,7 +15,7 @@ __all__ = ["EXCEPTIONS_TO_GIVE_UP", "FAILURES_TO_GIVE_UP", "Judge"]
 EXCEPTIONS_TO_GIVE_UP = 5
 
 FAILURES_TO_GIVE_UP = 20
-"""Of any kind. There are more of them, since a high learning rate can make a loss infinite."""
+"""Failures of any kind. There may be more of them, since a high learning rate can give NaN."""
 
 
 class Judge:
@@ -98,7 +98,7 @@ class Judge:
         )
         return (
             "If training works with "
-            "ladder=[Rung(1)], then train relies on a size that was pruned: read sizes from the "
+            "proxies=False, then train relies on a size that was pruned: read sizes from the "
             "tensors, or exclude modules from pruning with "
             "pruner=L1StructuredPruner(ignore=[...])."
             f"{also} "

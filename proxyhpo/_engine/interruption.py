@@ -1,10 +1,10 @@
 """Ctrl-C and SIGTERM while a study runs.
 
-While trainings run, the first Ctrl-C starts no new trainings and lets the running ones finish. The
-second one raises KeyboardInterrupt at once. So does the first one before and after that time, and
-wherever no handler can be installed: outside of the main thread, or if the caller has installed
-one. SIGTERM, which schedulers send some seconds before they kill a process, ends the run at once,
-and the process with the exit status that shells report for it.
+While trainings run, no new training starts after the first Ctrl-C, and the running ones finish. The
+second Ctrl-C raises KeyboardInterrupt at once. The first one does so, too, if no training runs, or
+if no handler can be installed: outside of the main thread, or if the caller has installed one.
+Schedulers send SIGTERM some seconds before they kill a process. It ends the run at once, and then
+the process, with the exit status that shells report for this signal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class _Terminated(BaseException):
-    """SIGTERM was received. Not a SystemExit, since a training may raise that to fail."""
+    """SIGTERM was received. Not a SystemExit, since a training that fails may raise one."""
 
 
 class Interruption:
@@ -58,7 +58,7 @@ class Interruption:
         return self.is_ending or self._stop is not None
 
     def check(self) -> None:
-        """Stops now if a signal was received where exceptions are swallowed, as in ``__del__``."""
+        """Ends the run if a signal came where exceptions are swallowed, as in ``__del__``."""
         if self._stop is not None:
             raise self._stop
 

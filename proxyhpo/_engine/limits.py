@@ -31,8 +31,8 @@ class Limits:
         n_trials: total number of trials.
         timeout: seconds from now. Part of it is reserved for the rungs above the first.
         base_trainings: budget of the whole study, in full trainings of the full network. Part of it
-            is reserved likewise, and no training starts once it is spent.
-        worth: the improvement of the value that each further base training must be expected to
+            is reserved in the same way, and no training starts once it is spent.
+        worth: the smallest improvement of the value that one more base training must be expected to
             give.
         max_retries: how often a training is tried again after its worker died.
         ordered: decide on as many trainings as can run at a time, and wait for all of them before
@@ -48,7 +48,7 @@ class Limits:
 
 
 class Remaining:
-    """Remaining time, budget and trials. Ends the search early enough for the rungs above."""
+    """The remaining time, budget and trials. Ends the search early enough for the higher rungs."""
 
     def __init__(self, study: Study, limits: Limits, executor: Executor) -> None:
         self._study = study

@@ -35,7 +35,7 @@ class Notifier:
         self._heard: dict[RunId, int] = {}
 
     def start(self, job: Job) -> None:
-        """A training was given to the executor."""
+        """Called when a training was given to the executor."""
         training = Training(
             trial=job.id.trial,
             rung=job.id.rung,
@@ -51,18 +51,18 @@ class Notifier:
         self._call("on_training_start", training)
 
     def report(self, job: Job, report: Report) -> None:
-        """A training reported."""
+        """Called when a training has reported."""
         self._heard[job.id] += 1
         self._call("on_report", self._running[job.id], report, self._heard[job.id])
 
     def end(self, job: Job, record: Record) -> None:
-        """A training ended. Reports that did not arrive while it ran are passed on first."""
+        """Called when a training has ended. Passes on the reports that did not arrive before."""
         for report in record.reports[self._heard[job.id] :]:
             self.report(job, report)
         self._call("on_training_end", self._forget(job.id), record)
 
     def interrupt(self, job: Job, reason: str) -> None:
-        """A training ended without a record."""
+        """Called when a training has ended without a record."""
         self._call("on_training_interrupted", self._forget(job.id), reason)
 
     def _forget(self, run: RunId) -> Training:

@@ -20,15 +20,24 @@ __all__ = ["Parts"]
 class Parts:
     """The parts of a study. They do not change while it runs.
 
-    ``climbs_early`` says whether some trials are promoted before all have ended, ``follows_trials``
-    whether the number of promoted trials depends on the number of trials; both are for ladders of
-    two rungs. ``may_leave_proxies`` says whether trials start on the full network if proxies cannot
-    save a third. ``controls`` is the number of trials that reach the full network without having
-    been selected, ``repeats`` the largest number of further trainings of the two best trials (None
-    if it depends on the number of trials), and ``repeats_without_proxies`` the same if trials start
-    on the full network.
-    ``uses_best_report`` says whether the best report of a training is its value, not the last one.
-    ``checkpoints`` says whether each training gets a folder for its checkpoints.
+    Args:
+        space: the hyperparameters.
+        searcher: proposes configs.
+        transfer: adjusts the training of a proxy to its width.
+        ladder: the rungs.
+        networks: makes the networks.
+        direction: ``"minimize"`` or ``"maximize"`` the value.
+        seed: of the study.
+        climbs_early: whether some trials are promoted before all have ended; only for two rungs.
+        follows_trials: whether the number of promoted trials depends on the number of trials; only
+            for two rungs.
+        may_leave_proxies: whether trials start on the full network if proxies cannot save a third.
+        controls: number of trials that reach the full network without having been selected.
+        repeats: the largest number of further trainings of the two best trials. None if it depends
+            on the number of trials.
+        repeats_without_proxies: the same if trials start on the full network.
+        checkpoints: whether each training gets a folder for its checkpoints.
+        uses_best_report: whether the value of a training is its best report, not its last one.
     """
 
     space: Space

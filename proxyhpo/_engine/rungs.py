@@ -52,8 +52,8 @@ class Rungs:
     def step_ratio(self, doubtful: float) -> float:
         """How many times longer a step of the full network takes than one of the first proxy.
 
-        A ratio that is small enough to matter is measured again, since a busy machine only makes
-        steps slower, never faster.
+        If the ratio is so small that proxies may be given up, it is measured again. A busy machine
+        makes steps slower, never faster.
 
         Args:
             doubtful: the share of a step above which it is measured again.

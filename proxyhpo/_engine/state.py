@@ -122,13 +122,10 @@ class State:
             self._effects[kind](body)
 
     def leaders_with(self, record: Record) -> list[Standing]:
-        """The best trials of the full network after this training of it.
-
-        They are among the best so far and this one, unless a further seed has changed a mean.
-        """
+        """The best trials of the full network, this training of it included."""
         if record.rung != len(self.ended) - 1 or record.state != "finished":
             return self.leaders
-        if record.replicate:
+        if record.replicate:  # its trial's mean may get worse, so another trial may take its place
             return standings([*self.history.records, record], record.rung)[:LEADERS]
         ranked = sorted([*self.leaders, Standing(record.trial, [record])], key=lambda s: s.rank)
         return ranked[:LEADERS]

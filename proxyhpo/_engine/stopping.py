@@ -1,4 +1,4 @@
-"""Follows the running trainings and ends the ones that a stopper gives up.
+"""Watches the running trainings, and ends those that a stopper stops.
 
 A training is compared with its peers: the trainings of its rung that had ended when it was
 submitted, according to the study's events. The comparison therefore does not depend on which

@@ -1,8 +1,8 @@
 """When to end a search: the expected gain of one more trial.
 
 Cost-aware stopping (Xie et al., arXiv:2507.12453) ends a search when the best expected improvement
-per cost falls below what an improvement is worth. Here the improvement is estimated from the losses
-of the last trials, for any searcher, and not from the posterior of a model.
+per cost falls below what an improvement is worth. That method uses the posterior of a model. Here
+the improvement is estimated from the losses of the last trials, so it works with any searcher.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from proxyhpo._report.wording import rung_words
 
 __all__ = ["Decision", "saving"]
 
-_UNKNOWN = "what was saved is not known yet, since no full training has ended"
-_MANY = 100  # a lead of more times the noise of a seed is not given as a number
+_UNKNOWN = "the saving is unknown until a full training has ended"
+_MANY = 100  # a lead of more than this many times the noise of a seed is not given as a number
 _LATE = 0.8  # a best trial after this fraction of the trials counts as late
 
 

@@ -1,11 +1,11 @@
 """How well one rung stands in for another, measured on the configs that were trained on both.
 
-A rank correlation over all configs flatters a proxy, since bad configs are easy to recognize. It is
-therefore reported together with the share of the best configs that the proxy finds, and the regret
-of choosing by the proxy. Where available, the same measures are given for *another seed of the more
-expensive rung*: no proxy can be expected to agree better. The configs that are promoted in a search
-are its best ones, and even a good proxy ranks these poorly. Only configs that were not selected for
-being best can therefore count against a proxy.
+A rank correlation over all configs makes every proxy look good, since bad configs are easy to
+recognize. It is therefore reported together with the share of the best configs that the proxy
+finds, and the regret of choosing by the proxy. Where available, the same measures are given for
+*another seed of the more expensive rung*: no proxy can be expected to agree better. The configs
+that are promoted in a search are its best ones, and even a good proxy ranks these poorly. Only
+configs that were not selected for being best can therefore count against a proxy.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def _means(trials: Sequence[int], values: Sequence[float]) -> Iterator[Mapping[i
 def spending(result: Result) -> tuple[list[float], str]:
     """The cost at the end of each training, and its unit.
 
-    The search is charged in equal parts to the trials, and measuring before the first one.
+    The time of the searcher is charged to the trials in equal parts. Measuring is charged before
+    the first training.
     """
     cost = result.cost
     search = cost.search_seconds / (cost.n_trials or 1)

@@ -44,7 +44,7 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """Of :attr:`fidelity`."""
+        """The verdict of :attr:`fidelity`."""
         return self.fidelity.verdict
 
     @property
@@ -150,7 +150,7 @@ def _on_verdict(
     if fidelity.verdict == "do not use this proxy":
         if advised < 1:
             return [f"try density {advised:g}"]
-        whole = "search on the full network, ladder=[Rung(1)]"
+        whole = "search on the full network, proxies=False"
         shorter = "or with short trainings first, ladder=[Rung(1, budget=0.25, keep=5), Rung(1)]"
         return [whole if density == 1 else f"{whole}, {shorter}"]
     found = []

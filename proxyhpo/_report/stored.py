@@ -81,7 +81,7 @@ def result_of(
     Args:
         state: of the study.
         study: its ``space``, ``ladder``, ``direction`` and whether the network is ``pretrained``.
-        weights: from the name of weights to the weights, read when they are asked for.
+        weights: loads the weights of a training by its name.
         build: makes the full network for a config.
         interrupted: whether a run ended before it was complete.
         idle: whether a run found nothing to do.

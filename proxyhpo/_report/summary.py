@@ -28,7 +28,7 @@ _STEPS = 2  # maximum number of next steps in a summary
 _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
 
 _ADVICE = {
-    "do not use this proxy": "search on a wider proxy, or on the full network: ladder=[Rung(1)]",
+    "do not use this proxy": "search on a wider proxy, or on the full network: proxies=False",
     "too little evidence": "check() measures whether the proxy ranks configs like the full network",
     "trust with re-ranking": "keep several finalists: the full network must choose among them",
 }

@@ -25,7 +25,7 @@ def trained_network(
         record: of the training.
         weights: its weights.
         build: makes the network, if there is code for it.
-        network: loads the weights in its place, if given.
+        network: the network to load the weights into instead, if given.
 
     Raises:
         ArgumentError: if there is neither a network nor code to build one.

@@ -15,7 +15,7 @@ __all__ = ["Text", "config_words", "density_of", "rung_words", "table"]
 
 @final
 class Text(str):
-    """Text that a notebook and an interactive session show as it prints, with its line breaks."""
+    """Text whose repr is the text itself, so that notebooks show its line breaks."""
 
     __slots__ = ()
 

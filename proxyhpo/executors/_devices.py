@@ -18,7 +18,7 @@ def environments(
 ) -> list[dict[str, str]]:
     """The environment variables of each worker, so that it sees only its own device.
 
-    By default there is one worker for each device, or two workers.
+    By default there is one worker for each device, or two if no devices are given.
 
     >>> environments(["cpu"], workers=2)
     [{'CUDA_VISIBLE_DEVICES': ''}, {'CUDA_VISIBLE_DEVICES': ''}]

@@ -39,10 +39,12 @@ class FuturesExecutor:
     """Submits each training to an executor whose ``submit`` returns a future.
 
     Examples are ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, mpi4py's
-    ``MPIPoolExecutor``, and submitit's executors for Slurm, whose jobs are not standard futures and
-    are polled twice a second. The executor still belongs to the caller and is not shut down here.
+    ``MPIPoolExecutor``, and submitit's executors for Slurm. The jobs of submitit are not standard
+    futures, so they are polled twice a second. The executor is not shut down; this is left to the
+    caller.
 
-    Futures have these limits:
+    Futures have the following limits, which :class:`~proxyhpo.executors.ProcessExecutor` and
+    :class:`~proxyhpo.executors.RayExecutor` do not have:
 
     - Reports do not arrive while a training runs, so stoppers are rejected.
     - Trainings have no time limit.
@@ -50,9 +52,6 @@ class FuturesExecutor:
       only ended if the library's ``cancel`` ends running jobs, as submitit's does.
     - A crash breaks a ``ProcessPoolExecutor`` permanently and ends the study, which can be resumed
       from its store.
-
-    :class:`~proxyhpo.executors.ProcessExecutor` and :class:`~proxyhpo.executors.RayExecutor` do not
-    have them.
 
     The functions of the study are sent with each job, together with any data that they refer to.
     Load large data inside the functions.
@@ -116,8 +115,8 @@ class FuturesExecutor:
         """The end of any job; None after ``timeout`` seconds or if there is no job.
 
         Raises:
-            ExecutorError: if a process cannot load the work, if it runs several trainings at once,
-                or if the executor is broken. It is not known which training broke it, so all
+            ExecutorError: if a process cannot load the work or runs several trainings at once, or
+                if the executor is broken. It is not known which training broke it, so all
                 running trainings run again when the study is resumed.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
@@ -186,14 +185,14 @@ class _Submitted:
     future: Any
 
     def cancel(self) -> None:
-        """Cancels it. If that does not end a running job, its outcome is ignored."""
+        """Cancels the job. If that does not end it, its outcome is ignored."""
         try:
             self.future.cancel()
         except Exception as error:  # noqa: BLE001 - each library has its own
             logger.warning("could not cancel %s: %s", self.job.id.name, one_line(error))
 
     def end(self) -> Ended:
-        """Its outcome, once it is done."""
+        """The outcome of the job. It must be done."""
         try:
             return Finished(self.job, self.future.result())
         except (ExecutorError, BrokenExecutor):

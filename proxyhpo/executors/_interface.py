@@ -14,9 +14,10 @@ __all__ = ["Executor", "is_executor"]
 class Executor(Protocol):
     """Runs jobs, for one study at a time.
 
-    It receives once what all trainings of a study share (a ``Work``) and the listener for their
-    reports. It then receives one ``Job`` at a time and returns each training that has ended. It
-    makes no decisions: proposals, promotions, stopping and the store belong to the study's process.
+    An executor first receives what all trainings of a study share (a ``Work``) and the listener for
+    their reports. It then receives one ``Job`` at a time, and returns each training that has ended.
+    It makes no decisions: the study's process proposes configs, promotes and stops trials, and
+    writes the store.
     """
 
     @property
@@ -36,19 +37,20 @@ class Executor(Protocol):
 
         Args:
             work: what the trainings share.
-            hear: called in this process with each job and report, in order. If it returns True, the
-                training must end: ``wait_any`` returns a stopped outcome with the reports so far,
-                and whatever the training does afterwards is ignored. Exceptions of ``hear`` are
-                raised by ``wait_any``. An executor that does not stream reports never calls it.
+            hear: the listener. Call it in this process with each job and report, in order. If it
+                returns True, the training must end: ``wait_any`` returns a stopped outcome with the
+                reports so far, and whatever the training does afterwards is ignored. ``wait_any``
+                raises the exceptions of ``hear``. An executor that does not stream reports never
+                calls it.
         """
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues it if all workers are busy."""
 
     def wait_any(self, timeout: float | None = None) -> Ended | None:
-        """The end of any job, or None after ``timeout`` seconds or if no job is left.
+        """Waits for the end of any job. None after ``timeout`` seconds, or if no job is left.
 
-        Reports are handled while it waits. An executor that trains in this process may take longer
+        It handles reports while it waits. An executor that trains in this process may take longer
         than ``timeout``.
         """
 

@@ -28,7 +28,7 @@ STOP = None
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker takes over from the study's process.
+    """The settings of the study's process that a worker adopts.
 
     Args:
         path: the study's ``sys.path``.

@@ -77,7 +77,7 @@ class Packing:
         self._restart()
 
     def report(self, place: int, run: RunId, running: Sequence[RunId]) -> None:
-        """Takes account of a report.
+        """Uses a report to measure throughput, or the memory of a higher rung.
 
         Args:
             place: index of the worker that trains.

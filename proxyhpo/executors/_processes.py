@@ -36,29 +36,31 @@ START_SECONDS = 60.0
 class ProcessExecutor:
     """Trains in worker processes that are started once and reused for many jobs.
 
-    A worker takes a few seconds to start, because it imports torch, and about a millisecond per
-    job. If a training crashes, is killed or times out, only its worker is lost: its memory and
-    device are released, and a new worker replaces it. The functions of the study are sent once (see
-    :func:`~proxyhpo.executors._shipping.pack`). Scripts need no ``if __name__ == "__main__"``, and
-    notebooks work. Requires a POSIX system.
+    A worker takes a few seconds to start, because it imports torch. A job then has an overhead of
+    about a millisecond. If a training crashes, is killed or times out, only its worker is lost: its
+    memory and device are released, and a new worker replaces it. The functions of the study are
+    sent once (see :func:`~proxyhpo.executors._shipping.pack`). Scripts need no
+    ``if __name__ == "__main__"``, and notebooks work. Requires a POSIX system.
 
     Args:
-        workers: number of processes. By default one for each device, or 2. ``"auto"`` means one per
-            core on a CPU. On GPUs it starts with one for each device and doubles the number during
-            the first trials while throughput grows by 15 % and memory suffices, up to one per core.
-            Such a study is not exactly repeatable, since this depends on measured times.
+        workers: number of processes. By default one for each of the ``devices``, or 2 if they are
+            not given. ``"auto"`` means one per core on a CPU. On GPUs it starts with one for each
+            device. During the first trials it doubles the number while throughput grows by 15 % and
+            memory suffices, up to one per core. This depends on measured times, so such a study
+            cannot be repeated exactly.
         threads: torch threads in each worker.
         devices: for example ``["cuda:0", "cuda:1"]``. Worker ``i`` only sees
             ``devices[i % len(devices)]``, as ``cuda:0``. With ``"cpu"`` it sees no GPU. By default
             every worker sees the same devices as the study.
         trial_timeout: seconds after which a training is killed and recorded as failed. A worker
             that has not started a training within that time (or a minute, if that is longer) is
-            taken to hang while it loads the study's functions, and is replaced. The third such
+            assumed to hang while it loads the study's functions, and is replaced. The third such
             worker in a row ends the study.
-        grace: seconds that a stopped training may take until its next report, where it is closed
-            and its ``finally`` blocks run. After that it is killed.
+        grace: seconds that a stopped training may take until its next report. There it is closed,
+            and its ``finally`` blocks run. After that time it is killed.
         ahead: how many jobs to queue for the next free worker. With 0, a worker is idle while the
-            next config is proposed. Each queued job is proposed with one result less.
+            next config is proposed. With each queued job, the searcher knows one result less when
+            it proposes a config.
 
     Raises:
         ArgumentError: for an invalid argument.

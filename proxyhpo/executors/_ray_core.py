@@ -38,7 +38,7 @@ class RayExecutor:
 
     Requires the extra ``ray``. If this process is already connected to Ray (by
     ``ray.init``, for instance with a runtime environment), that connection is used and left open.
-    The functions of the study, with the data and weights that they refer to, are put into the
+    The functions of the study, with the data and weights that they refer to, are put into Ray's
     object store once. If a training crashes, or its node is lost, only that training is affected.
     The study, not Ray, decides whether to retry it.
 
@@ -46,14 +46,14 @@ class RayExecutor:
         num_cpus: CPUs for each training.
         num_gpus: GPUs for each training; a fraction lets several share one GPU.
         address: of a cluster, or ``"auto"`` for the cluster of this machine. By default Ray is
-            started on this machine and ended by ``shutdown``. It then accepts only local
-            connections; if the installed version of Ray does not allow that, a warning is given.
-        workers: how many trainings to submit at the same time. By default as many as the current
-            nodes have room for, which is checked again whenever it matters.
+            started on this machine, and ended by ``shutdown``. It then accepts only local
+            connections; if the installed version of Ray does not allow that, a warning says so.
+        workers: how many trainings to submit at the same time. By default as many as the nodes
+            have room for; nodes may join and leave during the study.
         threads: torch threads in each training.
         trial_timeout: seconds after which a training is killed and recorded as failed.
         grace: seconds that a stopped training may take to end before it is killed.
-        ahead: how many jobs to queue at Ray for the next free slot.
+        ahead: how many more jobs to submit, which wait at Ray until there is room.
 
     Raises:
         ArgumentError: for an invalid argument.

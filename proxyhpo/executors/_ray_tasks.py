@@ -165,8 +165,8 @@ def kept_local(ray: Any) -> Iterator[None]:
 def kept_sigterm() -> Iterator[None]:
     """Restores the handler of SIGTERM, which ``ray.init`` replaces by one that exits at once.
 
-    The study has to close its trainings first. When this process exits, Ray ends its own processes
-    by itself.
+    The study must close its trainings before the process exits. Ray's own processes end when this
+    process exits.
     """
     before = signal.getsignal(signal.SIGTERM)
     try:

@@ -45,7 +45,7 @@ def pack(work: Work) -> bytes:
 
 
 def unpack(packed: bytes | mmap) -> Work:
-    """Loads the work in a worker, and what every training of it needs.
+    """Loads the work in a worker, and the libraries that every training of it needs.
 
     Raises:
         ExecutorError: if it cannot be loaded; the message says what to do.
@@ -82,10 +82,10 @@ def _culprit(work: Work) -> str:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
-    """Sends modules of other classes than Python's own by name, too.
+    """Sends all modules by name, including those of a class other than Python's own.
 
-    Such are ``torch.backends.cudnn`` and ``torch.ops``, which have settings and operators for
-    attributes, and modules that are loaded when they are first used. Code keeps the name of its
+    Examples are ``torch.backends.cudnn`` and ``torch.ops``, whose attributes are settings and
+    operators, and modules that are loaded when they are first used. Code keeps the name of its
     file, so that the tracebacks of a worker show the lines of a script or of a notebook.
     """
 

@@ -40,13 +40,15 @@ if sys.platform == "linux":
 from proxyhpo._worker import main
 main()
 """
-"""The program of a worker; before anything large is imported, it is bound to its study.
+"""The program of a worker. First of all, it makes sure that the worker ends with its study.
 
-When the study's process is gone, a thread ends the worker and what its trainings have started. It
-is a thread because a training may not report for hours. Linux could be asked to kill the worker
-when its parent dies, but it would when the *thread* that started it ends, and would leave the
-children of the training behind. So it is asked to continue a worker that was stopped (SIGSTOP),
-whose thread can then do the rest.
+When the study's process has ended, a thread kills the worker and all processes that its trainings
+have started. It is a thread because a training may not report for hours.
+
+Linux can send a signal to a process whose parent dies. A kill signal would not do: Linux sends it
+when the *thread* that started the worker ends, and the children of the training would stay alive.
+So the signal is SIGCONT. It continues a worker that was stopped (SIGSTOP), so that its thread can
+kill it.
 """
 
 
@@ -54,8 +56,8 @@ class WorkerProcess:
     """One worker process and its current job.
 
     Args:
-        work_file: descriptor of the file with the packed work, which must be there before the first
-            job.
+        work_file: descriptor of the file with the packed work, which must be written before the
+            first job.
         threads: torch threads.
         environment: variables of the process, in addition to the inherited ones.
     """

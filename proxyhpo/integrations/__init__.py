@@ -4,7 +4,7 @@
 :mod:`proxyhpo.integrations.lightning`     trains a ``LightningModule`` with your ``Trainer``
 :mod:`proxyhpo.integrations.transformers`  trains with your Hugging Face ``Trainer``
 :mod:`proxyhpo.integrations.skorch`        trains with your ``NeuralNet``
-:mod:`proxyhpo.integrations.optuna`        trains with your Optuna objective; samplers, studies
+:mod:`proxyhpo.integrations.optuna`        your Optuna objective, samplers and studies
 =========================================  =====================================================
 """
 

@@ -101,9 +101,9 @@ class LightningEvaluator(ProxyEvaluator):
         monitor: name of the logged metric that is the value.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
-        verbose: whether to show the messages that Lightning repeats in every training: on devices,
-            its tips, its advice on loaders and the model summary as plain text. Other callbacks,
-            loggers and progress bars of the trainer are not affected.
+        verbose: whether to show the messages that Lightning repeats in every training: its lines on
+            devices, tips, advice on data loaders, and the model summary as plain text. Other
+            callbacks, loggers and progress bars of the trainer are not affected.
 
     Raises:
         ArgumentError: if ``make_trainer`` is not a function.

@@ -37,14 +37,14 @@ _OF_DTYPES = re.compile("dtype|double", re.IGNORECASE)
 
 @final
 class ReportCallback(Callback):  # type: ignore[misc]  # skorch has no types
-    """Reports a column of the history after each epoch, and ends the fit when told to.
+    """Reports a column of the history after each epoch, and ends the fit when the search asks.
 
-    For a training function of your own; :class:`SkorchEvaluator` adds one by itself.
+    Use it in your own training function. :class:`SkorchEvaluator` adds it automatically.
 
     Args:
-        report: as a training function receives it.
+        report: the function that your training function receives.
         monitor: name of the column, such as ``"valid_loss"`` or ``"valid_acc"``. The other numbers
-            of the epoch are reported with it.
+            of the epoch are reported along with it.
     """
 
     def __init__(self, report: ReportFunction, monitor: str = "valid_loss") -> None:
@@ -83,9 +83,9 @@ class SkorchEvaluator(ProxyEvaluator):
         make_net: ``make_net(network, config)`` returns a new net around this network, such as
             ``NeuralNetClassifier(network, lr=config["lr"], max_epochs=20)``. If it has a parameter
             ``trial``, it gets the :class:`~proxyhpo.evaluators.TrialRun`, too.
-        X: what ``fit`` takes: an array, a tensor, a data set.
-        y: likewise; None for a data set that includes its targets.
-        monitor: column of the history that is the value.
+        X: the inputs, in any form that ``fit`` takes: an array, a tensor or a data set.
+        y: the targets; None for a data set that includes them.
+        monitor: name of the column of the history that is the value.
         use_report: which report is the training's value, ``"last"`` or ``"best"``; see
             :class:`~proxyhpo.evaluators.ProxyEvaluator`.
 
@@ -119,8 +119,8 @@ class SkorchEvaluator(ProxyEvaluator):
         """Calls ``NeuralNet.fit``.
 
         Raises:
-            EvaluatorError: if ``make_net`` returns no net, or a net with another network; if the
-                network fails since ``X`` is float64 and its weights are float32.
+            EvaluatorError: if ``make_net`` does not return a net, or returns one with another
+                network; or if the network fails because ``X`` is float64 and its weights float32.
         """
         config = recorded(config, trial)
         net = call_for_trial(self._make_net, network, config, trial=trial)

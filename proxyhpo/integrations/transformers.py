@@ -30,17 +30,17 @@ _SEEDS = 2**32  # NumPy's are below
 
 @final
 class ReportCallback(transformers.TrainerCallback):
-    """Reports a metric after each evaluation, and stops the trainer when told to.
+    """Reports a metric after each evaluation, and stops the trainer when the search asks.
 
-    For a training function of your own; :class:`TrainerEvaluator` adds one by itself::
+    Use it in your own training function. :class:`TrainerEvaluator` adds it automatically::
 
         def train(network, config, report):
             trainer = Trainer(network, arguments, ..., callbacks=[ReportCallback(report)])
             trainer.train()
 
     Args:
-        report: as a training function receives it.
-        monitor: name of the metric. The other metrics of the evaluation are reported with it.
+        report: the function that your training function receives.
+        monitor: name of the metric. The other metrics of the evaluation are reported along with it.
     """
 
     def __init__(self, report: ReportFunction, monitor: str = "eval_loss") -> None:
@@ -74,10 +74,10 @@ class ReportCallback(transformers.TrainerCallback):
 class TrainerEvaluator(ProxyEvaluator):
     """Trains with your ``transformers.Trainer``.
 
-    A budget below 1 trains for that fraction of ``max_steps``, or else of ``num_train_epochs``.
-    The trainer's ``eval_strategy`` decides how often the training reports, and so how early it can
-    be stopped; without one it is evaluated once at the end. Each training has a seed of its own,
-    which replaces ``TrainingArguments(seed=)``.
+    A budget below 1 trains for that fraction of ``max_steps`` if it is set, and otherwise of
+    ``num_train_epochs``. The trainer's ``eval_strategy`` decides how often the training reports,
+    and therefore how early it can be stopped. Without one, the network is evaluated once at the
+    end. Each training has its own seed, which replaces ``TrainingArguments(seed=)``.
 
     Args:
         make_trainer: ``make_trainer(network, config)`` returns a new ``Trainer`` for this network.
@@ -126,7 +126,7 @@ class TrainerEvaluator(ProxyEvaluator):
                 "make_trainer must pass the given network to the Trainer, as model= and not by "
                 "model_init=; a model_init function is ProxyHPO's build"
             )
-        # A Trainer seeds everything with args.seed, 42 by default. All seeds would be the same one.
+        # A Trainer seeds everything with args.seed, by default 42: all trainings would be alike.
         trainer.args.seed = trial.seed % _SEEDS
         transformers.set_seed(trainer.args.seed)
         if trial.budget < 1:

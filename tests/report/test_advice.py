@@ -95,7 +95,7 @@ def test_what_was_saved_comes_first(spent, words):
     assert words in text
     name, text = saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
     assert name == "cost"
-    assert "not known yet, since no full training has ended" in text
+    assert "the saving is unknown until a full training has ended" in text
 
 
 def test_a_full_search_has_a_cost_and_saves_only_by_stopping():
