@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from proxyhpo.channels import shrink
+from tests.channels.find.rules.seen import Seen
 from tests.channels.zoo import l1
 
 
@@ -38,3 +39,10 @@ def test_what_is_made_without_tensors_is_as_large_as_what_it_meets(make):
     assert shrunk.network.first.out_features == 16
     assert shrunk.network(torch.randn(4, 16)).shape == (4, 5)
     assert not shrunk.skipped
+
+
+def test_what_is_made_takes_on_what_it_meets():
+    seen = Seen(lambda x, a: torch.cat([a.new_zeros(2, 4), a]).sum(0), a=(3, 4))
+    assert seen.same(seen.dims()[0], seen.owned["a"][1])
+    seen = Seen(lambda x, a: torch.zeros_like(a), a=(3, 4))
+    assert seen.same(seen.dims()[1], seen.owned["a"][1])
