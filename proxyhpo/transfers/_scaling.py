@@ -7,13 +7,15 @@ with momentum this is equivalent to multiplying the parameter's learning rate by
 Adam, too, except that the changed weights affect later gradients.
 
 If optimizers are nested, the innermost step is scaled: Lookahead averages scaled weights, and the
-last part of a SAM step is an ordinary step from its starting point.
+last part of a SAM step is an ordinary step from its starting point. Hooks that the user registers
+after steps, which may clamp or average weights, see scaled weights.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -100,10 +102,13 @@ class Scaling:
         self._factors: weakref.WeakKeyDictionary[Optimizer, dict[str, float | None]]
         self._factors = weakref.WeakKeyDictionary()
         self._steps = threading.local()
+        self._first: weakref.WeakKeyDictionary[Optimizer, RemovableHandle]
+        self._first = weakref.WeakKeyDictionary()
         self._witness = _smallest(network)
         self._range: tuple[float, float] | None = None
         self._optimizers: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
+        self._strangers: dict[str, None] = {}
 
     @property
     def correction(self) -> Correction:
@@ -131,14 +136,17 @@ class Scaling:
         """Stops scaling; no effect if it has been stopped."""
         with _lock:
             _activate(other for other in _active if other is not self)
+        for handle in self._first.values():
+            handle.remove()
 
-    def before(self, optimizer: Optimizer, *, has_closure: bool) -> None:
-        """An optimizer is about to step."""
-        parts, unknown = [], False
+    def before(self, optimizer: Optimizer, *, has_closure: bool) -> bool:
+        """An optimizer is about to step. Returns whether it has parameters of the network."""
+        parts, unknown, is_known = [], False, False
         for group in optimizer.param_groups:
             by_factor: dict[float, list[nn.Parameter]] = {}
             for parameter in group["params"]:
                 name = self._names.get(parameter)  # type: ignore[no-untyped-call]  # torch's
+                is_known |= name is not None
                 moves = parameter.requires_grad and (has_closure or parameter.grad is not None)
                 if name is None or not moves:
                     continue
@@ -159,9 +167,26 @@ class Scaling:
                 del steps[index:]
                 break
         steps.append(Step(weakref.ref(optimizer), parts, unknown))
+        if any(part.before for part in parts):
+            self._come_first(optimizer)
+        return is_known
+
+    def _come_first(self, optimizer: Optimizer) -> None:
+        """Makes this the first hook after the step, since the user's hooks may change weights."""
+        hooks = getattr(optimizer, "_optimizer_step_post_hooks", None)
+        if not isinstance(hooks, OrderedDict):  # some wrappers have a dict that takes no hooks
+            return
+        if optimizer not in self._first or self._first[optimizer].id not in hooks:
+            handle = optimizer.register_step_post_hook(lambda stepped, *_: self.after(stepped))
+            self._first[optimizer] = handle
+        hooks.move_to_end(self._first[optimizer].id, last=False)
+
+    def tell_of_stranger(self, optimizer: Optimizer) -> None:
+        """An optimizer steps that has no parameters of any network whose updates are scaled."""
+        self._strangers[type(optimizer).__name__] = None
 
     def after(self, optimizer: Optimizer) -> None:
-        """An optimizer has stepped."""
+        """An optimizer has stepped. No effect if it was told before."""
         steps = self._begun()
         index = next((i for i, s in enumerate(steps) if s.optimizer() is optimizer), None)
         if index is None:
@@ -209,6 +234,12 @@ class Scaling:
                 "a proxy was trained, but no torch.optim optimizer stepped its parameters, so its "
                 f"updates were not scaled for its width: {advice}"
             )
+        elif not self._optimizers and not self._unknown and self._strangers:
+            yield (
+                f"{', '.join(self._strangers)} stepped parameters, but none of those that the "
+                "proxy was made with, so no update was scaled for its width: a training must train "
+                "the network that it is given, not a copy of it"
+            )
 
     def _has_changed(self) -> bool:
         """Whether the smallest trainable parameter has changed since the start."""
@@ -248,9 +279,11 @@ def _activate(scalings: Iterable[Scaling]) -> None:
 
 
 def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-    for scaling in _active:
-        has_closure = len(args) > 1 or kwargs.get("closure") is not None
-        scaling.before(optimizer, has_closure=has_closure)
+    has_closure = len(args) > 1 or kwargs.get("closure") is not None
+    seen = _active
+    if not any([scaling.before(optimizer, has_closure=has_closure) for scaling in seen]):
+        for scaling in seen:
+            scaling.tell_of_stranger(optimizer)
 
 
 def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG001 - torch's

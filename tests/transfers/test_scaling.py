@@ -248,6 +248,25 @@ def test_the_users_own_step_hooks_keep_working():
     assert seen == ["before", "after", "all"] * 2
 
 
+def test_the_users_hooks_after_a_step_see_scaled_weights_and_may_change_them():
+    def clamp(*_):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                seen.append(parameter.detach().clone())
+                parameter.clamp_(-0.01, 0.01)
+
+    network, seen = build(), []
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    optimizer.register_step_post_hook(clamp)
+    with scaled_updates(network, FANS, by_name):
+        train(network, optimizer, 1)
+        expected, _ = scaled(lambda given: torch.optim.SGD(given, lr=0.1), 1)
+        assert torch.equal(torch.cat([each.flatten() for each in seen]), values(expected))
+        train(network, optimizer, 3)
+    assert values(network).abs().max() <= 0.01
+    assert len(optimizer._optimizer_step_post_hooks) == 1  # the user's
+
+
 def test_schedules_act_on_the_users_learning_rate():
     def rates(scale):
         network, seen = build(), []
@@ -473,6 +492,29 @@ def test_a_loop_without_an_optimizer_causes_a_warning():
                 parameter.sub_(parameter.grad, alpha=0.1)
     (warning,) = scaling.correction.warnings
     assert "no torch.optim optimizer" in warning
+
+
+def test_training_a_copy_causes_a_warning():
+    network = build()
+    with scaled_updates(network, FANS, by_name) as scaling:
+        train(copied := copy.deepcopy(network), torch.optim.SGD(copied.parameters(), lr=0.1), 1)
+    (warning,) = scaling.correction.warnings
+    assert "not a copy of it" in warning
+
+
+def test_an_optimizer_of_another_network_is_no_cause_for_a_warning():
+    network, other = build(), build()
+    with (
+        scaled_updates(network, FANS, by_name) as scaling,
+        scaled_updates(other, FANS, by_name),
+        scaled_updates(build(), FANS, by_name) as idle,
+    ):
+        train(other, torch.optim.SGD(other.parameters(), lr=0.1), 1)
+        assert idle.correction.warnings == scaling.correction.warnings == ()
+        train(network, torch.optim.SGD(network.parameters(), lr=0.1), 1)
+        third = build()
+        train(third, torch.optim.SGD(third.parameters(), lr=0.1), 1)
+    assert scaling.correction.warnings == ()
 
 
 def test_no_training_at_all_causes_no_warning():
