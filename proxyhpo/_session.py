@@ -84,7 +84,8 @@ class Asked:
         """A fresh network of this density to train, the same at every call.
 
         If the study's transfer scales updates, the optimizer steps of this network are scaled in
-        this process from now on, until :meth:`ProxyHPO.tell` is called or the network is deleted.
+        this process from now on, until :meth:`ProxyHPO.tell` or :meth:`ProxyHPO.close` is called,
+        or the network is deleted.
         """
         with preserved_random_state():
             made = self._networks.make(
@@ -127,7 +128,7 @@ class Session:
         self.opened = opened
         self._watch = CurveWatch(opened.study, opened.setup.stoppers)
         self._notifier = Notifier(opened.setup.running.callbacks)
-        self._waiting: dict[RunId, tuple[Job, float]] = {}  # and since when
+        self._waiting: dict[RunId, tuple[Asked, float]] = {}  # and since when
 
     def ask(self, n_trials: float) -> Asked | None:
         """See :meth:`ProxyHPO.ask`."""
@@ -135,10 +136,8 @@ class Session:
             job = self.opened.study.next_job(n_trials)
         if job is None:
             return None
-        self._waiting[job.id] = job, time.monotonic()
-        self._notifier.start(job)
         setup = self.opened.setup
-        return Asked(
+        asked = Asked(
             config=setup.problem.space.resolve(job.config),
             trained_config=setup.problem.space.resolve(job.trained_config),
             density=job.density,
@@ -149,6 +148,9 @@ class Session:
             _watch=self._watch,
             _rule=setup.parts.transfer.update_rule(),
         )
+        self._waiting[job.id] = asked, time.monotonic()
+        self._notifier.start(job)
+        return asked
 
     def tell(
         self,
@@ -183,9 +185,14 @@ class Session:
         return record
 
     def close(self) -> None:
-        """Notifies callbacks that the trainings without an outcome get no record."""
-        for job, _ in self._waiting.values():
-            self._notifier.interrupt(job, "the study was closed")
+        """Ends the trainings without an outcome, which get no record.
+
+        Their updates are not scaled any more, and callbacks are notified.
+        """
+        for asked, _ in self._waiting.values():
+            asked.end_scaling()
+            asked.end_count()
+            self._notifier.interrupt(asked.job, "the study was closed")
         self._waiting.clear()
 
 

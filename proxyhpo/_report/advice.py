@@ -16,6 +16,7 @@ __all__ = ["Decision", "saving"]
 
 _UNKNOWN = "the saving is unknown until a full training has ended"
 _MANY = 100  # a lead of more than this many times the noise of a seed is not given as a number
+_NOTABLE = 1 / 3  # a larger share of the cost outside of trainings is mentioned
 _LATE = 0.8  # a best trial after this fraction of the trials counts as late
 
 
@@ -31,6 +32,9 @@ def saving(cost: Cost) -> tuple[str, str]:
         f"{cost.base_training_seconds:.3g} s, {cost.base_training_source})"
     )
     spent = f"{cost.base_trainings:.1f} base trainings"
+    if cost.overhead_seconds > _NOTABLE * cost.seconds:
+        outside = cost.overhead_seconds / cost.base_training_seconds
+        unit = f"{unit}; {outside:.1f} of them were spent on measuring networks and searching"
     if cost.is_full_search and cost.saved <= 0:
         return "cost", f"{spent} {unit}"
     share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"

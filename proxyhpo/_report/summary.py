@@ -20,7 +20,9 @@ from proxyhpo.space import Space
 
 __all__ = ["NOTHING_LEFT", "Findings"]
 
-NOTHING_LEFT = "nothing left to train: the study already has %d trials; a larger n_trials adds more"
+NOTHING_LEFT = (
+    "nothing left to train: the study already has %d trials; a larger n_trials or budget adds more"
+)
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
@@ -89,7 +91,8 @@ class Findings:
     def title(self) -> str:
         """How many trials there were, and whether the search has ended."""
         state = ", interrupted" if self.interrupted else ""
-        return f"Result of {len(self.history.trials)} trials ({self.direction}{state})"
+        n = len(self.history.trials)
+        return f"Result of {n} trial{'' if n == 1 else 's'} ({self.direction}{state})"
 
     def facts(self) -> list[tuple[str, str]]:
         """What was found, what it cost, what to trust and what to do next, each with its name."""
@@ -134,7 +137,8 @@ class Findings:
         n_known = len(self.history.known)
         added = "known result was" if n_known == 1 else "known results were"
         known = [f"{n_known} {added} added: not trained, not charged"] if n_known else []
-        return [*table(titles, rows), *known, *self._corrections(), *self._warnings()]
+        notes = [*known, *self._further_seeds(), *self._corrections(), *self._warnings()]
+        return [*table(titles, rows), *notes]
 
     def not_climbed(self) -> str:
         """Why there is no best training of the full network, and what to do next."""
@@ -215,7 +219,7 @@ class Findings:
 
     def _next(self) -> Iterator[str]:
         if self.interrupted:
-            yield "run() again resumes the study"
+            yield "run() again resumes the study (raise base_trainings if they are spent)"
         if self.idle:
             yield NOTHING_LEFT % len(self.history.trials)
         if self.failures and not self._has_values:
@@ -235,6 +239,17 @@ class Findings:
         yield from self._decision.steps()
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]
+
+    def _further_seeds(self) -> Iterator[str]:
+        """What it cost to distinguish the best trials of the full network by further seeds."""
+        again = [record for record in self.history.records if record.replicate]
+        unit = self.cost.base_training_seconds
+        if again and unit:
+            spent = sum(record.seconds for record in again) / unit
+            yield (
+                f"rung {len(self.ladder) - 1}: {len(again)} of these trainings "
+                f"({spent:.1f} base trainings) repeat the best trials under further seeds"
+            )
 
     def _corrections(self) -> Iterator[str]:
         """How hyperparameters and updates were scaled for the proxies."""

@@ -280,9 +280,10 @@ def _activate(scalings: Iterable[Scaling]) -> None:
 
 def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     has_closure = len(args) > 1 or kwargs.get("closure") is not None
-    seen = _active
-    if not any([scaling.before(optimizer, has_closure=has_closure) for scaling in seen]):
-        for scaling in seen:
+    scalings = _active
+    known = [scaling.before(optimizer, has_closure=has_closure) for scaling in scalings]
+    if not any(known):
+        for scaling in scalings:
             scaling.tell_of_stranger(optimizer)
 
 

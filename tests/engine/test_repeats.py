@@ -54,6 +54,9 @@ def test_the_best_two_are_trained_once_more_and_the_mean_decides():
     assert result.best_value == pytest.approx(min(means.values()))
     assert result.leaderboard()[0].trial == result.best_record.trial
     assert result.cost.rungs[1].runs == 4
+    assert "rung 1: 2 of these trainings (" in result.ledger()
+    assert "repeat the best trials under further seeds" in result.ledger()
+    assert "further seeds" not in study(repeats=0).run(3).ledger()
 
 
 def test_another_seed_makes_another_network_and_another_training():

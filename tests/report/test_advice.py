@@ -93,6 +93,7 @@ def test_what_was_saved_comes_first(spent, words):
     name, text = saving(cost(spent, runs=8))
     assert name == "saved"
     assert words in text
+    assert ("of them were spent on measuring" in text) == (spent > 50)
     name, text = saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
     assert name == "cost"
     assert "the saving is unknown until a full training has ended" in text
@@ -106,6 +107,10 @@ def test_a_full_search_has_a_cost_and_saves_only_by_stopping():
 
 
 def cost(spent, runs):
-    """Of a search with so many trainings of the proxy; a full search takes 100 s."""
-    proxy = RungCost(0.125, 1.0, runs, 0, 0, 0, 0.0, None, None)
-    return Cost((proxy, replace(proxy, runs=2)), spent, 0.0, 10.0, "measured", 100.0, None, 10)
+    """Of a search with so many trainings of the proxy; a full search takes 100 s.
+
+    What is spent beyond 50 s is spent outside of the trainings.
+    """
+    proxy = RungCost(0.125, 1.0, runs, 0, 0, 0, min(spent, 50.0), None, None)
+    rungs, outside = (proxy, replace(proxy, runs=2, seconds=0.0)), max(0.0, spent - 50)
+    return Cost(rungs, outside, 0.0, 10.0, "measured", 100.0, None, 10)

@@ -245,3 +245,12 @@ def test_a_network_that_is_never_told_leaves_no_hooks():
         copy.deepcopy(asked.network())  # beginning another one ends those that are gone
         hpo.tell(asked, None)
     assert hooks() == before
+
+
+def test_closing_ends_the_scaling_of_networks_that_were_never_told():
+    before, hpo = hooks(), study()
+    network = hpo.ask(1).network()
+    assert hooks() > before
+    hpo.close()
+    assert hooks() == before
+    assert network is not None
