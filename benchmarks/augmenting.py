@@ -1,4 +1,4 @@
-"""Random changes of the images of a batch, each for itself."""
+"""Random changes of images. Each image of a batch is changed independently."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def flipped(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def moved(images: Tensor, most: int, generator: torch.Generator | None = None) -> Tensor:
-    """Moves each image vertically and horizontally by a few pixels, with zeros beside it.
+    """Shifts each image vertically and horizontally by a few pixels, and fills with zeros.
 
     Args:
         images: of shape (N, C, H, W). The result's memory format is ``channels_last``.
-        most: pixels in each direction.
+        most: maximum number of pixels in each direction.
         generator: as in :func:`flipped`.
     """
     n, _, height, width = images.shape

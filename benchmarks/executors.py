@@ -35,7 +35,7 @@ def at_once(_network: nn.Module, _config: dict[str, Any]) -> float:
 
 
 def multiplications(seconds: float) -> int:
-    """How many multiplications this machine does in this time."""
+    """How many matrix multiplications this machine computes in this time."""
     began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         multiply(20)
@@ -63,7 +63,7 @@ def milliseconds_a_job(executor: Executor, jobs: int = 500) -> float:
     executor.start(work(at_once), unheard)
     executor.submit(job())
     while executor.wait_any() is not None:
-        pass  # until a worker is up
+        pass  # waits until a worker has started
     began, submitted, finished = time.perf_counter(), 0, 0
     while finished < jobs:
         while submitted < jobs and submitted - finished < executor.capacity + executor.ahead:
@@ -79,7 +79,7 @@ def milliseconds_a_job(executor: Executor, jobs: int = 500) -> float:
 def study_seconds(
     executor: Executor, *, trials: int, times: int, searcher: str
 ) -> tuple[float, float]:
-    """The duration of a study, and how much of it this process computes."""
+    """The duration of a study, and the CPU time of this process."""
 
     def train(_network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
         for epoch in range(4):
@@ -110,14 +110,14 @@ def main() -> None:
     given = parser.parse_args()
     executors: dict[str, Callable[[], Executor]] = {
         "in this process": InProcessExecutor,
-        "2 workers, no job ahead": lambda: ProcessExecutor(2, ahead=0),
+        "2 workers, ahead=0": lambda: ProcessExecutor(2, ahead=0),
         "2 workers": lambda: ProcessExecutor(2),
     }
     times = multiplications(given.seconds)
     print(
         f"{given.trials} trials of {given.seconds:g} s, {given.searcher}; load {os.getloadavg()}\n"
     )
-    print("| executor | start, s | a job, ms | study, s | faster | busy here |")
+    print("| executor | start, s | overhead of a job, ms | study, s | speed-up | CPU time here |")
     print("|---|---|---|---|---|---|")
     base = None
     for name, make in executors.items():

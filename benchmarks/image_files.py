@@ -5,13 +5,13 @@ A path is one of
 - an ``.npz`` file with ``train_images`` (uint8, (N, 3, H, W)), ``train_labels``, and the same for
   ``val`` and ``test``;
 - a folder ``cifar-10-batches-py``, ``cifar-100-python`` or ``tiny-imagenet-200``, as torchvision
-  and ``tiny-imagenet-200.zip`` unpack them, or a folder with some of these in it.
+  and ``tiny-imagenet-200.zip`` unpack them, or a folder that contains some of these.
 
-A data set has the name of its file, without the ending, or of its folder. So the results of an
-archive and those of the distributed files, which have other images, are kept apart.
+The name of a data set is that of its file, without the ending, or of its folder. An archive and the
+distributed files may contain different images; with different names, their results are kept apart.
 
-The distributed files have no validation images: a tenth of the training images of each class is
-held out. The test images of TinyImageNet have no labels, so its validation images are the test.
+The distributed files have no validation images, so a tenth of the training images of each class is
+held out. The test images of TinyImageNet have no labels, so its validation images are the test set.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ImageData:
         """The first images of each part, averaged down to ``side`` x ``side`` pixels.
 
         Args:
-            side: divides the present side; None keeps it.
+            side: must divide the side of the images; None keeps it.
             most: how many images of each part; None keeps all.
         """
         train, validation, test = (
@@ -79,7 +79,7 @@ class ImageData:
 
 
 def data_sets_in(path: Path) -> Mapping[str, Callable[[], ImageData]]:
-    """Name → what reads it, for each data set at a path; the split is the same at every call.
+    """Name → function that reads it, for each data set at a path. The split is always the same.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -135,7 +135,7 @@ def _from_archive(path: Path) -> ImageData:
 
 @dataclass(frozen=True)
 class _Files:
-    """One distributed part; images are read once it is known which are wanted.
+    """One part of the distributed files. Only the images that are needed are read.
 
     Args:
         labels: of all its images.
@@ -150,7 +150,7 @@ class _Files:
 
 
 def _held_out(train: _Files, test: _Files) -> ImageData:
-    """Three parts of the two distributed ones, each in a random order."""
+    """Makes three parts of the two distributed ones, each in a random order."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(train.labels))
     is_held_out = np.zeros(len(order), dtype=bool)

@@ -44,16 +44,16 @@ def read_cifar10(path: Path, *, train: int, validation: int, test: int) -> Image
     Args:
         path: of an archive, or of a folder in which torchvision finds CIFAR-10; see
             :mod:`benchmarks.image_files`.
-        train: at most so many.
-        validation: likewise.
-        test: likewise.
+        train: maximum number of images for training.
+        validation: the same for validation.
+        test: the same for the test.
     """
     parts = cifar10_in(path).smaller(None, (train, validation, test)).parts
     return _standardised([(F.avg_pool2d(i.float() / 255, 2), labels) for i, labels in parts])
 
 
 def _standardised(parts: Sequence[Part]) -> Images:
-    """By the mean and deviation of each channel over the images to train on."""
+    """The parts, standardised by the mean and deviation of each channel of the training images."""
     images, _ = parts[0]
     mean, std = (each((0, 2, 3), keepdim=True) for each in (images.mean, images.std))
     train, validation, test = (((each - mean) / std, labels) for each, labels in parts)

@@ -1,9 +1,10 @@
-"""The output scale of proxies at initialisation, relative to the full network's.
+"""Measures how large the outputs of proxies are at initialisation.
 
     python -m benchmarks.initialisation [--only NAME] [--seeds 12]
 
-One row for each network of the catalogue without normalisation, where the initialisation alone
-determines the scale: the ratio of the outputs' standard deviations at density .5 and .25, over
+The command prints one row for each network of the catalogue without normalisation, because there
+the initialisation alone determines the scale. A row has the standard deviation of the proxy's
+outputs divided by that of the full network's outputs, at density .5 and .25. It is a mean over
 several draws of the weights, with its standard error.
 """
 
@@ -33,7 +34,7 @@ _NORMALISATIONS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", default="", help="networks whose name holds this")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--seeds", type=int, default=12, help="draws of the weights")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -65,7 +66,7 @@ def ratio(entry: Entry, density: float, seeds: int) -> str:
 
 
 def std(network: nn.Module, inputs: Inputs) -> float:
-    """Of the outputs, each apart, without dropout."""
+    """The mean over the outputs of their standard deviations, without dropout."""
     with torch.no_grad():
         outputs = outputs_of(call(network.eval(), inputs))
     return statistics.fmean(float(y.std()) for y in outputs if y.is_floating_point())

@@ -1,4 +1,4 @@
-"""Measures in a separate process, with limits on CPU time and memory."""
+"""Runs a measurement in a separate process, with limits on CPU time and memory."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def isolated(
     Args:
         measure: a function of a module.
         *arguments: that can be pickled.
-        seconds: of processor time.
-        memory: bytes.
+        seconds: limit on CPU time.
+        memory: limit on memory, in bytes.
         preload: modules that are imported once, for all processes; only the first call counts.
     """
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -66,7 +66,7 @@ def _send(
     memory: int,
 ) -> None:
     warnings.simplefilter("ignore")
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # by what was preloaded
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # by the preloaded modules
     end = int(used + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (end, end + 5))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

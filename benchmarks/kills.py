@@ -2,14 +2,16 @@
 
     python benchmarks/kills.py --kills 200
 
-For each searcher a study is killed with SIGKILL at random times and resumed from its store until it
-is complete. Then the next study starts, until there were enough kills. The victims are forked from
-this process, which has imported everything, so a kill takes less than a second. Each training
-writes to a file that it started and that its record was announced; a kill cannot undo that.
+For each searcher, a study is killed with SIGKILL at random times and resumed from its store until
+it is complete. Then the next study starts, until there have been enough kills. The studies are
+forked from this process, which has imported everything, so a kill takes less than a second. When a
+training starts, and when a callback receives its record, a line is appended to a file. A kill
+cannot undo that.
 
-Prints a markdown table: how many announced records were lost and how many trainings ran again after
-their record was announced (both must be 0), how many were cut short, and whether the results (each
-config, each value, the best network's weights) equal those of a study that was never killed.
+The command prints a markdown table: how many records were lost after a callback had received them,
+how many trainings ran again after that (both must be 0), how many trainings were cut short, and
+whether the results (each config, each value, the best network's weights) equal those of a study
+that was never killed.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
     Journal.current.note("began", repr(noise))
     yield noise
     for step in range(3):
-        time.sleep(0.002)  # gives kills time to hit a training
+        time.sleep(0.002)  # so that kills hit trainings
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(config["lr"] * torch.randn_like(parameter))
@@ -65,7 +67,7 @@ def train(network: nn.Module, config: dict[str, Any]) -> Iterator[float]:
 
 
 class Journal:
-    """Lines in a file. Each is appended by one write, which a kill of the writer cannot undo."""
+    """Lines in a file. Each is appended by a single write, which a kill cannot undo."""
 
     current: Journal
 
@@ -103,7 +105,7 @@ def study(searcher: str, store: Path | None, callback: Callable[[Record], None])
 
 
 def training_of(record: Record) -> str:
-    """An identifier of a training, which is equal if it runs again."""
+    """An identifier of a training, which is the same if the training runs again."""
     return repr(record.reports[0].value)
 
 
@@ -124,7 +126,7 @@ def victim(searcher: str, folder: Path) -> NoReturn:
             TRIALS
         )
         os._exit(0)
-    except BaseException:  # noqa: BLE001 - the parent hears of it by the status
+    except BaseException:  # noqa: BLE001 - the exit status tells the parent
         traceback.print_exc()
         os._exit(1)
 
@@ -181,12 +183,12 @@ class Tally:
 
 
 def tally(searcher: str, kills: int, moments: random.Random, until: float) -> Tally:
-    """Kills studies with a searcher until there were enough kills, or time is up."""
+    """Kills studies with a searcher until there have been enough kills, or time is up."""
     done = Tally()
     with tempfile.TemporaryDirectory() as name:
         Journal.current = Journal(Path(name) / "uninterrupted")
         reference = found(study(searcher, None, lambda _: None).run(TRIALS))
-        began = time.monotonic()  # of a second one, which has imported what victims need not import
+        began = time.monotonic()  # of a second study, for which everything has been imported
         study(searcher, None, lambda _: None).run(TRIALS)
         lasts = time.monotonic() - began
         while done.kills < kills and time.monotonic() < until:
@@ -211,7 +213,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no kills after that")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # a fork takes no other threads along
+    torch.set_num_threads(1)  # a forked process has no other threads
     moments = random.Random(arguments.seed)
     began = time.monotonic()
     print("| searcher | kills | studies | records | records lost | run twice | cut short | equal |")

@@ -38,15 +38,6 @@ HEAD = (
     "| task | seconds | trials | full search | default trains | default search | outside | saved |"
 )
 
-INTRODUCTION = """# Small tasks of a new user
-
-This page compares default searches with full searches of the same number of trials. Costs are in
-base trainings, which are full trainings of the full network. *Seconds* is the CPU time of one base
-training. *Outside* is what the default search spends on measuring and pruning networks and on
-proposing configs. It is part of the search's cost. A search whose proxies would save less than a
-third trains the full network, and stops bad trainings early.
-"""
-
 Train = Callable[[nn.Module, dict[str, Any]], Iterator[float]]
 
 
@@ -139,7 +130,7 @@ def convolutional() -> Task:
 
 
 def skorch() -> Task:
-    """A network in skorch; what it reports is read from its history."""
+    """A network in skorch, whose values are read from its history."""
     from skorch import NeuralNetClassifier  # noqa: PLC0415 - optional
 
     x, y = images()
@@ -255,7 +246,9 @@ def main() -> None:
             if found.result.why_full:
                 why.append(f"- {name}, {n_trials} trials: {found.result.why_full}.")
     reasons = ["", "Why some searches trained the full network only:", "", *why] if why else []
-    write_page(PAGE, "python -m benchmarks.newcomers", [*lines, *reasons], INTRODUCTION)
+    write_page(
+        PAGE, "python -m benchmarks.newcomers", [*lines, *reasons], "Small tasks of a new user"
+    )
 
 
 if __name__ == "__main__":

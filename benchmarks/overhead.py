@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py
 
-Trainings return at once, so all measured time is proxyhpo's own: proposing configs, building and
-pruning networks, writing records. The overhead of scaled updates per training step is measured,
-too. Prints a markdown table with the target of each figure.
+Trainings return at once, so all measured time is spent by proxyhpo: it proposes configs, builds and
+prunes networks, and writes records. The overhead of scaled updates in a training step is measured,
+too. The command prints a markdown table with the target of each figure.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def searchers() -> None:
         hpo = study(searcher)
         hpo.run(1)  # imports, tracing and measuring happen once, not for every trial
         spent = seconds(hpo, 101)
-        print(f"| {name}, a trial of 100 | {1000 * spent / 100:.1f} ms | <= {asked} ms |")
+        print(f"| {name}, one of 100 trials | {1000 * spent / 100:.1f} ms | <= {asked} ms |")
 
 
 def many(n_trials: int) -> None:
@@ -90,11 +90,11 @@ def many(n_trials: int) -> None:
         opening = time.perf_counter() - began
     assert records >= n_trials, f"{records} records of {n_trials} trials"
     rate = 1000 * (first + second) / (n_trials - 100)
-    print(f"| random with a store, {n_trials} trials | {first + second:.1f} s | <= 60 s a 1000 |")
-    print(f"| the same, a trial | {rate:.1f} ms | <= 50 ms |")
-    print(f"| the second half against the first | {second / first:.2f}x | about 1x |")
-    print(f"| resident memory over them | {grown:+.0f} MB (file {size:.1f} MB) | <= 100 MB |")
-    print(f"| open it again, {records} records | {opening:.2f} s | < 2 s |")
+    print(f"| random with a store, {n_trials} trials | {first + second:.1f} s | <= 60 s per 1000 |")
+    print(f"| the same, one trial | {rate:.1f} ms | <= 50 ms |")
+    print(f"| the same, the second half relative to the first | {second / first:.2f}x | about 1x |")
+    print(f"| the same, growth of memory | {grown:+.0f} MB (file {size:.1f} MB) | <= 100 MB |")
+    print(f"| opening the store again, {records} records | {opening:.2f} s | < 2 s |")
 
 
 def memory() -> None:
@@ -110,8 +110,8 @@ def memory() -> None:
     grown = resident() - before
     parameters = sum(p.numel() for p in large().parameters()) / 1e6
     print(
-        f"| resident memory over 200 trials, {parameters:.1f} M parameters "
-        f"| {before:.0f} MB, {grown:+.0f} MB | flat |"
+        f"| growth of memory over 200 trials, {parameters:.1f} M parameters "
+        f"| {before:.0f} MB, {grown:+.0f} MB | none |"
     )
 
 
@@ -160,7 +160,7 @@ def importing(repetitions: int) -> None:
         return min(times)
 
     extra = fastest("import proxyhpo") - fastest("import torch")
-    print(f"| import proxyhpo over import torch | {extra:.2f} s | <= 0.2 s |")
+    print(f"| import proxyhpo, in addition to import torch | {extra:.2f} s | <= 0.2 s |")
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="with and without scaled updates")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| what | measured | asked |\n|---|---|---|")
+    print("| what | measured | target |\n|---|---|---|")
     scaling(arguments.steps)
     searchers()
     many(arguments.trials)

@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 __all__ = ["blank_figure", "write_page"]
 
 
-def write_page(page: Path, command: str, lines: Iterable[str], introduction: str = "") -> None:
+def write_page(page: Path, command: str, lines: Iterable[str], title: str = "") -> None:
     """Replaces the text below a page's mark, or creates the page.
 
     Args:
         page: its path; the folder is created.
         command: the command that writes it, for the mark.
         lines: its results, as markdown.
-        introduction: text above the mark of a new page.
+        title: heading of a new page.
     """
     mark = f"<!-- below: written by {command} -->"
     page.parent.mkdir(parents=True, exist_ok=True)
-    by_hand = page.read_text() if page.exists() else f"{introduction.strip()}\n\n"
+    heading = f"# {title}\n\n" if title else ""
+    by_hand = page.read_text() if page.exists() else heading
     page.write_text("\n".join([by_hand.partition(mark)[0] + mark, "", *lines]).rstrip() + "\n")
 
 

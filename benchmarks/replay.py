@@ -1,4 +1,4 @@
-"""Searches whose trainings are looked up in tables, with the real engine."""
+"""Runs searches through the engine, with trainings that are looked up in tables."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ TOP = Rung(1)
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search.
+    """A search strategy.
 
     Args:
         ladder: the rungs.
-        transfer: how the learning rate follows the width.
-        swapped: whether the two seeds for searching change places.
+        transfer: how the learning rate depends on the width.
+        swapped: whether the two seeds for searching are swapped.
         checkpoints: whether a trial continues its training from the rung below, so that only the
-            most
-                expensive training of a config is charged.
-        pruner: that made the proxies, where a table holds those of several.
-        stopper: of trainings below the full network, where a table holds their curves.
-        share: of the configs, the first ones, among which it searches.
+            most expensive training of a config is charged.
+        pruner: the pruner of the proxies, if a table has those of several pruners.
+        stopper: the stopper of trainings below the full network, if a table has their curves.
+        share: fraction of the configs, the first ones, among which it searches.
     """
 
     ladder: Sequence[Rung]
@@ -65,12 +64,12 @@ class LookUp(Protocol):
         """A batch for the stand-ins."""
 
     def build(self, width: float) -> nn.Module:
-        """A stand-in for a network; only its width counts."""
+        """A stand-in for a network, of which only the width matters."""
 
     def __call__(
         self, network: Any, config: dict[str, Any]
     ) -> dict[str, float] | Iterator[dict[str, float]]:
-        """The value, and the seconds that override the real ones; once, or after each epoch."""
+        """The value, and the seconds that replace the real ones; once, or after each epoch."""
 
 
 def replay(
@@ -84,11 +83,11 @@ def replay(
     """One search through the engine.
 
     Args:
-        training: looks up what a training gives.
-        space: that the configs are of.
+        training: looks up the results of trainings.
+        space: the space of the configs.
         direction: of the values.
         strategy: how to search.
-        configs: what rung 0 gets, in this order.
+        configs: the configs of the trials, in this order.
         options: further arguments of :class:`~proxyhpo.ProxyHPO`, which replace the strategy's.
     """
     arguments: dict[str, Any] = {
@@ -111,7 +110,7 @@ def replay(
     searched = configs[: round(strategy.share * len(configs))]
     for config in searched:
         hpo.enqueue(config)
-    # What a step of a stand-in takes tells nothing, and costs more than all that is looked up.
+    # The step times of a stand-in mean nothing, and measuring them takes longer than all look-ups.
     with patch("proxyhpo._proxy.factory.step_seconds", _by_size):
         return hpo.run(len(searched))
 
@@ -137,7 +136,7 @@ def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, flo
 
 
 def charged(records: Sequence[Record], strategy: Strategy) -> float:
-    """Seconds of training in the table; the engine's own time is real, and of another machine."""
+    """Seconds of training in the table. The engine's time is not counted: the machines differ."""
     if not strategy.checkpoints:
         return sum(map(seconds, records))
     dearest: dict[int, float] = {}
@@ -151,7 +150,7 @@ def seconds(record: Record) -> float:
 
 
 def within(records: Sequence[Record], share: float) -> tuple[Config, float]:
-    """The best of the first trials of a search whose seconds are this share of all of them."""
+    """The best of the first trials, which take this share of the seconds of the whole search."""
     so_far = np.cumsum([seconds(record) for record in records])
     last = max(1, int(np.sum(so_far <= share * so_far[-1])))
     return min(records[:last], key=loss).config, float(so_far[last - 1])

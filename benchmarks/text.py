@@ -29,9 +29,9 @@ def read_sources(
 
     Args:
         context: characters in a sequence.
-        train: at most so many sequences to train on.
-        validation: likewise, to select by.
-        test: likewise, to test with.
+        train: maximum number of sequences for training.
+        validation: the same for validation.
+        test: the same for the test.
 
     Returns:
         For each part the inputs and the labels, each int64 of shape (N, context).
@@ -53,7 +53,7 @@ def _encoded(text: str) -> Tensor:
 
 
 def _sequences(text: Tensor, context: int, most: int) -> Part:
-    """Sequences that are spread evenly over the text and do not overlap."""
+    """Sequences that do not overlap and are spread evenly over the text."""
     n = (len(text) - 1) // context
     chosen = np.random.default_rng(0).permutation(n)[:most]
     starts = context * torch.from_numpy(chosen)

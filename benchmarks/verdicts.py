@@ -1,11 +1,11 @@
-"""How often each verdict is given, on tables where it is known which proxies are good.
+"""Measures how often each verdict is given, on tables where it is known how good each proxy is.
 
     python -m benchmarks.verdicts [--repetitions 40]
 
-Needs the extra ``bench``. Random configs of HPOBench's tables, each with its loss on a narrow
-network and, under another seed, on the full one, are evaluated as in
-:meth:`proxyhpo.ProxyHPO.check`. One proxy is made bad on purpose, by shuffling its losses. Writes
-docs/benchmarks/verdicts.md.
+Needs the extra ``bench``. The configs are random ones of HPOBench's tables. Each has its loss on a
+narrow network and, under another seed, on the full network. The verdict is computed as in
+:meth:`proxyhpo.ProxyHPO.check`. One proxy is made bad on purpose, by shuffling its losses. The
+command writes docs/benchmarks/verdicts.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PROXIES = {
 def verdicts(
     tables: Sequence[Table], name: str, n: int, repetitions: int, *, second_seed: bool
 ) -> Iterator[str]:
-    """One verdict a table and repetition."""
+    """One verdict for each table and repetition."""
     width, exponents = PROXIES[name]
     for number, table in enumerate(tables):
         rng = np.random.default_rng([number, n, width, len(name)])
@@ -80,15 +80,6 @@ def page(tables: Sequence[Table], repetitions: int) -> Iterator[str]:
             yield ""
 
 
-INTRODUCTION = """# How often each verdict is given
-
-Random configs of HPOBench's tables (24 multi-layer perceptrons on 8 data sets, Adam), with the loss
-on a narrow network and, under another seed, on the network of width 1024. The learning rate is
-scaled with the width with exponent -0.5, except where the table says "as is". The verdict is
-computed as in `ProxyHPO.check`. One proxy is made bad on purpose, by shuffling its losses.
-"""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=40, help="of each of the 24 tables")
@@ -96,7 +87,7 @@ def main() -> None:
     tables = [table for name in HPOBENCH for table in hpobench(name)]
     path = Path("docs/benchmarks/verdicts.md")
     lines = page(tables, arguments.repetitions)
-    write_page(path, "python -m benchmarks.verdicts", lines, INTRODUCTION)
+    write_page(path, "python -m benchmarks.verdicts", lines, "How often each verdict is given")
 
 
 if __name__ == "__main__":

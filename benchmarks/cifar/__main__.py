@@ -5,11 +5,12 @@
     python -m benchmarks.cifar live --data PATH --net vgg [--trials 100]
     python -m benchmarks.cifar report [--repetitions 100]
 
-``fill`` trains random configs on the full networks and on proxies of them, and keeps the results in
-``benchmarks/data``. It can be interrupted at any time, and resumes. PATH is an ``.npz``
-of images, or a folder in which torchvision finds CIFAR-10. ``steps`` measures how long a step
-takes, and needs an idle core. ``live`` is a search that really trains. ``report``
-replays searches on the tables, and writes docs/benchmarks/cifar.md and its pictures.
+``fill`` trains random configs on the full networks and on proxies of them, and stores the results
+in tables in ``benchmarks/data``. It can be interrupted at any time and resumed. ``steps`` measures
+how long a training step takes, and needs an idle core. ``live`` runs a search that trains its
+networks, instead of looking results up in the tables. ``report`` replays searches on the tables,
+and writes docs/benchmarks/cifar.md and its pictures. PATH is an ``.npz`` file of images, or a
+folder in which torchvision finds CIFAR-10.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from benchmarks.cifar.steps import Costs, measure
 from benchmarks.cifar.table import complete, fill, read, table_path
 from benchmarks.cifar.training import load
 
-LEAST = 8  # configs, for a report
+LEAST = 8  # minimum number of configs for a report
 DATA = Path("benchmarks/data")
 STEPS = DATA / "cifar_steps.json"
 LIVE = DATA / "cifar_live.jsonl"
@@ -45,11 +46,11 @@ def main() -> None:
     filling = commands.add_parser("fill", help="train what is missing in the tables")
     filling.add_argument("--data", type=Path, help="an .npz, or a folder; text needs none")
     filling.add_argument("--net", action="append", choices=list(TASKS), help="by default all")
-    filling.add_argument("--configs", type=int, help="by default as many as the table is to have")
+    filling.add_argument("--configs", type=int, help="by default the planned size of the table")
     filling.add_argument("--tables", type=Path, default=DATA, help="folder of the tables")
     stepping = commands.add_parser("steps", help="measure how long a step takes")
     stepping.add_argument("--data", type=Path, required=True, help="an .npz, or a folder")
-    living = commands.add_parser("live", help="search and train")
+    living = commands.add_parser("live", help="run a search that trains its networks")
     living.add_argument("--data", type=Path, help="an .npz, or a folder; text needs none")
     living.add_argument("--net", choices=list(TASKS), required=True)
     living.add_argument("--trials", type=int, default=100)

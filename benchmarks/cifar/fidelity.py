@@ -73,7 +73,8 @@ def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> 
 
     Args:
         table: of a network.
-        like: the training of the proxy, of any config; its rule may be ``BY_NORMS``.
+        like: describes the training of the proxy; its config does not matter, and its rule may be
+            ``BY_NORMS``.
         numbers: of configs to compare; by default all that have such a proxy.
     """
     cheap, dear = [], []
@@ -87,9 +88,9 @@ def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> 
 
 
 def ceiling(table: Table) -> Agreement | None:
-    """The agreement of two trainings of the full network, which no proxy can be expected to exceed.
+    """The agreement of two trainings of the full network; no proxy can be expected to exceed it.
 
-    Only configs whose second training did not depend on the result of the first one count.
+    It is computed on the configs whose second training did not depend on the result of the first.
     """
     pairs = [
         (-runs[Run(number)].value, -runs[Run(number, seed=SECOND_LOOK)].value)

@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-MOST = 0.2  # of the cost of a full search of all configs, for a ladder that may be chosen
-FEW = 20  # configs in a short search
+MOST = 0.2  # maximum cost of a ladder that may be chosen, as a share of a full search
+FEW = 20  # number of configs in a short search
 NOT_EARLY = "1/8 (4), median, second seed"
 """The default without early promotion."""
 CHOSEN = (
@@ -77,7 +77,7 @@ class Findings:
 
     @property
     def is_judged(self) -> bool:
-        """Whether the table has trainings that judge searches and that no search decides by."""
+        """Whether the table has trainings under seeds that judge searches but decide none."""
         return any(run.seed >= JUDGE for runs in self.table.values() for run in runs)
 
     def points(self, name: str) -> Floats | None:
@@ -106,10 +106,10 @@ def _by_sample(found: Iterable[Outcome], name: str) -> dict[int, Outcome]:
 
 
 def of_halves(differences: Floats) -> tuple[float, float]:
-    """The 95 % interval of the mean, where each two differences in turn share no config.
+    """The 95 % interval of the mean, if each pair of consecutive differences shares no config.
 
-    Different splits share all of theirs, so that many of them say little more than one: the
-    standard error is that of the mean of two.
+    Different pairs contain the same configs, so many pairs say little more than one. The standard
+    error is therefore that of the mean of two differences.
     """
     halves = differences[: len(differences) // 2 * 2].reshape(-1, 2)
     error = float(np.sqrt(np.mean(np.diff(halves, axis=1) ** 2) / 4))
@@ -158,10 +158,10 @@ def mean_points(found: Sequence[Findings], name: str) -> Floats:
 
 
 def judged(found: Sequence[Findings]) -> Sequence[Findings]:
-    """The networks over which means are taken: those that are judged by seeds of their own.
+    """The networks over which means are taken: those whose searches are judged by other seeds.
 
     The other networks are judged by the training that decided, so their differences are too small.
-    If there are only such networks, all of them.
+    If there are only such networks, these are returned.
     """
     return [each for each in found if each.is_judged] or found
 

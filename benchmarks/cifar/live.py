@@ -1,4 +1,4 @@
-"""Runs a search that really trains, and reports what it costs and finds."""
+"""Runs a search that trains its networks, and reports what it costs and finds."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["live", "live_lines"]
 
 
 FRESH = 3
-"""Trainings that decide what the config that was found is worth."""
+"""Number of trainings that test the config that was found."""
 
 
 def live(net: str, examples: Examples, n_trials: int, folder: Path) -> dict[str, Any]:
-    """Searches with all defaults but the batch size, which is the largest.
+    """Searches with the defaults and a fixed batch size, the largest one of the space.
 
-    The largest batch gives the smallest proxy its largest speed-up per step. The study is
-    kept in ``folder``, and resumed if it was interrupted.
+    With the largest batch, the steps of a proxy are faster by the largest factor. The study is
+    stored in ``folder``, and resumed if it was interrupted.
 
     Args:
         net: name of the network.
         examples: to train on.
-        n_trials: of the search.
-        folder: for the study.
+        n_trials: number of trials.
+        folder: where the study is stored.
     """
     task = TASKS[net]
     batch_size = max(batches(net))

@@ -2,8 +2,9 @@
 
 Four classify images of 16x16: a residual network with batch normalisation under SGD, a VGG without
 normalisation under AdamW, a vision transformer under AdamW, and a perceptron under SGD or AdamW.
-The fifth is a transformer that predicts the next character of a text under AdamW. The best
-learning rate depends on the width differently in each, so it is not obvious that one rule fits all.
+The fifth is a transformer that predicts the next character of a text, under AdamW. The best
+learning rate depends on the width in a different way in each of them, so it is not obvious that one
+rule fits all.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from proxyhpo.stoppers import Curve, Stopper
 __all__ = ["Found", "Level", "Search", "Trainings", "full", "replayed"]
 
 Trainings = Mapping[Run, Row]
-"""Of one config."""
+"""The trainings of one config."""
 _TOP = 0
 """Index of the rung of the full network in the records of a replay, which has no others."""
 
@@ -74,7 +74,7 @@ class Search:
     early: Sequence[int] = ()
 
     def run(self, net: str, number: int, density: float) -> Run:
-        """The training of a config at a density."""
+        """Describes the training of a config at a density."""
         if density == 1:
             return Run(number)
         return Run(number, density, self.exponent, rule=rule_of(net, self.rule))
@@ -166,9 +166,9 @@ class _Replay:
 
 @lru_cache(maxsize=32)
 def _lengths(curves: Sequence[Sequence[float]], stopper: Stopper | None) -> Sequence[int]:
-    """After how many epochs each training ends; it was stopped if its curve is longer.
+    """After how many epochs each training ends. It was stopped if its curve is longer.
 
-    Cached, since many searches have the first rung in common.
+    The result is cached, since many searches have the first rung in common.
     """
     peers: list[Curve] = []
     for losses in curves:
@@ -182,7 +182,7 @@ def _lengths(curves: Sequence[Sequence[float]], stopper: Stopper | None) -> Sequ
 
 
 def _record(i: int, row: Row) -> Record:
-    """What the library would record of a training of the full network."""
+    """The record that the library would make of a training of the full network."""
     config, value = dict(row.config), row.value
     reports = [Report(each) for each in row.validation]
     return Record(i, _TOP, row.seed, config, config, "finished", value, -value, reports)
@@ -212,10 +212,10 @@ def _number(runs: Trainings) -> int:
 
 
 def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
-    """Searches on the full network: complete, and cut off earlier.
+    """Searches on the full network: complete ones, and some that end earlier.
 
-    The best three are trained once more under the second seed, which then decides alone. The search
-    without this re-look is the unit of cost.
+    The best three are trained once more under the second seed, which then decides alone (a
+    *re-look*). The cost of the search without a re-look is the unit of cost.
     """
     replay = _Replay(Search([]), sample, costs)
     values = [replay.trained(i).value for i in range(len(sample))]

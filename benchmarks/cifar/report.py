@@ -58,8 +58,8 @@ def write_report(
     Args:
         found: the findings for each network.
         costs: of steps.
-        folder: of the page; pictures stand in ``pictures`` beside it.
-        live: lines about searches that really trained.
+        folder: of the page; the pictures are in the folder ``pictures`` beside it.
+        live: lines about searches that trained their networks.
     """
     lines = ["## Ranking the configs", "", *_rankings(found), ""]
     lines += ["## Variants of the rule", "", *_rules(found), ""]

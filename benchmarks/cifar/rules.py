@@ -80,7 +80,7 @@ def scaled(network: nn.Module, fans: Mapping[str, FanRatios], rule: str) -> Iter
         yield
         return
     without_decay = patch("proxyhpo.transfers._scaling.decoupled_decay", lambda *_: 0.0)
-    # Where there is no decay to keep apart, it is a part of the update, and scaled with it.
+    # Without decoupled weight decay, the decay is a part of the update and is scaled with it.
     with (
         without_decay if rule == DECAY_TOO else nullcontext(),
         scaled_updates(network, fans, RULES[rule]),

@@ -64,15 +64,15 @@ LADDERS: dict[str, Search] = {
     "1/8 (3), median, second seed": ladder((8, 3), stopper=MEDIAN, second_seeds=True),
     "1/8 (4), median, second seed": ladder((8, 4), stopper=MEDIAN, second_seeds=True),
 }  # fmt: skip
-"""Ladders among which one is chosen. In brackets: how many trials climb from a rung."""
+"""Ladders among which one is chosen. In brackets: how many trials are promoted from a rung."""
 
 
 def searches(n: int) -> dict[str, Search]:
     """Name → search strategy for n configs.
 
-    Successive halving promotes a third after one epoch and a ninth after two (ASHA,
-    arXiv:1810.05934, with one worker). Promoting the best three after one epoch is the baseline of
-    arXiv:2307.15422. Both also search among fewer configs, so that they cost about as much as the
+    Successive halving promotes a third of the configs after one epoch and a ninth after two (ASHA,
+    arXiv:1810.05934, with one worker). The baseline of arXiv:2307.15422 promotes the best three
+    after one epoch. Both are also run on fewer configs, so that they cost about as much as the
     default.
     """
     return {

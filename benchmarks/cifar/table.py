@@ -51,10 +51,10 @@ N_CONFIGS = {"perceptron": 60, "language": 60}
 OTHERS = 110
 N_TWICE = 60
 N_VARIANTS = 40
-EVERY = 10  # configs
-BEST = 0.6  # of the configs
+EVERY = 10  # further seeds are trained after so many configs
+BEST = 0.6  # for this share of the configs, the best ones
 SECOND_LOOK, JUDGE = 1, 2
-"""Seeds of further trainings of the full network: that a search may see, and that it may not."""
+"""Seeds of further trainings of the full network: one for searches, and one to judge them."""
 PRUNER, CONTROL = "l1-structured", "random"
 SMALLEST = 1 / 8
 DENSITIES = (1 / 16, 1 / 12, 1 / 8, 1 / 4, 1 / 2)
@@ -70,7 +70,7 @@ class Run:
         density: of the network.
         exponent: power of the width ratio by which the learning rate was multiplied.
         seed: 0 for the first training; larger for further ones.
-        pruner: that made the network, if it is a proxy.
+        pruner: the pruner, if the network is a proxy.
         rule: how updates were scaled: a name in ``RULES``, or empty.
     """
 
@@ -103,7 +103,7 @@ class Row:
         validation: accuracy after each epoch; shorter if the loss became infinite or NaN.
         test: accuracy after the last epoch.
         seconds: CPU time of the training; approximate, because caches were shared.
-        pruner: that made the network, if it is a proxy.
+        pruner: the pruner, if the network is a proxy.
         rule: how updates were scaled, or empty.
     """
 
@@ -122,7 +122,7 @@ class Row:
 
     @property
     def run(self) -> Run:
-        """The training that this is the result of."""
+        """The training that gave this result."""
         return Run(self.number, self.density, self.exponent, self.seed, self.pruner, self.rule)
 
     @property
@@ -196,10 +196,10 @@ def complete(net: str, table: Table) -> Table:
 
 
 def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> None:
-    """Adds the missing trainings, config by config, and further seeds for the best ones so far.
+    """Adds the missing trainings, config by config, and further seeds for the best configs so far.
 
-    The second seed shows what a re-look would have decided. The third one is not used in any
-    search, so it can evaluate every config that a search finds.
+    The second seed shows what a re-look would have decided. No search uses the third one, so it can
+    judge every config that a search finds.
 
     Args:
         net: name of the network.
@@ -217,7 +217,7 @@ def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> No
 
 
 class Filler:
-    """A table that trainings are added to.
+    """Adds trainings to a table.
 
     Args:
         net: name of the network.

@@ -29,7 +29,7 @@ class Sizes:
 
     Args:
         train: for training.
-        epoch: of these in each epoch.
+        epoch: how many of them are used in an epoch.
         validation: for validation.
         test: for the test.
     """
@@ -162,7 +162,7 @@ def _scale_matrices(network: nn.Module, scale: float) -> None:
 
 
 def _schedule(steps: int, share: float, floor: float) -> Any:
-    """Step → fraction of the learning rate, of which the floor is left at the end."""
+    """Step → fraction of the learning rate. At the end it is ``floor``."""
     warm_up = max(1, round(share * steps))
 
     def fraction(step: int) -> float:

@@ -1,1 +1,1 @@
-"""A soak test: studies under every kind of fault."""
+"""A soak test: studies under many kinds of faults."""

@@ -1,4 +1,4 @@
-"""A soak test: studies under every kind of fault, at random times.
+"""A soak test: runs studies under many kinds of faults, at random times.
 
     python -m benchmarks.faults --faults 1000
 
@@ -6,15 +6,16 @@ Trainings kill their process, crash, hang, run out of memory, change the setting
 report invalid values. Callbacks and threads call the running study. The study itself is killed,
 interrupted and terminated; its output goes to a broken pipe; its store is deleted or replaced, and
 its lock is removed while a second process runs the same study. Each study is resumed from its store
-until it is complete. Then the next one starts, until there were enough faults.
+until it is complete. Then the next one starts, until there have been enough faults.
 
-At the end the outcome of every training must be known. Prints the faults that occurred, and the
-trainings that finished, failed, were lost, or ran twice. None may be lost, and none may find the
-settings of another one. If one is lost, the folder of its study is kept and the last events are
-printed. Studies that are done are kept in a file of results, so that a soak can be resumed.
+At the end, the outcome of every training must be known. The command prints the faults that
+occurred, and how many trainings finished, failed, were lost, or ran twice. No training may be lost,
+and none may start with settings that another one has changed. If a training is lost, the folder of
+its study is kept and the last events are printed. The results of complete studies are stored in a
+file, so that the test can be resumed.
 
 The studies are forked from this process, which has imported everything. A few runs use worker
-processes, which have to be started.
+processes, which take longer to start.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from benchmarks.rows import Row, Rows
 
 ATTACK_RATE = 0.5  # of all runs of a study
 WORKER_RATE = 0.03  # likewise
-MOST_FAULTS = 100  # of a study, after which it runs in peace
+MOST_FAULTS = 100  # of a study, which then finishes without further faults
 
 
 def soak(folder: Path, chance: random.Random) -> set[str]:
-    """Runs a study to its end, whatever happens; returns the trainings that it forgot."""
+    """Runs a study until it is complete, and returns the trainings whose records were lost."""
     before: dict[str, str] = {}
     forgotten: set[str] = set()
     while True:
@@ -54,7 +55,7 @@ def soak(folder: Path, chance: random.Random) -> set[str]:
         announced, n_faults = n_lines(folder / "announced"), n_lines(folder / "faults")
         run = Run(folder, in_workers=in_workers, has_output=has_output)
         if not is_calm and (in_workers or chance.random() < ATTACK_RATE):
-            # Half of the time while the study opens, and half of the time once it trains.
+            # Half of the attacks come while the study opens, and half once it trains.
             is_open = chance.random() < 0.5
             while is_open and run.code() is None and n_lines(folder / "announced") == announced:
                 time.sleep(0.002)

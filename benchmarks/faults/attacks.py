@@ -33,9 +33,9 @@ class Run:
 
 
 def attack(folder: Path, run: Run, chance: random.Random, *, is_open: bool) -> None:
-    """Does something to a running study; to its store only once the run has it open.
+    """Attacks a running study. Its store is attacked only when the run has opened it.
 
-    A store that is deleted before that is no lost store: the run starts a new study.
+    If a store is deleted earlier, the run starts a new study, which is correct.
     """
     ending = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     on_store = chance.choice([delete, replace, run_twice])
@@ -48,18 +48,18 @@ def attack(folder: Path, run: Run, chance: random.Random, *, is_open: bool) -> N
 
 
 def delete(folder: Path, run: Run) -> None:
-    """Moves the store away, which must have been written again when the study ends."""
+    """Moves the store away. The study must have written it again when it ends."""
     store, gone = folder / "study.db", folder / "gone.db"
     gone.unlink(missing_ok=True)
     store.rename(gone)
     run.code(wait=True)
-    if not store.exists():  # it had ended before
+    if not store.exists():  # the study had ended before
         gone.rename(store)
     gone.unlink(missing_ok=True)
 
 
 def replace(folder: Path, run: Run) -> None:
-    """Puts another study in the store's place, which must be left as it is."""
+    """Replaces the store by that of another study, which must not be changed."""
     store, gone, other = folder / "study.db", folder / "gone.db", folder / "other.db"
     content = b"not a study at all"
     other.write_bytes(content)
@@ -67,14 +67,14 @@ def replace(folder: Path, run: Run) -> None:
     other.replace(store)
     run.code(wait=True)
     if store.read_bytes() != content:
-        sys.exit("what took the place of the store was written to")
+        sys.exit("the file that replaced the store was changed")
     rescued = folder / "study.db-rescued-1"
     (rescued if rescued.exists() else gone).replace(store)
     gone.unlink(missing_ok=True)
 
 
 def run_twice(folder: Path, run: Run) -> None:
-    """Removes the lock and runs the same study in a second process, beside the first."""
+    """Removes the lock, and runs the same study in a second process at the same time."""
     (folder / "study.db-lock").unlink(missing_ok=True)
     second = Run(folder, in_workers=False)
     codes = run.code(wait=True), second.code(wait=True)

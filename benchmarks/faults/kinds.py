@@ -1,4 +1,4 @@
-"""What goes wrong in :mod:`faults`: inside trainings, around them, and to the study's files."""
+"""The faults that :mod:`benchmarks.faults` injects into trainings and into callbacks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_out_of_cuda_memory() -> None:
 
 def fork_and_leave() -> None:
     if os.fork() == 0:
-        # Outlives its worker only where the study is killed in the same moment as the worker.
+        # It outlives its worker only if the study is killed at the same moment as the worker.
         time.sleep(10)
         os._exit(0)
 
@@ -75,7 +75,7 @@ def print_to_a_broken_pipe() -> None:
 
 
 def pollute() -> None:
-    """Changes what holds for the whole process."""
+    """Changes settings of the whole process."""
     os.chdir("/")
     torch.set_grad_enabled(False)
     torch.set_default_dtype(torch.float64)
@@ -89,7 +89,7 @@ def _fail(*_: object) -> None:
 
 
 def is_polluted() -> bool:
-    """Whether a training that begins finds what :func:`pollute` has left."""
+    """Whether the process has settings that :func:`pollute` has changed."""
     return (
         not torch.is_grad_enabled()
         or torch.get_default_dtype() != torch.float32
@@ -100,7 +100,7 @@ def is_polluted() -> bool:
 
 
 class UnpicklableError(Exception):
-    """Cannot be sent."""
+    """An exception that cannot be sent to another process."""
 
     def __init__(self) -> None:
         super().__init__("cannot travel")
@@ -128,20 +128,23 @@ def yield_a_reserved_name() -> dict[str, float]:
 
 
 LETHAL: list[Callable[[], Any]] = [kill, segfault, exit_at_once]
-"""What ends the process of a training."""
+"""Faults that end the process of a training."""
 
 FAULTS: list[Callable[[], Any]] = [
     run_out_of_memory, run_out_of_cuda_memory, fork_and_leave, fork_and_come_out, pollute,
     raise_unpicklable, yield_nan, yield_inf, yield_nonsense, yield_a_reserved_name,
 ]  # fmt: skip
-"""What else trainings do, in the study's own process or in a worker."""
+"""Other faults, in the study's own process or in a worker."""
 
 WORKER_FAULTS = [*FAULTS, hang, close_standard_output, print_to_a_broken_pipe]
-"""What trainings do in a worker; the study's own process would not come back from the others."""
+"""Faults in a worker. The last three would block the study's own process, or close its output."""
 
 
 def call_the_running_study(hpo: ProxyHPO, record: Record, chance: random.Random) -> None:
-    """From a callback or another thread: reads, runs a second time, enqueues, spoils the record."""
+    """Calls the study from a callback or another thread, and changes the record.
+
+    It reads the result, enqueues a config, and tries to run the study a second time.
+    """
     assert hpo.result.history.trials
     record.config.clear()
     hpo.enqueue({"x": chance.random()})

@@ -1,4 +1,4 @@
-"""What is known of the studies of :mod:`faults`: their records, and the tables that are printed."""
+"""Reads the records of the studies of :mod:`benchmarks.faults`, and makes the tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def n_lines(file: Path) -> int:
 
 
 def known(folder: Path) -> dict[str, str]:
-    """Training → its record, as the store has it."""
+    """Training → its record in the store."""
     if not (folder / "study.db").exists() or not (folder / "study.db").stat().st_size:
         return {}
     _, events = read_study(folder / "study.db")
@@ -56,11 +56,11 @@ def _begun(events: Iterable[tuple[str, Mapping[str, Any]]]) -> set[str]:
 
 
 def outcome_of(folder: Path, forgotten: AbstractSet[str]) -> Row:
-    """What came of a study that is complete: how often each fault occurred, and what was lost.
+    """The outcome of a complete study: how often each fault occurred, and what was lost.
 
     Args:
         folder: of the study.
-        forgotten: trainings whose records were in the store once and were missing or changed later.
+        forgotten: trainings whose records were in the store, and were missing or changed later.
     """
     _, events = read_study(folder / "study.db")
     begun, records = _begun(events), known(folder)
@@ -81,7 +81,7 @@ def outcome_of(folder: Path, forgotten: AbstractSet[str]) -> Row:
 
 
 def evidence(folder: Path, lost: Sequence[str]) -> str:
-    """What there is to find out how trainings were lost: the runs, and the study's last events."""
+    """The runs and the last events of a study, to find out how trainings were lost."""
     _, events = read_study(folder / "study.db")
     lines = [f"lost: {', '.join(lost)}; the study is kept in {folder}", "its runs:"]
     lines += (folder / "runs").read_text(encoding="utf-8").splitlines()[-10:]
@@ -93,19 +93,19 @@ def evidence(folder: Path, lost: Sequence[str]) -> str:
 
 
 class Tally:
-    """What came of all studies so far."""
+    """The outcomes of all studies so far."""
 
     def __init__(self) -> None:
         self.faults: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
     def add(self, found: Row) -> None:
-        """Adds a study, as :func:`outcome_of` describes it."""
+        """Adds the outcome of a study, as :func:`outcome_of` returns it."""
         self.faults.update(found["faults"])
         self.counts.update(found["counts"])
 
     def tables(self) -> str:
-        """Both, in markdown."""
+        """The tables of faults and of trainings, in markdown."""
         lines = ["", "| fault | times |", "|---|---|"]
         lines += [f"| {fault} | {times} |" for fault, times in self.faults.most_common()]
         lines += [f"| all | {self.faults.total()} |", "", "| trainings | |", "|---|---|"]

@@ -1,4 +1,4 @@
-"""The study that the soak test runs: trainings that fail in every way, callbacks that call it."""
+"""The study that the soak test runs. Its trainings fail, and its callbacks call it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["COMPLETE", "ENDINGS", "victim"]
 
 FAULT_RATE = 0.7  # of all trainings
 LETHAL_RATE = 0.1  # of these: the process dies
-CALL_RATE = 0.05  # of all records, each from a callback and from another thread
+CALL_RATE = 0.05  # of all records: the study is called from a callback and from another thread
 TRIALS = 80  # of a study
 
 COMPLETE, STORE_LOST, INTERRUPTED = 0, 3, 4
@@ -67,7 +67,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
         kinds.call_the_running_study(hpo, record, chance)
         thread = threading.Thread(target=kinds.call_the_running_study, args=(hpo, record, chance))
         thread.start()
-        thread.join(5.0)  # before the study ends: then it may be entered
+        thread.join(5.0)  # it must end before the study, since the study may be run again then
 
     hpo = ProxyHPO(
         build,
@@ -76,7 +76,7 @@ def study(folder: Path, *, in_workers: bool) -> ProxyHPO:
         example_inputs=torch.zeros(4, 8),
         direction="maximize",
         searcher="random",
-        pruner="magnitude",  # quickly planned, since most runs are short
+        pruner="magnitude",  # planned quickly, which matters because most runs are short
         density=0.5,
         finalists=3,
         repeats=2,
@@ -109,7 +109,7 @@ def victim(folder: Path, *, in_workers: bool, has_output: bool) -> NoReturn:
         code = 128 + signal.SIGINT
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001 - the parent hears of it by the status
+    except BaseException:  # noqa: BLE001 - the exit status tells the parent
         note(folder / "log", traceback.format_exc())
         code = 1
     os._exit(code)

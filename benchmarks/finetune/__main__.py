@@ -1,17 +1,17 @@
-"""Fine-tuning: does a pruned copy of a pretrained network rank configs like the network itself?
+"""Measures whether a pruned copy of a pretrained network ranks configs like the network itself.
 
     OMP_NUM_THREADS=1 python -m benchmarks.finetune --data cifar10.npz --configs 40
     python -m benchmarks.finetune --report
 
 A convolutional network is trained on some classes of CIFAR-10 (at 16x16) and fine-tuned, with a new
-head, on a few images of other classes. Random configs of the learning rates of body and head,
-weight decay and batch size are trained on the network and on pruned copies of it. The copies
-inherit the pretrained weights that the pruner keeps; their learning rates are multiplied by powers
-of the width ratio. No two trainings share a seed. The network itself has a second one: its
-agreement with itself is an upper bound for any proxy.
+head, on a few images of other classes. The random configs set the learning rates of body and head,
+the weight decay and the batch size. They are trained on the network and on pruned copies of it. The
+copies inherit the pretrained weights that the pruner keeps, and their learning rates are multiplied
+by powers of the width ratio. No two trainings share a seed. The network itself is trained under a
+second seed: no proxy can be expected to agree with it better than it agrees with itself.
 
-Each training is a line of the results file, so the command can be killed and resumed. ``--report``
-writes docs/benchmarks/finetune.md without training.
+Each training is one line of the results file, so the command can be killed and resumed.
+``--report`` writes docs/benchmarks/finetune.md without training.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.finetune.report import INTRODUCTION, Run, draw, page
+from benchmarks.finetune.report import Run, draw, page
 from benchmarks.images import Images, of_classes, read_cifar10
 from benchmarks.pages import write_page
 from benchmarks.rows import Row, Rows
@@ -53,14 +53,14 @@ TASKS = {
     "nine classes, then all ten": (range(9), range(10)),
     "five classes, then the other five": (range(5), range(5, 10)),
 }
-"""Name → the classes to learn first, and those to fine-tune on."""
+"""Name → the classes for pretraining, and those for fine-tuning."""
 
 RUNS = [
     *(Run(1.0, 0.0, seed) for seed in (0, 1)),
     *(Run(density, exponent) for density, exponent in product((0.25, 0.5, 0.75), (0, -0.5, 0.5))),
     *(Run(density, 0.0, layerwise=True) for density in (0.25, 0.5, 0.75)),
 ]
-"""What each config is trained on."""
+"""The trainings of each config."""
 
 SIZES = {"train": 10_000, "validation": 2000, "test": 1}
 FEW = 400
@@ -183,7 +183,7 @@ def _fit(
     size: int,
     epochs: int,
 ) -> None:
-    """Epochs under a cosine schedule, images mirrored at random."""
+    """Trains with a cosine schedule and randomly mirrored images."""
     images, labels = part
     steps = epochs * math.ceil(len(labels) / size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -213,7 +213,7 @@ def row_of(task: str, width: int, epochs: tuple[int, int], number: int, run: Run
 
 
 def fill(tasks: list[FineTuning], configs: int, rows: Rows) -> None:
-    """Runs the missing trainings, one config after the other, so that configs are soon complete."""
+    """Runs the missing trainings, config by config, so that some configs are complete early."""
     for number, task in product(range(configs), tasks):
         for run in RUNS:
             of = task.row_of(number, run)
@@ -273,7 +273,8 @@ def main() -> None:
     image = arguments.page.with_suffix(".png")
     draw(found, image)
     lines = [*page(found), f"![Spearman against time]({image.name})"]
-    write_page(arguments.page, "python -m benchmarks.finetune --report", lines, INTRODUCTION)
+    command = "python -m benchmarks.finetune --report"
+    write_page(arguments.page, command, lines, "Rankings in fine-tuning")
     print(arguments.page.read_text())
 
 

@@ -13,7 +13,7 @@ from benchmarks.pages import blank_figure
 from benchmarks.rows import Row
 from proxyhpo._report.ranking import Floats, interval, overlap, regret, spearman
 
-__all__ = ["INTRODUCTION", "Run", "draw", "page", "table"]
+__all__ = ["Run", "draw", "page", "table"]
 
 
 @dataclass(frozen=True)
@@ -35,36 +35,24 @@ class Run:
 
 TARGET, AGAIN = Run(1.0, 0.0), Run(1.0, 0.0, 1)
 K = 3
-BEST = 0.4  # the share of the configs among which ranks are compared once more
-FEWEST = 8  # configs of which a table is made
+BEST = 0.4  # share of the configs among which the ranking is compared separately
+FEWEST = 8  # minimum number of configs for a table
 HEAD = (
     "density", "learning rates", "time", "Spearman", "minus unchanged",
     f"Spearman, best {BEST:.0%}", f"best {K} shared", f"regret of the best {K}, points",
 )  # fmt: skip
 
-INTRODUCTION = """# Rankings in fine-tuning
-
-A convolutional network (four layers, batch normalisation) is trained on some classes of CIFAR-10 at
-16x16 and fine-tuned under AdamW on 400 images of other ones, with random configs over the learning
-rates of body and new head, weight decay and batch size. A proxy is what `l1-structured` makes of
-the pretrained network: it inherits the weights that it keeps. Its learning rates are multiplied by
-its width ratio to the power given. The target is the full network's validation accuracy under one
-seed; the last row is the same network under another seed, and no proxy can be asked for more. No
-two trainings share a seed. Time is the processor's, as a share of the full network's. Intervals are
-bootstrapped over the configs.
-"""
-
 
 def page(found: Mapping[str, Sequence[Mapping[Run, Row]]]) -> Iterator[str]:
-    """As markdown.
+    """The page in markdown.
 
     Args:
-        found: task → for each config that has been trained on everything, what came of it.
+        found: task → the results of each config whose trainings are complete.
     """
     for task, configs in found.items():
         yield f"## {task.capitalize()}\n"
         if len(configs) < FEWEST:
-            yield f"{len(configs)} configs have been trained on everything: too few for a table.\n"
+            yield f"Only {len(configs)} configs have been trained on all networks: no table.\n"
             continue
         accuracies = [config[TARGET]["accuracy"] for config in configs]
         yield (
@@ -85,7 +73,7 @@ def table(configs: Sequence[Mapping[Run, Row]]) -> Iterator[str]:
 
 
 def draw(found: Mapping[str, Sequence[Mapping[Run, Row]]], path: Path) -> None:
-    """How proxies rank the configs against what they cost, as an image."""
+    """Draws how well proxies rank the configs against the time that they take."""
     figure = blank_figure(5 * len(found), 4)
     axes = figure.subplots(1, len(found), squeeze=False)[0]
     for axis, (task, configs) in zip(axes, found.items(), strict=True):

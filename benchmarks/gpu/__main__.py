@@ -3,17 +3,17 @@
     python -m benchmarks.gpu --data cifar10.npz
     python -m benchmarks.gpu --device cpu --smoke        # only shows that the command works
 
-Six parts, each a few rows of one table in docs/benchmarks/gpu.md:
+The command has six parts. Each adds a few rows to the table in docs/benchmarks/gpu.md:
 
-1. steps: what a narrow network saves if launches, not products, dominate;
+1. steps: what a narrow network saves if launching kernels takes longer than computing them;
 2. packing: trainings per minute with several proxies on one GPU, and their memory;
 3. search: a search on CIFAR-10 with the defaults, compared with a search on the full network;
 4. memory: what is still allocated after 50 trials, and after out-of-memory errors;
-5. compile: whether ``torch.compile`` or CUDA graphs pay off within a trial;
-6. tests: those that need a GPU; they need the extra ``test``.
+5. compile: whether ``torch.compile`` or CUDA graphs save time within a trial;
+6. tests: the tests that need a GPU, for which the extra ``test`` must be installed.
 
-Each part gets a share of the time. A row for which no time is left says so. The page is written
-after each row.
+Each part gets a share of the time. If no time is left for a row, the row says so. The page is
+written after each row.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def tests(setup: Setup) -> Iterator[Row]:
 
 
 def _files_of_gpu_tests() -> list[str]:
-    """Those that contain the mark, because collecting all tests takes longer than running these."""
+    """The files with the mark, because collecting all tests takes longer than running these."""
     files = sorted(Path("tests").rglob("test_*.py"))
     return [path.as_posix() for path in files if "mark.gpu" in path.read_text(encoding="utf-8")]
 
@@ -77,10 +77,10 @@ PARTS: dict[str, tuple[Callable[[Setup], Iterator[Row]], float]] = {
 
 
 def measure(setup: Setup, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The table's rows, as they are measured. A part that fails gives a row with the error.
+    """Yields the rows of the table as they are measured. A part that fails gives an error row.
 
-    A part gets its share of the time that is left, so that none starves those after it, and what
-    one does not use is for the others.
+    Each part gets its share of the time that is left, so time that one part does not use goes to
+    the parts after it.
     """
     shares = [PARTS[name][1] for name in names]
     for place, name in enumerate(names):

@@ -17,12 +17,12 @@ _SECONDS = 0.02  # between two samples
 class PeakMemory:
     """The most memory that all processes together use on a device while a block runs.
 
-    Worker processes count, with their CUDA contexts and caches; torch's own counters see one
-    process. The device is sampled by a thread. What is in use when the block begins is subtracted,
-    after this process has emptied its cache.
+    Worker processes count, with their CUDA contexts and caches; torch's own counters see only one
+    process. A thread samples the device. The memory that is in use when the block begins is
+    subtracted, after this process has emptied its cache.
 
     Args:
-        device: to watch; a device without CUDA is not.
+        device: the CUDA device to sample. On another device nothing is measured.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -68,7 +68,7 @@ def reset_peak(device: torch.device) -> None:
 def reserved(device: torch.device) -> str:
     """The most memory that this process has reserved on a GPU since the last reset.
 
-    Unlike what its tensors take, this includes the buffers of captured graphs.
+    Unlike the memory of its tensors, this includes the buffers of captured graphs.
     """
     if device.type != "cuda":
         return ""

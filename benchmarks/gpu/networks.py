@@ -16,7 +16,7 @@ __all__ = ["NETWORKS", "TINY_NETWORKS", "Entry", "Step"]
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer with learned positions and a head of its own.
+    """A decoder-only transformer with learned positions and an untied head.
 
     Args:
         layers: of the decoder.
@@ -54,8 +54,8 @@ class Entry:
         name: as in the table.
         build: makes it.
         inputs: makes a batch.
-        classes: of its outputs.
-        is_convolutional: trains in ``channels_last``.
+        classes: number of classes.
+        is_convolutional: whether it trains in ``channels_last``.
     """
 
     name: str
@@ -69,8 +69,8 @@ class Step:
     """A training step: bf16 autocast on a GPU, AdamW.
 
     Args:
-        entry: says what is trained.
-        network: of the entry, of any width.
+        entry: the description of the network.
+        network: the network of the entry, in any width.
         device: to train on.
     """
 
@@ -138,4 +138,4 @@ TINY_NETWORKS = (
     Entry("ViT, 32", _vit(1, 128, 32), _images(2, 32), 1000),
     Entry("GPT, 1 layer", lambda: GPT(1, 128, 8, 16), _tokens(2, 8, 16), 16),
 )
-"""The same code in a second of a CPU."""
+"""Small networks for a smoke test, which takes a second on a CPU."""

@@ -115,7 +115,7 @@ def _packed(setup: Setup, workers: int) -> float | None:
     )
     if result is None:
         return None
-    # Earlier, workers may still be starting; later, some have nothing left to do.
+    # Before that time workers may still be starting, and after it some have nothing left to do.
     first, last = trials // 3, trials - workers
     return 60 * (last - first) / (ended[last] - ended[first])
 
@@ -137,7 +137,7 @@ def _executor(workers: int | str, devices: list[str]) -> ProcessExecutor:
 def _study(
     setup: Setup, epochs: int, most: int | None = None, *, greedy: bool = False, **options: Any
 ) -> ProxyHPO:
-    """A search on CIFAR-10 with a ResNet-18, or next to nothing for a smoke test."""
+    """A search on CIFAR-10 with a ResNet-18, or a tiny one for a smoke test."""
     most = 64 if setup.smoke else most
     images, labels = (part[:most] for part in _data(setup))
     size = 16 if setup.smoke else BATCH_SIZE
@@ -163,7 +163,7 @@ def _study(
 
 
 def _data(setup: Setup) -> tuple[Tensor, Tensor]:
-    """Images (uint8, (N, 3, 32, 32)) and labels, the last sixth of them to validate with."""
+    """Images (uint8, (N, 3, 32, 32)) and labels. The last sixth is for validation."""
     if setup.data is None:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (6000, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -197,9 +197,9 @@ def _train(
     device: str,
     greedy: bool,
 ) -> Iterator[float]:
-    """Nesterov's momentum under bf16 on a GPU; yields the validation accuracy after each epoch.
+    """Trains with Nesterov momentum, in bf16 on a GPU. Yields the validation accuracy of an epoch.
 
-    Every second training of a greedy one asks for more memory than there is.
+    If it is greedy, every second training asks for more memory than there is.
     """
     if greedy and torch.rand(()) < 0.5:
         torch.empty(2**50, device=device)

@@ -16,13 +16,13 @@ Row = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Setup:
-    """What the parts share.
+    """The settings that the parts share.
 
     Args:
         device: to measure on.
         data: an ``.npz`` with CIFAR-10; None for random images.
-        smoke: measure next to nothing, as quickly as possible.
-        deadline: when the part has to end, by ``time.monotonic()``. No row starts after it.
+        smoke: whether to measure as little as possible, for a quick try.
+        deadline: when the part must end, by ``time.monotonic()``. No row starts after it.
     """
 
     device: torch.device
@@ -32,7 +32,7 @@ class Setup:
 
     @property
     def seconds_left(self) -> float:
-        """Until the deadline."""
+        """Seconds until the deadline."""
         return self.deadline - time.monotonic()
 
 

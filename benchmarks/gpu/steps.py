@@ -46,7 +46,7 @@ def steps(setup: Setup) -> Iterator[Row]:
 
 
 def compiled(setup: Setup) -> Iterator[Row]:
-    """Whether compiling or graph capture pays off within a trial, for the narrowest network."""
+    """Whether compiling or graph capture saves time within a trial, for the narrowest network."""
     entry = _entries(setup)[0]
     networks = _factory(entry)
     eager = None
@@ -75,7 +75,7 @@ def compiled(setup: Setup) -> Iterator[Row]:
 
 
 def _ways(setup: Setup) -> dict[str, tuple[Callable[[Step], None], float]]:
-    """Name → what changes a step, and the seconds without which it is left out."""
+    """Name → (a function that changes a step, the seconds that must be left for it)."""
     ways: dict[str, tuple[Callable[[Step], None], float]] = {"eager": (_keep, _SECONDS)}
     if setup.device.type == "cuda":
         ways["CUDA graph"] = (Step.capture, _SECONDS)
@@ -85,7 +85,7 @@ def _ways(setup: Setup) -> dict[str, tuple[Callable[[Step], None], float]]:
 
 
 def _seconds_of(step: Callable[[], None], setup: Setup) -> float:
-    """Median seconds of a step, after a few that are not counted."""
+    """Median seconds of a step, after a few steps that are not counted."""
     taken: list[float] = []
     least = 2 if setup.smoke else 8
     reset_peak(setup.device)

@@ -1,19 +1,19 @@
-"""Makes a proxy of every kind of network: its cost, what was pruned, and whether it learns.
+"""Makes proxies of many kinds of networks, and measures their cost and whether they learn.
 
-One row per network: parameters, FLOPs (forward, train mode) and measured step time (forward and
-backward, 32 examples, one thread) of the full network and of its proxy at half the channels, the
-seconds for pruning, whether five steps of training lowered the loss, and what was not pruned with
-reasons. Seconds are CPU seconds, so other processes do not count.
+There is one row for each network. It has the parameters, the FLOPs (forward, train mode) and the
+step time (forward and backward, 32 examples, one thread) of the full network and of its proxy with
+half of the channels. It also has the seconds for pruning, the loss before and after five steps of
+training, and what was not pruned and why. Seconds are CPU seconds, so other processes do not count.
 
     python -m benchmarks.networks                      # all of them, about half an hour
     python -m benchmarks.networks --only resnet --quick
     python -m benchmarks.networks --peer               # with a column for Torch-Pruning
-    python -m benchmarks.networks --strangers          # networks from other people's libraries
-    python -m benchmarks.networks --strangers --report # what has been measured, as markdown
+    python -m benchmarks.networks --strangers          # networks of other libraries
+    python -m benchmarks.networks --strangers --report # prints what has been measured
 
-Each network is measured in its own process, under a time limit. Measured rows are kept in a results
-file and are not measured again. Networks of other libraries come from the extra ``bench-networks``;
-they are counted for each library, and their steps are not timed.
+Each network is measured in its own process, with a time limit. Measured rows are stored in a
+results file, and are not measured again. The extra ``bench-networks`` installs the other libraries.
+Their networks are counted for each library, and their steps are not timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.networks.strangers import LIBRARIES, strangers
 from benchmarks.rows import Row, Rows
 
 _MEMORY = 16 * 2**30
-"""Bytes, of address space; on some networks the peer takes all there is."""
+"""Limit of the address space in bytes. On some networks, Torch-Pruning takes all memory."""
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -78,10 +78,10 @@ def arguments_of(line: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.networks", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--only", help="networks whose name holds this")
+    parser.add_argument("--only", help="networks whose name contains this")
     parser.add_argument("--quick", action="store_true", help="batches of 8, one step timed")
-    parser.add_argument("--peer", action="store_true", help="Torch-Pruning as well, if installed")
-    parser.add_argument("--strangers", action="store_true", help="other people's networks instead")
+    parser.add_argument("--peer", action="store_true", help="measure Torch-Pruning, too")
+    parser.add_argument("--strangers", action="store_true", help="networks of other libraries")
     parser.add_argument("--report", action="store_true", help="measure nothing")
     parser.add_argument("--density", type=float, default=0.5)
     parser.add_argument("--limit", type=float, default=180, help="seconds for a network")

@@ -29,9 +29,9 @@ class Entry:
 
     Args:
         name: as in the table.
-        family: the heading that it stands under.
-        build: makes it, for training from scratch.
-        inputs: makes a batch of so many examples.
+        family: the heading of its table.
+        build: makes the network, for training from scratch.
+        inputs: makes a batch with the given number of examples.
         asked: the largest FLOPs ratio that its proxy may have at density .5.
         batch: how many examples a step takes.
     """
@@ -53,7 +53,7 @@ def _image(size: int) -> Callable[[int], Inputs]:
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
-    """The constructor of this name; auxiliary heads are there, as they are in training."""
+    """The constructor with this name. The network has its auxiliary heads, as in training."""
 
     def build() -> nn.Module:
         models: Any = importlib.import_module("torchvision.models")
@@ -81,7 +81,7 @@ def _torchvision_rows() -> list[Entry]:
         shufflenet_v2_x1_0 googlenet"""
     family = "torchvision CNNs"
     rows = [Entry(name, family, _torchvision(name), _image(64), 0.35) for name in names.split()]
-    # Its auxiliary head, which training needs, fits no smaller image.
+    # Its auxiliary head, which training needs, does not work with smaller images.
     inception = _torchvision("inception_v3")
     return [*rows, Entry("inception_v3 at 299", family, inception, _image(299), 0.35, batch=2)]
 
@@ -91,7 +91,7 @@ def _transformer_rows() -> list[Entry]:
     rows = [
         Entry("vit_b_16", family, _torchvision("vit_b_16"), _image(64), 0.35),
         Entry("swin_t", family, _torchvision("swin_t"), _image(64), 0.6),
-        # Its windows fit no small image.
+        # Its windows do not fit into smaller images.
         Entry("maxvit_t at 224", family, _torchvision("maxvit_t"), _image(224), 0.6, batch=2),
     ]
     name = "vit_tiny_patch16_224"
@@ -179,7 +179,7 @@ class _Gpt(nn.Module):
 
 
 def _everyday_rows() -> list[Entry]:
-    """Of the zoo, what stands in no other family, at a width that is worth pruning."""
+    """The networks of the tests' zoo that are in no other family, in a larger width."""
     parts = ("convolutions", "perceptrons", "resolutions", "several", "weights")
     modules = {f"tests.channels.zoo_{part}" for part in parts}
     return [

@@ -1,4 +1,4 @@
-"""One row of ``benchmarks.networks``: a network and its proxy, or what the peer makes of it."""
+"""Measures one row of ``benchmarks.networks``: a network with our proxy, or with the peer's."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ def measure(of: Row, family: str, arguments: argparse.Namespace) -> Row:
 
 
 def _step_seconds(networks: Sequence[nn.Module], inputs: Inputs, limit: float) -> list[float]:
-    """Of each, the median of three steps after one to warm up; fewer once the limit has passed.
+    """The median time of three steps of each network, after a first one that is not counted.
 
-    They take turns, so that whatever slows the machine down slows down all.
+    There are fewer steps if the time limit is reached. The networks take turns, so that a slower
+    machine slows down all of them.
     """
     began = time.process_time()
     seconds: list[list[float]] = [[] for _ in networks]
@@ -75,7 +76,7 @@ def _step_seconds(networks: Sequence[nn.Module], inputs: Inputs, limit: float) -
 
 
 def _losses(network: nn.Module, inputs: Inputs, steps: int = 5) -> list[float]:
-    """Before each step and after the last, towards random targets; the same dropout each time."""
+    """The losses before each step and after the last, with random targets and fixed dropout."""
     optimizer = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
     losses = []
     for _ in range(steps):

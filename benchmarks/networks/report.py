@@ -1,4 +1,4 @@
-"""What ``benchmarks.networks`` prints: the networks one by one, and counts for each family."""
+"""Makes the tables that ``benchmarks.networks`` prints: networks, and counts for each family."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ __all__ = ["counted", "exceptions", "table"]
 
 _SMALLER = 0.9
 _FAR_BELOW = 0.125
-"""Half of what squares of widths of a half have: a proxy with fewer parameters is too small."""
+"""A proxy with a smaller fraction of the parameters is too small.
+
+At half of the width, a quarter of the parameters is expected. This is half of that.
+"""
 
 
 def counted(rows: Sequence[tuple[Entry, Row]]) -> str:
-    """How many became smaller, were refused or failed, for each family, as markdown.
+    """A markdown table: how many networks of each family became smaller, were refused or failed.
 
-    A proxy is real if it keeps less than .9 of the FLOPs (of the parameters, where FLOPs cannot be
-    counted) and an eighth of the parameters at least, and its loss is a number after five steps.
-    The peer's proxies count if a forward and a backward ran with the outputs' shapes kept.
+    A proxy is real if it keeps less than .9 of the FLOPs (or of the parameters, if FLOPs cannot be
+    counted) and at least an eighth of the parameters, and if its loss is finite after five steps.
+    The peer's proxies count if a forward and a backward pass run, and the shapes of the outputs
+    have not changed.
     """
     verdicts = ("real proxy", "too small", "no smaller", "refused", "failed")
     titles = ["library", "networks", *verdicts, "median", "longest", "Torch-Pruning"]
@@ -38,7 +42,7 @@ def counted(rows: Sequence[tuple[Entry, Row]]) -> str:
 
 
 def exceptions(rows: Sequence[tuple[Entry, Row]]) -> str:
-    """Every network without a real proxy, and why, as markdown."""
+    """A markdown table of the networks without a real proxy, with reasons."""
     lines = [_line(["network", "result", "reason"]), "|---" * 3 + "|"]
     for entry, row in rows:
         verdict = _verdict(row)
@@ -103,7 +107,16 @@ def _ratio(pair: Sequence[float] | None, scale: float, unit: str) -> str:
     if pair is None:
         return ""
     full, proxy = pair
-    return f"{full * scale:.3g} → {proxy * scale:.3g}{unit} ({proxy / full:.2f})"
+    return f"{_rounded(full * scale)} → {_rounded(proxy * scale)}{unit} ({proxy / full:.2f})"
+
+
+def _rounded(value: float) -> str:
+    """Three digits, without an exponent.
+
+    >>> _rounded(1258.3), _rounded(0.01934)
+    ('1260', '0.0193')
+    """
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _asked(pair: Sequence[float | None], asked: float) -> str:

@@ -1,4 +1,4 @@
-"""Networks and inputs as :mod:`benchmarks.networks.strangers` describes them."""
+"""Helpers of :mod:`benchmarks.networks.strangers` that make networks and inputs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from proxyhpo._inputs import Inputs
 __all__ = ["Row", "in_order", "integers", "made", "noise", "together"]
 
 Row = tuple[str, Callable[[], nn.Module], Callable[[int], Inputs]]
-"""A name, what makes the network, and what makes a batch of so many examples."""
+"""A name, a function that makes the network, and one that makes a batch of n examples."""
 
 
 def made(module: str, name: str, *args: Any, **kwargs: Any) -> nn.Module:
-    """Calls a constructor that is imported only then."""
+    """Imports a constructor and calls it."""
     network: nn.Module = getattr(importlib.import_module(module), name)(*args, **kwargs)
     return network
 

@@ -29,11 +29,11 @@ _TINY = {
 
 
 _NEEDED = {"decoder_start_token_id": 1}
-"""Set for all: a configuration may have no default for it."""
+"""Settings of all configurations, because a configuration may have no default for them."""
 
 
 def _transformer(head: str, kind: str, **changed: Any) -> nn.Module:
-    """An architecture with a small configuration: of _TINY what its configuration knows."""
+    """An architecture with a small configuration: the settings of ``_TINY`` that it has."""
     library: Any = importlib.import_module("transformers")
     known = vars(library.AutoConfig.for_model(kind)) | {"num_labels": 2}
     sizes = {name: value for name, value in _TINY.items() if name in known} | _NEEDED | changed

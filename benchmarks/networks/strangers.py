@@ -1,8 +1,9 @@
-"""Networks from other people's libraries, for ``python -m benchmarks.networks --strangers``.
+"""Networks of other libraries, for ``python -m benchmarks.networks --strangers``.
 
-One member of every family of timm, transformers' architectures with small random configurations,
-and what is usual in segmentation, video, medicine, graphs, tables, diffusion and control. All have
-random weights; nothing is downloaded. Libraries that are not installed are skipped.
+They are one member of every family of timm, architectures of transformers with small random
+configurations, and common networks for segmentation, video, medicine, graphs, tables, diffusion and
+control. All have random weights; nothing is downloaded. Libraries that are not installed are
+skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks.networks.stranger_transformers import transformers
 __all__ = ["LIBRARIES", "strangers"]
 
 _ASKED = 0.6
-"""A proxy at half the channels that costs more is counted as weak."""
+"""The largest FLOPs ratio that a proxy with half of the channels may have."""
 
 
 def strangers(of: str = "") -> list[Entry]:
@@ -42,9 +43,9 @@ _SMALL_FIRST = ("atto", "femto", "pico", "nano", "xxs", "xxt", "xs", "tiny", "_t
                 "_b0", "18", "26", "base")  # fmt: skip
 
 _LARGE = 448
-"""Pixels; a network for larger images is built for this size, so that it fits into memory.
+"""Side of the images in pixels. It is a multiple of the sides of patches, 14, 16 and 32.
 
-Patches of 14, 16 and 32 pixels divide it.
+A network for larger images is built for this size, so that it fits into memory.
 """
 
 
@@ -63,7 +64,7 @@ def _timm() -> Iterator[Row]:
 
 
 def _classifier(name: str) -> nn.Module:
-    """With a head, which some come without: then their width is the size of an output."""
+    """A network with a head. By default some have none, and return features instead of classes."""
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
     options = {} if cfg is None or cfg.num_classes else {"num_classes": 1000}
@@ -74,7 +75,7 @@ def _classifier(name: str) -> nn.Module:
 
 
 def _sized(name: str, batch: int) -> Tensor:
-    """Small images, where a network takes images of any size."""
+    """A batch of images, which are small if the network takes images of any size."""
     timm: Any = importlib.import_module("timm")
     cfg = timm.get_pretrained_cfg(name)
     fixed = cfg is None or cfg.fixed_input_size or "vit" in name  # patches of 14 pixels

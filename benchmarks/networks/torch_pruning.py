@@ -1,4 +1,4 @@
-"""Torch-Pruning applied to a network, as its README describes."""
+"""Prunes a network with Torch-Pruning, as its README describes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["peer_row"]
 
 
 def peer_row(entry: Entry, density: float, *, quick: bool) -> dict[str, Any]:
-    """The result of Torch-Pruning: L1, half of each group, the head excluded by hand.
+    """The result of Torch-Pruning: L1 scores, half of each group, the head excluded by hand.
 
-    The numbers of heads are passed, as its documentation asks for.
+    The numbers of attention heads are passed, as its documentation requires.
     """
     import torch_pruning  # noqa: PLC0415 - the peer is optional
 
@@ -79,7 +79,7 @@ def _attention(network: nn.Module) -> Iterator[tuple[nn.Module, int]]:
 
 
 def _note_widths(network: nn.Module, heads: dict[nn.Module, int]) -> None:
-    """The sizes that attention layers remember, put right as in the peer's examples."""
+    """Corrects the sizes that attention layers store, as in the examples of Torch-Pruning."""
     for module in network.modules():
         for name, parts in (("qkv", 3), ("query", 1), ("q_proj", 1)):
             projection = getattr(module, name, None)

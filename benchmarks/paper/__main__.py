@@ -1,4 +1,4 @@
-"""The experiment of Lee & Yim (arXiv:2205.08695): search on a pruned network, or on the network.
+"""Repeats the experiment of Lee & Yim (arXiv:2205.08695): searches on a pruned network.
 
     python -m benchmarks.paper --data cifar10.npz cifar100.npz tinyimagenet.npz
     python -m benchmarks.paper --data cifar10.npz --network resnet --searcher tpe
@@ -12,15 +12,15 @@ Three data sets, three networks, three searchers: 27 cells. Each cell has three 
   unchanged learning rate; the best config is then trained on the full network;
 - ``proxyhpo``: ``ProxyHPO`` with its defaults.
 
-The config that each search returns is trained again on the full network under fresh seeds and
-tested. That measures the searches, is the same for all, and is not charged to them. On a CPU,
-seconds are the CPU seconds of the process, so that a busy machine does not distort them.
+The config that each search returns is trained again on the full network under fresh seeds, and
+tested. These tests are not charged to the searches. On a CPU, seconds are the CPU seconds of the
+process, so that a busy machine does not distort them.
 
 The three searches of a cell start from the same random configs.
 
-Every finished search and test is one line of a file, and so is every complete training: the
-command may be interrupted at any time and resumes. A training is not repeated if an earlier search
-has made it with the same network, config and seed; each search is charged for all of its trainings.
+Every finished search, every test and every complete training is one line of a file, so the command
+can be interrupted at any time and resumed. A training is not repeated if an earlier search has made
+it with the same network, config and seed. Each search is charged for all of its trainings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import torch
 from benchmarks.image_files import data_sets_in
 from benchmarks.pages import write_page
 from benchmarks.paper.arms import ARMS, SEARCHERS, Cell, search
-from benchmarks.paper.report import INTRODUCTION, draw, measured, page
+from benchmarks.paper.report import draw, measured, page
 from benchmarks.paper.training import FULL, SMALL, Scale, Training
 from benchmarks.rows import Row, Rows, key_of
 
@@ -66,7 +66,7 @@ def measure(
 
 
 def test_of(cell: Cell, scale: Scale, config: Row, repeat: int) -> Row:
-    """What describes a test: searches that return the same config share it."""
+    """The description of a test in the file. Searches that return the same config share it."""
     of = {"scale": scale.name, "data": cell.data, "network": cell.network}
     return {"test": repeat, **of, "config": config}
 
@@ -84,7 +84,8 @@ def report(rows: Rows, scale: Scale) -> None:
     cells = measured(rows, scale.name)
     if cells:
         draw(cells, PAGE.with_suffix(".png"))
-    write_page(PAGE, "python -m benchmarks.paper", page(cells, f"{PAGE.stem}.png"), INTRODUCTION)
+    lines = page(cells, f"{PAGE.stem}.png")
+    write_page(PAGE, "python -m benchmarks.paper", lines, "The paper's experiment")
 
 
 def main() -> None:

@@ -36,8 +36,11 @@ ARMS: dict[str, Mapping[str, Any]] = {
     },
     "proxyhpo": {},
 }
-"""Name → what it asks of ``ProxyHPO``: a search on the full network; a search on the proxy with
-the learning rate as it is, whose best config alone is trained on the full network; the defaults."""
+"""Name → arguments of ``ProxyHPO``.
+
+They are those of a search on the full network; of a search on proxies with an unchanged learning
+rate, whose best config alone is trained on the full network; and the defaults.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Cell:
     seed: int = 0
 
     def of(self, arm: str, scale: Scale) -> Row:
-        """What describes one of its searches in the file of rows."""
+        """The description of one of its searches in the file of rows."""
         return {"arm": arm, "scale": scale.name, **vars(self)}
 
 
@@ -67,13 +70,13 @@ def search(cell: Cell, arm: str, training: Training, trainings: Rows) -> Row:
     """Runs one search: the config that it returns, what it cost, and each of its trainings.
 
     Args:
-        cell: says what to search.
-        arm: says how.
-        training: of the cell's data set.
+        cell: what to search.
+        arm: how to search.
+        training: the training function for the cell's data set.
         trainings: the complete trainings of earlier runs; new ones are added.
     """
     scale = training.scale
-    # What scales a proxy's updates is not seen in its weights and config.
+    # The weights and the config do not show how a proxy's updates are scaled.
     of = {"scale": scale.name, "data": cell.data, "arm": arm if arm == "proxyhpo" else "any"}
     meter = Meter(training, trainings, of)
     images = training.data.train[0][: scale.batch_size]

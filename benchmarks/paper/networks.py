@@ -1,6 +1,6 @@
-"""The paper's three families of networks, at its own size and at one that a CPU can train.
+"""The paper's three families of networks, in the paper's size and in a size for a CPU.
 
-The small ones keep each family's blocks and their order. They are shallower and narrower, and
+The small networks keep each family's blocks and their order. They are shallower and narrower, and
 halve the images early, so that one training takes seconds.
 """
 

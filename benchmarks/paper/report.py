@@ -16,23 +16,15 @@ from benchmarks.pages import blank_figure
 from benchmarks.rows import Row, Rows, key_of
 from proxyhpo._report.ranking import spearman
 
-__all__ = ["INTRODUCTION", "Measured", "differences", "draw", "interval", "measured", "page"]
+__all__ = ["Measured", "differences", "draw", "interval", "measured", "page"]
 
 PROXY_ARMS = ("paper", "proxyhpo")
 LABELS = {"paper": "the paper's method", "proxyhpo": "proxyhpo"}
-FEWEST_SHARED = 5  # configs of which a rank correlation is shown
+FEWEST_SHARED = 5  # minimum number of configs for a rank correlation
 HEAD = (
     "data", "network", "searcher", "seeds", "full search, s", "its test accuracy",
     "paper: cost", "difference", "Spearman", "proxyhpo: cost", "difference", "Spearman",
 )  # fmt: skip
-
-INTRODUCTION = """# The paper's experiment
-
-Lee & Yim (arXiv:2205.08695) search hyperparameters on a pruned network instead of the network
-itself, and report up to 37 % less time. This page repeats their experiment at a scale that suits a
-CPU. There are 27 cells: three data sets, three networks and three searchers. Each cell compares
-three searches with the same number of trials: a full search, the paper's method, and proxyhpo.
-"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ def measured(rows: Rows, scale: str) -> list[Measured]:
 
 
 def page(cells: Sequence[Measured], picture: str) -> Iterator[str]:
-    """As markdown, for each number of trials.
+    """The page in markdown, with a section for each number of trials.
 
     Args:
         cells: what has been measured.
@@ -118,7 +110,7 @@ def page(cells: Sequence[Measured], picture: str) -> Iterator[str]:
 
 
 def draw(cells: Sequence[Measured], path: Path) -> None:
-    """Cost of each cell's searches on proxies against what they lose, as an image."""
+    """Draws the cost of each cell's searches on proxies against the accuracy that they lose."""
     figure = blank_figure(7, 4.5)
     axis = figure.subplots()
     markers = dict(zip(sorted({cell.of["data"] for cell in cells}), "os^DvP", strict=False))
@@ -168,8 +160,8 @@ def differences(searches: Sequence[Measured], arm: str, other: str = "full") -> 
 def interval(searches: Sequence[Measured], arm: str, other: str = "full") -> tuple[float, float]:
     """A 95 % t interval of the mean of :func:`differences`.
 
-    The searchers of one network on one data set share its test images and its noise, so that their
-    mean counts as one observation.
+    The searchers of one network on one data set share its test images and its noise. So their mean
+    counts as one observation.
     """
     pairs: dict[tuple[str, ...], list[float]] = defaultdict(list)
     cells = by_cell(searches)

@@ -1,4 +1,4 @@
-"""How the paper trains, at two scales, and a meter that charges each training once."""
+"""Trains as the paper does, at two scales, and measures the cost without repeating trainings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Scale:
     trials: int
 
     def images(self, data: ImageData) -> ImageData:
-        """What it takes of a data set."""
+        """The images of a data set that this scale uses."""
         is_hard = data.classes > _FEW_CLASSES
         return data.smaller(self.side, self.most_of_many_classes if is_hard else self.most)
 
@@ -73,11 +73,11 @@ FULL = Scale(
 
 @dataclass(frozen=True)
 class Training:
-    """A training function for ``ProxyHPO``: SGD with Nesterov's momentum and two drops.
+    """A training function for ``ProxyHPO``: SGD, Nesterov momentum, two drops of the learning rate.
 
     Args:
         data: on the device.
-        scale: says how long and with which batches.
+        scale: the number of epochs and the size of batches.
         device: to train on.
     """
 
@@ -140,14 +140,14 @@ class Meter:
     """A training function that measures what its trainings cost, and runs none of them twice.
 
     A training is identified by the network's initial weights, the config and the seed. An
-    interrupted search is run again from its start and replays the trainings that it completed. Two
-    searches of one network that propose the same config for the same trial share its training. A
-    replayed training is charged what it cost when it ran.
+    interrupted search starts again, and its complete trainings are replayed. If two searches of
+    one network propose the same config for the same trial, they share the training. A replayed
+    training is charged with the seconds that it took when it ran.
 
     Args:
         training: to measure.
         known: complete trainings of earlier runs.
-        of: what else tells trainings apart.
+        of: further facts that distinguish trainings.
     """
 
     def __init__(self, training: Training, known: Rows, of: Row) -> None:

@@ -41,11 +41,11 @@ Loop = Callable[[Problem, int, int, Note], None]
 
 
 def ours(times: float = 1.0, *, as_long: bool = False, **options: Any) -> Loop:
-    """All defaults but these.
+    """A search by proxyhpo, with its defaults except for the options.
 
     Args:
-        times: this many times the trials, which are cheap.
-        as_long: whether to search until as many full trainings are spent as there are trials.
+        times: factor by which the number of trials is multiplied, because trials are cheap.
+        as_long: whether to search until the cost is as many base trainings as there are trials.
         options: of :class:`~proxyhpo.ProxyHPO`.
     """
 
@@ -89,7 +89,7 @@ def random() -> Loop:
 
 
 def one_epoch() -> Loop:
-    """Each random config for one epoch, annealed; the three best in full (arXiv:2307.15422)."""
+    """Trains each random config for one epoch, then the best three in full (arXiv:2307.15422)."""
 
     def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def one_epoch() -> Loop:
 
 
 def optuna_sampler(name: str) -> Loop:
-    """A sampler of Optuna's, each trial in full."""
+    """A sampler of Optuna, with complete trainings."""
     import optuna  # noqa: PLC0415 - optional
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -122,7 +122,7 @@ def optuna_sampler(name: str) -> Loop:
 
 
 def optuna_hyperband() -> Loop:
-    """Optuna's TPE with its Hyperband pruner, for as many epochs as the trials have in full."""
+    """Optuna's TPE with its Hyperband pruner, for as many epochs as complete trainings have."""
     import optuna  # noqa: PLC0415 - optional
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -283,4 +283,4 @@ PEERS: dict[str, Callable[[], Loop]] = {
     "scikit-optimize": scikit_optimize,
     "one epoch, best 3": one_epoch,
 }
-"""Name → what imports the library and gives the loop."""
+"""Name → function that imports the library and returns the loop."""

@@ -54,12 +54,12 @@ class Problem:
 
     @property
     def space(self) -> Space:
-        """What is searched."""
+        """The space that is searched."""
         return self.task.space
 
     @property
     def chance(self) -> float:
-        """Test accuracy of whoever always names the most frequent label."""
+        """Test accuracy of predicting the most frequent label for all examples."""
         return torch.bincount(self.examples.test[1].flatten()).max().item() / (
             self.examples.test[1].numel()
         )

@@ -1,13 +1,13 @@
-"""Searches on tables: what a ladder costs, and how good the config is that it finds.
+"""Measures on tables what a search costs, and how good the config is that it finds.
 
     python -m benchmarks.tabular [--repetitions 51] [--out results.jsonl] [--report-only]
 
-Needs the extra ``bench``. Every search runs through the engine; the results and durations of
+Needs the extra ``bench``. Every search runs through the engine. The results and durations of
 trainings are looked up in a table of published trainings. A repetition draws configs and an order
-of the table's seeds. The first two seeds are for searching; the others evaluate the config found on
-the full network, for all strategies alike. Each finished search is a line of the file, so the
-command can be resumed. At first it starts from the results in the repository. It writes its table
-and figure to docs/benchmarks.
+of the table's seeds, which are the same for all strategies. Searches use the first two seeds. The
+others judge the config that was found, on the full network. Each finished search is one line of the
+file, so the command can be resumed. Its first run starts from the results in the repository. It
+writes its tables and figure to docs/benchmarks.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def search(
 
 
 def repetition(table: Table, number: int, n_trials: int, title: str) -> dict[str, Any]:
-    """The results of a strategy; configs and seeds are the same for every strategy."""
+    """The results of a strategy. All strategies get the same configs and seeds."""
     name = [ord(letter) for letter in table.name]
     rng = np.random.default_rng([number, n_trials, *name])
     configs = table.draw(n_trials, rng)
@@ -92,8 +92,8 @@ def run(data_sets: Sequence[Sequence[Table]], repetitions: int, path: Path) -> N
     """Adds the missing results to the file.
 
     Args:
-        data_sets: the tables of each; repetitions take them in turn.
-        repetitions: for each data set.
+        data_sets: the tables of each data set; repetitions use them in turn.
+        repetitions: number of repetitions for each data set.
         path: of the file.
     """
     done = {(o.table, o.repetition, o.n_trials, o.strategy) for o in read(path)}
@@ -134,7 +134,7 @@ def main() -> None:
     warnings.simplefilter("error")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     packed = arguments.out.with_name(f"{arguments.out.name}.xz")
-    if packed.exists() and not arguments.out.exists():  # what has been searched already
+    if packed.exists() and not arguments.out.exists():  # the results in the repository
         arguments.out.write_bytes(lzma.decompress(packed.read_bytes()))
     if not arguments.report_only:
         data_sets = [*map(hpobench, HPOBENCH), *map(hpolib, HPOLIB)]

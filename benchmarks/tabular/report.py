@@ -21,13 +21,13 @@ class Outcome:
     """The outcome of a search.
 
     Args:
-        table: on which.
-        data_set: of the table.
+        table: name of the table.
+        data_set: name of its data set.
         repetition: number of the draw of configs and seeds.
-        n_trials: how many configs.
-        strategy: its name, with the decision that was made from it.
-        loss: of the config found, on the full network under seeds that no search has seen.
-        seconds: charged.
+        n_trials: number of configs.
+        strategy: name of the strategy, with the decision that was made from it.
+        loss: of the config found, on the full network under seeds that no search has used.
+        seconds: the cost of the search.
     """
 
     table: str
@@ -41,13 +41,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """A strategy against the full search with a re-look, on the same draws.
+    """A strategy compared with the full search with a re-look, on the same draws.
 
     Args:
         cost: seconds, as a share of a full search without a re-look; the mean over the tables.
         by_table: mean difference of each table.
-        by_data_set: the same of each data set.
-        interval: of the difference, 95 %.
+        by_data_set: data set → mean difference.
+        interval: 95 % interval of the difference.
     """
 
     cost: float
@@ -62,12 +62,12 @@ class Summary:
 
     @property
     def worst(self) -> float:
-        """Of the data sets."""
+        """The largest mean difference of a data set."""
         return max(self.by_data_set.values())
 
     @property
     def p_value(self) -> float:
-        """Wilcoxon's signed-rank test over the tables; optimistic, some share their data."""
+        """Wilcoxon's signed-rank test over the tables; optimistic, since some share their data."""
         from scipy.stats import wilcoxon  # noqa: PLC0415 - slow to import
 
         return float(wilcoxon(self.by_table).pvalue) if np.any(self.by_table) else 1.0
@@ -80,7 +80,7 @@ Interval = Callable[[Floats], tuple[float, float]]
 
 
 def clustered(differences: Floats) -> tuple[float, float]:
-    """The 95 % bootstrap interval; data sets are resampled as a whole."""
+    """The 95 % bootstrap interval, for which whole data sets are resampled."""
     drawn = np.random.default_rng(0).integers(len(differences), size=(10_000, len(differences)))
     low, high = np.quantile(differences[drawn].mean(1), [0.025, 0.975])
     return float(low), float(high)
@@ -92,9 +92,9 @@ def summaries(
     """Strategy → summary.
 
     Args:
-        outcomes: of one number of trials.
-        relative: whether differences are of log losses (else of losses, in hundredths).
-        interval: of their mean over the data sets.
+        outcomes: all with the same number of trials.
+        relative: whether differences are those of log losses (otherwise of losses, in hundredths).
+        interval: computes the interval of their mean over the data sets.
     """
     draws: dict[tuple[str, str, int], dict[str, Outcome]] = defaultdict(dict)
     for outcome in outcomes:

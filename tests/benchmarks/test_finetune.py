@@ -136,7 +136,7 @@ def test_the_table_tells_good_proxies_from_bad_ones():
 
 def test_too_few_configs_are_no_table():
     text = "\n".join(page({"a task": configs(3), "another": configs(9)}))
-    assert "3 configs have been trained on everything: too few" in text
+    assert "Only 3 configs have been trained on all networks: no table" in text
     assert text.count("| density |") == 1
 
 
