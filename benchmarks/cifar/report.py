@@ -119,7 +119,8 @@ def _rules(found: Sequence[Findings]) -> Iterator[str]:
     }
     yield from _grid("rule", found, rows, _ranked_alone)
     yield ""
-    yield f"Configs: {', '.join(f'{e.net} {len(n)}' for e, n in zip(found, numbers, strict=True))}."
+    counts = ", ".join(f"{e.net} {len(n)}" for e, n in zip(found, numbers, strict=True))
+    yield f"Numbers of configs: {counts}."
 
 
 def _known(table: Table) -> set[str]:
