@@ -28,6 +28,8 @@ LINUX = [
     "executors/test_processes.py",
     "executors/test_ray.py",
     "executors/test_ray_cluster.py",
+    "executors/test_worker_process.py",
+    "executors/actions.py",
 ]
 collect_ignore = [
     *(POSIX if sys.platform == "win32" else []),

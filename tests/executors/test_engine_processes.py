@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -22,6 +20,7 @@ from proxyhpo._store import read_study
 from proxyhpo.executors import ProcessExecutor
 from tests import scripts
 from tests.studies import sorted_outcomes
+from tests.waiting import PATIENCE, is_alive, wait_until, wait_until_gone
 
 # What the workers do is defined here, and they cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -159,7 +158,7 @@ def start(folder, *, held=NEVER, workers=2, **options):
 
 def records(script):
     answer = script.stdout.read()
-    assert script.wait(240) == 0
+    assert script.wait(PATIENCE) == 0
     return json.loads(answer)
 
 
@@ -178,17 +177,6 @@ def begun(folder):
     return file.read_text(encoding="utf-8").split() if file.exists() else []
 
 
-def wait_for(condition):
-    end = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def have_ended(pids):
-    return not any(Path("/proc", pid).exists() for pid in pids)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """The records of the script's study, trained in its own process."""
@@ -200,9 +188,9 @@ def uninterrupted(tmp_path_factory):
 
 def test_a_study_that_is_killed_is_resumed_and_nothing_is_lost(tmp_path, uninterrupted):
     with start(tmp_path, held=5) as script:
-        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        wait_until(lambda: len(begun(tmp_path)) >= 5)
         script.kill()
-    wait_for(lambda: have_ended(begun(tmp_path)))
+    wait_until_gone(*begun(tmp_path))
     (tmp_path / "kill").touch()  # a worker, once, whose trial is tried again
     with start(tmp_path, workers=1) as script:
         assert records(script) == uninterrupted
@@ -219,20 +207,20 @@ def interrupt(script):
 
 def test_one_ctrl_c_finishes_the_running_trainings_and_nothing_runs_twice(tmp_path, uninterrupted):
     with start(tmp_path, held=5, stderr=subprocess.PIPE) as script:
-        wait_for(lambda: len(begun(tmp_path)) >= 5)
+        wait_until(lambda: len(begun(tmp_path)) >= 5)
         interrupt(script)
         (tmp_path / "go").touch()
         some = records(script)
     assert len(some) == len(begun(tmp_path)) < 12
     assert all(record in uninterrupted for record in some)
-    assert have_ended(begun(tmp_path))
+    assert not any(map(is_alive, begun(tmp_path)))
     assert records_here(tmp_path) == uninterrupted
     assert len(begun(tmp_path)) == 12
 
 
 def test_ctrl_c_twice_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
     with start(tmp_path, held=5, workers=1, stderr=subprocess.PIPE) as script:
-        wait_for(lambda: len(begun(tmp_path)) == 5)
+        wait_until(lambda: len(begun(tmp_path)) == 5)
         interrupt(script)  # two signals at once may arrive as one
         script.send_signal(signal.SIGINT)
         some = records(script)
@@ -242,9 +230,9 @@ def test_ctrl_c_twice_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninter
 
 def test_sigterm_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupted):
     with start(tmp_path, held=5, workers=1) as script:
-        wait_for(lambda: len(begun(tmp_path)) == 5)
+        wait_until(lambda: len(begun(tmp_path)) == 5)
         script.terminate()
-        assert script.wait(240) == 143
+        assert script.wait(PATIENCE) == 143
     assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
     _, events = read_study(tmp_path / "study.db")
     some = [body for kind, body in events if kind == "record"]
@@ -254,7 +242,7 @@ def test_sigterm_keeps_what_there_is_and_leaves_no_worker(tmp_path, uninterrupte
 
 def assert_it_goes_on(folder, some, uninterrupted):
     """No worker is left, and what had ended is not run again."""
-    wait_for(lambda: have_ended(begun(folder)))
+    wait_until_gone(*begun(folder))
     before = len(begun(folder))
     (folder / "go").touch()
     assert records_here(folder) == uninterrupted

@@ -4,14 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from proxyhpo.executors._worker_process import START
-
-PATIENCE = 240  # seconds; a busy machine may need many
+from tests.waiting import is_alive, wait_until, wait_until_gone
 
 WORKER = """
 import pathlib, time
@@ -19,21 +16,6 @@ def main():
     pathlib.Path("started").touch()
     time.sleep(10_000)
 """
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def until(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +31,14 @@ def test_a_worker_ends_with_its_study(worker, is_stopped, tmp_path):
         command = [sys.executable, "-c", START, "0", "0", str(os.getpid())]
         process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
         (tmp_path / "pid").write_text(str(process.pid))
-        until((tmp_path / "started").exists)
+        wait_until((tmp_path / "started").exists)
         if is_stopped:
             process.send_signal(signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitpid(study, 0)[1] == signal.SIGKILL
     pid = int((tmp_path / "pid").read_text())
     try:
-        until(lambda: not is_running(pid))
+        wait_until_gone(pid)
     finally:
-        if is_running(pid):
+        if is_alive(pid):
             os.kill(pid, signal.SIGKILL)

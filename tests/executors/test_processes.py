@@ -1,185 +1,18 @@
 """Worker processes: what a training does to one costs that training alone."""
 
-import ctypes
 import os
-import resource
 import signal
-import sys
 import textwrap
-import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import cloudpickle
 import pytest
-import torch
-from torch.utils.data import DataLoader, TensorDataset
 
-import proxyhpo.executors._processes
 from proxyhpo._runs import Died, Outcome, unheard
-from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors import ProcessExecutor
-from proxyhpo.testing._trainings import Heard, job, run, work
+from proxyhpo.testing._trainings import Heard, run
 from tests import scripts
-from tests.executors.light import light_work
-
-# What the workers do is defined here, and they cannot import tests.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-ENDLESS = 10_000
-
-
-def train(network, config):
-    yield {"value": 1.0, "pid": os.getpid()}
-    action, _, argument = config["file"].partition(" ")
-    yield from ACTIONS[action](argument)
-    yield {"value": 2.0, "pid": os.getpid(), "threads": torch.get_num_threads()}
-
-
-def sleep(_):
-    time.sleep(ENDLESS)
-    yield 0.0
-
-
-def sleep_when_closed(_):
-    with suppress(GeneratorExit):
-        yield 0.0
-    time.sleep(ENDLESS)  # whether it was told to end before this or is told now
-    yield 0.0
-
-
-def chatter(_):
-    while True:
-        yield 0.0
-
-
-def hold_the_interpreter(_):
-    # One call into C that never gives other threads of the process a turn.
-    yield float(sum(range(10**12)))
-
-
-def hold_on(_):
-    while True:
-        with suppress(GeneratorExit):
-            yield 0.0
-            time.sleep(0.01)
-
-
-def die(how):
-    if how == "exit":
-        os._exit(3)
-    elif how == "segfault":
-        ctypes.string_at(0)
-    else:
-        os.kill(os.getpid(), getattr(signal, how))
-    yield 0.0
-
-
-def eat_memory(_):
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + 2**28, hard))
-    try:
-        yield float(torch.ones(2**29).sum())
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def run_out_of_cuda_memory(_):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    yield 0.0
-
-
-def fork_and_come_back(_):
-    if os.fork() == 0:
-        sys.exit(0)
-    os.wait()
-    yield 0.0
-
-
-def leave_a_child(file):
-    child = os.fork()
-    if child == 0:
-        time.sleep(ENDLESS)
-        os._exit(0)
-    Path(file).write_text(str(child), encoding="utf-8")
-    yield 0.0
-
-
-def spoil(_):
-    sys.stdout.close()
-    sys.stderr = None
-    os.close(1)
-    os.chdir("/")
-    torch.set_default_dtype(torch.float64)
-    torch.set_grad_enabled(False)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(2)
-    torch.set_flush_denormal(False)
-    yield 0.0
-
-
-def look_around(directory):
-    print("can print")  # noqa: T201
-    print("here too", file=sys.stderr)  # noqa: T201
-    os.write(1, b"and here\n")
-    yield float(Path.cwd() == Path(directory))
-
-
-def use_torch(_):
-    yield float(torch.get_default_dtype() == torch.float32)
-    yield float(torch.is_grad_enabled())
-    yield float(not torch.are_deterministic_algorithms_enabled())
-    yield float(torch.tensor(1e-39) * 1 == 0)  # a denormal
-
-
-def load_data(_):
-    data = TensorDataset(torch.arange(8.0))
-    yield sum(float(batch.sum()) for (batch,) in DataLoader(data, batch_size=2, num_workers=2))
-
-
-def ask(_):
-    yield float(input())
-
-
-def see_devices(_):
-    yield float(os.environ["CUDA_VISIBLE_DEVICES"] == "")
-
-
-def note_closing(file):
-    try:
-        while True:
-            time.sleep(0.01)
-            yield 0.0
-    finally:
-        Path(file).write_text("closed", encoding="utf-8")
-
-
-def nothing(_):
-    yield 0.0
-
-
-ACTIONS = {
-    function.__name__: function
-    for function in (
-        sleep, sleep_when_closed, chatter, hold_the_interpreter, hold_on, die, eat_memory,
-        run_out_of_cuda_memory, fork_and_come_back, leave_a_child, spoil, look_around, use_torch,
-        load_data, ask, see_devices, note_closing, nothing,
-    )
-}  # fmt: skip
-
-
-def does(action, argument=""):
-    return job(file=f"{action} {argument}")
-
-
-@contextmanager
-def started(executor, what=train, heard=unheard):
-    executor.start(light_work(what), heard)
-    try:
-        yield executor
-    finally:
-        executor.shutdown()
+from tests.executors.actions import does, started
+from tests.waiting import PATIENCE, wait_until, wait_until_gone
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +42,12 @@ def begin(executor, heard, *jobs):
     """Submits the jobs, waits for a report of each, and returns their workers' process ids."""
     for each in jobs:
         executor.submit(each)
-    end = time.monotonic() + 240
-    while not all(each.id in heard.reports for each in jobs):
+
+    def all_have_reported():
         assert executor.wait_any(0.05) is None
-        assert time.monotonic() < end
+        return all(each.id in heard.reports for each in jobs)
+
+    wait_until(all_have_reported)
     return [pid_of(heard, each) for each in jobs]
 
 
@@ -226,22 +61,6 @@ def values(outcome):
 
 def metrics(outcome):
     return outcome.reports[-1].metrics
-
-
-def is_alive(pid):
-    try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")")[1].split()[0] != "Z"
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until_gone(*pids, seconds=240):
-    end = time.monotonic() + seconds
-    while any(map(is_alive, pids)):
-        assert time.monotonic() < end, "a process lives on"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +159,7 @@ def test_waiting_has_an_end(one, heard, ending):
     assert one.wait_any(0) is None
     assert one.wait_any(0.05) is None
     ending(long)
-    assert one.wait_any(240).outcome.stopped
+    assert one.wait_any(PATIENCE).outcome.stopped
 
 
 def test_workers_ignore_ctrl_c(one, heard, ending, tmp_path):
@@ -348,12 +167,14 @@ def test_workers_ignore_ctrl_c(one, heard, ending, tmp_path):
     (pid,) = begin(one, heard, long)
     os.kill(pid, signal.SIGINT)
     known = len(heard.reports[long.id])
-    end = time.monotonic() + 240
-    while len(heard.reports[long.id]) < known + 5:
+
+    def reports_arrive():
         assert one.wait_any(0.05) is None
-        assert time.monotonic() < end
+        return len(heard.reports[long.id]) >= known + 5
+
+    wait_until(reports_arrive)
     ending(long)
-    assert one.wait_any(240).outcome.stopped
+    assert one.wait_any(PATIENCE).outcome.stopped
 
 
 def test_a_training_that_takes_too_long_is_killed():
@@ -375,76 +196,6 @@ def test_shutdown_kills_what_does_not_listen_and_what_was_left_behind(tmp_path):
         pids = begin(executor, heard, does("sleep"))
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     wait_until_gone(*pids, child)
-
-
-def test_work_that_cannot_travel_is_refused_and_named():
-    lock = __import__("threading").Lock()
-
-    def locked(network, config):
-        with lock:
-            yield 1.0
-
-    with pytest.raises(ArgumentError, match=r"evaluator \(TrainingEvaluator\) cannot be sent"):
-        ProcessExecutor(1).start(work(locked), unheard)
-
-
-class Loads:
-    """Calls a function where it is loaded."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-    def __call__(self, network, config):
-        yield 1.0
-
-
-def test_work_that_cannot_be_loaded_ends_the_study_with_the_reason():
-    absent = Loads(__import__, "no_such_module_anywhere")
-    with started(ProcessExecutor(1), absent) as executor:
-        executor.submit(does("nothing"))
-        with pytest.raises(ExecutorError, match="no_such_module_anywhere"):
-            executor.wait_any(240)
-
-
-def test_workers_that_die_before_any_training_end_the_study(monkeypatch):
-    monkeypatch.setattr(proxyhpo.executors._processes, "STARTS_TO_GIVE_UP", 2)
-    with started(ProcessExecutor(1), Loads(os._exit, 9)) as executor:
-        executor.submit(does("nothing"))
-        with pytest.raises(ExecutorError, match=r"2 workers in a row .* exited with code 9"):
-            executor.wait_any(240)
-
-
-def test_an_interrupted_start_leaves_no_worker(monkeypatch):
-    workers = []
-
-    class Interrupted(proxyhpo.executors._processes.WorkerProcess):
-        def __init__(self, *arguments, **options):
-            if workers:
-                raise KeyboardInterrupt
-            super().__init__(*arguments, **options)
-            workers.append(self)
-
-    monkeypatch.setattr(proxyhpo.executors._processes, "WorkerProcess", Interrupted)
-    executor = ProcessExecutor(2)
-    with pytest.raises(KeyboardInterrupt):
-        executor.start(work(train), unheard)
-    executor.shutdown()
-    wait_until_gone(workers[0]._process.pid)
-
-
-def test_workers_that_hang_before_any_training_end_the_study(monkeypatch):
-    monkeypatch.setattr(proxyhpo.executors._processes, "STARTS_TO_GIVE_UP", 2)
-    monkeypatch.setattr(proxyhpo.executors._processes, "START_SECONDS", 0.5)
-    executor = ProcessExecutor(1, trial_timeout=0.1)
-    with started(executor, Loads(time.sleep, ENDLESS)):
-        executor.submit(does("nothing"))
-        with pytest.raises(
-            ExecutorError, match=r"2 workers in a row .* within 0\.5 s: does loading"
-        ):
-            executor.wait_any(240)
 
 
 SCRIPT = """
