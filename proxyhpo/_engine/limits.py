@@ -84,14 +84,14 @@ class Remaining:
         if not self._is_final:
             self._has_closed = self._decide_whether_to_close()
             self._is_final = self._has_closed and self._study.outlook.timing.is_measured
+            if self._is_final and self._is_worthless:
+                self._study.end_as_worthless(self._limits.worth or 0.0)
         entered = len(self._study.history.trials)
         return entered if self._has_closed else max(entered, self._limits.n_trials)
 
     def _decide_whether_to_close(self) -> bool:
-        worth = self._limits.worth
-        if worth is not None and self._study.outlook.gain_for_a_base_training < worth:
-            logger.info("expected improvement is below %g per base training: no new trials", worth)
-            self._is_worthless = True
+        self._is_worthless = self._is_not_worth_it()
+        if self._is_worthless:
             return True
         time_left, budget_left = self.seconds, self._budget_left()
         if time_left is None and budget_left is None:
@@ -101,6 +101,22 @@ class Remaining:
             return True
         # Workers run in parallel, so they share the time but add to the cost.
         return budget_left is not None and budget_left < self._study.outlook.predicted_seconds(1)
+
+    def _is_not_worth_it(self) -> bool:
+        """Whether too little is expected of the next trials, now or when it was last decided.
+
+        The estimate depends on measured times, which further full trainings change. So a decision
+        is kept: the study can be resumed, and runs again without new trials.
+        """
+        worth = self._limits.worth
+        if worth is None:
+            return False
+        if worth >= self._study.state.worthless_below:
+            return True
+        is_over = self._study.outlook.gain_for_a_base_training < worth
+        if is_over:
+            logger.info("expected improvement is below %g per base training: no new trials", worth)
+        return is_over
 
     def _budget_left(self) -> float | None:
         """Remaining seconds of the budget; None if there is no budget, or its unit is unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from proxyhpo._records.fields import (
     CONFIG,
     COUNT,
     MALFORMED,
+    REAL,
     SECONDS,
     TEXT,
     Stored,
@@ -62,6 +64,8 @@ class State:
         """The trials that were promoted from rung 0 before all of its trials had ended."""
         self.why_full = ""
         """Why new trials start on the full network, in one sentence; empty if they do not."""
+        self.worthless_below = math.inf
+        """The improvement per base training that the next trials were decided not to give."""
         self.search_seconds = 0.0
         self._repeats_ended: set[RunId] = set()
         self.batch_is_open = False
@@ -71,6 +75,7 @@ class State:
             "promotion": self._promote,
             "repeats": self._repeat,
             "full": self._leave_proxies,
+            "worthless": self._end_as_worthless,
             "batch": self._close_batch,
             "measured": self._measure,
             "opening": self._open,
@@ -142,6 +147,7 @@ class State:
         rung = body.get("rung", 0)
         self._check("rung", rung, len(self.ended))
         self.entered[rung][number] = len(self.ended[rung])
+        self.worthless_below = math.inf
         self.search_seconds += body.get("seconds", 0.0)
 
     def _promote(self, body: Mapping[str, Any]) -> None:
@@ -167,6 +173,10 @@ class State:
     def _leave_proxies(self, body: Mapping[str, Any]) -> None:
         check_fields("a decision", body, {"why": TEXT}, required=("why",))
         self.why_full = body["why"]
+
+    def _end_as_worthless(self, body: Mapping[str, Any]) -> None:
+        check_fields("a decision", body, {"worth": REAL}, required=("worth",))
+        self.worthless_below = body["worth"]
 
     def seeds_of(self, trial: int) -> int:
         """The number of seeds under which trainings of a trial on the full network have started."""

@@ -207,6 +207,11 @@ class Study:
             self._write("full", {"why": why})
         return not why
 
+    def end_as_worthless(self, worth: float) -> None:
+        """Records that less than this is expected of the next trials, per base training."""
+        if worth < self.state.worthless_below:
+            self._write("worthless", {"worth": worth})
+
     def _promotion(self, n_trials: float) -> Job | None:
         to_come = self._to_enter(n_trials)
         run = self._promotions.early(to_come, self.outlook.doubts_proxies)

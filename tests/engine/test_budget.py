@@ -23,7 +23,7 @@ def train(network, config):
     yield {"value": config["x"], "seconds": seconds}
 
 
-def study(**options):
+def study(train=train, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
     options = {"transfer": "identity", "proxies": True, **options}
     return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
@@ -101,6 +101,16 @@ def test_a_search_ends_when_one_more_training_is_not_worth_it():
     assert not worth.interrupted
     less = study().run(200, worth=1e-3)
     assert counts(less)[0] > counts(worth)[0]
-    hpo = study()
-    first = hpo.run(200, worth=0.1)
-    assert hpo.run(200, worth=0.1).records == first.records
+
+
+def test_that_decision_is_kept():
+    def varying(network, config):
+        """Makes the full trainings of finalists change what a base training is known to take."""
+        full = network[0].out_features == 32
+        yield {"value": config["x"], "seconds": FULL * (0.1 + 5 * config["x"]) if full else PROXY}
+
+    hpo = study(varying, seed=1)
+    first = hpo.run(200, worth=0.05)
+    assert hpo.run(200, worth=0.05).records == first.records
+    assert hpo.run(200, worth=0.2).records == first.records
+    assert len(hpo.run(12, worth=1e-4).records) > len(first.records)
