@@ -60,6 +60,7 @@ SLOW = [
     "tests/engine/test_repeats.py",
     "tests/engine/test_resume.py",
     "tests/engine/test_stopping.py",
+    "tests/engine/test_stopping_resumed.py",
     "tests/engine/test_strangers.py",
     "tests/engine/test_use_report.py",
     "tests/executors",
