@@ -1,70 +1,26 @@
+"""The networks that a factory makes."""
+
 import copy
 import random
-from itertools import pairwise
 
 import cloudpickle
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from proxyhpo._networks.counting import forward
-from proxyhpo._proxy import NetworkFactory
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners import (
     ByWidthPruner,
-    L1StructuredPruner,
     MagnitudePruner,
-    Pruned,
-    Pruner,
-    RandomPruner,
 )
-
-INPUTS = torch.zeros(16, 6)
-
-
-def build():
-    return nn.Sequential(
-        nn.Linear(6, 64), nn.Tanh(), nn.Linear(64, 64), nn.Dropout(0.5), nn.Linear(64, 3)
-    )
+from tests.proxy.perceptrons import Random, build, factory, seed, states_equal
 
 
 def of_width(config):
     n = config["n"]
     return nn.Sequential(nn.Linear(6, n), nn.Tanh(), nn.Linear(n, n), nn.Linear(n, 3))
-
-
-class Random(Pruner):
-    """Keeps random hidden features of an MLP; what the tests need, and no more."""
-
-    def __init__(self, rounding=1):
-        self.rounding = rounding
-
-    def prune(self, network, example_inputs, *, density, generator):
-        network = copy.deepcopy(network)
-        layers = [module for module in network if isinstance(module, nn.Linear)]
-        for layer, after in pairwise(layers):
-            n = len(layer.weight)
-            many = max(1, round(n * density / self.rounding)) * self.rounding
-            kept = torch.randperm(n, generator=generator)[:many].sort().values
-            layer.weight = nn.Parameter(layer.weight.detach()[kept])
-            layer.bias = nn.Parameter(layer.bias.detach()[kept])
-            after.weight = nn.Parameter(after.weight.detach()[:, kept])
-        return Pruned(network, skipped=[("4", "head")])
-
-
-def seed(*numbers):
-    return np.random.SeedSequence(numbers or [1])
-
-
-def factory(build=build, pruner=None, inputs=INPUTS, **options):
-    return NetworkFactory(build, pruner or Random(), inputs, **options)
-
-
-def states_equal(one, other):
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
 
 
 class TestNetwork:
@@ -275,147 +231,3 @@ class TestByWidth:
             for _ in range(2)
         )
         assert states_equal(one, two)
-
-
-class TestMeasured:
-    def test_the_full_network(self):
-        measured = factory().measured({}, density=1, seed=seed())
-        parameters = sum(p.numel() for p in build().parameters())
-        assert (measured.density, measured.width_ratio, measured.skipped) == (1, 1, ())
-        assert measured.parameters == parameters
-        assert measured.flops == 2 * 16 * (6 * 64 + 64 * 64 + 64 * 3)
-        assert measured.step_seconds > 0
-        assert states_equal(measured.network, factory().network({}, density=1, seed=seed()))
-
-    def test_a_proxy(self):
-        measured = factory().measured({}, density=0.5, seed=seed())
-        assert measured.density == 0.5
-        assert measured.flops == 2 * 16 * (6 * 32 + 32 * 32 + 32 * 3)
-        sizes = np.array([6 * 64, 64 * 64, 64 * 3])
-        assert measured.width_ratio == pytest.approx((sizes * [1, 0.5, 0.5]).sum() / sizes.sum())
-        assert measured.skipped == (("4", "head"),)
-        assert states_equal(measured.network, factory().network({}, density=0.5, seed=seed()))
-        assert measured.network.training
-
-    def test_masks_are_counted_by_nonzero_weights(self):
-        base = factory().measured({}, density=1, seed=seed())
-        measured = factory(pruner=MagnitudePruner()).measured({}, density=0.25, seed=seed())
-        assert measured.flops == base.flops
-        assert measured.parameters == base.parameters - 0.75 * (6 * 64 + 64 * 64)
-        sizes = np.array([6 * 64, 64 * 64, 64 * 3])
-        assert measured.width_ratio == pytest.approx((sizes * [0.25, 0.25, 1]).sum() / sizes.sum())
-
-    def test_what_did_not_become_smaller_is_an_error(self):
-        class Whole(Pruner):
-            def prune(self, network, example_inputs, *, density, generator):
-                return Pruned(copy.deepcopy(network), skipped=[("conv", "a literal view")])
-
-        with pytest.raises(UnsupportedNetworkError) as raised:
-            factory(pruner=Whole()).measured({}, density=0.5, seed=seed())
-        message = str(raised.value)
-        assert "keeps 100% of the cost" in message
-        assert "conv: a literal view" in message
-        assert "by-width" in message
-        assert "ignore=" not in message  # which would leave more
-
-    def test_what_hardly_became_smaller_too(self):
-        with pytest.raises(UnsupportedNetworkError, match=r"keeps 9[0-9]% of the cost"):
-            factory(pruner=Fixed(0.97)).measured({}, density=0.5, seed=seed())
-
-    def test_but_a_high_density_is_what_it_is(self):
-        assert factory().measured({}, density=0.95, seed=seed()).flops > 0
-
-    def test_other_outputs_are_an_error(self):
-        class Headless(Random):
-            def prune(self, network, example_inputs, **options):
-                pruned = super().prune(network, example_inputs, **options)
-                return Pruned(pruned.network[:3])
-
-        with pytest.raises(UnsupportedNetworkError, match=r"\(\(16, 32\),\).*\(\(16, 3\),\)"):
-            factory(pruner=Headless()).measured({}, density=0.5, seed=seed())
-
-    def test_a_proxy_that_does_not_run_is_an_error(self):
-        class Broken(Random):
-            def prune(self, network, example_inputs, **options):
-                pruned = super().prune(network, example_inputs, **options)
-                pruned.network[4] = nn.Linear(99, 3)
-                return pruned
-
-        with pytest.raises(UnsupportedNetworkError, match="failed"):
-            factory(pruner=Broken()).measured({}, density=0.5, seed=seed())
-
-    def test_wrapped_networks(self):
-        def wrapped():
-            return nn.DataParallel(build())
-
-        class Unwrapping(Random):
-            def prune(self, network, example_inputs, **options):
-                return super().prune(network.module, example_inputs, **options)
-
-        made = factory(wrapped, Unwrapping())
-        assert made.measured({}, density=0.5, seed=seed()).width_ratio < 0.6
-        assert made.measured({}, density=1, seed=seed()).flops > 0
-
-
-class Fixed(Random):
-    """Whatever is asked."""
-
-    def __init__(self, density):
-        super().__init__()
-        self.density = density
-
-    def prune(self, network, example_inputs, *, density, generator):
-        return super().prune(network, example_inputs, density=self.density, generator=generator)
-
-
-class TestPretrainedOnDigits:
-    """A small network that learned something keeps it, and goes on learning."""
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def data():
-        x, y = load_digits(return_X_y=True)
-        order = np.random.default_rng(0).permutation(len(x))
-        x, y = torch.tensor(x[order], dtype=torch.float32) / 16, torch.tensor(y[order])
-        return (x[:1200], y[:1200]), (x[1200:], y[1200:])
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def trained(data):
-        torch.manual_seed(0)
-        network = nn.Sequential(
-            nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
-        )
-        return fit(network, data[0], epochs=15)
-
-    def test_l1_keeps_what_was_learned_and_random_does_not(self, data, trained):
-        def pruned(pruner, number):
-            made = factory(trained, pruner, data[0][0][:8], pretrained=True)
-            return accuracy(made.network({}, density=0.75, seed=seed(number)), data[1])
-
-        at_random = np.mean([pruned(RandomPruner(), number) for number in range(5)])
-        kept = pruned(L1StructuredPruner(), 0)
-        assert kept > accuracy(trained, data[1]) - 0.03
-        assert kept > at_random + 0.05
-
-    def test_it_fine_tunes(self, data, trained):
-        made = factory(trained, RandomPruner(), data[0][0][:8], pretrained=True)
-        proxy = made.network({}, density=0.5, seed=seed())
-        before = accuracy(proxy, data[1])
-        assert accuracy(fit(proxy, data[0], epochs=3), data[1]) > max(before, 0.9)
-
-
-def fit(network, data, *, epochs):
-    optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
-    x, y = data
-    for _ in range(epochs):
-        for batch in torch.randperm(len(x)).split(64):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
-            optimizer.step()
-    return network
-
-
-def accuracy(network, data):
-    with torch.no_grad():
-        return float((network(data[0]).argmax(1) == data[1]).float().mean())
