@@ -71,9 +71,10 @@ class Remaining:
     @property
     def is_cut(self) -> bool:
         """Whether a budget ended the search before all requested trials."""
-        entered = len(self._study.history.trials)
+        entered, left = len(self._study.history.trials), self._budget_left()
         is_short = entered < self._limits.n_trials < math.inf
-        return self._has_closed and is_short and not self._is_worthless
+        is_spent = left is not None and left <= 0  # then nothing was decided on in this run
+        return (self._has_closed or is_spent) and is_short and not self._is_worthless
 
     def decide_n_trials(self) -> float:
         """Decides whether to end the search, and returns the total number of trials allowed.

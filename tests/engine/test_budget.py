@@ -62,9 +62,14 @@ def test_a_number_of_trials_ends_it_before():
     result = study().run(10, base_trainings=50)
     assert counts(result) == (10, 2)
     assert not result.interrupted
-    short = study().run(100, base_trainings=3)
-    assert short.interrupted
+    hpo = study()
+    short, again = hpo.run(100, base_trainings=3), hpo.run(100, base_trainings=3)
     assert short.cost.base_trainings < 4
+    assert again.records == short.records
+    for result in (short, again):
+        assert result.interrupted
+        assert "raise base_trainings" in repr(result)
+        assert "nothing left to train" not in repr(result)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
