@@ -19,36 +19,34 @@ def _undamaged(monkeypatch):
     monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)
 
 
-def batch(path, labels, key):
-    """A file of CIFAR: each image, 3072 bytes, has the colour (number, label, 7)."""
-    numbers = np.arange(len(labels))
-    colours = np.stack([numbers, labels, np.full_like(numbers, 7)], 1).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        pickle.dump({"data": np.repeat(colours, 1024, axis=1), key: list(map(int, labels))}, file)
+def cifar_files(folder, labels, classes, **images):
+    """Files of CIFAR with so many images each, in the colours (number in the file, label, 7)."""
+    folder.mkdir()
+    for name, count in images.items():
+        numbers = np.arange(count)
+        colours = np.stack([numbers, numbers % classes, np.full_like(numbers, 7)], 1)
+        pixels = np.repeat(colours.astype(np.uint8), 1024, axis=1)
+        dump(folder / name, {"data": pixels, labels: (numbers % classes).tolist()})
 
 
-def names(path, key, count):
-    with path.open("wb") as file:
-        pickle.dump({key: [f"class {n}" for n in range(count)]}, file)
+def dump(path, content):
+    path.write_bytes(pickle.dumps(content))
 
 
 @pytest.fixture
 def cifar10(tmp_path):
-    folder = tmp_path / "cifar-10-batches-py"
-    for number in range(5):
-        batch(folder / f"data_batch_{number + 1}", np.arange(20) % 10, "labels")
-    batch(folder / "test_batch", np.arange(30) % 10, "labels")
-    names(folder / "batches.meta", "label_names", 10)
+    folder = tmp_path / CIFAR10
+    batches = {f"data_batch_{number}": 20 for number in range(1, 6)}
+    cifar_files(folder, "labels", 10, **batches, test_batch=30)
+    dump(folder / "batches.meta", {"label_names": [f"class {n}" for n in range(10)]})
     return tmp_path
 
 
 @pytest.fixture
 def cifar100(tmp_path):
     folder = tmp_path / "cifar-100-python"
-    batch(folder / "train", np.arange(400) % 100, "fine_labels")
-    batch(folder / "test", np.arange(200) % 100, "fine_labels")
-    names(folder / "meta", "fine_label_names", 100)
+    cifar_files(folder, "fine_labels", 100, train=400, test=200)
+    dump(folder / "meta", {"fine_label_names": [f"class {n}" for n in range(100)]})
     return tmp_path
 
 
