@@ -46,3 +46,24 @@ def test_named_tuples_stay_named_tuples():
 def test_anything_but_a_batch_is_refused(inputs):
     with pytest.raises(ArgumentError, match="example_inputs"):
         check_inputs(inputs)
+
+
+def test_packed_sequences_are_refused_with_the_way_out():
+    packed = nn.utils.rnn.pack_sequence([torch.rand(5, 3), torch.rand(4, 3)])
+    for inputs in (packed, (packed,), {"x": packed}):
+        with pytest.raises(ArgumentError, match="pack_padded_sequence in forward"):
+            check_inputs(inputs)
+
+
+@pytest.mark.parametrize(
+    "tensor, kind",
+    [
+        (torch.eye(6).to_sparse(), "sparse"),
+        (torch.nested.nested_tensor([torch.rand(3, 4)], layout=torch.jagged), "nested"),
+    ],
+)
+def test_sparse_and_nested_inputs_are_refused_with_the_way_out(tensor, kind):
+    x = torch.rand(4, 6, 16)
+    for inputs in (tensor, (x, tensor), {"x": x, "adjacency": tensor}):
+        with pytest.raises(ArgumentError, match=f"contains a {kind} tensor .*register it as a buf"):
+            check_inputs(inputs)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torchvision.ops import batched_nms, roi_align
 
 from proxyhpo.channels import shrink
@@ -158,32 +157,6 @@ def test_a_fourier_transform_along_channels_becomes_a_shorter_one(transform):
     small = half(Mixing(transform))
     assert small.stem.out_features == 16
     assert small.inner.weight.shape == (32, 16)
-
-
-class WithState(nn.Module):
-    """Returns a state besides its loss, which leads to no other output, as recurrent ones do."""
-
-    def __init__(self, *, has_loss):
-        super().__init__()
-        self.body, self.head, self.has_loss = nn.Linear(16, 64), nn.Linear(64, 5), has_loss
-
-    def forward(self, x):
-        h = self.body(x).relu()
-        logits, state = self.head(h), h[:, -1] * 2
-        loss = {"loss": F.cross_entropy(logits[:, 0], torch.arange(len(x)))}
-        return {**(loss if self.has_loss else {}), "logits": logits, "state": state}
-
-
-def test_beside_a_loss_only_logits_keep_their_size():
-    assert half(WithState(has_loss=True)).body.out_features == 32
-    assert half(WithState(has_loss=True))(TOKENS)["logits"].shape == (4, 8, 5)
-
-
-def test_without_a_loss_an_output_that_leads_to_no_other_is_taken_for_a_head():
-    with pytest.raises(
-        UnsupportedNetworkError, match=r"body.weight .*: its size is the size of an output"
-    ):
-        half(WithState(has_loss=False))
 
 
 class Policy(nn.Module):

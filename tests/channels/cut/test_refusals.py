@@ -118,6 +118,7 @@ def test_a_forward_that_fails_by_itself_says_its_own_error():
 def test_a_network_whose_every_channel_is_an_output_is_refused_with_the_ways_out():
     with pytest.raises(UnsupportedNetworkError) as caught:
         half(nn.Sequential(nn.Linear(16, 5), nn.Tanh()), torch.zeros(4, 16))
+    assert caught.match(r"weight .*: its size is the size of an output")
     for way in WAYS_OUT:
         assert caught.match(way)
 
@@ -240,3 +241,11 @@ def test_a_literal_inside_an_attention_leaves_the_rest_pruned():
     assert shrunk.network.qkv.out_features == 96
     assert "qkv" in reasons(shrunk)
     assert call(copy.deepcopy(shrunk.network), inputs).shape == (4, 6, 5)
+
+
+@pytest.mark.parametrize("name", ["parameters", "children"])
+def test_a_part_that_hides_a_method_is_refused_by_name(name):
+    network = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 5))
+    setattr(network, name, nn.ParameterList([nn.Parameter(torch.zeros(2))]))
+    with pytest.raises(UnsupportedNetworkError, match=f"hides the method {name}"):
+        half(network, torch.zeros(4, 16))
