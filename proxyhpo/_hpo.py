@@ -162,10 +162,12 @@ class ProxyHPO(StudyHandle):
         """The rungs, cheapest first. The default depends on the network.
 
         It is ``[Rung(1/8, keep=4), Rung(1)]`` if every layer except the heads has at least 64
-        outputs. Otherwise the density is a quarter, or a half for a pretrained network. A search of
-        30 to 39 trials has three finalists instead of four, one of 10 to 29 trials two, and a
-        shorter one a single finalist. On a default ladder up to half of them are promoted early:
-        the best trial so far, after 8 trials and after 16. The others are promoted at the end.
+        outputs. Otherwise the density is a quarter, or a half for a pretrained network. The number
+        of finalists is four in a search of 40 to 79 trials, and one more after each doubling. A
+        search of 30 to 39 trials has three, one of 10 to 29 trials two, and a shorter one a single
+        finalist. On a default ladder some are promoted early: the best trial so far, after 8
+        trials, after 16, and after each doubling. The last two (or half of fewer than four) are
+        promoted at the end. A search without a number of trials promotes early in the same way.
         If the first three trials suggest that proxies save too little, the best of them is promoted
         early, to measure the saving. A search of fewer than 10 trials that then keeps its proxies
         has a second finalist.

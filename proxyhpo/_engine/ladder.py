@@ -7,15 +7,17 @@ smaller budget, give successive halving (arXiv:1502.07943) over width, training 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from proxyhpo._records.rung import Rung
 from proxyhpo._validation import check_whole
 from proxyhpo.errors import ArgumentError
 
 __all__ = [
+    "AT_END",
     "check_ladder",
     "default_ladder",
     "early_climbs",
@@ -26,18 +28,33 @@ __all__ = [
 
 
 FINALISTS = 4
-"""Trials that reach the full network in a search of 40 trials or more.
+"""Trials that reach the full network in a search of :data:`_MANY` trials.
 
 In replays of five networks on CIFAR-10 and text, more than four finalists found no better configs:
 the best of many noisy values is partly luck. Among 20 configs two finalists found configs as good
 as four did, at two thirds of the cost; a single one lost up to half a point.
 """
 
+AT_END = 2
+"""Finalists that are chosen at the end, when all trials can be compared.
+
+There are no more of them than of those that were promoted early, unless ``finalists`` is given.
+"""
+
 _FEW = 10
 """Trials below which a search has a single finalist."""
 
-EARLY = (8, 16)
-"""Numbers of trials after which the best one so far is promoted, to know a good config early."""
+_MANY = 40
+"""Trials from which on each doubling of a search adds a finalist, which is promoted early.
+
+It keeps the best config of a long search up to date, for a small share of the cost.
+"""
+
+_UNLIMITED = 1_000_000
+"""A search without a number of trials is planned as one of so many."""
+
+_FIRST_EARLY = 8
+"""Number of trials after which one is promoted early for the first time."""
 
 REPEATS = 2
 """Trainings under another seed, of the two best trials together, in a search of 30 or more."""
@@ -115,25 +132,29 @@ def _rungs(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, ...]:
 def finalists_of(n_trials: float) -> int:
     """The default number of trials that reach the full network.
 
-    It is one in ten, at most :data:`FINALISTS`, and at least two from ten trials on. So the full
-    trainings of a search of 20 trials or more cost at most a tenth of a full search.
+    It is one in ten up to 40 trials, but at least two from ten trials on. From there on, each
+    doubling adds one. So the full trainings of a search of 20 trials or more cost at most a tenth
+    of a full search.
 
-    >>> [finalists_of(n) for n in (3, 9, 10, 25, 30, 200)]
-    [1, 1, 2, 2, 3, 4]
+    >>> [finalists_of(n) for n in (3, 9, 10, 25, 30, 79, 80, 200)]
+    [1, 1, 2, 2, 3, 4, 5, 6]
     """
-    fewest = 1 if n_trials < _FEW else 2
-    return max(fewest, int(min(n_trials / 10, FINALISTS)))
+    if n_trials >= _MANY:
+        return FINALISTS + int(math.log2(min(n_trials, _UNLIMITED) / _MANY))
+    return max(1 if n_trials < _FEW else 2, int(n_trials / 10))
 
 
 def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
-    """After how many trials the best one so far is promoted early.
+    """After how many trials the best one so far is promoted early: 8, and each doubling.
 
-    At most half of the finalists are promoted before the end, when all trials can be compared.
+    Two finalists are left for the end, or half of them if there are fewer than four.
 
-    >>> early_climbs(4, 60), early_climbs(2, 12), early_climbs(1, 6)
-    ((8, 16), (8,), ())
+    >>> [early_climbs(finalists_of(n), n) for n in (6, 12, 60, 200)]
+    [(), (8,), (8, 16), (8, 16, 32, 64)]
     """
-    return tuple(point for point in EARLY if point < n_trials)[: finalists // 2]
+    most = max(finalists - AT_END, finalists // 2)
+    points = (_FIRST_EARLY * 2**place for place in range(most))
+    return tuple(takewhile(lambda point: point < n_trials, points))
 
 
 def repeats_of(n_trials: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from proxyhpo._engine.ladder import early_climbs, finalists_of, repeats_of
+from proxyhpo._engine.ladder import AT_END, early_climbs, finalists_of, repeats_of
 from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.standing import noise_of, standings
 from proxyhpo._engine.state import State
@@ -175,8 +175,11 @@ class Promotions:
         if not self._parts.follows_trials:
             return self._parts.ladder[rung - 1].keep or 0
         keep = finalists_of(len(state.entered[0]) + to_come)
-        # While proxies are used, an early finalist leaves a place for the best of the others.
-        return max(keep, 2) if state.early and not state.why_full else keep
+        if state.why_full:
+            return keep
+        # A search may end sooner than it was planned. Even then there are places at its end.
+        early = sum(not self._has_failed(trial, 1) for trial in state.early)
+        return max(keep, early + min(early, AT_END))
 
     def _has_failed(self, trial: int, rung: int) -> bool:
         record = self._state.ended[rung].get(trial)

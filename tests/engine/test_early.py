@@ -57,12 +57,26 @@ def test_a_best_config_is_known_after_the_first_8_trials():
 
 
 @pytest.mark.parametrize(
-    ("n_trials", "finalists", "early"), [(9, 1, 0), (12, 2, 1), (30, 3, 1), (40, 4, 2)]
+    ("n_trials", "finalists", "early"),
+    [(9, 1, 0), (12, 2, 1), (30, 3, 1), (40, 4, 2), (80, 5, 3)],
 )
 def test_how_many_climb_and_when_follows_from_the_number_of_trials(n_trials, finalists, early):
     climbed = [place for place, run in enumerate(order(study().run(n_trials))) if run[1]]
     assert len(climbed) == finalists
     assert sum(place < n_trials for place in climbed) == early
+
+
+def test_a_search_with_a_budget_promotes_at_each_doubling_and_two_at_its_end():
+    def timed(network, config):
+        yield {"value": config["x"], "seconds": 1000 if network[0].out_features == 32 else 100}
+
+    result = study(timed).run(base_trainings=15)
+    n_trials = sum(rung == 0 for _, rung in order(result))
+    assert 64 < n_trials < 128
+    expected = []
+    for point in (8, 16, 32, 64, n_trials, n_trials):
+        expected.append(best_of(result, range(point), without=expected))
+    assert [trial for trial, rung in order(result) if rung] == expected
 
 
 def test_a_given_number_of_finalists_is_as_given_and_half_of_them_may_climb_early():

@@ -77,9 +77,10 @@ def test_short_searches_have_few_finalists(n_trials):
     assert found <= finalists_of(n_trials + 1) <= found + 1
     assert found <= max(2, n_trials / 10)
     assert found >= min(4, n_trials // 10)
-    assert all(8 <= point < n_trials for point in early_climbs(finalists_of(n_trials), n_trials))
+    early = early_climbs(found, n_trials)
+    assert all(8 <= point < n_trials for point in early)
+    assert found - len(early) == max(1, min(2, found // 2 + found % 2))
 
 
-def test_without_a_limit_there_are_as_many_as_in_a_long_search():
-    assert finalists_of(math.inf) == 4
-    assert early_climbs(4, math.inf) == (8, 16)
+def test_without_a_limit_trials_are_promoted_at_each_doubling():
+    assert early_climbs(finalists_of(math.inf), math.inf)[:5] == (8, 16, 32, 64, 128)
