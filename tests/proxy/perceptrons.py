@@ -1,4 +1,4 @@
-"""Perceptrons, a pruner of their hidden features, and factories of both."""
+"""Perceptrons, pruners of their hidden features, and factories of both."""
 
 import copy
 from itertools import pairwise
@@ -39,6 +39,17 @@ class Random(Pruner):
             layer.bias = nn.Parameter(layer.bias.detach()[kept])
             after.weight = nn.Parameter(after.weight.detach()[:, kept])
         return Pruned(network, skipped=[("4", "head")])
+
+
+class Fixed(Random):
+    """Prunes to one density, whatever is asked for."""
+
+    def __init__(self, density):
+        super().__init__()
+        self.density = density
+
+    def prune(self, network, example_inputs, *, density, generator):
+        return super().prune(network, example_inputs, density=self.density, generator=generator)
 
 
 def seed(*numbers):

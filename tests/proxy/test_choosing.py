@@ -7,7 +7,7 @@ from proxyhpo._proxy import factory as proxies
 from proxyhpo._proxy.choosing import density_for_cost, weak_saving
 from proxyhpo.errors import ArgumentError, UnknownNameError, UnsupportedNetworkError
 from proxyhpo.pruners import MagnitudePruner
-from tests.proxy.test_factory import Fixed, Random, build, factory, seed
+from tests.proxy.perceptrons import Fixed, Random, build, factory, seed
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from torch import nn
 
 from proxyhpo.errors import UnsupportedNetworkError
 from proxyhpo.pruners import MagnitudePruner, Pruned, Pruner
-from tests.proxy.perceptrons import Random, build, factory, seed, states_equal
+from tests.proxy.perceptrons import Fixed, Random, build, factory, seed, states_equal
 
 
 def test_the_full_network():
@@ -96,14 +96,3 @@ def test_wrapped_networks():
     made = factory(wrapped, Unwrapping())
     assert made.measured({}, density=0.5, seed=seed()).width_ratio < 0.6
     assert made.measured({}, density=1, seed=seed()).flops > 0
-
-
-class Fixed(Random):
-    """Whatever is asked."""
-
-    def __init__(self, density):
-        super().__init__()
-        self.density = density
-
-    def prune(self, network, example_inputs, *, density, generator):
-        return super().prune(network, example_inputs, density=self.density, generator=generator)
