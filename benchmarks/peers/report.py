@@ -115,15 +115,21 @@ def _at(searches: Sequence[Search]) -> Floats:
 
 
 def _as_good_after(name: str, tasks: Mapping[str, Found]) -> str:
-    """The first judged time at which the mean is as good as what the reference ends with."""
-    target = np.mean([_ends(found[REFERENCE]).mean() for found in tasks.values()])
+    """The first time at which the mean is as good as what the reference ends with.
+
+    Only the judged times and the mean time of the search's own end are known.
+    """
+    target = _mean_end(REFERENCE, tasks) - 1e-9
     means = np.mean([_at(found[name]).mean(0) for found in tasks.values()], axis=0)
-    good = np.flatnonzero(means >= target - 1e-9)
-    if len(good):
-        return f"{FRACTIONS[good[0]]:g}"
-    end = np.mean([_ends(found[name]).mean() for found in tasks.values()])
-    time = np.mean([s.seconds for found in tasks.values() for s in found[name]])
-    return f"{time:.2f}" if end >= target - 1e-9 else "never"
+    good = [f"{FRACTIONS[place]:g}" for place in np.flatnonzero(means >= target)]
+    if _mean_end(name, tasks) >= target:
+        good.append(f"{np.mean([s.seconds for f in tasks.values() for s in f[name]]):.2f}")
+    return min(good, key=float, default="never")
+
+
+def _mean_end(name: str, tasks: Mapping[str, Found]) -> float:
+    """What a search ends with, in the mean over the tasks."""
+    return float(np.mean([_ends(found[name]).mean() for found in tasks.values()]))
 
 
 def _mean_ranks(tasks: Mapping[str, Found]) -> dict[str, float]:

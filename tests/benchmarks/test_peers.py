@@ -237,12 +237,14 @@ def test_the_report_compares_with_optuna_over_the_tasks_and_in_each():
     assert two[-1] == "50%"
 
 
-def test_a_search_that_ends_early_may_be_as_good_only_at_its_end():
+def test_a_search_may_be_as_good_at_its_end():
     slow = [a_search(*[0.5] * len(FRACTIONS), end=0.7)]
+    soon = [a_search(0.5, 0.5, 0.5, 0.5, 0.8, 0.8, end=0.8, seconds=0.3)]
     late = [a_search(*[0.5] * len(FRACTIONS), end=0.8, seconds=1.3)]
     never = [a_search(*[0.5] * len(FRACTIONS), end=0.6)]
-    lines = list(report({"one": {"Optuna TPE": slow, "late": late, "never": never}}))
-    assert [cells(lines, name)[0][1] for name in ("late", "never")] == ["1.30", "never"]
+    lines = list(report({"one": {"Optuna TPE": slow, "soon": soon, "late": late, "never": never}}))
+    after = [cells(lines, name)[0][1] for name in ("soon", "late", "never")]
+    assert after == ["0.30", "1.30", "never"]
 
 
 def test_without_the_reference_there_is_no_table():
