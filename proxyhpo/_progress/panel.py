@@ -13,6 +13,7 @@ from proxyhpo._progress.status import RungStatus, Status
 from proxyhpo._report.card import STYLE, chart
 from proxyhpo._report.result import Result
 from proxyhpo._report.svg import FULL, PROXY, escaped
+from proxyhpo._report.wording import counted
 
 __all__ = ["Panel", "is_notebook", "panel"]
 
@@ -79,7 +80,7 @@ def panel(status: Status, result: Result, *, ended: str = "") -> str:
         _rung(rung, FULL if number == len(status.rungs) - 1 else PROXY)
         for number, rung in enumerate(status.rungs)
     )
-    state = ended or f"{status.running} training{'s' * (status.running != 1)} running"
+    state = ended or f"{counted(status.running, 'training')} running"
     return (
         f'<style>{STYLE}{_STYLE}</style><div class="proxyhpo proxyhpo-card">'
         f'<p class="title">best on the full network so far</p><div class="big">{best}</div>'

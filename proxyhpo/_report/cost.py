@@ -16,6 +16,7 @@ from proxyhpo._engine.prediction import (
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
+from proxyhpo._report.wording import counted
 
 __all__ = ["Cost", "RungCost", "cost_of"]
 
@@ -138,7 +139,7 @@ class Cost:
             ended += f", {rung.stopped} stopped" if rung.stopped else ""
             ended += f", {rung.retried} retried after their worker died" if rung.retried else ""
             lines.append(
-                f"  density {rung.density:g}{budget}: {rung.runs} training{'s' * (rung.runs != 1)}"
+                f"  density {rung.density:g}{budget}: {counted(rung.runs, 'training')}"
                 f"{ended}, {rung.seconds:.1f} s{in_base}"
             )
         lines.append(

@@ -15,7 +15,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
-from proxyhpo._report.wording import config_words, rung_words, table
+from proxyhpo._report.wording import config_words, counted, rung_words, table
 from proxyhpo.space import Space
 
 __all__ = ["NOTHING_LEFT", "Findings"]
@@ -91,8 +91,7 @@ class Findings:
     def title(self) -> str:
         """How many trials there were, and whether the search has ended."""
         state = ", interrupted" if self.interrupted else ""
-        n = len(self.history.trials)
-        return f"Result of {n} trial{'' if n == 1 else 's'} ({self.direction}{state})"
+        return f"Result of {counted(len(self.history.trials), 'trial')} ({self.direction}{state})"
 
     def facts(self) -> list[tuple[str, str]]:
         """What was found, what it cost, what to trust and what to do next, each with its name."""
@@ -200,7 +199,7 @@ class Findings:
 
     def _trust(self, overall: Fidelity) -> str:
         words = rung_words(self.history, self.ladder, overall.lower)
-        compared = f"{overall.n} trial{'' if overall.n == 1 else 's'} trained on both"
+        compared = f"{counted(overall.n, 'trial')} trained on both"
         unproven = "; unproven for pretrained networks" if self.pretrained else ""
         question = f"does {words} rank configs like the full network?"
         return f"{question} {overall.verdict} ({compared}{unproven}{self._of_width()})"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from proxyhpo._inputs import Inputs, call, map_tensors
 from proxyhpo._networks.counting import forward
+from proxyhpo.channels import shrink
 from tests.channels import (  # noqa: F401 - each registers its networks
     zoo_convolutions,
     zoo_images,
@@ -21,17 +22,23 @@ from tests.channels import (  # noqa: F401 - each registers its networks
 from tests.channels.member import ZOO, Member
 
 __all__ = [
+    "TOKENS",
     "ZOO",
     "Member",
     "every_member",
     "floats",
     "flops",
+    "half",
     "l1",
     "loss",
     "shapes",
     "tensors",
     "train",
 ]
+
+
+TOKENS = torch.rand(4, 6, 16)
+"""Inputs of shape (batch, tokens, channels)."""
 
 
 def every_member(condition=lambda member: True):
@@ -43,6 +50,11 @@ def every_member(condition=lambda member: True):
 def l1(slices) -> Tensor:
     """The sum of the magnitudes of a class."""
     return torch.stack([part.abs().sum(1) for part in slices]).sum(0)
+
+
+def half(network, inputs=TOKENS, **options):
+    """What :func:`~proxyhpo.channels.shrink` gives for half of the channels."""
+    return shrink(network, inputs, density=0.5, score=l1, **options)
 
 
 def tensors(structure) -> list[Tensor]:

@@ -10,18 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from proxyhpo._networks.fans import parameter_count
 from proxyhpo.channels import shrink
-from tests.channels.zoo import l1
-
-TOKENS = torch.rand(4, 6, 16)
-
-
-def half(network, inputs=TOKENS, **options):
-    return shrink(network, inputs, density=0.5, score=l1, **options)
-
-
-def parameters(network) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+from tests.channels.zoo import TOKENS, half, l1
 
 
 class LayerDrop(nn.Module):
@@ -270,6 +261,6 @@ def test_sparse_buffers_stay_as_they_are(product):
 def test_the_networks_of_this_file_learn():
     for network in (Experts(), Masked(), Positions(), Graph(torch.mm)):
         small = half(network).network
-        before = parameters(network)
-        assert parameters(small) < 0.6 * before
+        before = parameter_count(network)
+        assert parameter_count(small) < 0.6 * before
         small(TOKENS).sum().backward()

@@ -7,19 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from proxyhpo.channels import shrink
+from proxyhpo._networks.fans import parameter_count
 from proxyhpo.errors import UnknownNameError, UnsupportedNetworkError
-from tests.channels.zoo import l1
-
-TOKENS = torch.rand(4, 6, 16)
-
-
-def half(network, inputs=TOKENS, **options):
-    return shrink(network, inputs, density=0.5, score=l1, **options)
-
-
-def parameters(network) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+from tests.channels.zoo import TOKENS, half
 
 
 class Returning(nn.Module):
@@ -48,7 +38,7 @@ def as_tuple(h, z, y, _):
 def test_hidden_states_that_are_returned_become_narrower(wrap):
     network = Returning(wrap)
     shrunk = half(network)
-    assert parameters(shrunk.network) < 0.6 * parameters(network)
+    assert parameter_count(shrunk.network) < 0.6 * parameter_count(network)
     assert shrunk.network.body.out_features == shrunk.network.inner.out_features == 32
     assert not shrunk.skipped
     assert len(shrunk.narrower) == 2

@@ -12,13 +12,9 @@ from torch import nn
 from proxyhpo._inputs import call
 from proxyhpo.channels import shrink
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
-from tests.channels.zoo import ZOO, l1
+from tests.channels.zoo import ZOO, half, l1
 
 WAYS_OUT = (r"build\(.*width", "rule", "lower density")
-
-
-def half(network: nn.Module, inputs, **options):
-    return shrink(network, inputs, density=0.5, score=l1, **options)
 
 
 def reasons(shrunk) -> str:
