@@ -116,8 +116,8 @@ class Problem:
             )
         if density == 1:
             raise ArgumentError(
-                "density must be below 1; for a search on the full network only, use proxies=False "
-                "instead"
+                f"density must be below 1, got {density!r}; for a search on the full network only, "
+                "use proxies=False instead"
             )
         if given is None:
             if density is None:

@@ -18,7 +18,7 @@ from proxyhpo._networks.backward import BackwardCount
 from proxyhpo._proxy import NetworkFactory
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.records import Config, Record
-from proxyhpo._records.report import report_of
+from proxyhpo._records.report import ALLOWED, report_of
 from proxyhpo._running import OpenStudy
 from proxyhpo._runs import Job, Outcome, RunId
 from proxyhpo._seeding import preserved_random_state
@@ -221,7 +221,10 @@ def outcome_of(value: Any, seconds: float, *, stopped: bool = False) -> Outcome:
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"tell: {error}") from error
     if not reports:
-        raise ArgumentError("tell: value is an empty sequence")
+        raise ArgumentError(
+            f"tell: value must be {ALLOWED}, or a sequence of at least one of these; got an empty "
+            "sequence"
+        )
     seconds = reports[-1].metrics.get("seconds", seconds)
     bad = next((each.value for each in reports if not math.isfinite(each.value)), None)
     if bad is not None:

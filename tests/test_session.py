@@ -83,7 +83,7 @@ class TestTell:
             (0.4, -1, "tell: seconds must be a finite number of seconds >= 0, got -1"),
             ("0.4", 1, "tell: .*'0.4'"),
             ({"loss": 1.0}, 1, "tell: .*without 'value'"),
-            ([], 1, "empty sequence"),
+            ([], 1, "tell: value must be a number, .*got an empty sequence"),
         ],
     )
     def test_invalid_values_are_rejected_and_may_be_told_again(self, value, seconds, message):

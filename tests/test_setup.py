@@ -26,7 +26,7 @@ from tests.studies import never, study
         ({"ladder": [Rung(0.5, budget=0.5, keep=1), Rung(1)]}, "budget"),
         ({"ladder": Rung(1)}, "ladder must be a list of Rungs"),
         ({"density": 1.5}, "density"),
-        ({"density": 1}, "below 1"),
+        ({"density": 1}, "density must be below 1, got 1"),
         ({"finalists": 0}, "finalists"),
         ({"seed": "x"}, "seed"),
         ({"seed": True}, "seed must be a whole number >= 0, got True"),

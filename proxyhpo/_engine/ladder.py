@@ -101,14 +101,19 @@ def check_ladder(ladder: Sequence[Rung], *, takes_budget: bool) -> tuple[Rung, .
         raise ArgumentError(f"ladder: the last rung must not have keep=, got {rungs[-1].keep}")
     for index, (below, above) in enumerate(pairwise(rungs)):
         if below.keep is None:
-            raise ArgumentError(f"ladder: rung {index} needs keep=, the number to promote")
+            raise ArgumentError(
+                f"ladder: rung {index} needs keep=, the number of trials to promote"
+            )
         if above.keep is not None and above.keep > below.keep:
             raise ArgumentError(
                 f"ladder: rung {index + 1} keeps {above.keep}, more than the {below.keep} that "
                 f"rung {index} promotes"
             )
         if _size(above) < _size(below) and above.budget <= below.budget:
-            raise ArgumentError(f"ladder: rung {index + 1} is cheaper than rung {index} below it")
+            raise ArgumentError(
+                f"ladder: the rungs must be in order, the cheapest first, but rung {index + 1} is "
+                f"cheaper than rung {index}, got {list(rungs)}"
+            )
     return rungs
 
 

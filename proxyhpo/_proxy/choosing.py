@@ -134,5 +134,7 @@ def _cost(proxy: Proxy, by: Literal["time", "flops"]) -> float:
     if by == "time":
         return proxy.step_seconds
     if proxy.flops is None:
-        raise ArgumentError(f"by='flops': FLOPs cannot be counted, {proxy.uncounted}")
+        raise ArgumentError(
+            f"by='flops': FLOPs cannot be counted, {proxy.uncounted}; use by='time' instead"
+        )
     return proxy.flops

@@ -87,14 +87,19 @@ class Decision:
         if self.noise is None:
             return f"{lead}; how much a value varies with the seed is not known"
         about = "" if self.noise.source == "seeds" else "about "
-        noise = f"the standard deviation between seeds ({about}{self.noise.sd:.2g})"
+        noise = f"{about}{self.noise.sd:.2g}"
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)
-            chance = f"chance, which explains up to {margin:.2g} given {noise}"
-            return f"not sure: {lead} may be {chance}"
+            return (
+                f"not sure: the lead is {self.lead:.2g}, and a lead below {margin:.2g} may be "
+                f"chance (the standard deviation between seeds is {noise})"
+            )
         times = self.lead / self.noise.sd if self.noise.sd else math.inf
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
-        return f"{lead} is more than chance explains: {many} times {noise}"
+        return (
+            f"{lead} is more than chance explains: {many} times the standard deviation between "
+            f"seeds ({noise})"
+        )
 
     def steps(self) -> Iterator[str]:
         """What to do next, the most useful first."""

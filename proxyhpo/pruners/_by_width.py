@@ -78,7 +78,12 @@ def _check(narrow: nn.Module, full: nn.Module, density: float) -> None:
     before = {name: tuple(p.shape) for name, p in full.named_parameters()}
     after = {name: tuple(p.shape) for name, p in narrow.named_parameters()}
     if density == 1 and before != after:
-        raise UnsupportedNetworkError("build(width=1) must return the full network")
+        names = dict.fromkeys([*before, *after])
+        name = next(name for name in names if before.get(name) != after.get(name))
+        raise UnsupportedNetworkError(
+            f"build(width=1) must return the full network, but parameter {name!r} has the shape "
+            f"{after.get(name, 'none')} instead of {before.get(name, 'none')}"
+        )
     if density < 1 and before == after:
         raise UnsupportedNetworkError(
             f"build(width={density:.3g}) returned {type(full).__name__} at its full width; it must "

@@ -21,10 +21,13 @@ from proxyhpo.errors import ArgumentError
         ([], "last rung must be the full network"),
         ([Rung(0.5, keep=2)], "last rung must be the full network"),
         ([Rung(0.5, keep=2), Rung(1, budget=0.5)], "last rung must be the full network"),
-        ([Rung(0.5), Rung(1)], "rung 0 needs keep="),
+        ([Rung(0.5), Rung(1)], "rung 0 needs keep=, the number of trials"),
         ([Rung(0.5, keep=2), Rung(1, keep=1)], "the last rung must not have keep=, got 1"),
         ([Rung(0.5, keep=2), Rung(0.7, keep=3), Rung(1)], "keeps 3, more than the 2"),
-        ([Rung(0.5, keep=3), Rung(0.25, keep=2), Rung(1)], "rung 1 is cheaper than rung 0"),
+        (
+            [Rung(0.5, keep=3), Rung(0.25, keep=2), Rung(1)],
+            r"rung 1 is cheaper than rung 0, got \[Rung\(density=0.5",
+        ),
         ([0.5, 1], "entry 0 must be a Rung"),
     ],
 )

@@ -96,7 +96,7 @@ class TestDensityForCost:
             def forward(self, x):
                 return x * self.w
 
-        with pytest.raises(ArgumentError, match="cannot be counted, no operator"):
+        with pytest.raises(ArgumentError, match=r"cannot be counted, no operator.*; use by='time'"):
             density_for_cost(factory(Elementwise), {}, 0.5, seed=seed(), by="flops")
 
 

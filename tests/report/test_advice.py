@@ -52,8 +52,8 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     found = decision(*runs)
     assert found.best().startswith("0.55 on the full network (trial 3, mean of 2 seeds)")
     assert found.certainty() == (
-        "not sure: a lead of 0.02 may be chance, which explains up to 0.14 given the "
-        "standard deviation between seeds (0.071)"
+        "not sure: the lead is 0.02, and a lead below 0.14 may be chance (the standard deviation "
+        "between seeds is 0.071)"
     )
     assert next(found.steps()) == (
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"

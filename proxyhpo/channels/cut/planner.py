@@ -143,7 +143,10 @@ def remove(
     """
     for group, kept in groups_and_kept:
         if len(kept) == 0 or min(kept) < 0 or max(kept) >= group.n:
-            raise ArgumentError(f"kept must be some of 0..{group.n - 1} for {group}, got {kept!r}")
+            raise ArgumentError(
+                f"kept must contain one or more indices from 0 to {group.n - 1} for {group}, got "
+                f"{kept!r}"
+            )
     network, inputs = unwrap(network), check_inputs(example_inputs)
     refuse(network)
     made = plan(network, inputs, (), lambda _: groups_and_kept)

@@ -219,7 +219,10 @@ def _traced(network: nn.Module, inputs: Inputs, setting: Setting, request: _Trac
             continue  # the network only runs in train mode
         named = named_outputs(outputs)
         if not named:
-            raise UnsupportedNetworkError(f"{type(network).__name__} returns no tensor")
+            raise UnsupportedNetworkError(
+                f"{type(network).__name__} must return a tensor, or a structure that contains one, "
+                f"got {type(outputs).__name__}"
+            )
         runs[training] = recorder, named
         recorder.finish(kept_outputs(named, recorder.ancestry, request.outputs))
     used = {name for recorder, _ in runs.values() for name in recorder.used}

@@ -144,7 +144,7 @@ def test_a_score_of_the_wrong_shape_is_refused():
 def test_classes_that_a_group_does_not_have_are_refused(kept):
     network, inputs = mlp(), torch.rand(2, 4)
     [group], _ = find_groups(network, inputs)
-    with pytest.raises(ArgumentError, match=r"kept.*0\.\.31"):
+    with pytest.raises(ArgumentError, match=r"kept .*indices from 0 to 31 for Group.*got \["):
         remove(network, [(group, kept)], inputs)
 
 

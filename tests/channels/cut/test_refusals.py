@@ -101,6 +101,15 @@ def test_an_unknown_name_to_ignore_is_refused_and_the_nearest_suggested():
         half(network, torch.zeros(4, 16), ignore=["7"])
 
 
+def test_a_network_without_tensors_in_its_outputs_is_refused():
+    class Counts(nn.Linear):
+        def forward(self, x):
+            return len(super().forward(x))
+
+    with pytest.raises(UnsupportedNetworkError, match=r"Counts must return a tensor.*got int"):
+        half(Counts(16, 5), torch.zeros(4, 16))
+
+
 def test_a_forward_that_fails_by_itself_says_its_own_error():
     network = nn.Sequential(nn.Linear(16, 32), nn.Linear(32, 5))
     with pytest.raises(UnsupportedNetworkError, match="example_inputs") as caught:
