@@ -80,10 +80,11 @@ class TPESearcher(Searcher):
             return list(islice(self._proposals(self._parzen(space, history), unseen, rng), n))
 
     def _parzen(self, space: Space, history: History) -> _Parzen:
-        if self._last is None or self._last.space is not space:
-            self._last = _Parzen(space)
-        self._last.observe(history)
-        return self._last
+        parzen = self._last  # a search in another thread may replace it at any time
+        if parzen is None or parzen.space is not space:
+            self._last = parzen = _Parzen(space)
+        parzen.observe(history)
+        return parzen
 
     def _proposals(
         self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator

@@ -120,6 +120,24 @@ def test_each_trial_is_encoded_once(monkeypatch):
     assert len(encoded) < 3 * 40
 
 
+def test_another_search_may_use_it_at_the_same_time(monkeypatch):
+    """As if it ran in another thread: it proposes while the trials of this one are encoded."""
+    history, other = History(), Space({"y": Float(0, 1)})
+    for config, loss in BOWL:
+        tell(history, X.validate(config), loss)
+    others = search(TPESearcher(), other, lambda config, rng: config["y"], 12)
+    [expected] = TPESearcher().propose(X, history, 1, rng=np.random.default_rng(0))
+    encode, searcher = Space.encode, TPESearcher()
+
+    def interrupted(space, config):
+        if space is X:
+            searcher.propose(other, others, 1, rng=np.random.default_rng(1))
+        return encode(space, config)
+
+    monkeypatch.setattr(Space, "encode", interrupted)
+    assert searcher.propose(X, history, 1, rng=np.random.default_rng(0)) == [expected]
+
+
 def test_conditions_of_conditions_are_searched():
     space = Space(
         {
