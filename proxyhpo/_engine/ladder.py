@@ -38,7 +38,7 @@ as four did, at two thirds of the cost; a single one lost up to half a point.
 AT_END = 2
 """Finalists that are chosen at the end, when all trials can be compared.
 
-There are no more of them than of those that were promoted early, unless ``finalists`` is given.
+A search of at most two finalists has only one of them.
 """
 
 _FEW = 10
@@ -138,8 +138,8 @@ def finalists_of(n_trials: float) -> int:
     """The default number of trials that reach the full network.
 
     It is one in ten up to 40 trials, but at least two from ten trials on. From there on, each
-    doubling adds one. So the full trainings of a search of 20 trials or more cost at most a tenth
-    of a full search.
+    doubling adds one. So the finalists of a search of 20 trials or more cost at most a tenth of a
+    full search.
 
     >>> [finalists_of(n) for n in (3, 9, 10, 25, 30, 79, 80, 200)]
     [1, 1, 2, 2, 3, 4, 5, 6]
@@ -152,12 +152,12 @@ def finalists_of(n_trials: float) -> int:
 def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
     """After how many trials the best one so far is promoted early: 8, and each doubling.
 
-    Two finalists are left for the end, or half of them if there are fewer than four.
+    Two finalists are left for the end, or one if there are at most two.
 
     >>> [early_climbs(finalists_of(n), n) for n in (6, 12, 60, 200)]
     [(), (8,), (8, 16), (8, 16, 32, 64)]
     """
-    most = max(finalists - AT_END, finalists // 2)
+    most = finalists - (1 if finalists <= AT_END else AT_END)
     points = (_FIRST_EARLY * 2**place for place in range(most))
     return tuple(takewhile(lambda point: point < n_trials, points))
 
