@@ -166,7 +166,7 @@ class ProxyHPO(StudyHandle):
         of finalists is four in a search of 40 to 79 trials, and one more after each doubling. A
         search of 30 to 39 trials has three, one of 10 to 29 trials two, and a shorter one a single
         finalist. On a default ladder some are promoted early: the best trial so far, after 8
-        trials, after 16, and after each doubling. The last two (or half of fewer than four) are
+        trials, after 16, and after each doubling. The last two (or one of at most two) are
         promoted at the end. A search without a number of trials promotes early in the same way.
         If the first three trials suggest that proxies save too little, the best of them is promoted
         early, to measure the saving. A search of fewer than 10 trials that then keeps its proxies
@@ -195,10 +195,11 @@ class ProxyHPO(StudyHandle):
                 Required unless there is a budget.
             finalists: how many trials reach the full network, instead of the ladder's ``keep``.
             base_trainings: budget for the whole study, earlier runs included, in full trainings of
-                the full network. The cost of the finalists is reserved. The budget is exceeded by
-                less than one training per worker.
-            timeout: seconds for this run, including the climb. A training in this process ends at
-                its next report.
+                the full network. The cost of the finalists is reserved, that of repeats is not:
+                they are made if enough is left for all of them. The budget is exceeded by less than
+                one training per worker.
+            timeout: seconds for this run, including the climb, for which time is reserved in the
+                same way. A training in this process ends at its next report.
             worth: the smallest expected improvement of the value per base training. No new trial
                 starts if less is expected from the values of the last 20 trials (cost-aware
                 stopping, arXiv:2507.12453).

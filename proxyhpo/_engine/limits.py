@@ -20,7 +20,7 @@ __all__ = ["Limits", "Remaining"]
 logger = logging.getLogger("proxyhpo")
 
 CAUTION = 1.25
-"""Safety factor on predicted durations when there is a time limit or a budget."""
+"""Safety factor on predicted durations when there is a time limit."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,8 @@ class Remaining:
         self._limits = limits
         self._executor = executor
         self._began = time.monotonic()
-        self._has_closed = False
+        self._closed_by: tuple[str, float] | None = None  # the name and value of a limit
         self._is_final = False
-        self._is_worthless = False
 
     @property
     def seconds(self) -> float | None:
@@ -74,50 +73,48 @@ class Remaining:
         entered, left = len(self._study.history.trials), self._budget_left()
         is_short = entered < self._limits.n_trials < math.inf
         is_spent = left is not None and left <= 0  # then nothing was decided on in this run
-        return (self._has_closed or is_spent) and is_short and not self._is_worthless
+        by = None if self._closed_by is None else self._closed_by[0]
+        return is_short and by != "worth" and (is_spent or by is not None)
 
     def decide_n_trials(self) -> float:
         """Decides whether to end the search, and returns the total number of trials allowed.
 
         A search that was closed only because of predicted times is opened again if the first
-        training of the full network shows that enough is left.
+        training of the full network shows that enough is left. A later decision is stored, because
+        it depends on measured times, which the trainings of the finalists change: a study that is
+        resumed or run again gets no new trials either.
         """
+        study = self._study
         if not self._is_final:
-            self._has_closed = self._decide_whether_to_close()
-            self._is_final = self._has_closed and self._study.outlook.timing.is_measured
-            if self._is_final and self._is_worthless:
-                self._study.end_as_worthless(self._limits.worth or 0.0)
-        entered = len(self._study.history.trials)
-        return entered if self._has_closed else max(entered, self._limits.n_trials)
+            before, closed_by = self._closed_by, self._limit_reached()
+            self._closed_by = closed_by
+            self._is_final = closed_by is not None and study.outlook.timing.is_measured
+            if closed_by is not None and closed_by != before:
+                logger.info("no new trials start: the limit %s=%g is reached", *closed_by)
+            if closed_by is not None and self._is_final and closed_by[0] != "timeout":
+                study.close_search(*closed_by)
+        entered = len(study.history.trials)
+        return max(entered, self._limits.n_trials) if self._closed_by is None else entered
 
-    def _decide_whether_to_close(self) -> bool:
-        self._is_worthless = self._is_not_worth_it()
-        if self._is_worthless:
-            return True
+    def _limit_reached(self) -> tuple[str, float] | None:
+        """The limit, as (name, value), for which no new trial may start; None if one may."""
+        limits, state, outlook = self._limits, self._study.state, self._study.outlook
+        worth, timeout, budget = limits.worth, limits.timeout, limits.base_trainings
+        if worth is not None:
+            is_kept = state.is_closed("worth", worth)
+            if is_kept or outlook.gain_for_a_base_training < worth:
+                return "worth", worth
         time_left, budget_left = self.seconds, self._budget_left()
-        if time_left is None and budget_left is None:
-            return False
-        needed = self._study.outlook.predicted_seconds(self._executor.capacity)
-        if time_left is not None and time_left < CAUTION * needed:
-            return True
-        # Workers run in parallel, so they share the time but add to the cost.
-        return budget_left is not None and budget_left < self._study.outlook.predicted_seconds(1)
-
-    def _is_not_worth_it(self) -> bool:
-        """Whether too little is expected of the next trials, now or when it was last decided.
-
-        The estimate depends on measured times, which further full trainings change. So a decision
-        is kept: the study can be resumed, and runs again without new trials.
-        """
-        worth = self._limits.worth
-        if worth is None:
-            return False
-        if worth >= self._study.state.worthless_below:
-            return True
-        is_over = self._study.outlook.gain_for_a_base_training < worth
-        if is_over:
-            logger.info("expected improvement is below %g per base training: no new trials", worth)
-        return is_over
+        if timeout is not None and time_left is not None:
+            needed = outlook.predicted_seconds(self._executor.capacity)
+            if time_left < CAUTION * needed:
+                return "timeout", timeout
+        if budget is not None and budget_left is not None:
+            is_kept = state.is_closed("base_trainings", budget)
+            # Workers run in parallel, so they share the time but add to the cost.
+            if is_kept or budget_left < outlook.predicted_seconds(1):
+                return "base_trainings", budget
+        return None
 
     def _budget_left(self) -> float | None:
         """Remaining seconds of the budget; None if there is no budget, or its unit is unknown."""
@@ -136,3 +133,14 @@ class Remaining:
             return self._executor.capacity + self._executor.ahead
         left -= sum(timing.training(run.rung) or 0.0 for run in running)
         return math.ceil(max(0.0, left) / timing.base)
+
+    def affords(self, repeats: int) -> bool:
+        """Whether the remaining time and budget suffice for so many repeats of finalists.
+
+        Nothing is reserved for repeats. If only one of two were made, the better of two configs
+        would be chosen from different numbers of seeds.
+        """
+        base, left = self._study.outlook.timing.base or 0.0, self._budget_left()
+        rounds = math.ceil(repeats / self._executor.capacity)
+        is_timely = self.seconds is None or self.seconds >= CAUTION * rounds * base
+        return is_timely and (left is None or left >= repeats * base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -39,6 +38,9 @@ _STORED: Mapping[str, type[Stored]] = {
 }
 """Kind of event → type of its body."""
 
+_LIMITS = ("worth", "base_trainings")
+"""Arguments of a run for which a search may be closed, and stay closed in later runs."""
+
 LEADERS = 3
 """Trials of the full network whose weights are kept."""
 
@@ -64,8 +66,7 @@ class State:
         """The trials that were promoted from rung 0 before all of its trials had ended."""
         self.why_full = ""
         """Why new trials start on the full network, in one sentence; empty if they do not."""
-        self.worthless_below = math.inf
-        """The improvement per base training that the next trials were decided not to give."""
+        self._closed: dict[str, float] = {}  # limit → value; see is_closed
         self.search_seconds = 0.0
         self._repeats_ended: set[RunId] = set()
         self.batch_is_open = False
@@ -75,7 +76,7 @@ class State:
             "promotion": self._promote,
             "repeats": self._repeat,
             "full": self._leave_proxies,
-            "worthless": self._end_as_worthless,
+            "closed": self._close,
             "batch": self._close_batch,
             "measured": self._measure,
             "opening": self._open,
@@ -126,6 +127,18 @@ class State:
         if kind in self._effects:
             self._effects[kind](body)
 
+    def is_closed(self, limit: str, value: float) -> bool:
+        """Whether no new trial may start for this limit, by a decision of this or an earlier run.
+
+        Args:
+            limit: ``worth`` or ``base_trainings``.
+            value: of the limit. The decision also holds for stricter values.
+        """
+        if limit not in self._closed:
+            return False
+        decided = self._closed[limit]
+        return value >= decided if limit == "worth" else value <= decided
+
     def leaders_with(self, record: Record) -> list[Standing]:
         """The best trials of the full network, this training of it included."""
         if record.rung != len(self.ended) - 1 or record.state != "finished":
@@ -147,7 +160,7 @@ class State:
         rung = body.get("rung", 0)
         self._check("rung", rung, len(self.ended))
         self.entered[rung][number] = len(self.ended[rung])
-        self.worthless_below = math.inf
+        self._closed = {}
         self.search_seconds += body.get("seconds", 0.0)
 
     def _promote(self, body: Mapping[str, Any]) -> None:
@@ -174,9 +187,9 @@ class State:
         check_fields("a decision", body, {"why": TEXT}, required=("why",))
         self.why_full = body["why"]
 
-    def _end_as_worthless(self, body: Mapping[str, Any]) -> None:
-        check_fields("a decision", body, {"worth": REAL}, required=("worth",))
-        self.worthless_below = body["worth"]
+    def _close(self, body: Mapping[str, Any]) -> None:
+        check_fields("a decision", body, dict.fromkeys(_LIMITS, REAL), required=())
+        self._closed |= body
 
     def seeds_of(self, trial: int) -> int:
         """The number of seeds under which trainings of a trial on the full network have started."""

@@ -12,7 +12,7 @@ import math
 import re
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proxyhpo._engine.checkpoints import Checkpoints
@@ -95,11 +95,14 @@ class Study:
             if not self.history.has(result.config):
                 self._write("known", result.to_json())
 
-    def next_job(self, n_trials: float) -> Job | None:
+    def next_job(
+        self, n_trials: float, affords: Callable[[int], bool] = lambda _: True
+    ) -> Job | None:
         """The next training to run, or None until more outcomes are known.
 
         Args:
             n_trials: total number of trials that enter rung 0.
+            affords: whether so many trainings under further seeds may start.
         """
         self._take_known()
         if self._unfinished:
@@ -107,9 +110,11 @@ class Study:
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._proposals.exhausted:  # then more promotions may be certain
             job = self._promotion(n_trials)
-        return job or self._control(n_trials) or self._repeat(n_trials)
+        return job or self._control(n_trials) or self._repeat(n_trials, affords)
 
-    def next_batch(self, n_trials: float, size: int) -> list[Job]:
+    def next_batch(
+        self, n_trials: float, size: int, affords: Callable[[int], bool] = lambda _: True
+    ) -> list[Job]:
         """The next trainings to run, all decided before any of them starts.
 
         The decisions therefore do not depend on which training ends first. After a killed run, its
@@ -118,7 +123,7 @@ class Study:
         jobs = [self._job(run) for run in self._unfinished]
         self._unfinished.clear()
         if not jobs or self.state.batch_is_open:
-            while len(jobs) < size and (job := self.next_job(n_trials)) is not None:
+            while len(jobs) < size and (job := self.next_job(n_trials, affords)) is not None:
                 jobs.append(job)
             if jobs:
                 self._write("batch", {"size": len(jobs)})
@@ -207,10 +212,10 @@ class Study:
             self._write("full", {"why": why})
         return not why
 
-    def end_as_worthless(self, worth: float) -> None:
-        """Records that less than this is expected of the next trials, per base training."""
-        if worth < self.state.worthless_below:
-            self._write("worthless", {"worth": worth})
+    def close_search(self, limit: str, value: float) -> None:
+        """Records that no new trial may start for this limit; see :meth:`State.is_closed`."""
+        if not self.state.is_closed(limit, value):
+            self._write("closed", {limit: value})
 
     def _promotion(self, n_trials: float) -> Job | None:
         to_come = self._to_enter(n_trials)
@@ -224,10 +229,10 @@ class Study:
         run = self._promotions.control(self._to_enter(n_trials))
         return None if run is None else self._promoted(run, control=True)
 
-    def _repeat(self, n_trials: float) -> Job | None:
+    def _repeat(self, n_trials: float, affords: Callable[[int], bool]) -> Job | None:
         """The first of the trainings that distinguish the best two; the other one follows."""
         runs = [] if self._to_come(n_trials) else self._promotions.repeats()
-        if not runs:
+        if not runs or not affords(len(runs)):
             return None
         self._write("repeats", {"runs": [[run.trial, run.replicate] for run in runs]})
         self._unfinished.extend(runs[1:])

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO
+from proxyhpo import Float, ProxyHPO, Rung
 from proxyhpo.errors import ArgumentError
 from tests.engine.test_ordered import Shuffling
+from tests.studies import outcomes
 
 FULL, PROXY = 1000.0, 100.0
 """Seconds of a training, as it says itself; far above what anything else here takes."""
@@ -56,6 +57,27 @@ def test_more_budget_resumes_the_search():
     assert counts(second)[0] > counts(first)[0]
     again = hpo.run(base_trainings=6)
     assert again.cost.base_trainings <= 7
+
+
+def rising(network, config, trial):
+    """Each trial is better than the ones before; full trainings of later ones take longer."""
+    full = FULL if trial.number < 16 else 3 * FULL
+    yield {"value": -trial.number, "seconds": full if trial.rung else PROXY}
+
+
+def test_the_end_of_a_search_is_kept_when_it_is_resumed_or_run_again():
+    """The last full trainings change what a base training is known to take, and so the budget."""
+    hpo = study(rising)
+    hpo.run(12)
+    straight = hpo.run(base_trainings=8)
+    for budget in (8, 7):
+        assert hpo.run(base_trainings=budget).records == straight.records
+    stopped = study(rising, callbacks=[lambda record: stopped.stop() if record.rung else None])
+    for limits in [{"n_trials": 12}] * 4 + [{"base_trainings": 8}] * 6:
+        result = stopped.run(**limits)
+    assert not result.interrupted
+    assert outcomes(result) == outcomes(straight)
+    assert len(hpo.run(base_trainings=11).records) > len(straight.records)
 
 
 def test_a_number_of_trials_ends_it_before():
@@ -106,6 +128,13 @@ def test_a_search_ends_when_one_more_training_is_not_worth_it():
     assert not worth.interrupted
     less = study().run(200, worth=1e-3)
     assert counts(less)[0] > counts(worth)[0]
+
+
+def test_why_no_more_trials_start_is_logged_once(caplog):
+    ladder = [Rung(0.25, keep=3), Rung(1)]  # the full network is trained at the end only
+    with caplog.at_level("INFO", logger="proxyhpo"):
+        study(ladder=ladder).run(200, worth=0.1)
+    assert caplog.text.count("no new trials start: the limit worth=0.1 is reached") == 1
 
 
 def test_that_decision_is_kept():

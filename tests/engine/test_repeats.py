@@ -75,6 +75,31 @@ def test_how_many_there_are_at_most_can_be_set(repeats, runs):
     assert sum(record.rung for record in study(repeats=repeats).run(20).records) == runs
 
 
+@pytest.mark.parametrize(
+    ("limit", "runs"),
+    [
+        ({"base_trainings": 7.9}, 0),  # 3 for all proxies, 3 for the finalists
+        ({"base_trainings": 8.1}, 2),
+        ({"timeout": 3000}, 0),  # 1100 for what is left, 2500 for both with caution
+        ({"timeout": 3800}, 2),
+    ],
+)
+def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
+    def timed(network, config):
+        seconds = 1000 if network[0].out_features == 32 else 100
+        for value in noisy(network, config):
+            yield {"value": value, "seconds": seconds}
+
+    hpo = study(
+        timed, callbacks=[lambda record: later(record.seconds)],
+        density=None, proxies=True, repeats=None,
+    )  # fmt: skip
+    hpo.run(29)
+    result = hpo.run(30, **limit)
+    assert sum(record.replicate for record in result.records) == runs
+    assert not result.interrupted
+
+
 def test_none_where_the_difference_is_clear_or_nothing_is_known_of_the_noise():
     def smooth(network, config):
         for step in (3, 2, 1):
