@@ -108,12 +108,17 @@ class Status:
 
     @property
     def price(self) -> str:
-        """The cost so far, and that of a full search of the same trials, which is no limit."""
+        """The cost so far, and the estimated cost of a full search of the same trials.
+
+        The estimate is no limit. It falls if a full training shows that it was too high.
+        """
         spent, full = self.cost.base_trainings, self.cost.full_search_base_trainings
         if spent is None or full is None:
             return duration_words(self.cost.seconds)
         words = f"{spent:.3g} base trainings"
-        return words if self.cost.is_full_search else f"{words} (full search so far: {full:.3g})"
+        if self.cost.is_full_search:
+            return words
+        return f"{words} (full search so far: an estimated {full:.3g})"
 
     @property
     def time_left(self) -> str:

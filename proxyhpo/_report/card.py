@@ -76,7 +76,7 @@ def chart(result: Result) -> str:
         for each in found
     ]
     price = result.cost.full_search_base_trainings if top else None
-    mark = None if price is None else (price, f"full search: {price:.3g}")
+    mark = None if price is None else (price, f"full search, estimated: {price:.3g}")
     proxies = "proxies (their values are not comparable with those of the full network)"
     keys = [(FULL, "full network"), *([(PROXY, proxies)] if top else [])]
     legend = " ".join(

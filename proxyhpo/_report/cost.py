@@ -65,7 +65,8 @@ class Cost:
             None if unknown. It is the proxies' seconds times a ratio, which is measured on the
             finalists if possible, and otherwise predicted. A stopped training counts with its
             estimated full length. The estimate is at most one base training per trial, so that
-            varying times on a busy machine cannot make the saving look larger.
+            varying times on a busy machine cannot make the saving look larger. Each full training
+            corrects it, so it may also fall during a run.
         predicted_full_search_seconds: the same with the ratio of step times, for comparison. It is
             too large, because a training does more than steps.
         n_trials: number of trials that ended at rung 0, or on the full network if they started

@@ -53,7 +53,7 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     if full_search is not None and len(result.ladder) > 1:
         ax.axvline(full_search, color=GREY, linestyle="--", linewidth=1)
         ax.annotate(
-            f"full search: {full_search:.3g}",
+            f"full search, estimated: {full_search:.3g}",
             (full_search, 0.5),
             xycoords=("data", "axes fraction"),
             xytext=(-4, 0),

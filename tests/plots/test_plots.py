@@ -53,7 +53,7 @@ def test_the_incumbent_only_gets_better_and_the_price_of_a_full_search_is_marked
     assert full.get_ydata()[-1] == result.best_value
     assert full.get_xdata()[-1] == pytest.approx(result.cost.base_trainings, rel=0.01)
     assert price.get_xdata()[0] == pytest.approx(result.cost.full_search_base_trainings)
-    assert any("full search" in text for text in texts(ax))
+    assert any("full search, estimated: " in text for text in texts(ax))
 
 
 def test_the_incumbent_is_the_mean_over_seeds_and_known_results_are_marked(ax):

@@ -169,9 +169,11 @@ def test_what_is_late_is_said_in_words(kept):
 def test_the_price_of_a_full_search_does_not_read_like_a_budget(kept):
     result = study().run(4, finalists=1)
     spent, full = result.cost.base_trainings, result.cost.full_search_base_trainings
-    said = f"{spent:.3g} base trainings (full search so far: {full:.3g})"
+    said = f"{spent:.3g} base trainings (full search so far: an estimated {full:.3g})"
     assert f"cost {said}" in kept.shown[-1].facts()
-    assert said in panel(kept.shown[-1], result)
+    drawn = panel(kept.shown[-1], result)
+    assert said in drawn
+    assert f"full search, estimated: {full:.3g}" in drawn
     whole = study(density=None, proxies=False).run(2)
     assert kept.shown[-1].price == f"{whole.cost.base_trainings:.3g} base trainings"
 

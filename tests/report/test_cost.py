@@ -99,6 +99,15 @@ def test_a_full_search_takes_at_most_a_base_training_per_trial():
     assert cost.saved == pytest.approx(1 - cost.seconds / (4 * 161))
 
 
+def test_a_full_training_corrects_the_estimate_of_a_full_search_also_downwards():
+    proxies = [(trial, 0, "finished", 10, 10.0 * (trial + 1)) for trial in range(3)]
+    predicted = cost_of(history(*proxies), LADDER, 0.0)
+    assert predicted.full_search_base_trainings == pytest.approx(3)
+    # The slowest trial takes 241 s on the full network, and the others 81 s and 161 s.
+    corrected = cost_of(history(*proxies, (2, 1, "finished", 10, 240.0)), LADDER, 0.0)
+    assert corrected.full_search_base_trainings == pytest.approx((81 + 161 + 241) / 241)
+
+
 def test_where_none_has_finished_what_was_stopped_counts_as_it_is():
     records = [(0, 0, "failed", 1, 2.0), (1, 0, "stopped", 2, 4.0), (2, 0, "stopped", 0, 4.0)]
     cost = cost_of(history(*records), LADDER, 0.0)
