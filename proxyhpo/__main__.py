@@ -18,8 +18,8 @@ from typing_extensions import override
 from proxyhpo._plugins import PluginGroup
 from proxyhpo._report.show import show
 from proxyhpo._report.stored import load_study
-from proxyhpo._store import copy_study
-from proxyhpo.errors import ProxyHPOError, printable
+from proxyhpo._store import copy_study, writer_of
+from proxyhpo.errors import ProxyHPOError, StoreError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"proxyhpo {version('proxyhpo')}")
     commands = parser.add_subparsers(required=True, metavar="command")
     reading = commands.add_parser(
-        "show", help="progress, leaderboards, failures and cost of a study, also while it runs"
+        "show", help="whether a study is running, its progress, leaderboards, failures and cost"
     )
     reading.add_argument("study", type=Path, help="path of its file, such as study.db")
     reading.add_argument("--top", type=_count, default=5, help="length of each list (default: 5)")
@@ -95,6 +95,7 @@ def _show(options: argparse.Namespace) -> Iterable[str]:
     text = show(options.study, top=options.top)
     written = time.localtime(_last_written(options.study))
     yield f"{options.study}, last written {time.strftime('%Y-%m-%d %H:%M:%S', written)}"
+    yield _running(options.study)
     yield text
 
 
@@ -111,6 +112,15 @@ def _report(options: argparse.Namespace) -> Iterable[str]:
 
 def _config(options: argparse.Namespace) -> Iterable[str]:
     yield json.dumps(load_study(options.study).best_config, indent=2)
+
+
+def _running(study: Path) -> str:
+    """Whether the study runs: a run keeps it open for writing until it ends or is killed."""
+    try:
+        writer = writer_of(study)
+    except StoreError as error:
+        return f"running: unknown ({error})"
+    return f"running: {writer}" if writer else "not running"
 
 
 def _last_written(study: Path) -> float:

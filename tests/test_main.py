@@ -40,6 +40,30 @@ def test_show_reads_along(study, capsys):
     assert main(["show", str(path)]) == 0
 
 
+def test_show_says_whether_the_study_runs(study, capsys):
+    store, path = study
+    main(["show", str(path)])
+    assert "\nrunning: this process already has it open\n" in capsys.readouterr().out
+    command = [sys.executable, "-m", "proxyhpo", "show", str(path)]
+    elsewhere = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"\nrunning: process {os.getpid()} on " in elsewhere
+    store.close()
+    main(["show", str(path)])
+    assert "\nnot running\n" in capsys.readouterr().out
+
+
+def test_show_admits_that_it_cannot_tell_whether_the_study_runs(study, capsys, monkeypatch):
+    def unsupported(descriptor, *, shared):
+        raise OSError("Operation not supported")
+
+    _, path = study
+    monkeypatch.setattr("proxyhpo._store.lock._lock", unsupported)
+    assert main(["show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "\nrunning: unknown (cannot tell whether a process writes " in shown
+    assert "Operation not supported" in shown
+
+
 def test_copy_makes_a_study_of_its_own(study, tmp_path, capsys):
     _, path = study
     assert main(["copy", str(path), str(tmp_path / "copy.db")]) == 0

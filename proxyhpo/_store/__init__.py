@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from proxyhpo._store.files import check_folder
 from proxyhpo._store.interface import Store
 from proxyhpo._store.memory import MemoryStore
-from proxyhpo._store.sqlite import SQLiteStore, copy_study, read_study, read_weights
+from proxyhpo._store.sqlite import (
+    SQLiteStore,
+    copy_study,
+    read_study,
+    read_weights,
+    writer_of,
+)
 from proxyhpo.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ __all__ = [
     "open_store",
     "read_study",
     "read_weights",
+    "writer_of",
 ]
 
 

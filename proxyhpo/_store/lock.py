@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+import time
 import weakref
 from typing import IO, TYPE_CHECKING, final
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "holder"]
+
+_MOMENT = 0.05
+"""Seconds after which a lock is tried again, because :func:`holder` holds it for an instant."""
 
 
 @final
@@ -44,10 +48,8 @@ class FileLock:
             file = opened.enter_context(
                 os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
             )
-            try:
-                _lock(file.fileno())
-            except (BlockingIOError, PermissionError):
-                raise StoreLockedError(_held_by(file)) from None
+            if not _locked(file):
+                raise StoreLockedError(_held_by(file))
             file.truncate(0)
             file.write(f"{os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -64,6 +66,30 @@ class FileLock:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock on a file, as a sentence; empty if nobody does.
+
+    Raises:
+        OSError: if the file cannot be opened, is a link, or its file system has no locks.
+    """
+    try:
+        descriptor = open_regular(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+        return "" if _locked(file, shared=True) else _held_by(file)
+
+
+def _locked(file: IO[str], *, shared: bool = False) -> bool:
+    """Whether the file could be locked. A shared lock only excludes locks that are not shared."""
+    for pause in (0.0, _MOMENT):
+        time.sleep(pause)
+        with contextlib.suppress(BlockingIOError, PermissionError):
+            _lock(file.fileno(), shared=shared)
+            return True
+    return False
 
 
 def _held_by(file: IO[str]) -> str:
@@ -89,7 +115,7 @@ def _forget_open_locks() -> None:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> None:  # noqa: ARG001 - Windows cannot share
         # Windows also locks bytes against readers, so a byte far behind the text is locked.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -99,7 +125,7 @@ else:
 
     os.register_at_fork(after_in_child=_forget_open_locks)
 
-    def _lock(descriptor: int) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> None:
         # Not lockf, whose lock is lost when this process closes any other file object of the same
         # file, for instance while copying the folder.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

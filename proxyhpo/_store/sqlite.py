@@ -16,7 +16,7 @@ from proxyhpo._store import copying, journal, weights
 from proxyhpo._store.files import beside, check_beside, check_folder, check_no_remains
 from proxyhpo._store.identity import check_identity
 from proxyhpo._store.interface import Store
-from proxyhpo._store.lock import FileLock
+from proxyhpo._store.lock import FileLock, holder
 from proxyhpo._store.place import Place, check_single_name
 from proxyhpo._store.strict_json import encode
 from proxyhpo.errors import StoreError, StoreLockedError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["SQLiteStore", "copy_study", "read_study", "read_weights"]
+__all__ = ["SQLiteStore", "copy_study", "read_study", "read_weights", "writer_of"]
 
 _CHECKPOINT_SECONDS = 1.0
 """How long an event may wait for the next one in the log, before it is moved to the file."""
@@ -191,6 +191,19 @@ def read_study(path: str | Path) -> tuple[dict[str, Any], list[tuple[str, dict[s
     file = Path(path).expanduser().resolve()
     with _explained("read", file), contextlib.closing(journal.connect_to_read(file)) as connection:
         return journal.identity(connection), list(journal.events(connection))
+
+
+def writer_of(path: str | Path) -> str:
+    """Which process has a study open for writing, as a sentence; empty if none has.
+
+    The operating system releases the lock of a process that has ended for any reason.
+
+    Raises:
+        StoreError: if this cannot be told, for example on a file system without locks.
+    """
+    file = Path(path).expanduser().resolve()
+    with _explained("tell whether a process writes", file):
+        return holder(beside(file, "-lock"))
 
 
 def copy_study(path: str | Path, target: str | Path) -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import os
 import signal
@@ -6,7 +7,7 @@ import sys
 
 import pytest
 
-from proxyhpo._store.lock import FileLock
+from proxyhpo._store.lock import FileLock, holder
 from proxyhpo.errors import StoreLockedError
 from tests import scripts
 
@@ -59,6 +60,27 @@ def test_the_same_process_is_refused_too(tmp_path):
         FileLock(path)
 
 
+def test_the_holder_is_told_without_becoming_it(tmp_path, try_elsewhere):
+    path = tmp_path / "lock"
+    assert holder(path) == ""
+    assert not path.exists()
+    with FileLock(path):
+        assert holder(path) == "this process already has it open"
+    assert path.read_text()
+    assert holder(path) == ""
+    assert try_elsewhere(path) == "free"
+
+
+def test_who_only_looks_whether_a_lock_is_held_stops_no_holder(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    FileLock(path).close()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert holder(path) == "", "others may look at the same time"
+        monkeypatch.setattr("time.sleep", lambda seconds: seconds and looking.close())
+        FileLock(path).close()
+
+
 def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path):
     precious = tmp_path / "precious.txt"
     precious.write_text("precious")
@@ -66,6 +88,8 @@ def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="'link' is a symbolic link"):
         FileLock(tmp_path / "link")
+    with pytest.raises(OSError, match="'link' is a symbolic link"):
+        holder(tmp_path / "link")
     with pytest.raises(OSError, match="'pipe' is not the kind of file"):
         FileLock(tmp_path / "pipe")
     assert precious.read_text() == "precious"
