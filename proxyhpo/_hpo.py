@@ -21,7 +21,7 @@ from proxyhpo._report.result import Result
 from proxyhpo._running import OpenStudy, run_study
 from proxyhpo._setup import Running, Setup
 from proxyhpo._store import check_path
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator
@@ -104,6 +104,7 @@ class ProxyHPO(StudyHandle):
         ArgumentError: for an invalid argument, before any training.
     """
 
+    @suggesting
     def __init__(
         self,
         build: Callable[..., nn.Module] | nn.Module,
@@ -174,6 +175,7 @@ class ProxyHPO(StudyHandle):
         """
         return self._setup.parts.ladder
 
+    @suggesting
     def run(
         self,
         n_trials: int | None = None,
@@ -215,6 +217,7 @@ class ProxyHPO(StudyHandle):
         with self._running("run"):
             return self._run(self._setup.with_finalists(finalists), limits)
 
+    @suggesting
     def climb(self, *, finalists: int | None = None) -> Result:
         """Promotes the best of the existing trials, without new ones.
 
@@ -225,6 +228,7 @@ class ProxyHPO(StudyHandle):
         with self._running("climb"):
             return self._run(self._setup.with_finalists(finalists))
 
+    @suggesting
     def check(
         self, n: int = 12, *, second_seed: bool = False, timeout: float | None = None
     ) -> Check:

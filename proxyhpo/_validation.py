@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
 from numbers import Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, unknown_name
 
 __all__ = [
     "check_device",
@@ -26,9 +28,31 @@ __all__ = [
     "check_seconds",
     "check_whole",
     "is_real",
+    "suggesting",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _LARGEST = int(sys.float_info.max)
+
+
+def suggesting(method: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a method so that an unknown keyword argument raises an error with the nearest name.
+
+    Python's own error does not suggest one. The signature stays the same.
+    """
+    _, *allowed = signature(method).parameters  # without self
+
+    @wraps(method)
+    def checked(*args: P.args, **named: P.kwargs) -> R:
+        for name in named:
+            if name not in allowed:
+                what = method.__qualname__.removesuffix(".__init__")
+                raise unknown_name(f"argument of {what}:", name, allowed)
+        return method(*args, **named)
+
+    return checked
 
 
 def is_real(value: object) -> bool:

@@ -1,13 +1,15 @@
+import inspect
 import logging
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Choice, Float, Rung
-from proxyhpo.errors import ArgumentError, NotClimbedError
+from proxyhpo import Choice, Float, ProxyHPO, Rung
+from proxyhpo.errors import ArgumentError, NotClimbedError, UnknownNameError
 from tests.studies import INPUTS, SPACE, build, never, outcomes, study, train, width
 
 
@@ -216,3 +218,24 @@ def test_simulated_seconds_are_charged_instead_of_measured_ones():
     assert result.cost.base_trainings == pytest.approx((5 * 10 + 2 * 100) / 100, rel=0.05)
     assert result.cost.full_search_base_trainings == pytest.approx(5, rel=0.05)
     assert result.records[0].metrics["loss"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: study(finalist=2), "ProxyHPO: 'finalist'; did you mean 'finalists'"),
+        (lambda: study().run(trials=2), "ProxyHPO.run: 'trials'; did you mean 'n_trials'"),
+        (lambda: study().climb(finalist=2), "ProxyHPO.climb: 'finalist'; did you mean 'finalists'"),
+        (lambda: study().check(seed=1), "ProxyHPO.check: 'seed'. Allowed: 'n', 'second_seed', 'ti"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_refused_with_the_nearest_name(call, said):
+    with pytest.raises(UnknownNameError, match=f"^unknown argument of {re.escape(said)}"):
+        call()
+
+
+def test_the_signatures_are_those_that_are_written():
+    taken = inspect.signature(ProxyHPO).parameters
+    assert list(taken)[:4] == ["build", "train", "space", "example_inputs"]
+    assert taken["pruner"].default == "l1-structured"
+    assert list(inspect.signature(ProxyHPO.check).parameters)[:2] == ["self", "n"]
