@@ -233,11 +233,12 @@ class Result:
     def most_important(self, n: int) -> Sequence[str]:
         """The names of the ``n`` most important hyperparameters; see :attr:`importance`.
 
-        If it is unknown, they are the first ones of the space.
+        If it is unknown, they are the first ones of the space. Those with a single value come last.
         """
         names = self.space.names
         known = self.importance if len(names) > n else None
-        return list(names if known is None else known.decrease)[:n]
+        found = names if known is None else known.decrease
+        return sorted(found, key=lambda name: self.space[name].size == 1)[:n]
 
     def plot(self) -> Figure:
         """A figure of four plots; :mod:`proxyhpo.plots` has these and others.

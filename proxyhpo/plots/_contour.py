@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_contour"]
 
+_TOO_FEW = "A contour needs two hyperparameters with more than one value."
 _FEWEST = 5
 _SMOOTHING = 0.1
 
@@ -45,8 +46,10 @@ def plot_contour(
     """
     ax = axes_of(ax)
     if names is None and len(result.space.names) == 1:
-        return note(ax, "A contour needs two hyperparameters.")
+        return note(ax, _TOO_FEW)
     across, up = _scales(result, result.most_important(2) if names is None else names)
+    if across.is_single or up.is_single:
+        return note(ax, _TOO_FEW)
     records = [
         record
         for record in result.leaderboard(rung)

@@ -8,14 +8,13 @@ import numpy as np
 
 from proxyhpo._report.result import Result
 from proxyhpo.plots._axes import GREY, axes_of, label_of, note, rank_colors, text
-from proxyhpo.space import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["plot_parallel"]
 
-_MANY = 8  # up to this many values of a choice, each has a label
+_MANY = 8  # up to this many values of a hyperparameter, each has a label
 
 
 def plot_parallel(result: Result, ax: Axes | None = None, *, rung: int = 0) -> Axes:
@@ -81,8 +80,8 @@ def _label(result: Result, ax: Axes, count: int) -> None:
 
 def _values(domain: Any) -> dict[float, str]:
     """Position in [0, 1] → label."""
-    if isinstance(domain, Choice) and len(domain.values) <= _MANY:
-        return {domain.encode(value): text(value) for value in domain.values}
+    if domain.size <= _MANY:
+        return {domain.encode(value): text(_short(value)) for value in domain.values}
     return {place: text(_short(domain.decode(place))) for place in (0.0, 0.5, 1.0)}
 
 

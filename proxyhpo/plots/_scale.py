@@ -35,6 +35,8 @@ def hyperparameter(result: Result, name: str) -> str:
 class Scale:
     """The axis of a hyperparameter: numbers on the scale of the space, choices side by side.
 
+    A hyperparameter with a single value is drawn like a choice of one option.
+
     Args:
         result: of a study.
         name: of the hyperparameter.
@@ -47,7 +49,12 @@ class Scale:
     @property
     def is_choice(self) -> bool:
         """Whether values have no order."""
-        return isinstance(self._domain, Choice)
+        return isinstance(self._domain, Choice) or self.is_single
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is only one value."""
+        return bool(self._domain.size == 1)
 
     def place(self, value: Any) -> float:
         """The position of a value on the axis."""

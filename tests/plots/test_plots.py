@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo import Float, plots
+from proxyhpo import Float, Int, plots
 from proxyhpo._report.importance import Importance
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from tests.plots.results import search
@@ -164,6 +164,49 @@ def test_parallel_coordinates_have_a_line_a_config(result, ax):
 def test_a_contour_lies_over_any_two_hyperparameters(result, ax):
     plots.plot_contour(result, ax, names=("lr", "kind"))
     assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "lr", "kind")
+
+
+@pytest.fixture(scope="module")
+def fixed():
+    """Of a search in which some hyperparameters have a single value."""
+    space = {
+        "decay": Float(3e-4, 3e-4, log=True),
+        "depth": Int(4, 4),
+        "lr": Float(0, 1),
+        "units": Int(1, 2),
+    }
+    return search(lambda network, config: config["lr"], space, finalists=1).run(6)
+
+
+def test_a_single_value_is_the_only_one_on_its_axis(fixed, ax):
+    plots.plot_slice(fixed, ax, name="decay")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0003"]
+    assert ax.get_xscale() == "linear"
+
+
+def test_parallel_coordinates_name_each_of_a_few_values_once_where_its_lines_pass(fixed, ax):
+    plots.plot_parallel(fixed, ax)
+    labels = [(round(t.xy[0]), t.xy[1], t.get_text()) for t in ax.texts]
+    names = fixed.space.names
+    for name, expected in {"decay": [(0.5, "0.0003")], "units": [(0.25, "1"), (0.75, "2")]}.items():
+        assert [place for column, *place in labels if names[column : column + 1] == (name,)] == [
+            *map(list, expected)
+        ]
+
+
+def test_a_contour_needs_more_than_one_value_of_each(fixed, ax):
+    plots.plot_contour(fixed, ax, names=("lr", "decay"))
+    assert texts(ax) == ["A contour needs two hyperparameters with more than one value."]
+    ax.clear()
+    plots.plot_contour(fixed, ax)
+    assert {ax.get_xlabel(), ax.get_ylabel()} == {"lr", "units"}
+
+
+def test_the_page_of_a_search_with_a_single_value_can_be_written(tmp_path):
+    space = {"decay": Float(3e-4, 3e-4), "lr": Float(0, 1)}
+    result = search(lambda network, config: config["lr"], space, finalists=1).run(6)
+    result.save_html(tmp_path / "study.html")
+    assert "more than one value" in (tmp_path / "study.html").read_text()
 
 
 def test_importance_finds_what_the_values_depend_on(result, ax):
