@@ -125,7 +125,7 @@ def decisions(result: Result, strategy: Strategy) -> dict[str, tuple[Config, flo
     below = [record for record in result.records if record.rung == 0]
     winner = result.leaderboard(0)[0]
     if strategy is FULL:
-        found["no re-look"] = winner.config, charged(below, strategy)
+        found["no repeats"] = winner.config, charged(below, strategy)
         for budget in (0.25, 0.15):
             found[f"first {budget:.0%} of the time"] = within(below, budget)
         found["mean of both"] = mean_of_both(result).config, charged(result.records, strategy)

@@ -44,10 +44,10 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 MOST = 0.2  # maximum cost of a ladder that may be chosen, as a share of a full search
 FEW = 20  # number of configs in a short search
-NOT_EARLY = "1/8 (4), median, second seed"
+NOT_EARLY = "1/8 (4), median, repeats"
 """The default without early promotion."""
 CHOSEN = (
-    DEFAULT, NOT_EARLY, "1/8 (4), interleaved, median", "1/8 (3), median", "1/8 (4), asha"
+    DEFAULT, NOT_EARLY, "1/8 (4), early, median", "1/8 (3), median", "1/8 (4), asha"
 )  # fmt: skip
 COMPARED = (
     UNIT, "full, median", "full: first 15% of the time", "1 epoch", "1 epoch, of 2 in 5 configs",
@@ -81,11 +81,11 @@ class Findings:
         return any(run.seed >= JUDGE for runs in self.table.values() for run in runs)
 
     def points(self, name: str) -> Floats | None:
-        """Test accuracy minus that of a full search with a re-look, for each sample, in points."""
+        """Test accuracy minus that of a full search with repeats, for each sample, in points."""
         return points_in(self.halves, name)
 
     def cost(self, name: str, *, larger: bool = False) -> float:
-        """The cost of a strategy, as a share of a full search without a re-look."""
+        """The cost of a strategy, as a share of a full search without repeats."""
         return cost_in(self.larger if larger else self.halves, name)
 
 

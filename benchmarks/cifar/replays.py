@@ -214,8 +214,8 @@ def _number(runs: Trainings) -> int:
 def full(sample: Sequence[Trainings], costs: Costs) -> dict[str, Found]:
     """Searches on the full network: complete ones, and some that end earlier.
 
-    The best three are trained once more under the second seed, which then decides alone (a
-    *re-look*). The cost of the search without a re-look is the unit of cost.
+    The best three are trained once more under the second seed, which then decides alone. The cost
+    of the search without these repeats is the unit of cost.
     """
     replay = _Replay(Search([]), sample, costs)
     values = [replay.trained(i).value for i in range(len(sample))]

@@ -168,7 +168,7 @@ def _rates(found: Sequence[Findings]) -> Iterator[str]:
 
 def _ladders(found: Sequence[Findings]) -> Iterator[str]:
     sizes_ = ", ".join(f"{each.net} {sample_size(each.table)}" for each in found)
-    yield "Cost as a share of a full search without a re-look, and the difference in test accuracy,"
+    yield "Cost as a share of a full search without repeats, and the difference in test accuracy,"
     yield "in points, to a full search that trains its best three once more under another seed. In"
     yield f"brackets: how many trials are promoted. Configs in a search: {sizes_}."
     yield ""

@@ -30,7 +30,7 @@ __all__ = [
 N_TRIALS = 60
 POWER_LAW = "1/8 (6), 1/2 (2), median, power law"
 """The default of version 0.1."""
-DEFAULT = "1/8 (4), interleaved, median, second seed"
+DEFAULT = "1/8 (4), early, median, repeats"
 """The default of ``ProxyHPO`` in searches of 40 trials or more."""
 
 
@@ -41,9 +41,7 @@ def ladder(*levels: tuple[float, int], **options: Any) -> Search:
 
 MEDIAN = MedianStopper()
 SHORT = {
-    f"1/8 ({keep}), interleaved, median": ladder(
-        (8, keep), early=(8, 16)[: keep // 2], stopper=MEDIAN
-    )
+    f"1/8 ({keep}), early, median": ladder((8, keep), early=(8, 16)[: keep // 2], stopper=MEDIAN)
     for keep in (1, 2, 3, 4)
 }
 """The default with other numbers of finalists, up to half of them early."""
@@ -56,13 +54,13 @@ LADDERS: dict[str, Search] = {
     **{f"1/{part} (4), median": ladder((part, 4), stopper=MEDIAN) for part in (16, 8, 4)},
     "1/8 (3), median": ladder((8, 3), stopper=MEDIAN),
     "1/8 (4), asha": ladder((8, 4), stopper=ASHAStopper()),
-    "1/8 (4), interleaved": ladder((8, 4), early=(8, 16)),
+    "1/8 (4), early": ladder((8, 4), early=(8, 16)),
     **SHORT,
     DEFAULT: ladder((8, 4), early=(8, 16), stopper=MEDIAN, second_seeds=True),
-    "1/8 (3), second seed": ladder((8, 3), second_seeds=True),
-    "1/8 (4), second seed": ladder((8, 4), second_seeds=True),
-    "1/8 (3), median, second seed": ladder((8, 3), stopper=MEDIAN, second_seeds=True),
-    "1/8 (4), median, second seed": ladder((8, 4), stopper=MEDIAN, second_seeds=True),
+    "1/8 (3), repeats": ladder((8, 3), second_seeds=True),
+    "1/8 (4), repeats": ladder((8, 4), second_seeds=True),
+    "1/8 (3), median, repeats": ladder((8, 3), stopper=MEDIAN, second_seeds=True),
+    "1/8 (4), median, repeats": ladder((8, 4), stopper=MEDIAN, second_seeds=True),
 }  # fmt: skip
 """Ladders among which one is chosen. In brackets: how many trials are promoted from a rung."""
 

@@ -198,7 +198,7 @@ def complete(net: str, table: Table) -> Table:
 def fill(net: str, examples: Examples, folder: Path, n: int | None = None) -> None:
     """Adds the missing trainings, config by config, and further seeds for the best configs so far.
 
-    The second seed shows what a re-look would have decided. No search uses the third one, so it can
+    The second seed shows what repeats would have decided. No search uses the third one, so it can
     judge every config that a search finds.
 
     Args:

@@ -41,10 +41,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """A strategy compared with the full search with a re-look, on the same draws.
+    """A strategy compared with the full search with repeats, on the same draws.
 
     Args:
-        cost: seconds, as a share of a full search without a re-look; the mean over the tables.
+        cost: seconds, as a share of a full search without repeats; the mean over the tables.
         by_table: mean difference of each table.
         by_data_set: data set → mean difference.
         interval: 95 % interval of the difference.
@@ -73,7 +73,7 @@ class Summary:
         return float(wilcoxon(self.by_table).pvalue) if np.any(self.by_table) else 1.0
 
 
-REFERENCE, UNIT = "full", "full: no re-look"
+REFERENCE, UNIT = "full", "full: no repeats"
 
 
 Interval = Callable[[Floats], tuple[float, float]]

@@ -219,13 +219,13 @@ def test_searches_are_charged_and_judged_by_one_seed_that_none_has_seen():
     assert sample_size(table) == 12
     found = {o.strategy: o for o in outcomes("vgg", table, COSTS, 1, n=12)}
     assert {*searches(12)} <= {*found}
-    ratio = found["1/8 (4)"].seconds / found["full: no re-look"].seconds
+    ratio = found["1/8 (4)"].seconds / found["full: no repeats"].seconds
     assert 1 / 8 < ratio < 0.6
     assert found["1/8 (3)"].seconds < found["1/8 (4)"].seconds < found["full"].seconds
-    assert found["1 epoch"].seconds < 0.5 * found["full: no re-look"].seconds
+    assert found["1 epoch"].seconds < 0.5 * found["full: no repeats"].seconds
     assert found["1/8 (3), median"].seconds < found["1/8 (3)"].seconds
     assert found["1 epoch, of 2 in 5 configs"].seconds < found["1 epoch"].seconds
-    accuracies = {1 - found[name].loss for name in ("1/8 (4)", "full: no re-look", "full")}
+    accuracies = {1 - found[name].loss for name in ("1/8 (4)", "full: no repeats", "full")}
     assert len(accuracies) == 1
     assert accuracies.pop() in {runs[Run(n, seed=JUDGE)].test for n, runs in table.items()}
 
@@ -305,11 +305,13 @@ def test_the_report_has_every_network_and_keeps_what_was_written_by_hand(tmp_pat
     text = page.read_text()
     assert text.startswith("by hand\n")
     assert "stale" not in text
-    for words in ("| full: no re-look | 1.000", "| no correction |", "of the live ones",
+    for words in ("| full: no repeats | 1.000", "| no correction |", "of the live ones",
                   "| layerwise, vectors -1 |", f"| {POWER_LAW} |", f"| {DEFAULT} |",
                   "| vgg | after |", "| vgg | 1/8 | 8.0 | 8.0 | 8.0 |",
                   "| mean of vgg | |"):  # fmt: skip
         assert words in text
+    for words in ("interleaved", "second seed", "re-look"):
+        assert words not in text, "a table has the words of the text around it"
     pictures = {picture.name for picture in (tmp_path / "pictures").iterdir()}
     assert pictures == {"learning-rate-and-width.svg", "cost-and-accuracy.svg"}
 

@@ -68,7 +68,7 @@ def test_the_proxy_costs_less_and_finds_what_the_full_search_finds(monkeypatch):
     full, proxy = (
         tabular.repetition(table(), 0, 30, name)["decisions"] for name in ("full", "1/16")
     )
-    assert full["no re-look"][1] == 30 * 1024
+    assert full["no repeats"][1] == 30 * 1024
     assert full[""][1] == 33 * 1024
     assert proxy[""][1] == 30 * 64 + 3 * 1024
     assert proxy["single best"][1] == 30 * 64 + 1024
@@ -113,7 +113,7 @@ def test_the_report_has_every_strategy(monkeypatch, tmp_path):
     text = page.read_text()
     assert text.startswith("by hand\n")
     assert "old" not in text
-    for words in ("HPOBench, 5 trials", "| 1/16 |", "| full: no re-look | 1.000 |", "| other |"):
+    for words in ("HPOBench, 5 trials", "| 1/16 |", "| full: no repeats | 1.000 |", "| other |"):
         assert words in text
     assert (tmp_path / "tabular.png").stat().st_size > 1000
 
@@ -124,7 +124,7 @@ def test_differences_are_paired_and_in_points():
         for repetition, level in enumerate((-0.9, -0.5))
         for o in (
             outcome("full", level, 11, repetition=repetition),
-            outcome("full: no re-look", level, 10, repetition=repetition),
+            outcome("full: no repeats", level, 10, repetition=repetition),
             outcome("a", level + 0.02, 2, repetition=repetition),
         )
     ]
@@ -141,7 +141,7 @@ def test_intervals_resample_whole_data_sets():
         for repetition in range(20)
         for o in (
             outcome("full", -0.9, 11, data_set, repetition),
-            outcome("full: no re-look", -0.9, 10, data_set, repetition),
+            outcome("full: no repeats", -0.9, 10, data_set, repetition),
             outcome("a", -0.9 + shift, 2, data_set, repetition),
         )
     ]
