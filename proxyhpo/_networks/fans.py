@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 __all__ = [
     "FanRatios",
-    "fan_in",
+    "Fans",
     "fan_ratios",
+    "fans_of",
     "masked_away",
-    "owner",
     "parameter_count",
     "width_ratio",
 ]
@@ -38,6 +38,19 @@ Contracted = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
+class Fans:
+    """The fans of a parameter.
+
+    Args:
+        fan_in: how many products each of its outputs sums; None if it is not a weight matrix.
+        outputs: how many outputs it has: the size of the dimensions that are not summed over.
+    """
+
+    fan_in: float | None
+    outputs: float
+
+
+@dataclass(frozen=True)
 class FanRatios:
     """The fraction of the full network's fans that a parameter of a proxy keeps.
 
@@ -51,33 +64,25 @@ class FanRatios:
     r_out: float
 
 
-def fan_in(
-    network: nn.Module, name: str, contracted: tuple[int, ...] | None = None
-) -> float | None:
-    """How many products each output of a parameter sums; None if it is not a weight matrix.
+def fans_of(network: nn.Module, contracted: Contracted | None = None) -> dict[str, Fans]:
+    """Every name of a parameter → its fans.
 
     Args:
-        network: contains the parameter.
-        name: of the parameter.
-        contracted: the dimensions that are summed over. By default they follow from the module
-            type.
+        network: contains the parameters.
+        contracted: the dimensions that are summed over, if the pruner knows them. Otherwise they
+            follow from the module types.
 
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8))
-    >>> fan_in(network, "0.weight"), fan_in(network, "1.weight")
-    (75, None)
+    >>> fans = fans_of(nn.Sequential(nn.Conv2d(3, 8, 5), nn.BatchNorm2d(8)))
+    >>> fans["0.weight"], fans["1.weight"]
+    (Fans(fan_in=75, outputs=8), Fans(fan_in=None, outputs=8))
     """
-    module, leaf = owner(network, name)
-    weight = network.get_parameter(name)
-    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:  # (in, out / groups, *kernel)
-        return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
-    if contracted is None:
-        contracted = _contracted_by_type(module, leaf, weight)
-    if not contracted:
-        return None
-    product = math.prod(weight.shape[dim] for dim in contracted)
-    if _is_used_both_ways(weight, contracted):
-        return math.sqrt(product)
-    return product
+    known = contracted or {}
+    found = {}
+    for path, module in network.named_modules(remove_duplicate=False):
+        for leaf, weight in module.named_parameters(recurse=False, remove_duplicate=False):
+            name = f"{path}.{leaf}" if path else leaf
+            found[name] = _fans(module, leaf, weight, known.get(name))
+    return found
 
 
 def fan_ratios(
@@ -99,20 +104,20 @@ def fan_ratios(
     """
     originals = dict(full.named_parameters())
     away, aliases = masked_away(network, full), _aliases(full)
+    before, after = fans_of(full, contracted), fans_of(network, contracted)
     ratios = {}
     for name, parameter in network.named_parameters():
         original = originals.get(name)
         if original is None:
             continue
-        alias, dims = name, (contracted or {}).get(name)
-        if dims is None:  # a tied weight may be a matrix under another name
-            alias = next((a for a in aliases[name] if fan_in(full, a) is not None), name)
-        before, after = fan_in(full, alias, dims), fan_in(network, alias, dims)
-        r_in = None if before is None else (after or 0) / before
-        r_out = _outputs(network, alias, dims) / max(_outputs(full, alias, dims), 1)
+        alias = name
+        if name not in (contracted or {}):  # a tied weight may be a matrix under another name
+            alias = next((a for a in aliases[name] if before[a].fan_in is not None), name)
+        was, now = before[alias], after[alias]
+        r_in = None if was.fan_in is None else (now.fan_in or 0) / was.fan_in
         if name in away and r_in is not None:
             r_in = int(parameter.count_nonzero()) / int(original.count_nonzero())
-        ratios[name] = FanRatios(r_in, r_out)
+        ratios[name] = FanRatios(r_in, now.outputs / max(was.outputs, 1))
     return ratios
 
 
@@ -161,23 +166,19 @@ def masked_away(network: nn.Module, full: nn.Module) -> dict[str, int]:
     return {name: count for name, count in away.items() if count > 0}
 
 
-def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that contains a parameter, and the parameter's name there."""
-    path, _, leaf = name.rpartition(".")
-    return network.get_submodule(path), leaf
-
-
-def _outputs(network: nn.Module, name: str, contracted: tuple[int, ...] | None) -> float:
-    """How many outputs a parameter has: the size of the dimensions that are not summed over."""
-    module, leaf = owner(network, name)
-    weight = network.get_parameter(name)
-    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:
-        return weight.shape[1] * module.groups
+def _fans(module: nn.Module, leaf: str, weight: Tensor, contracted: tuple[int, ...] | None) -> Fans:
+    shape = weight.shape
+    if isinstance(module, _TRANSPOSED) and weight.ndim >= 3:  # (in, out / groups, *kernel)
+        fan_in = shape[0] // module.groups * math.prod(shape[2:])
+        return Fans(fan_in, shape[1] * module.groups)
     if contracted is None:
         contracted = _contracted_by_type(module, leaf, weight)
-    if _is_used_both_ways(weight, contracted):
-        return math.sqrt(weight.numel())
-    return math.prod(size for dim, size in enumerate(weight.shape) if dim not in contracted)
+    product = math.prod(shape[dim] for dim in contracted)
+    # A matrix that is used both ways, as in a tied autoencoder: products sum over both dimensions.
+    if weight.ndim > 1 and len(contracted) == weight.ndim:
+        return Fans(math.sqrt(product), math.sqrt(product))
+    outputs = math.prod(size for dim, size in enumerate(shape) if dim not in contracted)
+    return Fans(product if contracted else None, outputs)
 
 
 def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[int, ...]:
@@ -188,11 +189,6 @@ def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[i
     if weight.ndim > 2 and weight.shape[0] == 1 and leaf != "weight":
         return ()  # for example positions of shape (1, tokens, channels), which are added
     return tuple(range(1, weight.ndim))
-
-
-def _is_used_both_ways(weight: Tensor, contracted: tuple[int, ...]) -> bool:
-    """Whether products sum over both dimensions of a matrix, as in a tied autoencoder."""
-    return weight.ndim > 1 and len(contracted) == weight.ndim
 
 
 def _aliases(network: nn.Module) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.fans import fans_of
 
 __all__ = ["is_constant", "rescale"]
 
@@ -48,6 +48,7 @@ def rescale(
         contracted: parameter name → the dimensions that its products sum over, if known.
     """
     originals = dict(full.named_parameters())
+    fans_before, fans = fans_of(full, contracted), fans_of(network, contracted)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             original = originals.get(name)
@@ -55,11 +56,10 @@ def rescale(
                 continue
             if is_constant(original):
                 continue
-            dims = (contracted or {}).get(name)
-            was = _scale(original, fan_in(full, name, dims))
+            was = _scale(original, fans_before[name].fan_in)
             if parameter.shape != original.shape and _is_orthogonal(original):
                 parameter.copy_(_orthogonal(parameter))
-            now = _scale(parameter, fan_in(network, name, dims))
+            now = _scale(parameter, fans[name].fan_in)
             if now > 0 and not math.isclose(was, now, rel_tol=1e-6):
                 parameter.mul_(was / now)
         _refresh_spectral_norms(network)
@@ -71,7 +71,11 @@ def is_constant(tensor: Tensor) -> bool:
     >>> is_constant(torch.ones(3)), is_constant(torch.arange(3))
     (True, False)
     """
-    return tensor.numel() <= 1 or bool((tensor == tensor.reshape(-1)[0]).all())
+    if tensor.numel() <= 1:
+        return True
+    entries = tensor.reshape(-1)
+    # Two entries nearly always suffice to tell random ones.
+    return bool(entries[0] == entries[1]) and bool((entries == entries[0]).all())
 
 
 def _refresh_spectral_norms(network: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.fans import fans_of
 from proxyhpo._networks.initialisation import is_constant
 
 __all__ = ["Origin", "Origins", "compared", "origins", "sampled"]
@@ -97,11 +97,11 @@ def compared(network: nn.Module, earlier: Mapping[str, Tensor]) -> dict[str, Ori
         network: from a second build.
         earlier: the entries sampled from the first build.
     """
-    now = sampled(network)
+    now, fans = sampled(network), fans_of(network)
     return {
         name: Origin(
             entries=parameter.numel(),
-            is_matrix=fan_in(network, name) is not None,
+            is_matrix=fans[name].fan_in is not None,
             is_constant=is_constant(parameter),
             is_equal=all(_is_equal(earlier.get(key), now[key]) for key in _keys(name, now)),
             is_varied=_is_varied(now[name]),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.fans import fans_of
 from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import UnsupportedNetworkError
 
@@ -57,8 +57,9 @@ class Guard:
 
 
 def _widths(network: nn.Module, contracted: Mapping[str, tuple[int, ...]]) -> Widths:
+    fans = fans_of(network, contracted)
     return {
-        name: (tuple(parameter.shape), fan_in(network, name, contracted.get(name)))
+        name: (tuple(parameter.shape), fans[name].fan_in)
         for name, parameter in network.named_parameters()
     }
 

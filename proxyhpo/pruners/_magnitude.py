@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from proxyhpo._inputs import Inputs
-from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.fans import fans_of
 from proxyhpo._networks.initialisation import is_constant
 from proxyhpo._networks.reach import reach
 from proxyhpo._validation import check_fraction
@@ -65,10 +65,11 @@ class MagnitudePruner(Pruner):
         if density == 1:
             return Pruned(network)
         heads = reach(network, example_inputs).heads
+        fans = fans_of(network)
         matrices = {
             name: parameter
             for name, parameter in network.named_parameters()
-            if fan_in(network, name) is not None
+            if fans[name].fan_in is not None
             and (parameter.is_floating_point() or parameter.is_complex())
         }
         inner = {name: weight for name, weight in matrices.items() if name not in heads}

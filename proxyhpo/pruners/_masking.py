@@ -26,8 +26,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from proxyhpo._networks.fans import owner
-
 __all__ = ["hold_at_zero"]
 
 _SUFFIX = "_proxyhpo_away"
@@ -58,14 +56,20 @@ def hold_at_zero(network: nn.Module, away: Mapping[str, Tensor]) -> None:
         away: parameter name → boolean tensor of its shape, True where the weight is zeroed.
     """
     for name, mask in away.items():
-        module, leaf = owner(network, name)
+        module, leaf = _owner(network, name)
         module.register_buffer(leaf + _SUFFIX, mask, persistent=False)
-    holders = {owner(network, name)[0] for name in away}
+    holders = {_owner(network, name)[0] for name in away}
     for module in holders | {network}:
         module.register_forward_pre_hook(_before_forward)
     network.register_load_state_dict_post_hook(_before_forward)  # type: ignore[no-untyped-call]  # torch's
     _watch_optimizers()
     _hold_all(network)
+
+
+def _owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that contains a parameter, and the parameter's name there."""
+    path, _, leaf = name.rpartition(".")
+    return network.get_submodule(path), leaf
 
 
 def _before_forward(module: nn.Module, *_: Any) -> None:

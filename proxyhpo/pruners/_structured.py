@@ -102,7 +102,8 @@ class L1StructuredPruner(StructuredPruner):
 
     @override
     def score(self, slices: Sequence[Tensor], *, generator: torch.Generator) -> Tensor:
-        return torch.stack([torch.linalg.vector_norm(part, ord=1, dim=1) for part in slices]).sum(0)
+        # Along a dimension, torch.linalg.vector_norm(ord=1) takes five times as long on a CPU.
+        return torch.stack([part.abs().sum(dim=1) for part in slices]).sum(0)
 
 
 @final

@@ -28,7 +28,6 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from proxyhpo._networks.fans import FanRatios
 from proxyhpo._networks.norms import has_norm_modules
@@ -94,10 +93,11 @@ class Scaling:
     ) -> None:
         self._rule = rule
         self._fans = dict(fans)
-        self._names = WeakTensorKeyDictionary()
-        for name, parameter in network.named_parameters():
-            if name in self._fans:
-                self._names[parameter] = name
+        self._names = {
+            id(parameter): (weakref.ref(parameter), name)
+            for name, parameter in network.named_parameters()
+            if name in self._fans
+        }
         self._has_norms = has_norm_modules(network) if has_norms is None else has_norms
         self._factors: weakref.WeakKeyDictionary[Optimizer, dict[str, float | None]]
         self._factors = weakref.WeakKeyDictionary()
@@ -125,7 +125,7 @@ class Scaling:
     @property
     def is_over(self) -> bool:
         """Whether none of the parameters is left."""
-        return len(self._names) == 0
+        return all(parameter() is None for parameter, _ in self._names.values())
 
     def start(self) -> None:
         """Starts scaling."""
@@ -142,15 +142,18 @@ class Scaling:
     def before(self, optimizer: Optimizer, *, has_closure: bool) -> bool:
         """An optimizer is about to step. Returns whether it has parameters of the network."""
         parts, unknown, is_known = [], False, False
+        factors = self._factors.setdefault(optimizer, {})
         for group in optimizer.param_groups:
             by_factor: dict[float, list[nn.Parameter]] = {}
             for parameter in group["params"]:
-                name = self._names.get(parameter)  # type: ignore[no-untyped-call]  # torch's
+                name = self._name(parameter)
                 is_known |= name is not None
                 moves = parameter.requires_grad and (has_closure or parameter.grad is not None)
                 if name is None or not moves:
                     continue
-                factor = self._factor(name, optimizer, group)
+                if name not in factors:
+                    factors[name] = self._factor(name, optimizer, group)
+                factor = factors[name]
                 unknown |= factor is None
                 if factor is not None:
                     by_factor.setdefault(factor, []).append(parameter)
@@ -201,14 +204,16 @@ class Scaling:
             outer.inner |= step.inner
             outer.inner.update(id(p) for part in step.parts for p in part.parameters)
 
+    def _name(self, parameter: Tensor) -> str | None:
+        """Its name in the network; None for others, also for one that got a dead one's id."""
+        reference, name = self._names.get(id(parameter), (None, None))
+        return None if reference is None or reference() is not parameter else name
+
     def _factor(self, name: str, optimizer: Optimizer, group: Mapping[str, Any]) -> float | None:
-        known = self._factors.setdefault(optimizer, {})
-        if name not in known:
-            fans = self._fans[name]
-            r_in = 1.0 if fans.r_in is None else fans.r_in
-            factor = self._rule(Update(name, r_in, fans.r_out, optimizer, group, self._has_norms))
-            known[name] = None if factor is None else float(factor)
-        return known[name]
+        fans = self._fans[name]
+        r_in = 1.0 if fans.r_in is None else fans.r_in
+        factor = self._rule(Update(name, r_in, fans.r_out, optimizer, group, self._has_norms))
+        return None if factor is None else float(factor)
 
     def _note(self, factor: float, optimizer: Optimizer) -> None:
         self._optimizers[type(optimizer).__name__] = None

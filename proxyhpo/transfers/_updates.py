@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -86,11 +87,16 @@ def update_kind(update: Update) -> UpdateKind | None:
 
 
 def _kind_of_class(kind: type[Optimizer]) -> UpdateKind | None:
-    names = (_AFFIXES.sub("", base.__name__.lower()) for base in kind.__mro__)
-    return next((_KIND_BY_NAME[name] for name in names if name in _KIND_BY_NAME), None)
+    return next((_KIND_BY_NAME[name] for name in _names(kind) if name in _KIND_BY_NAME), None)
 
 
-_DECOUPLED = ("adamw", "nadamw", "sgdw", "lion", "muon")
+@lru_cache(maxsize=32)  # it is asked for at each step
+def _names(kind: type[Optimizer]) -> tuple[str, ...]:
+    """The names of an optimizer's class and its bases, without what other libraries add to them."""
+    return tuple(_AFFIXES.sub("", base.__name__.lower()) for base in kind.__mro__)
+
+
+_DECOUPLED = frozenset({"adamw", "nadamw", "sgdw", "lion", "muon"})
 
 
 def decoupled_decay(optimizer: Optimizer, group: Mapping[str, Any]) -> float | Tensor:
@@ -101,11 +107,11 @@ def decoupled_decay(optimizer: Optimizer, group: Mapping[str, Any]) -> float | T
     >>> decoupled_decay(optimizer, optimizer.param_groups[0])
     0.125
     """
-    names = {_AFFIXES.sub("", base.__name__.lower()) for base in type(optimizer).__mro__}
     flags = ("decoupled_weight_decay", "decoupled_decay", "weight_decouple")
     told = next((group[flag] for flag in flags if flag in group), None)
     if told is None:
-        told = not names.isdisjoint(_DECOUPLED) or isinstance(optimizer, torch.optim.Adafactor)
+        told = not _DECOUPLED.isdisjoint(_names(type(optimizer)))
+        told |= isinstance(optimizer, torch.optim.Adafactor)
     lr, decay = group.get("lr"), group.get("weight_decay")
     if not told or lr is None or not decay:
         return 0.0

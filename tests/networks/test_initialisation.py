@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from proxyhpo._inputs import call
-from proxyhpo._networks.fans import fan_in
+from proxyhpo._networks.fans import fans_of
 from proxyhpo._networks.initialisation import rescale
 from proxyhpo.channels.find.forward import outputs_of
 from proxyhpo.pruners import L1StructuredPruner, MagnitudePruner
@@ -181,7 +181,7 @@ def test_each_weight_gets_its_scale_back():
     rescale(proxy, full)
     for name, parameter in proxy.named_parameters():
         original = full.get_parameter(name)
-        fan, before = (fan_in(network, name) or 1 for network in (proxy, full))
+        fan, before = (fans_of(network)[name].fan_in or 1 for network in (proxy, full))
         rms, was = (p.square().mean().sqrt().item() for p in (parameter, original))
         assert rms * math.sqrt(fan) == pytest.approx(was * math.sqrt(before), rel=1e-4)
 
@@ -310,13 +310,14 @@ FANS = {
 def test_fan_in_by_the_type_of_the_module(kind):
     module, expected = FANS[kind]
     network = nn.ModuleDict({"m": module})
-    assert {name: fan_in(network, f"m.{name}") for name in expected} == expected
+    fans = fans_of(network)
+    assert {name: fans[f"m.{name}"].fan_in for name in expected} == expected
 
 
 def test_fan_in_as_the_pruner_saw_it():
     network = nn.ParameterDict({"w": torch.zeros(3, 4, 5)})
-    assert fan_in(network, "w", (0,)) == 3
-    assert fan_in(network, "w", ()) is None
+    assert fans_of(network, {"w": (0,)})["w"].fan_in == 3
+    assert fans_of(network, {"w": ()})["w"].fan_in is None
 
 
 def test_weight_norm_keeps_its_own_scale():
