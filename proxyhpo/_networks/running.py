@@ -20,7 +20,7 @@ from proxyhpo.channels.find.trace import Setting
 __all__ = ["one_step", "run", "step_seconds"]
 
 _WARM_UP = 2
-_REPETITIONS = 5
+_REPETITIONS = 3
 _SHORT, _MOST = 0.1, 60
 """Step times of small networks vary, so steps are repeated up to this time and this number."""
 

@@ -7,7 +7,7 @@ kinds are distinguished; updates of other kinds are not scaled.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -90,10 +90,14 @@ def _kind_of_class(kind: type[Optimizer]) -> UpdateKind | None:
     return next((_KIND_BY_NAME[name] for name in _names(kind) if name in _KIND_BY_NAME), None)
 
 
-@lru_cache(maxsize=32)  # it is asked for at each step
-def _names(kind: type[Optimizer]) -> tuple[str, ...]:
+def _names(kind: type[Optimizer]) -> Iterator[str]:
     """The names of an optimizer's class and its bases, without what other libraries add to them."""
-    return tuple(_AFFIXES.sub("", base.__name__.lower()) for base in kind.__mro__)
+    return (_without_affixes(base.__name__) for base in kind.__mro__)
+
+
+@lru_cache(maxsize=64)  # asked for at each step
+def _without_affixes(name: str) -> str:
+    return _AFFIXES.sub("", name.lower())
 
 
 _DECOUPLED = frozenset({"adamw", "nadamw", "sgdw", "lion", "muon"})
