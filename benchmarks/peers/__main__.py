@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -173,6 +174,7 @@ def _place(row: Row, moment: float) -> int | None:
 
 def installed(names: Sequence[str]) -> dict[str, Loop]:
     """Peer → its loop; prints which libraries are missing."""
+    import_module("torch._dynamo")  # else the first optimizer would, in the time of one search
     loops = {}
     for name in names:
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +49,7 @@ def ours(times: float = 1.0, *, as_long: bool = False, **options: Any) -> Loop:
         as_long: whether to search until the cost is as many base trainings as there are trials.
         options: of :class:`~proxyhpo.ProxyHPO`.
     """
+    import_module("hyperopt")  # as the other libraries, before the time of a search begins
 
     def loop(problem: Problem, trials: int, seed: int, note: Note) -> None:
         def announced(record: Record) -> None:
