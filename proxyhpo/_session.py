@@ -133,7 +133,7 @@ class Session:
     def ask(self, n_trials: float) -> Asked | None:
         """See :meth:`ProxyHPO.ask`."""
         with preserved_random_state():
-            job = self.opened.study.next_job(n_trials)
+            job = self.opened.study.next_job(lambda: n_trials)
         if job is None:
             return None
         setup = self.opened.setup

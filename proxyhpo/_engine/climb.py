@@ -181,12 +181,12 @@ def _decided(
         size = min(executor.capacity, remaining.places(running))
         if not running and size:
             with isolated():
-                batch = study.next_batch(remaining.decide_n_trials(), size, remaining.affords)
+                batch = study.next_batch(remaining.decide_n_trials, size, remaining.affords)
             yield from batch
         return
     while len(running) < executor.capacity + executor.ahead and remaining.places(running):
         with isolated():
-            job = study.next_job(remaining.decide_n_trials(), remaining.affords)
+            job = study.next_job(remaining.decide_n_trials, remaining.affords)
         if job is None:
             return
         yield job

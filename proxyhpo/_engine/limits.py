@@ -98,10 +98,10 @@ class Remaining:
 
     def _limit_reached(self) -> tuple[str, float] | None:
         """The limit, as (name, value), for which no new trial may start; None if one may."""
-        limits, state, outlook = self._limits, self._study.state, self._study.outlook
+        limits, study, outlook = self._limits, self._study, self._study.outlook
         worth, timeout, budget = limits.worth, limits.timeout, limits.base_trainings
         if worth is not None:
-            is_kept = state.is_closed("worth", worth)
+            is_kept = study.state.is_closed("worth", worth)
             if is_kept or outlook.gain_for_a_base_training < worth:
                 return "worth", worth
         time_left, budget_left = self.seconds, self._budget_left()
@@ -110,7 +110,7 @@ class Remaining:
             if time_left < CAUTION * needed:
                 return "timeout", timeout
         if budget is not None and budget_left is not None:
-            is_kept = state.is_closed("base_trainings", budget)
+            is_kept = study.state.is_closed("base_trainings", budget)
             # Workers run in parallel, so they share the time but add to the cost.
             if is_kept or budget_left < outlook.predicted_seconds(1):
                 return "base_trainings", budget

@@ -96,24 +96,29 @@ class Study:
                 self._write("known", result.to_json())
 
     def next_job(
-        self, n_trials: float, affords: Callable[[int], bool] = lambda _: True
+        self, decide_n_trials: Callable[[], float], affords: Callable[[int], bool] = lambda _: True
     ) -> Job | None:
         """The next training to run, or None until more outcomes are known.
 
         Args:
-            n_trials: total number of trials that enter rung 0.
+            decide_n_trials: the total number of trials that enter rung 0. Not called for a training
+                that has started before: an uninterrupted study would decide after its end.
             affords: whether so many trainings under further seeds may start.
         """
         self._take_known()
         if self._unfinished:
             return self._job(self._unfinished.popleft())
+        n_trials = decide_n_trials()
         job = self._promotion(n_trials) or self._new_trial(n_trials)
         if job is None and self._proposals.exhausted:  # then more promotions may be certain
             job = self._promotion(n_trials)
         return job or self._control(n_trials) or self._repeat(n_trials, affords)
 
     def next_batch(
-        self, n_trials: float, size: int, affords: Callable[[int], bool] = lambda _: True
+        self,
+        decide_n_trials: Callable[[], float],
+        size: int,
+        affords: Callable[[int], bool] = lambda _: True,
     ) -> list[Job]:
         """The next trainings to run, all decided before any of them starts.
 
@@ -123,7 +128,10 @@ class Study:
         jobs = [self._job(run) for run in self._unfinished]
         self._unfinished.clear()
         if not jobs or self.state.batch_is_open:
-            while len(jobs) < size and (job := self.next_job(n_trials, affords)) is not None:
+            while len(jobs) < size:
+                job = self.next_job(decide_n_trials, affords)
+                if job is None:
+                    break
                 jobs.append(job)
             if jobs:
                 self._write("batch", {"size": len(jobs)})

@@ -80,6 +80,29 @@ def test_the_end_of_a_search_is_kept_when_it_is_resumed_or_run_again():
     assert len(hpo.run(base_trainings=11).records) > len(straight.records)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_whether_it_ends_is_decided_after_an_interrupted_training_as_without_the_interrupt(ordered):
+    """Before its end, that training would count as one more finalist to pay for."""
+    interrupted = []
+
+    def train(network, config, trial):
+        slow = trial.rung and trial.number >= 12
+        if slow and not interrupted:
+            interrupted.append(trial)
+            yield -trial.number
+            hpo.stop()
+        full = 3 * FULL if slow else FULL
+        yield {"value": -trial.number, "seconds": full if trial.rung else PROXY}
+
+    hpo = study(train, ordered=ordered)
+    hpo.run(12)
+    assert hpo.run(base_trainings=6.4).interrupted
+    result = hpo.run(base_trainings=6.4)
+    hpo = study(train, ordered=ordered)
+    hpo.run(12)
+    assert outcomes(result) == outcomes(hpo.run(base_trainings=6.4))
+
+
 def test_a_number_of_trials_ends_it_before():
     result = study().run(10, base_trainings=50)
     assert counts(result) == (10, 2)

@@ -24,14 +24,14 @@ class Study:
         )
         self.died = []
 
-    def next_job(self, n_trials):
-        if len(self.history.trials) >= n_trials:
+    def next_job(self, decide_n_trials, affords):
+        if len(self.history.trials) >= decide_n_trials():
             return None
         trial = self.history.add_trial({"x": len(self.history.trials)})
         return Job(RunId(trial, 0), {}, {}, 0.5, 1, 0)
 
-    def next_batch(self, n_trials, size):
-        jobs = [self.next_job(n_trials) for _ in range(size)]
+    def next_batch(self, decide_n_trials, size, affords):
+        jobs = [self.next_job(decide_n_trials, affords) for _ in range(size)]
         return [job for job in jobs if job is not None]
 
     def finish(self, job, outcome):
