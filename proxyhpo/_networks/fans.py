@@ -8,7 +8,7 @@ proxy keeps in each layer determines how the size of its updates differs from th
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -77,12 +77,10 @@ def fans_of(network: nn.Module, contracted: Contracted | None = None) -> dict[st
     (Fans(fan_in=75, outputs=8), Fans(fan_in=None, outputs=8))
     """
     known = contracted or {}
-    found = {}
-    for path, module in network.named_modules(remove_duplicate=False):
-        for leaf, weight in module.named_parameters(recurse=False, remove_duplicate=False):
-            name = f"{path}.{leaf}" if path else leaf
-            found[name] = _fans(module, leaf, weight, known.get(name))
-    return found
+    return {
+        name: _fans(module, leaf, weight, known.get(name))
+        for name, module, leaf, weight in _named(network)
+    }
 
 
 def fan_ratios(
@@ -112,7 +110,7 @@ def fan_ratios(
             continue
         alias = name
         if name not in (contracted or {}):  # a tied weight may be a matrix under another name
-            alias = next((a for a in aliases[name] if before[a].fan_in is not None), name)
+            alias = next((a for a in aliases[original] if before[a].fan_in is not None), name)
         was, now = before[alias], after[alias]
         r_in = None if was.fan_in is None else (now.fan_in or 0) / was.fan_in
         if name in away and r_in is not None:
@@ -191,9 +189,17 @@ def _contracted_by_type(module: nn.Module, leaf: str, weight: Tensor) -> tuple[i
     return tuple(range(1, weight.ndim))
 
 
-def _aliases(network: nn.Module) -> dict[str, list[str]]:
-    """Name of each parameter → all its names."""
+def _named(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Parameter]]:
+    """Every name of every parameter, the module that contains it, and its name there."""
+    for path, module in network.named_modules(remove_duplicate=False):
+        for leaf, weight in module._parameters.items():  # noqa: SLF001 - a module may override named_parameters
+            if weight is not None:
+                yield f"{path}.{leaf}" if path else leaf, module, leaf, weight
+
+
+def _aliases(network: nn.Module) -> dict[Tensor, list[str]]:
+    """Parameter → all its names."""
     names: dict[Tensor, list[str]] = {}
-    for name, parameter in network.named_parameters(remove_duplicate=False):
+    for name, _, _, parameter in _named(network):
         names.setdefault(parameter, []).append(name)
-    return {of[0]: of for of in names.values()}
+    return names

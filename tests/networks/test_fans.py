@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo._networks.fans import masked_away, parameter_count, width_ratio
+from proxyhpo._networks.fans import (
+    FanRatios,
+    Fans,
+    fan_ratios,
+    fans_of,
+    masked_away,
+    parameter_count,
+    width_ratio,
+)
 
 
 def test_width_ratio_is_the_kept_fraction_of_fan_in_weighted_by_size():
@@ -54,3 +62,32 @@ def test_weights_that_take_no_part_in_training_do_not_count_in_the_width_ratio()
 def test_width_ratio_of_a_network_that_is_frozen_as_a_whole():
     full, proxy = nn.Linear(8, 4).requires_grad_(False), nn.Linear(2, 4).requires_grad_(False)
     assert width_ratio(proxy, full) == 0.25
+
+
+class Older(nn.Linear):
+    def named_parameters(self, prefix="", recurse=True):
+        """As many libraries write it: without ``remove_duplicate``, which torch added later."""
+        return super().named_parameters(prefix, recurse)
+
+
+class Hiding(nn.Linear):
+    def named_parameters(self, *args, **kwargs):
+        return iter(())
+
+
+@pytest.mark.parametrize("kind", [Older, Hiding])
+def test_a_module_may_override_named_parameters(kind):
+    full, proxy = (nn.Sequential(nn.Linear(4, n), kind(n, 2)) for n in (8, 2))
+    assert fans_of(full)["1.weight"] == Fans(8, 2)
+    assert fan_ratios(proxy, full)["1.weight"] == FanRatios(0.25, 1)
+
+
+def test_a_weight_with_several_names_is_a_matrix_if_it_is_one_under_any_of_them():
+    def tied(n):
+        network = nn.ModuleDict({"embedding": nn.Embedding(10, n), "head": nn.Linear(n, 10)})
+        network["head"].weight = network["embedding"].weight
+        return network
+
+    assert fans_of(tied(8))["embedding.weight"].fan_in is None
+    assert fans_of(tied(8))["head.weight"] == Fans(8, 10)
+    assert fan_ratios(tied(2), tied(8))["embedding.weight"] == FanRatios(0.25, 1)
