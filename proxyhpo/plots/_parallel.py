@@ -81,7 +81,7 @@ def _label(result: Result, ax: Axes, count: int) -> None:
 def _values(domain: Any) -> dict[float, str]:
     """Position in [0, 1] → label."""
     if domain.size <= _MANY:
-        return {domain.encode(value): text(_short(value)) for value in domain.values}
+        return {domain.encode(value): text(value) for value in domain.values}
     return {place: text(_short(domain.decode(place))) for place in (0.0, 0.5, 1.0)}
 
 

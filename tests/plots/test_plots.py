@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo import Float, Int, plots
+from proxyhpo import Choice, Float, Int, plots
 from proxyhpo._report.importance import Importance
 from proxyhpo.errors import ArgumentError, UnknownNameError
 from tests.plots.results import search
@@ -170,6 +170,7 @@ def test_a_contour_lies_over_any_two_hyperparameters(result, ax):
 def fixed():
     """Of a search in which some hyperparameters have a single value."""
     space = {
+        "beta": Choice([0.999, 0.9999]),
         "decay": Float(3e-4, 3e-4, log=True),
         "depth": Int(4, 4),
         "lr": Float(0, 1),
@@ -188,10 +189,13 @@ def test_parallel_coordinates_name_each_of_a_few_values_once_where_its_lines_pas
     plots.plot_parallel(fixed, ax)
     labels = [(round(t.xy[0]), t.xy[1], t.get_text()) for t in ax.texts]
     names = fixed.space.names
-    for name, expected in {"decay": [(0.5, "0.0003")], "units": [(0.25, "1"), (0.75, "2")]}.items():
-        assert [place for column, *place in labels if names[column : column + 1] == (name,)] == [
-            *map(list, expected)
-        ]
+    for name, expected in {
+        "beta": [(0.25, "0.999"), (0.75, "0.9999")],
+        "decay": [(0.5, "0.0003")],
+        "units": [(0.25, "1"), (0.75, "2")],
+    }.items():
+        column = names.index(name)
+        assert [(place, label) for at, place, label in labels if at == column] == expected
 
 
 def test_a_contour_needs_more_than_one_value_of_each(fixed, ax):
@@ -199,7 +203,7 @@ def test_a_contour_needs_more_than_one_value_of_each(fixed, ax):
     assert texts(ax) == ["A contour needs two hyperparameters with more than one value."]
     ax.clear()
     plots.plot_contour(fixed, ax)
-    assert {ax.get_xlabel(), ax.get_ylabel()} == {"lr", "units"}
+    assert {ax.get_xlabel(), ax.get_ylabel()} <= {"beta", "lr", "units"}
 
 
 def test_the_page_of_a_search_with_a_single_value_can_be_written(tmp_path):
