@@ -40,7 +40,7 @@ _LARGEST = int(sys.float_info.max)
 def suggesting(method: Callable[P, R]) -> Callable[P, R]:
     """Decorates a method so that an unknown keyword argument raises an error with the nearest name.
 
-    Python's own error does not suggest one. The signature stays the same.
+    Python's own error suggests one only from version 3.13 on. The signature stays the same.
     """
     _, *allowed = signature(method).parameters  # without self
 

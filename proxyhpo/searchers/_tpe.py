@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
@@ -65,7 +66,7 @@ class TPESearcher(Searcher):
         self.gamma = check_number("gamma", gamma, above=0)
         self.n_candidates = check_whole("n_candidates", n_candidates, 1)
         self.prior_weight = check_number("prior_weight", prior_weight, above=0)
-        self._last: _Parzen | None = None
+        self._idle: list[_Parzen] = []  # the last one that was used, if it is not in use
 
     @override
     def propose(
@@ -75,16 +76,21 @@ class TPESearcher(Searcher):
         losses = [trial.loss for trial in history.trials if trial.state != "pending"]
         if len(losses) < self.n_initial or all(loss is None for loss in losses):
             return list(islice(unseen.draws(), n))
+        parzen = self._parzen(space)
+        parzen.observe(history)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return list(islice(self._proposals(self._parzen(space, history), unseen, rng), n))
+            found = list(islice(self._proposals(parzen, unseen, rng), n))
+        self._idle[:] = [parzen]
+        return found
 
-    def _parzen(self, space: Space, history: History) -> _Parzen:
-        parzen = self._last  # a search in another thread may replace it at any time
-        if parzen is None or parzen.space is not space:
-            self._last = parzen = _Parzen(space)
-        parzen.observe(history)
-        return parzen
+    def _parzen(self, space: Space) -> _Parzen:
+        """One that no search in another thread uses, with the trials of an earlier proposal."""
+        with suppress(IndexError):
+            parzen = self._idle.pop()
+            if parzen.space is space:
+                return parzen
+        return _Parzen(space)
 
     def _proposals(
         self, parzen: _Parzen, unseen: Unseen, rng: np.random.Generator

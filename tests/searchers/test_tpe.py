@@ -120,17 +120,19 @@ def test_each_trial_is_encoded_once(monkeypatch):
     assert len(encoded) < 3 * 40
 
 
-def test_another_search_may_use_it_at_the_same_time(monkeypatch):
+@pytest.mark.parametrize("other", [Space({"y": Float(0, 1)}), X], ids=["of its own", "the same"])
+def test_a_search_of_any_space_may_use_it_at_the_same_time(other, monkeypatch):
     """As if it ran in another thread: it proposes while the trials of this one are encoded."""
-    history, other = History(), Space({"y": Float(0, 1)})
+    history = History()
     for config, loss in BOWL:
         tell(history, X.validate(config), loss)
-    others = search(TPESearcher(), other, lambda config, rng: config["y"], 12)
+    others = search(TPESearcher(), other, lambda config, rng: -config[other.names[0]], 12)
     [expected] = TPESearcher().propose(X, history, 1, rng=np.random.default_rng(0))
     encode, searcher = Space.encode, TPESearcher()
+    mine = {id(trial.config) for trial in history.trials}
 
     def interrupted(space, config):
-        if space is X:
+        if id(config) in mine:
             searcher.propose(other, others, 1, rng=np.random.default_rng(1))
         return encode(space, config)
 
