@@ -102,7 +102,7 @@ class L1StructuredPruner(StructuredPruner):
 
     @override
     def score(self, slices: Sequence[Tensor], *, generator: torch.Generator) -> Tensor:
-        # Along a dimension, torch.linalg.vector_norm(ord=1) takes two to four times as long on a CPU.
+        # Along a dimension, torch.linalg.vector_norm(ord=1) takes two to four times as long.
         return torch.stack([part.abs().sum(dim=1) for part in slices]).sum(0)
 
 
