@@ -191,8 +191,7 @@ def _record(i: int, row: Row) -> Record:
 def _undecided(records: Sequence[Record]) -> list[int]:
     """The two best trials, if noise may explain their difference."""
     standing = standings(records, _TOP)
-    noise = noise_of(standing)
-    if len(standing) < 2 or noise is None or not standing[0].is_near(standing[1], noise):
+    if len(standing) < 2 or not standing[0].is_near(standing[1], noise_of(standing)):
         return []
     return [each.trial for each in standing[:2]]
 

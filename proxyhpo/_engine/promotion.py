@@ -99,11 +99,11 @@ class Promotions:
         return RunId(int(rng.choice(left)), top)
 
     def repeats(self) -> list[RunId]:
-        """The trainings of the two best trials under another seed, if their values are too close.
+        """The trainings of the two best trials under another seed, if chance may have ranked them.
 
-        It is called when nothing else is left to do. Two values are too close if the noise of
-        trainings on the full network may explain their difference. If one trial has fewer seeds,
-        only that trial is trained.
+        It is called when nothing else is left to do. How much values vary with the seed is unknown
+        until a trial has several. After that, two values are too close if this noise may explain
+        their difference. If one trial has fewer seeds, only that trial is trained.
         """
         parts, state = self._parts, self._state
         most = parts.repeats_without_proxies if state.why_full else parts.repeats
@@ -114,7 +114,7 @@ class Promotions:
             return []
         noise = noise_of(standings(self._state.history.records, self._parts.top))
         first, second = self._state.leaders[:2]
-        if noise is None or not first.is_near(second, noise):
+        if not first.is_near(second, noise):
             return []
         fewest = min(len(first.runs), len(second.runs))
         again = [each.trial for each in (first, second) if len(each.runs) == fewest][:left]

@@ -9,10 +9,8 @@ from statistics import fmean
 
 from proxyhpo._records.records import Record
 
-__all__ = ["Noise", "Standing", "noise_of", "standings"]
+__all__ = ["Standing", "noise_of", "standings"]
 
-_LAST = 5  # number of last reports whose scatter is measured
-_ROUNDING = 1e-9  # share of the largest value up to which scatter counts as rounding
 _SIGMAS = 2.0  # a smaller difference of two means counts as noise
 
 
@@ -48,27 +46,13 @@ class Standing:
         """A sort key; of equal trials the earlier one comes first."""
         return self.loss, self.trial
 
-    def margin(self, other: Standing, noise: Noise) -> float:
+    def margin(self, other: Standing, noise: float) -> float:
         """How large a difference noise explains: two standard deviations of the difference."""
-        return _SIGMAS * noise.sd * math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
+        return _SIGMAS * noise * math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
 
-    def is_near(self, other: Standing, noise: Noise) -> bool:
-        """Whether noise may explain the difference."""
-        return abs(self.loss - other.loss) < self.margin(other, noise)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How much two trainings of one config differ if only the seed differs.
-
-    Args:
-        sd: the standard deviation of one training's value.
-        source: ``seeds`` if configs were trained under several seeds; otherwise ``reports``, the
-            scatter of a training's last reports around a smooth curve, which is a lower bound.
-    """
-
-    sd: float
-    source: str
+    def is_near(self, other: Standing, noise: float | None) -> bool:
+        """Whether the noise of a seed may explain the difference; True if it is not known."""
+        return noise is None or abs(self.loss - other.loss) <= self.margin(other, noise)
 
 
 def standings(records: Iterable[Record], top: int) -> list[Standing]:
@@ -85,23 +69,15 @@ def standings(records: Iterable[Record], top: int) -> list[Standing]:
     return sorted((Standing(*each) for each in runs.items()), key=lambda each: each.rank)
 
 
-def noise_of(standing: Sequence[Standing]) -> Noise | None:
-    """The noise observed in trainings of the full network; None if there is no data."""
+def noise_of(standing: Sequence[Standing]) -> float | None:
+    """The noise of a seed: the standard deviation of trainings that differ only in their seed.
+
+    It is None until a trial has several seeds. The scatter of the reports of one training cannot
+    replace it: with an annealed learning rate it is ten times too small.
+    """
     several = [[r.loss or 0.0 for r in each.runs] for each in standing if len(each.runs) > 1]
-    if several:
-        squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
-        freedom = sum(len(losses) - 1 for losses in several)
-        return Noise(math.sqrt(squares / freedom), "seeds")
-    ends = [run.values[-_LAST:] for each in standing for run in each.runs]
-    bends = [bend for values in ends for bend in _bends(values)]
-    if not bends:
+    if not several:
         return None
-    # The variance of x - 2y + z is six times that of a single value.
-    sd = math.sqrt(fmean(bend**2 for bend in bends) / 6)
-    largest = max(abs(value) for values in ends for value in values)
-    return Noise(0.0 if sd <= _ROUNDING * largest else sd, "reports")
-
-
-def _bends(values: Sequence[float]) -> list[float]:
-    """The second differences, which are zero for a linear trend."""
-    return [x - 2 * y + z for x, y, z in zip(values, values[1:], values[2:], strict=False)]
+    squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
+    freedom = sum(len(losses) - 1 for losses in several)
+    return math.sqrt(squares / freedom)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proxyhpo._engine.standing import Noise, Standing
+from proxyhpo._engine.standing import Standing
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
@@ -49,14 +49,14 @@ class Decision:
         history: of the study.
         ladder: the rungs.
         standing: the trials of the full network, best first; at least one.
-        noise: of a seed, if known.
+        noise: the standard deviation between seeds, if known.
         is_stored: whether the study has a store, so that it can be resumed with other arguments.
     """
 
     history: History
     ladder: Sequence[Rung]
     standing: Sequence[Standing]
-    noise: Noise | None
+    noise: float | None
     is_stored: bool
 
     @property
@@ -67,7 +67,7 @@ class Decision:
     @property
     def is_close(self) -> bool:
         """Whether the noise of a seed may explain the lead."""
-        if self.noise is None or len(self.standing) < 2:
+        if len(self.standing) < 2:
             return False
         return self.standing[0].is_near(self.standing[1], self.noise)
 
@@ -83,23 +83,21 @@ class Decision:
         """How the lead compares with the noise of a seed."""
         if len(self.standing) < 2:
             return "one config was trained on the full network: there is nothing to compare it with"
-        lead = f"a lead of {self.lead:.2g}"
         if self.noise is None:
-            return f"{lead}; how much a value varies with the seed is not known"
-        about = "" if self.noise.source == "seeds" else "about "
-        noise = f"{about}{self.noise.sd:.2g}"
+            return (
+                f"not sure: the lead is {self.lead:.2g} with one seed each, and how much a value "
+                "varies with the seed is not known"
+            )
+        between = f"the standard deviation between seeds ({self.noise:.2g})"
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)
             return (
                 f"not sure: the lead is {self.lead:.2g}, and a lead below {margin:.2g} may be "
-                f"chance (the standard deviation between seeds is {noise})"
+                f"chance (the standard deviation between seeds is {self.noise:.2g})"
             )
-        times = self.lead / self.noise.sd if self.noise.sd else math.inf
+        times = self.lead / self.noise if self.noise else math.inf
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
-        return (
-            f"{lead} is more than chance explains: {many} times the standard deviation between "
-            f"seeds ({noise})"
-        )
+        return f"a lead of {self.lead:.2g} is more than chance explains: {many} times {between}"
 
     def steps(self) -> Iterator[str]:
         """What to do next, the most useful first."""

@@ -100,16 +100,28 @@ def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
     assert not result.interrupted
 
 
-def test_none_where_the_difference_is_clear_or_nothing_is_known_of_the_noise():
-    def smooth(network, config):
-        for step in (3, 2, 1):
-            yield config["x"] + step / 10
+def smooth(network, config):
+    """Curves that do not show how much their ends depend on the seed."""
+    end = config["x"] + torch.randn(()).item()
+    for step in (3, 2, 1, 0):
+        yield end + step / 10
 
-    def single(network, config):
-        return config["x"] + torch.randn(()).item()
 
-    for train in (smooth, single):
-        assert not any(record.replicate for record in study(train).run(20).records)
+def single(network, config):
+    return config["x"] + torch.randn(()).item()
+
+
+@pytest.mark.parametrize("train", [smooth, single])
+def test_the_noise_of_a_seed_is_seen_only_between_seeds(train):
+    result = study(train).run(20)
+    assert sorted(map(len, seeds(result).values())) == [2, 2]
+
+
+def test_none_after_the_first_two_where_the_difference_is_clear():
+    def clear(network, config):
+        return config["x"] + 1e-6 * torch.randn(()).item()
+
+    assert sorted(map(len, seeds(study(clear, repeats=6).run(20)).values())) == [2, 2]
 
 
 def test_a_ladder_that_was_given_has_none_unless_asked_for():
@@ -175,12 +187,16 @@ def record(trial, *values, replicate=0):
     return Record(trial, 1, replicate, {}, {}, "finished", values[-1], values[-1], reports)
 
 
-def test_noise_is_that_of_seeds_where_there_are_some_and_else_that_of_the_last_reports():
-    assert noise_of(standings([record(0, 1.0), record(1, 2.0)], 1)) is None
-    steady = [record(0, 3.0, 2.0, 1.0)]
-    assert noise_of(standings(steady, 1)).sd == 0
-    bent = noise_of(standings([record(0, 0.0, 6**0.5, 0.0)], 1))
-    assert (bent.sd, bent.source) == (pytest.approx(2), "reports")
-    pair = [*steady, record(0, 3.0, 2.0, 2.0, replicate=1)]
-    found = noise_of(standings(pair, 1))
-    assert (found.sd, found.source) == (pytest.approx(0.5**0.5), "seeds")
+def test_noise_is_the_standard_deviation_between_seeds():
+    one_each = [record(0, 0.0, 3.0, 1.0), record(1, 2.0)]
+    assert noise_of(standings(one_each, 1)) is None
+    pair = [*one_each, record(0, 2.0, replicate=1)]
+    assert noise_of(standings(pair, 1)) == pytest.approx(0.5**0.5)
+
+
+def test_chance_explains_a_difference_that_noise_explains_or_that_may_be_noise():
+    first, second = standings([record(0, 1.0), record(1, 2.0)], 1)
+    assert first.is_near(second, None)
+    assert first.is_near(second, 0.36)
+    assert not first.is_near(second, 0.35)
+    assert first.is_near(first, 0.0)

@@ -147,7 +147,11 @@ def test_repr_is_a_summary_of_at_most_12_lines(result):
     assert f"failures     {len(result.failures)} of {len(result.records)} trainings" in repr(result)
     assert "too little evidence (3 trials trained on both)" in repr(result)
     assert "a proxy (density 0.25) reached" in repr(result)
-    assert "check() measures" in repr(result)
+    assert "repeats=4" in repr(result)
+
+
+def test_a_check_is_advised_where_too_few_trials_were_trained_on_both_networks():
+    assert "check() measures" in repr(study().run(8, finalists=1))
 
 
 def test_the_summary_stays_short_whatever_went_wrong(result):
