@@ -106,7 +106,13 @@ def _copy(options: argparse.Namespace) -> Iterable[str]:
 
 def _report(options: argparse.Namespace) -> Iterable[str]:
     output = options.output or options.study.with_suffix(".html")
-    load_study(options.study).save_html(output)
+    result = load_study(options.study)
+    try:
+        result.save_html(output)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ProxyHPOError(f"cannot write {str(output)!r}: {error.strerror}") from None
     yield f"wrote {output}"
 
 

@@ -100,9 +100,16 @@ def test_an_error_is_one_line_and_a_status(tmp_path, capsys):
     assert main(["show", str(tmp_path / "none.db")]) == 1
     caught = capsys.readouterr()
     assert caught.out == ""
-    assert caught.err.startswith("error: cannot read ")
-    assert "No such file" in caught.err
+    path = str(tmp_path / "none.db")
+    assert caught.err == f"error: cannot read {path!r}: there is no study at this path\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_is_an_error(study, tmp_path, capsys):
+    output = str(tmp_path / "none" / "study.html")
+    assert main(["report", str(study[1]), "--output", output]) == 1
+    wanted = f"error: cannot write {output!r}: No such file or directory\n"
+    assert capsys.readouterr().err == wanted
 
 
 @pytest.mark.parametrize("arguments", [[], ["shaw"], ["show"], ["show", "study.db", "--top", "0"]])

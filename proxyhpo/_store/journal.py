@@ -109,7 +109,10 @@ def touch(connection: sqlite3.Connection) -> None:
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A read-only connection, also while a process is writing; links are resolved."""
-    path.stat()  # raises a clearer error than SQLite if there is no such file
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):  # of which SQLite's error says less
+        raise FileNotFoundError("there is no study at this path") from None
     check_header(path)
     check_beside(path)
     uri = f"{path.as_uri()}?mode=ro"

@@ -250,7 +250,7 @@ def test_a_stored_study_is_loaded_without_its_code(tmp_path):
     assert not study().result.is_stored
     network = loaded.best_network(build())
     assert torch.equal(network[0].weight, ran.best_network()[0].weight)
-    with pytest.raises(StoreError, match="No such file"):
+    with pytest.raises(StoreError, match="there is no study at this path"):
         load_study(tmp_path / "other.db")
     path.unlink()
     with pytest.raises(StoreError, match=r"delete the folder '.*-weights'") as caught:
