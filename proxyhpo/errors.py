@@ -123,11 +123,20 @@ def unknown_name(
     proxyhpo.errors.UnknownNameError: unknown searcher 'tpee'; did you mean 'tpe'? Allowed: 'grid', 'random', 'tpe'
     """  # noqa: E501 - the message that a doctest shows cannot be broken
     names = sorted(allowed)
-    if not hint and (close := difflib.get_close_matches(str(given), names, n=1)):
-        hint = f"did you mean {close[0]!r}?"
+    if not hint and (near := _nearest(str(given), names)):
+        hint = f"did you mean {near!r}?"
     after = f"; {hint}" if hint else "."
     listed = ", ".join(map(repr, names)) or "none"
     return UnknownNameError(f"unknown {what} {given!r}{after} Allowed: {listed}")
+
+
+def _nearest(given: str, names: Iterable[str]) -> str:
+    """The name that is like the given one, or the only one that starts so; case does not matter."""
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(given.lower(), lower, n=1)
+    if not near and len(given) > 1:
+        near = [name for name in lower if name.startswith(given.lower())]
+    return lower[near[0]] if len(near) == 1 else ""
 
 
 def unknown_metric(

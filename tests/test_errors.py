@@ -38,6 +38,20 @@ def test_the_nearest_name_is_suggested():
     assert "'magnitude', 'random'" in far
 
 
+@pytest.mark.parametrize(
+    ("given", "nearest"), [("TPE", "tpe"), ("l1", "L1-structured"), ("MAGNITUD", "magnitude")]
+)
+def test_the_nearest_name_may_differ_in_case_or_be_longer(given, nearest):
+    error = errors.unknown_name("name", given, ["L1-structured", "magnitude", "random", "tpe"])
+    assert f"did you mean {nearest!r}?" in str(error)
+
+
+@pytest.mark.parametrize("given", ["", "m", "ran"])
+def test_a_start_that_says_little_suggests_no_name(given):
+    error = errors.unknown_name("name", given, ["magnitude", "random-search", "random-forest"])
+    assert "did you mean" not in str(error)
+
+
 def test_a_missing_library_names_its_extra():
     error = errors.missing_library("RayExecutor", "Ray", "ray")
     assert isinstance(error, ImportError)

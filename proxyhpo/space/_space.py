@@ -236,7 +236,7 @@ class Space(Mapping[str, Any]):
     def _condition(self, name: str, parent: str, values: tuple[Any, ...]) -> tuple[str, Any]:
         """The condition with the parent's own values, in their order, without duplicates."""
         if parent not in self:
-            error = unknown_name("hyperparameter", parent, self)
+            error = unknown_name("hyperparameter", parent, self.keys() - {name})
             raise SpaceError(f"hyperparameter {name!r}: when names an {error}")
         where = f"hyperparameter {name!r}: when"
         found = [self._canonical(parent, value, where, SpaceError) for value in values]

@@ -232,6 +232,8 @@ def test_invalid_data_of_a_space_is_rejected(data, objects, words):
         ({"n": [64, 16]}, "use Choice([64, 16]) for options, or Int(16, 64) for a range"),
         ({"a": math.inf, "b": Float(0, 1)}, "'a': inf is not a Float, an Int, a Choice or"),
         ({"lr": Float(0, 1, when=("optimiser", "x"))}, "'lr': when names an unknown"),
+        ({"b": 1, "a": Float(0, 1, when=("bb", 1))}, "did you mean 'b'? Allowed: 'b'"),
+        ({"aa": Float(0, 1, when=("a", 1))}, "unknown hyperparameter 'a'. Allowed: none"),
         ({"a": Choice([1, 2]), "b": Int(0, 1, when=("a", 3))}, "'b': when: 'a' must be one of"),
         ({"a": "adam", "b": Int(0, 1, when=("a", "sgd"))}, "'b': when: 'a' must be one of 'adam'"),
         ({"a": Int(0, 1, when=("a", 1))}, "cycle: 'a' → 'a'"),
