@@ -179,8 +179,8 @@ def inspect(
     )
     if config is None and networks.takes_config:
         raise ArgumentError(
-            "build takes a config: pass config=, one config of the space, for example "
-            "space.resolve(space.center())"
+            "build takes a config: pass one with a value for each name that build reads, for "
+            "example config={'width': 256}"
         )
     config, seeds = config or {}, np.random.SeedSequence(seed)
     if density is None:
