@@ -220,7 +220,9 @@ class StudyHandle:
             if limits is None:
                 n_trials = len(opened.study.history.trials)
                 if not n_trials:
-                    raise NotClimbedError("climb: no trials yet; call run() or ask() first")
+                    raise NotClimbedError(
+                        "climb: no trials yet; call hpo.run(n_trials) or hpo.ask() first"
+                    )
                 limits = setup.running.limits(n_trials, None)
             return run_study(opened, limits, self._stopping.is_set)
         except TrainingFailedError as error:

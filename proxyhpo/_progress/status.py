@@ -124,7 +124,7 @@ class Status:
     def time_left(self) -> str:
         """How much longer the search takes; empty if that is unknown."""
         if self.is_late:
-            return "taking longer than predicted"
+            return "time left unknown"
         if self.seconds_left is None:
             return ""
         return f"{duration_words(self.seconds_left)} left"

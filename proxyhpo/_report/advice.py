@@ -107,13 +107,16 @@ class Decision:
             if self.is_stored:
                 yield f"ProxyHPO(..., {repeats}) with the same store {does}"
             else:
-                yield f'a new search with ProxyHPO(..., {repeats}, store="study.db") {does}'
+                yield (
+                    f'a new search with ProxyHPO(..., {repeats}, store="study.db") trains '
+                    "everything again, and the best two with more seeds"
+                )
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)
         if trials >= 10 and self.standing[0].trial >= _LATE * trials:
             late = self.standing[0].trial
-            yield f"the best config came late (trial {late}), so continue: run({2 * trials})"
+            yield f"the best config came late (trial {late}), so continue: hpo.run({2 * trials})"
 
     def _smaller(self) -> str:
         """Names a proxy that was as good as the full network; empty if none was."""

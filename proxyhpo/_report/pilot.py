@@ -144,7 +144,7 @@ def _on_verdict(
     fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
 ) -> list[str]:
     if interrupted and fidelity.verdict == "too little evidence":
-        return [f"call check again: only {fidelity.n} configs were trained on both networks"]
+        return [f"call hpo.check again: only {fidelity.n} configs were trained on both networks"]
     if fidelity.verdict == "too little evidence":
         return [f"check more than {fidelity.n} configs: too few succeeded on both networks"]
     if fidelity.verdict == "do not use this proxy":

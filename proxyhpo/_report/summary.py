@@ -31,7 +31,9 @@ _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failure
 
 _ADVICE = {
     "do not use this proxy": "search on a wider proxy, or on the full network: proxies=False",
-    "too little evidence": "check() measures whether the proxy ranks configs like the full network",
+    "too little evidence": (
+        "hpo.check() measures whether the proxy ranks configs like the full network"
+    ),
     "trust with re-ranking": "keep several finalists: the full network must choose among them",
 }
 
@@ -156,7 +158,7 @@ class Findings:
         if self.failures:
             first = self.failures[0].reason
             return f"all {len(self.failures)} trainings failed, the first with {first!r}"
-        return "nothing has been trained yet: call run()"
+        return "nothing has been trained yet: call hpo.run(n_trials)"
 
     @property
     def _has_values(self) -> bool:

@@ -162,8 +162,8 @@ def test_finalists_that_have_not_started_take_as_long_as_the_running_one():
 def test_what_is_late_is_said_in_words(kept):
     result = study().run(2, finalists=1)
     late = replace(kept.shown[-1], seconds_left=None, is_late=True)
-    assert late.facts()[-1] == "taking longer than predicted"
-    assert "taking longer than predicted" in panel(late, result)
+    assert late.facts()[-1] == "time left unknown"
+    assert "time left unknown" in panel(late, result)
 
 
 def test_the_price_of_a_full_search_does_not_read_like_a_budget(kept):

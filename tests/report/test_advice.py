@@ -60,8 +60,8 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
     )
     assert next(decision(*runs, is_stored=False).steps()) == (
-        'a new search with ProxyHPO(..., repeats=6, store="study.db") trains the best two with '
-        "more seeds"
+        'a new search with ProxyHPO(..., repeats=6, store="study.db") trains everything again, '
+        "and the best two with more seeds"
     )
 
 
@@ -83,7 +83,7 @@ def test_a_smaller_network_that_did_as_well_is_named():
 
 def test_a_best_config_that_came_late_asks_for_more_trials():
     assert list(decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75])).steps()) == [
-        "the best config came late (trial 9), so continue: run(20)"
+        "the best config came late (trial 9), so continue: hpo.run(20)"
     ]
 
 

@@ -67,7 +67,9 @@ def test_advice_on_a_shorter_training_is_no_advice_on_pruning():
 
 def test_the_advice_says_that_time_was_up_before_the_first_training():
     check = study(density=0.25).check(12, timeout=1e-9)
-    assert list(check.advice) == ["call check again: only 0 configs were trained on both networks"]
+    assert list(check.advice) == [
+        "call hpo.check again: only 0 configs were trained on both networks"
+    ]
 
 
 def test_few_configs_say_that_they_are_too_few():

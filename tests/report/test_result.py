@@ -151,7 +151,7 @@ def test_repr_is_a_summary_of_at_most_12_lines(result):
 
 
 def test_a_check_is_advised_where_too_few_trials_were_trained_on_both_networks():
-    assert "check() measures" in repr(study().run(8, finalists=1))
+    assert "hpo.check() measures" in repr(study().run(8, finalists=1))
 
 
 def test_the_summary_stays_short_whatever_went_wrong(result):
@@ -284,7 +284,7 @@ def test_the_card_is_escaped_and_shows_what_the_summary_says(result):
 
 def test_the_card_of_a_search_that_has_just_started_says_what_to_do():
     text = study().result._repr_html_()
-    assert "nothing has been trained yet: call run()" in text
+    assert "nothing has been trained yet: call hpo.run(n_trials)" in text
     assert "<svg" not in text
 
 
