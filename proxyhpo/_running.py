@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
-from proxyhpo._report.summary import NOTHING_LEFT
+from proxyhpo._report.summary import NOT_WORTH, NOTHING_LEFT
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
@@ -70,12 +71,12 @@ class OpenStudy:
         """Closes the store."""
         self.store.close()
 
-    def result(self, *, interrupted: bool = False, idle: bool = False) -> Result:
+    def result(self, *, interrupted: bool = False, ended: str = "") -> Result:
         """What is known so far; a snapshot.
 
         Args:
             interrupted: whether a run ended before it was complete.
-            idle: whether a run found nothing to do.
+            ended: why a run did not add all it was asked for, and what adds more.
         """
         parts = self.setup.parts
         return result_of(
@@ -90,7 +91,7 @@ class OpenStudy:
             weights=self.store.weights_reader(),
             build=self.setup.full_network,
             interrupted=interrupted,
-            idle=idle,
+            ended=ended,
             is_stored=self.setup.path is not None,
         )
 
@@ -136,13 +137,38 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 interruption=interruption,
             )
             opened.store.check()
-        idle = complete and len(study.history.records) == before
-        if idle:
-            logger.info(NOTHING_LEFT, len(study.history.trials))
-        return opened.result(interrupted=not complete, idle=idle)
+        n_trials = len(study.history.trials)
+        if not complete:
+            ended = _resuming(limits, is_stored=setup.path is not None)
+        elif _is_ended_by_worth(study, limits):
+            ended = NOT_WORTH % (n_trials, limits.worth)
+        elif len(study.history.records) == before:
+            ended = NOTHING_LEFT % n_trials
+            logger.info(ended)
+        else:
+            ended = ""
+        return opened.result(interrupted=not complete, ended=ended)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
-        return OpenStudy(setup, opened.store).result(interrupted=True)
+        ended = _resuming(limits, is_stored=setup.path is not None)
+        return OpenStudy(setup, opened.store).result(interrupted=True, ended=ended)
+
+
+def _is_ended_by_worth(study: Study, limits: Limits) -> bool:
+    """Whether fewer trials started than were allowed, because less than ``worth`` was expected."""
+    is_short = len(study.history.trials) < limits.n_trials
+    return is_short and limits.worth is not None and study.state.is_closed("worth", limits.worth)
+
+
+def _resuming(limits: Limits, *, is_stored: bool) -> str:
+    """How to resume a study whose run was interrupted or cut by a budget."""
+    given = [f"{limits.n_trials:.0f}"] if limits.n_trials < math.inf else []
+    for name in ("base_trainings", "timeout", "worth"):
+        value = getattr(limits, name)
+        given += [] if value is None else [f"{name}={value:g}"]
+    again = "again, or the same script, resumes" if is_stored else "again resumes"
+    text = f"hpo.run({', '.join(given)}) {again} the study"
+    return text if limits.base_trainings is None else f"{text} (raise base_trainings if spent)"
 
 
 def _after_sigterm(setup: Setup) -> str:

@@ -99,8 +99,13 @@ class Decision:
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
         return f"a lead of {self.lead:.2g} is more than chance explains: {many} times {between}"
 
-    def steps(self) -> Iterator[str]:
-        """What to do next, the most useful first."""
+    def steps(self, *, is_complete: bool = True) -> Iterator[str]:
+        """What to do next, the most useful first.
+
+        Args:
+            is_complete: whether the search had all the trials that it was asked for, so that more
+                may be asked for.
+        """
         if self.is_close:
             seeds = max(len(each.runs) for each in self.standing[:2])
             repeats, does = f"repeats={2 * seeds + 2}", "trains the best two with more seeds"
@@ -114,7 +119,7 @@ class Decision:
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)
-        if trials >= 10 and self.standing[0].trial >= _LATE * trials:
+        if is_complete and trials >= 10 and self.standing[0].trial >= _LATE * trials:
             late = self.standing[0].trial
             yield f"the best config came late (trial {late}), so continue: hpo.run({2 * trials})"
 

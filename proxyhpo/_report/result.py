@@ -51,7 +51,7 @@ class Result:
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
         interrupted: whether Ctrl-C or a limit ended the run before it was complete.
-        idle: whether the run had nothing to do, since all its trials had been trained.
+        ended: why the run did not add all it was asked for, and what adds more; empty if it did.
         why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
@@ -68,7 +68,7 @@ class Result:
     search_seconds: float
     interrupted: bool
     pretrained: bool = False
-    idle: bool = False
+    ended: str = ""
     why_full: str = ""
     is_stored: bool = False
     weights: Callable[[str], Mapping[str, Tensor]] | None = None

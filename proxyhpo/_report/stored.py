@@ -73,7 +73,7 @@ def result_of(
     weights: Weights,
     build: Callable[[Config], nn.Module] | None = None,
     interrupted: bool = False,
-    idle: bool = False,
+    ended: str = "",
     is_stored: bool = True,
 ) -> Result:
     """The result of a study in a given state.
@@ -84,7 +84,7 @@ def result_of(
         weights: loads the weights of a training by its name.
         build: makes the full network for a config.
         interrupted: whether a run ended before it was complete.
-        idle: whether a run found nothing to do.
+        ended: why a run did not add all it was asked for, and what adds more.
         is_stored: whether the study has a store, and is not only in memory.
     """
     return Result(
@@ -95,7 +95,7 @@ def result_of(
         best=state.best,
         search_seconds=state.search_seconds,
         interrupted=interrupted,
-        idle=idle,
+        ended=ended,
         why_full=state.why_full,
         pretrained=study["pretrained"],
         is_stored=is_stored,

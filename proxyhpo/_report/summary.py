@@ -18,10 +18,15 @@ from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, counted, rung_words, table
 from proxyhpo.space import Space
 
-__all__ = ["NOTHING_LEFT", "Findings"]
+__all__ = ["NOTHING_LEFT", "NOT_WORTH", "Findings"]
 
 NOTHING_LEFT = (
     "nothing left to train: the study already has %d trials; a larger n_trials or budget adds more"
+)
+
+NOT_WORTH = (
+    "the search ended after %d trials: a further base training was expected to improve the value "
+    "by less than worth=%g; a smaller worth, or none, goes on"
 )
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
@@ -56,7 +61,7 @@ class Findings:
     search_seconds: float
     interrupted: bool
     pretrained: bool
-    idle: bool
+    ended: str
     why_full: str
     is_stored: bool
 
@@ -219,10 +224,8 @@ class Findings:
         return list(dict.fromkeys(warning for warning in found if warning))
 
     def _next(self) -> Iterator[str]:
-        if self.interrupted:
-            yield "run() again resumes the study (raise base_trainings if they are spent)"
-        if self.idle:
-            yield NOTHING_LEFT % len(self.history.trials)
+        if self.ended:
+            yield self.ended
         if self.failures and not self._has_values:
             yield (
                 "result.failures has the reasons and tracebacks; a training must report finite "
@@ -237,7 +240,7 @@ class Findings:
             verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
-        yield from self._decision.steps()
+        yield from self._decision.steps(is_complete=not self.ended)
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]
 

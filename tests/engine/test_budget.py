@@ -113,7 +113,7 @@ def test_a_number_of_trials_ends_it_before():
     assert again.records == short.records
     for result in (short, again):
         assert result.interrupted
-        assert "raise base_trainings" in repr(result)
+        assert "hpo.run(100, base_trainings=3) again resumes the study (raise" in repr(result)
         assert "nothing left to train" not in repr(result)
 
 
@@ -151,6 +151,27 @@ def test_a_search_ends_when_one_more_training_is_not_worth_it():
     assert not worth.interrupted
     less = study().run(200, worth=1e-3)
     assert counts(less)[0] > counts(worth)[0]
+
+
+def test_a_search_that_was_not_worth_it_says_how_to_go_on():
+    hpo = study()
+    result = hpo.run(200, worth=0.1)
+    for same in (result, hpo.run(200, worth=0.1)):
+        assert f"ended after {len(result.history.trials)} trials: a further base" in repr(same)
+        assert "less than worth=0.1; a smaller worth, or none, goes on" in repr(same)
+        assert "nothing left" not in repr(same)
+        assert "so continue" not in repr(same)
+    assert "worth=" not in repr(hpo.run(len(result.history.trials), worth=0.1))
+    assert counts(hpo.run(80)) > counts(result)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_interrupted_search_says_which_call_resumes_it(tmp_path, stored):
+    path = {"store": tmp_path / "study.db"} if stored else {}
+    hpo = study(callbacks=[lambda record: hpo.stop()], **path)
+    script = ", or the same script," if stored else ""
+    assert f"next         hpo.run(20) again{script} resumes the study\n" in repr(hpo.run(20))
+    assert "hpo.run(20, base_trainings=30) again" in repr(hpo.run(20, base_trainings=30))
 
 
 def test_why_no_more_trials_start_is_logged_once(caplog):

@@ -85,6 +85,8 @@ def test_a_best_config_that_came_late_asks_for_more_trials():
     assert list(decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75])).steps()) == [
         "the best config came late (trial 9), so continue: hpo.run(20)"
     ]
+    found = decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75]))
+    assert list(found.steps(is_complete=False)) == []
 
 
 @pytest.mark.parametrize(

@@ -158,12 +158,12 @@ def test_the_summary_stays_short_whatever_went_wrong(result):
     history = result.history.snapshot()
     for rung, measured in result.measured.items():
         history.add_measurement(replace(measured, warning=f"slow {rung}"))
-    bad = replace(result, history=history, interrupted=True, pretrained=True)
+    bad = replace(result, history=history, interrupted=True, pretrained=True, ended="go on")
     lines = repr(bad).splitlines()
     assert len(lines) <= 12
     assert lines[0].endswith("interrupted)")
     assert "unproven for pretrained networks" in repr(bad)
-    assert "resumes the study" in repr(bad)
+    assert "next         go on" in repr(bad)
 
 
 def test_a_search_that_saved_nothing_says_so(result):
