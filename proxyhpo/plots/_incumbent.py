@@ -52,14 +52,15 @@ def plot_incumbent(result: Result, ax: Axes | None = None) -> Axes:
     full_search = result.cost.full_search_base_trainings
     if full_search is not None and len(result.ladder) > 1:
         ax.axvline(full_search, color=GREY, linestyle="--", linewidth=1)
+        is_left = full_search < 0.5 * ax.get_xlim()[1]  # then there is room at the right
         ax.annotate(
             f"full search, estimated: {full_search:.3g}",
             (full_search, 0.5),
             xycoords=("data", "axes fraction"),
-            xytext=(-4, 0),
+            xytext=(4 if is_left else -4, 0),
             textcoords="offset points",
             rotation=90,
-            ha="right",
+            ha="left" if is_left else "right",
             va="center",
             color=GREY,
             fontsize="small",

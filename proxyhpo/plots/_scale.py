@@ -15,10 +15,13 @@ from proxyhpo.space._values import find
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 __all__ = ["Scale", "hyperparameter"]
 
 _RESOLUTION = 40
+
+_WIDE = 100  # a ratio of limits from which powers of ten are enough as labels
 
 
 def hyperparameter(result: Result, name: str) -> str:
@@ -89,3 +92,24 @@ class Scale:
                 ax.tick_params("x", labelrotation=30)
         elif self._domain.log:
             ax.set(**{f"{which}scale": "log"})
+            _label_log(ax.xaxis if which == "x" else ax.yaxis)
+
+
+def _label_log(axis: Axis) -> None:
+    """Labels a logarithmic axis so that labels neither overlap nor are missing.
+
+    Over less than two decades, matplotlib labels every digit, or one power of ten.
+    """
+    from matplotlib.ticker import (  # noqa: PLC0415 - optional, and slow to import
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+        StrMethodFormatter,
+    )
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_minor_formatter(NullFormatter())
+    if high >= _WIDE * low:
+        return
+    axis.set_major_locator(MaxNLocator(4) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo import Choice, Float, Int, plots
+from proxyhpo import Choice, Float, Int, Space, plots
 from proxyhpo._report.importance import Importance
 from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.plots._scale import Scale
 from tests.plots.results import search
 
 ON_AXES = sorted(set(plots.__all__) - {"plot_summary"})
@@ -37,6 +38,36 @@ def test_each_plot_can_be_drawn_of_a_search_without_much_to_show(name, which, ax
     assert getattr(plots, name)(request.getfixturevalue(which), ax) is ax
 
 
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (2e-3, 8e-2),
+        (1e-5, 1),
+        (1e-3, 1e-1),
+        (3e-4, 6e-4),
+        (0.01, 0.0101),
+        (2e-9, 5e-8),
+        (150, 9000),
+    ],
+)
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_the_labels_of_a_log_axis_can_be_read(low, high, which, result, ax):
+    space = Space({"lr": Float(low, high, log=True)})
+    ax.plot([low, high], [low, high])
+    Scale(replace(result, space=space), "lr").apply(ax, which)
+    ax.figure.canvas.draw()
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    view = sorted(axis.get_view_interval())
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = [t.label1 for t in ticks if t.label1.get_text() and view[0] <= t.get_loc() <= view[1]]
+    boxes = sorted(
+        (box.x0, box.x1) if which == "x" else (box.y0, box.y1)
+        for box in (label.get_window_extent() for label in shown)
+    )
+    assert len({label.get_text() for label in shown}) == len(shown) >= 2
+    assert all(end < start for (_, end), (start, _) in pairwise(boxes))
+
+
 def test_new_axes_are_made_where_none_are_given(result):
     ax = plots.plot_cost(result)
     assert ax.get_xlabel() == "base trainings"
@@ -54,6 +85,16 @@ def test_the_incumbent_only_gets_better_and_the_price_of_a_full_search_is_marked
     assert full.get_xdata()[-1] == pytest.approx(result.cost.base_trainings, rel=0.01)
     assert price.get_xdata()[0] == pytest.approx(result.cost.full_search_base_trainings)
     assert any("full search, estimated: " in text for text in texts(ax))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1e6])
+def test_the_price_of_a_full_search_stays_within_the_axes(seconds, result, ax):
+    """The line is far left if measuring and searching cost more than a full search."""
+    plots.plot_incumbent(replace(result, search_seconds=seconds), ax)
+    ax.figure.canvas.draw()
+    (price,) = (text for text in ax.texts if "full search" in text.get_text())
+    box, around = price.get_window_extent(), ax.get_window_extent()
+    assert around.x0 < box.x0 < box.x1 < around.x1
 
 
 def test_the_incumbent_is_the_mean_over_seeds_and_known_results_are_marked(ax):
