@@ -120,15 +120,30 @@ class Outlook:
     def tell_of_fixed_share(self, record: Record) -> None:
         """Logs once which share of a training proxies cannot reduce, if it is large.
 
-        It is logged after the first trials if it can be predicted by then. Otherwise, it is logged
-        after the first training of the full network.
+        It is logged after the first trials if it can be estimated by then. Otherwise, it is logged
+        after the first training of the full network. This one also corrects an estimate that was
+        too high: it shows how long a whole training takes, of which the first trials know only the
+        steps.
         """
         top, ended = self._parts.top, self._state.ended
         is_predicted = record.rung == 0 and len(ended[0]) == FEW and not ended[top]
         is_measured = record.rung == top and len(ended[top]) == 1
-        if self._has_told or not top or not (is_predicted or is_measured):
+        if not top or not (is_predicted or is_measured):
             return
-        if (share := self.timing.fixed_share or 0.0) >= _NOTABLE:
-            self._has_told = True
-            given = ", if its batches have the size of example_inputs" if is_predicted else ""
-            logger.warning("%s%s; proxies cannot shorten that part", outside_steps(share), given)
+        share = self.timing.fixed_share
+        if share is None or (share >= _NOTABLE) == self._has_told:
+            return
+        if self._has_told:
+            logger.warning(
+                "the early estimate was too high: by the first training of the full network, %s",
+                outside_steps(share),
+            )
+        elif is_predicted:
+            logger.warning(
+                "an early estimate: %s, if its batches have the size of example_inputs; proxies "
+                "cannot shorten that part. The first training of the full network shows more",
+                outside_steps(share),
+            )
+        else:
+            logger.warning("%s; proxies cannot shorten that part", outside_steps(share))
+        self._has_told = True
