@@ -20,7 +20,7 @@ from benchmarks.cifar.steps import Costs
 from benchmarks.cifar.table import SECOND_LOOK, Row, Run, Table
 from benchmarks.cifar.training import EPOCHS
 from benchmarks.tabular.report import REFERENCE, UNIT
-from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._engine.standing import standings
 from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from proxyhpo.stoppers import Curve, Stopper
@@ -117,7 +117,7 @@ class _Replay:
             chosen = self.climbing(level, chosen)
         records = [_record(i, self.trained(i)) for i in chosen]
         if self.search.second_seeds:
-            records += [_record(i, self.once_more(i)) for i in _undecided(records)]
+            records += [_record(i, self.once_more(i)) for i in _best_two(records)]
         return Found(standings(records, _TOP)[0].trial, sum(self.charged.values()))
 
     def climbing(self, level: Level, chosen: Sequence[int]) -> list[int]:
@@ -188,12 +188,10 @@ def _record(i: int, row: Row) -> Record:
     return Record(i, _TOP, row.seed, config, config, "finished", value, -value, reports)
 
 
-def _undecided(records: Sequence[Record]) -> list[int]:
-    """The two best trials, if noise may explain their difference."""
-    standing = standings(records, _TOP)
-    if len(standing) < 2 or not standing[0].is_near(standing[1], noise_of(standing)):
-        return []
-    return [each.trial for each in standing[:2]]
+def _best_two(records: Sequence[Record]) -> list[int]:
+    """The two best trials, which are trained once more; a single one is not."""
+    best = [each.trial for each in standings(records, _TOP)[:2]]
+    return best if len(best) == 2 else []
 
 
 def _climbers(losses: Mapping[int, float], keep: int, early: Sequence[int]) -> list[int]:
