@@ -230,9 +230,13 @@ def _searches(names: Iterable[str], found: Sequence[Findings]) -> Iterator[str]:
             f"{each.cost(name):.3f}, {points_of(each, name):+.2f}" if each in known else ""
             for each in found
         ]
-        points = [points_of(each, name) for each in judged(known)]
-        cost = np.mean([each.cost(name) for each in judged(known)])
-        cells.append(f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}")
+        averaged = judged(found)
+        if all(each in known for each in averaged):
+            points = [points_of(each, name) for each in averaged]
+            cost = np.mean([each.cost(name) for each in averaged])
+            cells.append(f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}")
+        else:
+            cells.append("")
         yield f"| {name} | {' | '.join(cells)} |"
 
 

@@ -320,6 +320,17 @@ def test_means_are_over_the_networks_that_are_judged_by_seeds_of_their_own():
     assert cifar_findings.judged([shared]) == [shared]
 
 
+def test_a_search_that_one_of_the_networks_lacks_has_no_mean():
+    whole, lacking = (judged(made("vgg", 0.01)) for _ in range(2))
+    for runs in lacking.values():
+        for run in [run for run in runs if run.density == 1 / 4]:
+            del runs[run]
+    found = [cifar_findings.find("vgg", table, COSTS, 2) for table in (whole, lacking)]
+    *_, with_both, with_one = cifar_report._searches(["1/8 (4)", "1/4 (4)"], found)
+    assert all(cell.strip() for cell in with_both.split("|")[1:-1])
+    assert [bool(cell.strip()) for cell in with_one.split("|")[1:-1]] == [True, True, False, False]
+
+
 def test_a_ladder_is_chosen_by_the_other_networks():
     found = [cifar_findings.find("vgg", judged(made("vgg", 0.01)), COSTS, 2) for _ in range(2)]
     best = cifar_findings.best_ladder(found)
