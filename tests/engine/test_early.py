@@ -22,7 +22,7 @@ def train(network, config):
 
 def study(train=train, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
-    options = {"transfer": "identity", "stopper": None, "proxies": True, **options}
+    options = {"transfer": "identity", "stopper": None, "proxies": True, "repeats": 0, **options}
     return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
 
 
