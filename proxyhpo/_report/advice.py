@@ -107,8 +107,7 @@ class Decision:
                 may be asked for.
         """
         if self.is_close:
-            seeds = max(len(each.runs) for each in self.standing[:2])
-            repeats, does = f"repeats={2 * seeds + 2}", "trains the best two with more seeds"
+            repeats, does = f"repeats={self._repeats()}", "trains the best two with more seeds"
             if self.is_stored:
                 yield f"ProxyHPO(..., {repeats}) with the same store {does}"
             else:
@@ -122,6 +121,16 @@ class Decision:
         if is_complete and trials >= 10 and self.standing[0].trial >= _LATE * trials:
             late = self.standing[0].trial
             yield f"the best config came late (trial {late}), so continue: hpo.run({2 * trials})"
+
+    def _repeats(self) -> int:
+        """How many repeats in all give each of the best two trials two more seeds.
+
+        Repeats of other trials count as well, because the argument limits the sum.
+        """
+        top = len(self.ladder) - 1
+        made = sum(r.rung == top and r.replicate > 0 for r in self.history.records)
+        seeds = [len(each.runs) for each in self.standing[:2]]
+        return made + 2 * (max(seeds) + 2) - sum(seeds)
 
     def _smaller(self) -> str:
         """Names a proxy that was as good as the full network; empty if none was."""

@@ -65,6 +65,15 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     )
 
 
+def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
+    """The argument limits the sum over all trials."""
+    others = [(5, 0, [0.8]), (5, 1, [0.9]), (6, 0, [0.8]), (6, 1, [0.9])]
+    found = decision((3, 0, [0.5]), (1, 0, [0.55]), *others)
+    assert "repeats=6)" in next(found.steps())
+    found = decision((3, 0, [0.5]), (1, 0, [0.5]), (1, 1, [0.6]), *others)
+    assert "repeats=8)" in next(found.steps())
+
+
 def test_a_clear_lead_is_told_in_the_noise():
     found = decision((3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9]))
     assert "56 times the standard deviation between seeds (0.0071)" in found.certainty()
