@@ -149,6 +149,8 @@ class Promotions:
             # New trials may take free places; they rarely replace a promoted trial.
             more = ready + min(more, max(0, left - ready - taken))
             found[rung] = more + len(entered) - len(ended)
+        if not found:  # a search without proxies has no controls either
+            return found
         controls = self._parts.controls - len(self._state.history.controls)
         found[self._parts.top] += min(max(0, controls), len(self._state.entered[0]))
         return found

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo import Choice, Float, ProxyHPO, Rung
 from proxyhpo.errors import ArgumentError
 from tests.engine.test_ordered import Shuffling
 from tests.studies import outcomes
@@ -24,10 +24,11 @@ def train(network, config):
     yield {"value": config["x"], "seconds": seconds}
 
 
-def study(train=train, **options):
+def study(train=train, space=None, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
     options = {"transfer": "identity", "proxies": True, **options}
-    return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
+    space = space or {"x": Float(0, 1)}
+    return ProxyHPO(build, train, space, example_inputs=torch.zeros(8, 6), **options)
 
 
 def counts(result):
@@ -172,6 +173,31 @@ def test_an_interrupted_search_says_which_call_resumes_it(tmp_path, stored):
     script = ", or the same script," if stored else ""
     assert f"next         hpo.run(20) again{script} resumes the study\n" in repr(hpo.run(20))
     assert "hpo.run(20, base_trainings=30) again" in repr(hpo.run(20, base_trainings=30))
+
+
+@pytest.mark.parametrize("stated", [{"proxies": False}, {"proxies": "auto", "ladder": [Rung(1)]}])
+def test_a_search_on_the_full_network_alone_ends_in_time(stated, later):
+    hpo = study(**stated, callbacks=[lambda record: later(record.seconds)])
+    result = hpo.run(20, timeout=5200)
+    assert counts(result) == (4, 0)  # 1200 s are left, too few with caution
+    assert result.interrupted
+
+
+def test_the_call_that_resumes_a_search_has_the_timeout_that_was_given(later):
+    hpo = study(callbacks=[lambda record: later(9000)])
+    assert "hpo.run(20, timeout=8000) again resumes the study\n" in repr(hpo.run(20, timeout=8000))
+
+
+@pytest.mark.parametrize("n_trials", [12, 40, math.inf])
+def test_a_search_without_further_configs_does_not_ask_for_more_trials(n_trials):
+    space = {"x": Choice([1 - i / 12 for i in range(12)])}
+    limits = {"timeout": 3600} if n_trials == math.inf else {"n_trials": n_trials}
+    hpo = study(space=space, searcher="grid", proxies=False)
+    for result in (hpo.run(**limits), hpo.run(**limits)):
+        ended = "ended after 12 trials: the searcher has no further config to propose"
+        assert (ended in repr(result)) == (n_trials > 12)
+        assert n_trials == 12 or "continue" not in repr(result)
+        assert n_trials == 12 or "nothing left" not in repr(result)
 
 
 def test_why_no_more_trials_start_is_logged_once(caplog):
