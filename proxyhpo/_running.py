@@ -20,7 +20,7 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
-from proxyhpo._report.summary import NOT_WORTH, NOTHING_LEFT
+from proxyhpo._report.summary import EXHAUSTED, NOT_WORTH, NOTHING_LEFT
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
@@ -107,6 +107,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     began = time.monotonic()
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
+    resuming = _resuming(limits, is_stored=setup.path is not None)
     try:
         with interruptible(_after_sigterm(setup)) as interruption, ExitStack() as stack:
             with isolated():
@@ -139,9 +140,11 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             opened.store.check()
         n_trials = len(study.history.trials)
         if not complete:
-            ended = _resuming(limits, is_stored=setup.path is not None)
+            ended = resuming
         elif _is_ended_by_worth(study, limits):
             ended = NOT_WORTH % (n_trials, limits.worth)
+        elif study.is_exhausted and n_trials < limits.n_trials:
+            ended = EXHAUSTED % n_trials
         elif len(study.history.records) == before:
             ended = NOTHING_LEFT % n_trials
             logger.info(ended)
@@ -150,8 +153,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
         return opened.result(interrupted=not complete, ended=ended)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
-        ended = _resuming(limits, is_stored=setup.path is not None)
-        return OpenStudy(setup, opened.store).result(interrupted=True, ended=ended)
+        return OpenStudy(setup, opened.store).result(interrupted=True, ended=resuming)
 
 
 def _is_ended_by_worth(study: Study, limits: Limits) -> bool:

@@ -77,6 +77,11 @@ class Study:
         self._take_known()
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether the searcher has nothing left to propose."""
+        return self._proposals.exhausted
+
+    @property
     def top(self) -> int:
         """The index of the last rung, the full network."""
         return self.parts.top

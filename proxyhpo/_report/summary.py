@@ -18,11 +18,13 @@ from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, counted, rung_words, table
 from proxyhpo.space import Space
 
-__all__ = ["NOTHING_LEFT", "NOT_WORTH", "Findings"]
+__all__ = ["EXHAUSTED", "NOTHING_LEFT", "NOT_WORTH", "Findings"]
 
 NOTHING_LEFT = (
     "nothing left to train: the study already has %d trials; a larger n_trials or budget adds more"
 )
+
+EXHAUSTED = "the search ended after %d trials: the searcher has no further config to propose"
 
 NOT_WORTH = (
     "the search ended after %d trials: a further base training was expected to improve the value "
