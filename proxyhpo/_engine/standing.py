@@ -73,7 +73,7 @@ def noise_of(standing: Sequence[Standing]) -> float | None:
     """The noise of a seed: the standard deviation of trainings that differ only in their seed.
 
     It is None until a trial has several seeds. The scatter of the reports of one training cannot
-    replace it: with an annealed learning rate it is ten times too small.
+    replace it: with an annealed learning rate it is up to ten times too small.
     """
     several = [[r.loss or 0.0 for r in each.runs] for each in standing if len(each.runs) > 1]
     if not several:

@@ -88,6 +88,8 @@ class Decision:
                 f"not sure: the lead is {self.lead:.2g} with one seed each, and how much a value "
                 "varies with the seed is not known"
             )
+        if not self.lead:
+            return "not sure: the best two configs have the same value"
         between = f"the standard deviation between seeds ({self.noise:.2g})"
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)

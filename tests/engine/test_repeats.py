@@ -1,4 +1,4 @@
-"""The best two are trained under a further seed where they are too close to tell."""
+"""The best two are trained under a second seed, and under further ones if chance may decide."""
 
 from statistics import fmean
 

@@ -82,6 +82,11 @@ def test_a_clear_lead_is_told_in_the_noise():
     assert "over 100 times the standard deviation between seeds (0)" in steady.certainty()
 
 
+def test_a_tie_is_called_one_whatever_the_noise_is():
+    found = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.5]), (1, 1, [0.5]))
+    assert found.certainty() == "not sure: the best two configs have the same value"
+
+
 def test_a_smaller_network_that_did_as_well_is_named():
     found = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.75]), proxies=[0.9, 0.5, 0.7])
     assert list(found.steps()) == [
