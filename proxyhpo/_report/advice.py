@@ -101,14 +101,15 @@ class Decision:
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
         return f"a lead of {self.lead:.2g} is more than chance explains: {many} times {between}"
 
-    def steps(self, *, is_complete: bool = True) -> Iterator[str]:
+    def steps(self, *, is_complete: bool = True, is_interrupted: bool = False) -> Iterator[str]:
         """What to do next, the most useful first.
 
         Args:
             is_complete: whether the search had all the trials that it was asked for, so that more
                 may be asked for.
+            is_interrupted: whether trainings are left to make, which may be those of more seeds.
         """
-        if self.is_close:
+        if self.is_close and not is_interrupted:
             repeats, does = f"repeats={self._repeats()}", "trains the best two with more seeds"
             if self.is_stored:
                 yield f"ProxyHPO(..., {repeats}) with the same store {does}"

@@ -242,7 +242,7 @@ class Findings:
             verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
-        yield from self._decision.steps(is_complete=not self.ended)
+        yield from self._decision.steps(is_complete=not self.ended, is_interrupted=self.interrupted)
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]
 

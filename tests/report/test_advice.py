@@ -65,6 +65,12 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     )
 
 
+def test_an_interrupted_search_is_resumed_before_more_seeds_are_asked_for():
+    found = decision((3, 0, [0.5]), (1, 0, [0.55]))
+    assert "repeats=" in next(found.steps())
+    assert list(found.steps(is_complete=False, is_interrupted=True)) == []
+
+
 def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
     """The argument limits the sum over all trials."""
     others = [(5, 0, [0.8]), (5, 1, [0.9]), (6, 0, [0.8]), (6, 1, [0.9])]

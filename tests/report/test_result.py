@@ -164,6 +164,8 @@ def test_the_summary_stays_short_whatever_went_wrong(result):
     assert lines[0].endswith("interrupted)")
     assert "unproven for pretrained networks" in repr(bad)
     assert "next         go on" in repr(bad)
+    assert "repeats=" in repr(result)
+    assert "repeats=" not in repr(bad)
 
 
 def test_a_search_that_saved_nothing_says_so(result):
