@@ -121,9 +121,9 @@ class Outlook:
         """Logs once which share of a training proxies cannot reduce, if it is large.
 
         It is logged after the first trials if it can be estimated by then. Otherwise, it is logged
-        after the first training of the full network. This one also corrects an estimate that was
-        too high: it shows how long a whole training takes, of which the first trials know only the
-        steps.
+        after the first training of the full network, which shows how long a whole training takes.
+        The first trials know only the steps. If the share turns out not to be large, the estimate
+        is corrected.
         """
         top, ended = self._parts.top, self._state.ended
         is_predicted = record.rung == 0 and len(ended[0]) == FEW and not ended[top]
