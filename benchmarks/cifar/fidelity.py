@@ -90,13 +90,16 @@ def agreement(table: Table, like: Run, numbers: Iterable[int] | None = None) -> 
 def ceiling(table: Table) -> Agreement | None:
     """The agreement of two trainings of the full network; no proxy can be expected to exceed it.
 
-    It is computed on the configs whose second training did not depend on the result of the first.
+    It is computed on the configs whose second training did not depend on the result of the first,
+    and is None if only the best of them have been trained twice.
     """
     pairs = [
         (-runs[Run(number)].value, -runs[Run(number, seed=SECOND_LOOK)].value)
         for number, runs in table.items()
         if number < N_TWICE and Run(number, seed=SECOND_LOOK) in runs
     ]
+    if len(pairs) < sum(number < N_TWICE for number in table):
+        return None
     return _agreement(*zip(*pairs, strict=True)) if pairs else None
 
 

@@ -201,7 +201,9 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     yield f"| search | {' | '.join(each.net for each in found)} | mean of {_averaged(found)} |"
     yield "|---" * (len(found) + 2) + "|"
     for name in (*CHOSEN, POWER_LAW, "full, median"):
-        points = [*(each.points(name) for each in found), mean_points(found, name)]
+        points = [each.points(name) for each in found]
+        whole = all(each.points(name) is not None for each in judged(found))
+        points.append(mean_points(found, name) if whole else None)
         cells = ["" if p is None else _with_interval(p) for p in points]
         yield f"| {name} | {' | '.join(cells)} |"
     sizes_ = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)

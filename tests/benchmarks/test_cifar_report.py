@@ -269,6 +269,12 @@ def test_rankings_are_perfect_where_the_correction_is():
     assert agreement(table, Run(0, 1 / 8), [1, 2, 3]).n == 3
 
 
+def test_there_is_no_ceiling_where_only_some_configs_were_trained_twice():
+    table = made()
+    del table[3][Run(3, seed=1)]
+    assert ceiling(table) is None
+
+
 @pytest.mark.parametrize("net", ["vgg", "resnet"])
 def test_the_best_learning_rate_is_found_before_and_after(net):
     table = made(net, noise=0.002)
