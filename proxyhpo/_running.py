@@ -20,7 +20,6 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
-from proxyhpo._report.summary import EXHAUSTED, NOT_WORTH, NOTHING_LEFT
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
@@ -138,28 +137,42 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 interruption=interruption,
             )
             opened.store.check()
-        n_trials = len(study.history.trials)
-        if not complete:
-            ended = resuming
-        elif _is_ended_by_worth(study, limits):
-            ended = NOT_WORTH % (n_trials, limits.worth)
-        elif study.is_exhausted and n_trials < limits.n_trials:
-            ended = EXHAUSTED % n_trials
-        elif len(study.history.records) == before:
-            ended = NOTHING_LEFT % n_trials
-            logger.info(ended)
-        else:
-            ended = ""
+        is_idle = len(study.history.records) == before
+        ended = _why_ended(study, limits, is_idle=is_idle) if complete else resuming
         return opened.result(interrupted=not complete, ended=ended)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
         return OpenStudy(setup, opened.store).result(interrupted=True, ended=resuming)
 
 
-def _is_ended_by_worth(study: Study, limits: Limits) -> bool:
-    """Whether fewer trials started than were allowed, because less than ``worth`` was expected."""
-    is_short = len(study.history.trials) < limits.n_trials
-    return is_short and limits.worth is not None and study.state.is_closed("worth", limits.worth)
+def _why_ended(study: Study, limits: Limits, *, is_idle: bool) -> str:
+    """Why a complete run did not add all it was asked for, and what adds more; empty if it did.
+
+    Args:
+        study: after the run.
+        limits: of the run.
+        is_idle: whether nothing was trained.
+    """
+    n_trials, worth = len(study.history.trials), limits.worth
+    is_short = n_trials < limits.n_trials
+    if is_short and worth is not None and study.state.is_closed("worth", worth):
+        return (
+            f"the search ended after {n_trials} trials: a further base training was expected to "
+            f"improve the value by less than worth={worth:g}; a smaller worth, or none, goes on"
+        )
+    if is_short and study.is_exhausted:
+        return (
+            f"the search ended after {n_trials} trials: the searcher has no further config to "
+            "propose"
+        )
+    if not is_idle:
+        return ""
+    ended = (
+        f"nothing left to train: the study already has {n_trials} trials; a larger n_trials or "
+        "budget adds more"
+    )
+    logger.info(ended)
+    return ended
 
 
 def _resuming(limits: Limits, *, is_stored: bool) -> str:

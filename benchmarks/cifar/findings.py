@@ -33,6 +33,7 @@ __all__ = [
     "by_optimizer",
     "cost_in",
     "find",
+    "has_mean",
     "judged",
     "mean_of",
     "mean_points",
@@ -150,6 +151,11 @@ def by_optimizer(found: Sequence[Findings]) -> Iterator[tuple[str, Table]]:
                 if next(iter(runs.values())).config.get("optimizer") == kind
             }
             yield (f"{each.net}, {kind}" if kind else each.net), table
+
+
+def has_mean(found: Sequence[Findings], name: str) -> bool:
+    """Whether all networks over which means are taken have the strategy."""
+    return all(each.points(name) is not None for each in judged(found))
 
 
 def mean_points(found: Sequence[Findings], name: str) -> Floats:

@@ -19,6 +19,7 @@ from benchmarks.cifar.findings import (
     best_ladder,
     by_optimizer,
     cost_in,
+    has_mean,
     judged,
     mean_of,
     mean_points,
@@ -202,8 +203,7 @@ def _rivals(found: Sequence[Findings]) -> Iterator[str]:
     yield "|---" * (len(found) + 2) + "|"
     for name in (*CHOSEN, POWER_LAW, "full, median"):
         points = [each.points(name) for each in found]
-        whole = all(each.points(name) is not None for each in judged(found))
-        points.append(mean_points(found, name) if whole else None)
+        points.append(mean_points(found, name) if has_mean(found, name) else None)
         cells = ["" if p is None else _with_interval(p) for p in points]
         yield f"| {name} | {' | '.join(cells)} |"
     sizes_ = ", ".join(f"{each.net} {each.larger[0].n_trials}" for each in found)
@@ -232,13 +232,12 @@ def _searches(names: Iterable[str], found: Sequence[Findings]) -> Iterator[str]:
             f"{each.cost(name):.3f}, {points_of(each, name):+.2f}" if each in known else ""
             for each in found
         ]
-        averaged = judged(found)
-        if all(each in known for each in averaged):
-            points = [points_of(each, name) for each in averaged]
-            cost = np.mean([each.cost(name) for each in averaged])
-            cells.append(f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}")
-        else:
-            cells.append("")
+        mean = ""
+        if has_mean(found, name):
+            points = [points_of(each, name) for each in judged(found)]
+            cost = np.mean([each.cost(name) for each in judged(found)])
+            mean = f"{cost:.3f}, {np.mean(points):+.2f}, {min(points):+.2f}"
+        cells.append(mean)
         yield f"| {name} | {' | '.join(cells)} |"
 
 

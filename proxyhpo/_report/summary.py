@@ -18,18 +18,7 @@ from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, counted, rung_words, table
 from proxyhpo.space import Space
 
-__all__ = ["EXHAUSTED", "NOTHING_LEFT", "NOT_WORTH", "Findings"]
-
-NOTHING_LEFT = (
-    "nothing left to train: the study already has %d trials; a larger n_trials or budget adds more"
-)
-
-EXHAUSTED = "the search ended after %d trials: the searcher has no further config to propose"
-
-NOT_WORTH = (
-    "the search ended after %d trials: a further base training was expected to improve the value "
-    "by less than worth=%g; a smaller worth, or none, goes on"
-)
+__all__ = ["Findings"]
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary

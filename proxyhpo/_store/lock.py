@@ -69,7 +69,7 @@ class FileLock:
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock on a file, as a sentence; empty if nobody does.
+    """Which process holds the lock on a file, as a sentence; empty if none does.
 
     Raises:
         OSError: if the file cannot be opened, is a link, or its file system has no locks.

@@ -101,7 +101,7 @@ def test_killed_within_a_training_and_resumed_equals_uninterrupted(tmp_path):
     assert resumed.best_config == expected.best_config
 
 
-def test_a_training_that_is_tried_again_begins_its_curve_anew():
+def test_a_training_that_is_tried_again_starts_a_new_curve():
     told = []
 
     class Telling(Stopper):

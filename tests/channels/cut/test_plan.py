@@ -1,4 +1,4 @@
-"""How many channels stay, and when a plan is made anew."""
+"""How many channels stay, and when another plan is made."""
 
 import pickle
 

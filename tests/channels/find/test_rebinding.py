@@ -106,7 +106,7 @@ def test_a_network_with_hooks_is_pruned(register):
     assert proxy.seen["hidden"].shape == (4, 16)
 
 
-def test_functions_in_attributes_are_bound_anew():
+def test_functions_in_attributes_are_bound_to_the_copy():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
