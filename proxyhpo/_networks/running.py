@@ -19,10 +19,8 @@ from proxyhpo.channels.find.trace import Setting
 
 __all__ = ["one_step", "run", "step_seconds"]
 
-_WARM_UP = 2
-_REPETITIONS = 3
-_SHORT, _MOST = 0.1, 60
-"""Step times of small networks vary, so steps are repeated up to this time and this number."""
+_ENOUGH, _MOST = 0.25, 60
+"""Short steps vary in time, so they are repeated for so many seconds, but not more often."""
 
 _AS_GIVEN = Setting(meta=False, batch=None)
 
@@ -66,16 +64,14 @@ def step_seconds(
         seconds: list[float] = []
         spent = 0.0
         while not seconds or (
-            spent < limit
-            and len(seconds) < _MOST
-            and (len(seconds) < _WARM_UP + _REPETITIONS or spent < _SHORT)
+            spent < limit and len(seconds) < _MOST and (len(seconds) == 1 or spent < _ENOUGH)
         ):
             batch = _AS_GIVEN.inputs(inputs, device)
             seconds.append(one_step(_with_own_state(network), batch, device))
             spent += seconds[-1]
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return min(seconds[_WARM_UP:] or seconds[-1:])
+    return min(seconds[1:] or seconds)  # the first one warms up
 
 
 def one_step(network: nn.Module, batch: Inputs, device: torch.device) -> float:

@@ -68,6 +68,7 @@ class NetworkFactory(FullNetworks):
         check_constructor(pruner, self._builder)
         self._pruner = pruner
         self._checked: set[tuple[bytes, float]] = set()
+        self._counted: dict[bytes, Forward] = {}
         self._width_ratios: dict[tuple[bytes, float], float] = {}
         self._guard = Guard()
         self._device = check_device("device", device)
@@ -147,7 +148,7 @@ class NetworkFactory(FullNetworks):
         check_runs(unwrap(full), self._inputs)
         unreached = sorted(self._reached(full).unreached)
         if density == 1:
-            measured = self._measure(Pruned(full), forward(unwrap(full), self._inputs))
+            measured = self._measure(Pruned(full), self._forward(full))
             return replace(measured, unreached=unreached)
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
@@ -222,12 +223,18 @@ class NetworkFactory(FullNetworks):
 
     def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
         """Checks that a proxy can replace the full network; returns its forward pass."""
-        full = unwrap(full)
-        before, after = forward(full, self._inputs), forward(pruned.network, self._inputs)
+        before, after = self._forward(full), forward(pruned.network, self._inputs)
         check_outputs(before, after, pruned.narrower)
-        check_smaller(pruned, full, density, before, after)
+        check_smaller(pruned, unwrap(full), density, before, after)
         self._checked.add((self._key(full), density))
         return after
+
+    def _forward(self, full: nn.Module) -> Forward:
+        """The forward pass of a full network, counted once for each structure."""
+        key = self._key(full)
+        if key not in self._counted:
+            self._counted[key] = forward(unwrap(full), self._inputs)
+        return self._counted[key]
 
     def _measure(self, pruned: Pruned, cost: Forward) -> Proxy:
         return Proxy(

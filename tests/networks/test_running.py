@@ -52,7 +52,7 @@ def test_timing_a_step_changes_nothing():
     assert (state[2] == np.random.get_state()[1]).all()
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(0, 1), (60, 5)])
+@pytest.mark.parametrize(("limit", "expected"), [(0, 1), (60, 2)])
 def test_steps_are_bounded_by_time_and_by_number(limit, expected, monkeypatch):
     network = Several()
     ticks = iter(range(1000))
@@ -61,12 +61,18 @@ def test_steps_are_bounded_by_time_and_by_number(limit, expected, monkeypatch):
     assert len(network.modes) == expected
 
 
-def test_warm_up_steps_do_not_count(monkeypatch):
-    durations = [50, 9, 1, 1, 3]
+@pytest.mark.parametrize(
+    ("durations", "expected"),
+    [([5.0, 9.0], 9.0), ([0.2, 0.02, 0.01, 0.03], 0.01), ([0.001] * 60, 0.001)],
+    ids=["long steps are repeated once", "up to a quarter of a second", "up to sixty times"],
+)
+def test_the_shortest_step_after_the_first_counts(durations, expected, monkeypatch):
+    network = Several()
     ends = np.cumsum(durations)
     clock = iter(np.stack([ends - durations, ends], 1).ravel())
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    assert step_seconds(Several(), torch.rand(6, 4), limit=1e9) == 1
+    assert step_seconds(network, torch.rand(6, 4), limit=1e9) == pytest.approx(expected)
+    assert len(network.modes) == len(durations)
 
 
 def test_a_failing_step_does_not_change_the_network():

@@ -39,11 +39,12 @@ def rebind(network: nn.Module, copied: nn.Module, memo: dict[int, Any]) -> None:
     rebound = _Rebound({**memo, **twins}, twins)
     for name, module in copied.named_modules():
         for attribute, value in list(vars(module).items()):
-            if isinstance(value, _CARRIERS):
+            if attribute not in _NO_FUNCTIONS and isinstance(value, _CARRIERS):
                 rebound.place = f"{attribute!r} of module {name!r} ({type(module).__name__})"
                 vars(module)[attribute] = rebound(value, _DEPTH)
 
 
+_NO_FUNCTIONS = ("_parameters", "_buffers", "_modules")
 _CARRIERS = (types.FunctionType, functools.partial, weakref.ref, list, tuple, dict)
 
 
