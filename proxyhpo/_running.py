@@ -165,6 +165,12 @@ def _why_ended(study: Study, limits: Limits, *, is_idle: bool) -> str:
             f"the search ended after {n_trials} trials: the searcher has no further config to "
             "propose"
         )
+    if study.has_repeats_left:
+        limit = "timeout" if limits.base_trainings is None else "base_trainings"
+        return (
+            f"the best two configs were not trained with further seeds, because {limit} left too "
+            "little for it; a larger one adds them"
+        )
     if not is_idle:
         return ""
     ended = (

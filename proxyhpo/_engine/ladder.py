@@ -162,7 +162,7 @@ def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
     return tuple(takewhile(lambda point: point < n_trials, points))
 
 
-def repeats_of(n_trials: int) -> int:
+def repeats_of(n_trials: float) -> int:
     """The default number of trainings that distinguish the best two trials by further seeds.
 
     In a short search they would cost more than :data:`REPEATS_SHARE` of a full search.

@@ -105,20 +105,32 @@ class Promotions:
         until a trial has several. After that, two values are too close if this noise may explain
         their difference. If one trial has fewer seeds, only that trial is trained.
         """
-        parts, state = self._parts, self._state
-        most = parts.repeats_without_proxies if state.why_full else parts.repeats
-        if most is None:
-            most = repeats_of(len(state.entered[0]))
-        left = most - len(state.repeated)
-        if left <= 0 or len(state.leaders) < 2 or self._state.unfinished:
+        state = self._state
+        left = self._most_repeats(0) - len(state.repeated)
+        if left <= 0 or len(state.leaders) < 2 or state.unfinished:
             return []
-        noise = noise_of(standings(self._state.history.records, self._parts.top))
-        first, second = self._state.leaders[:2]
+        noise = noise_of(standings(state.history.records, self._parts.top))
+        first, second = state.leaders[:2]
         if not first.is_near(second, noise):
             return []
         fewest = min(len(first.runs), len(second.runs))
         again = [each.trial for each in (first, second) if len(each.runs) == fewest][:left]
-        return [RunId(t, self._parts.top, self._state.seeds_of(t)) for t in again]
+        return [RunId(t, self._parts.top, state.seeds_of(t)) for t in again]
+
+    def expected_repeats(self, to_come: float) -> int:
+        """How many repeats are expected at least, including those that were made.
+
+        The first two are made in any case. Whether others follow depends on their values.
+
+        Args:
+            to_come: how many more trials may enter rung 0.
+        """
+        return max(len(self._state.repeated), min(2, self._most_repeats(to_come)))
+
+    def _most_repeats(self, to_come: float) -> int:
+        parts, state = self._parts, self._state
+        most = parts.repeats_without_proxies if state.why_full else parts.repeats
+        return repeats_of(len(state.entered[0]) + to_come) if most is None else most
 
     def _certain(self, rung: int, to_come: float) -> list[int]:
         below = self._outstanding(rung - 1, to_come)

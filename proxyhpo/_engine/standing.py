@@ -9,9 +9,38 @@ from statistics import fmean
 
 from proxyhpo._records.records import Record
 
-__all__ = ["Standing", "noise_of", "standings"]
+__all__ = ["Noise", "Standing", "noise_of", "standings"]
 
-_SIGMAS = 2.0  # a smaller difference of two means counts as noise
+_CERTAINTY = 0.95  # of a difference that chance does not explain
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of a seed, estimated from trials with several seeds.
+
+    Args:
+        deviation: the standard deviation of trainings that differ only in their seed.
+        trainings: how many trainings it is estimated from.
+        trials: how many trials these belong to.
+    """
+
+    deviation: float
+    trainings: int
+    trials: int
+
+    def margin(self, *seeds: int) -> float:
+        """How large a difference of two means chance explains: Student's t at 95 %, two-sided.
+
+        An estimate from a few trainings is itself uncertain, so the margin is then larger: 4.3
+        standard deviations of the difference with two pairs of trainings, and 2 with many.
+
+        Args:
+            seeds: how many trainings each of the means is made of.
+        """
+        from scipy.special import stdtrit  # noqa: PLC0415 - slow to import
+
+        quantile = float(stdtrit(self.trainings - self.trials, (1 + _CERTAINTY) / 2))
+        return quantile * self.deviation * math.sqrt(sum(1 / number for number in seeds))
 
 
 @dataclass(frozen=True)
@@ -46,12 +75,12 @@ class Standing:
         """A sort key; of equal trials the earlier one comes first."""
         return self.loss, self.trial
 
-    def margin(self, other: Standing, noise: float) -> float:
-        """How large a difference noise explains: two standard deviations of the difference."""
-        return _SIGMAS * noise * math.sqrt(1 / len(self.runs) + 1 / len(other.runs))
+    def margin(self, other: Standing, noise: Noise) -> float:
+        """How large a difference to another trial chance explains."""
+        return noise.margin(len(self.runs), len(other.runs))
 
-    def is_near(self, other: Standing, noise: float | None) -> bool:
-        """Whether the noise of a seed may explain the difference; True if it is not known."""
+    def is_near(self, other: Standing, noise: Noise | None) -> bool:
+        """Whether chance may explain the difference; True if the noise is not known."""
         return noise is None or abs(self.loss - other.loss) <= self.margin(other, noise)
 
 
@@ -69,15 +98,15 @@ def standings(records: Iterable[Record], top: int) -> list[Standing]:
     return sorted((Standing(*each) for each in runs.items()), key=lambda each: each.rank)
 
 
-def noise_of(standing: Sequence[Standing]) -> float | None:
-    """The noise of a seed: the standard deviation of trainings that differ only in their seed.
+def noise_of(standing: Sequence[Standing]) -> Noise | None:
+    """The noise of a seed, pooled over the trials with several seeds; None until there is one.
 
-    It is None until a trial has several seeds. The scatter of the reports of one training cannot
-    replace it: with an annealed learning rate it is up to ten times too small.
+    The scatter of the reports of one training cannot replace it: with an annealed learning rate it
+    is up to ten times too small.
     """
     several = [[r.loss or 0.0 for r in each.runs] for each in standing if len(each.runs) > 1]
     if not several:
         return None
     squares = sum((loss - fmean(losses)) ** 2 for losses in several for loss in losses)
-    freedom = sum(len(losses) - 1 for losses in several)
-    return math.sqrt(squares / freedom)
+    trainings = sum(map(len, several))
+    return Noise(math.sqrt(squares / (trainings - len(several))), trainings, len(several))

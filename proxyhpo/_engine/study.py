@@ -82,6 +82,11 @@ class Study:
         return self._proposals.exhausted
 
     @property
+    def has_repeats_left(self) -> bool:
+        """Whether the best two would be trained under further seeds if a limit allowed it."""
+        return bool(self._promotions.repeats())
+
+    @property
     def top(self) -> int:
         """The index of the last rung, the full network."""
         return self.parts.top
@@ -200,7 +205,9 @@ class Study:
         places = [self._promotions.places(rung, to_come) for rung in range(1, self.top + 1)]
         expected = [int(entering), *(int(min(number, entering)) for number in places)]
         # Trials that do not enter rung 0 start on the full network.
-        expected[-1] += int(n_trials - entering) + self.parts.controls + len(self.state.repeated)
+        expected[-1] += int(n_trials - entering) + self.parts.controls
+        if expected[-1] > 1:  # only the best of several trials are repeated
+            expected[-1] += self._promotions.expected_repeats(to_come)
         return expected
 
     def _to_come(self, n_trials: float) -> float:

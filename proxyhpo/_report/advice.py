@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proxyhpo._engine.standing import Standing
+from proxyhpo._engine.standing import Noise, Standing
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
@@ -49,14 +49,14 @@ class Decision:
         history: of the study.
         ladder: the rungs.
         standing: the trials of the full network, best first; at least one.
-        noise: the standard deviation between seeds, if known.
+        noise: of a seed, if known.
         is_stored: whether the study has a store, so that it can be resumed with other arguments.
     """
 
     history: History
     ladder: Sequence[Rung]
     standing: Sequence[Standing]
-    noise: float | None
+    noise: Noise | None
     is_stored: bool
 
     @property
@@ -90,16 +90,21 @@ class Decision:
             )
         if not self.lead:
             return "not sure: the best two configs have the same value"
-        between = f"the standard deviation between seeds ({self.noise:.2g})"
+        deviation = self.noise.deviation
         if self.is_close:
             margin = self.standing[0].margin(self.standing[1], self.noise)
             return (
                 f"not sure: the lead is {self.lead:.2g}, and a lead below {margin:.2g} may be "
-                f"chance (the standard deviation between seeds is {self.noise:.2g})"
+                f"chance (the standard deviation between seeds is {deviation:.2g}, estimated from "
+                f"{self.noise.trainings} trainings)"
             )
-        times = self.lead / self.noise if self.noise else math.inf
+        times = self.lead / deviation if deviation else math.inf
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
-        return f"a lead of {self.lead:.2g} is more than chance explains: {many} times {between}"
+        return (
+            f"a lead of {self.lead:.2g} is more than chance explains: {many} times the standard "
+            f"deviation between seeds ({deviation:.2g}, estimated from {self.noise.trainings} "
+            "trainings)"
+        )
 
     def steps(self, *, is_complete: bool = True, is_interrupted: bool = False) -> Iterator[str]:
         """What to do next, the most useful first.

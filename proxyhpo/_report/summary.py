@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from proxyhpo._engine.standing import Standing, noise_of, standings
+from proxyhpo._engine.standing import Noise, Standing, noise_of, standings
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
@@ -67,8 +67,8 @@ class Findings:
         return standings(self.history.records, len(self.ladder) - 1)
 
     @cached_property
-    def noise(self) -> float | None:
-        """By how much the seed alone changes a training of the full network."""
+    def noise(self) -> Noise | None:
+        """By how much the seed alone changes a training of the full network; None if unknown."""
         return noise_of(self.standing)
 
     @cached_property

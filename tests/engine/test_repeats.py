@@ -2,6 +2,7 @@
 
 from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung, load_study
-from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._engine.standing import Noise, noise_of, standings
 from proxyhpo._records.records import Record
 from proxyhpo._records.report import Report
 from tests.engine.test_early import order
@@ -97,6 +98,8 @@ def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
     hpo.run(29)
     result = hpo.run(30, **limit)
     assert sum(record.replicate for record in result.records) == runs
+    left_out = f"not trained with further seeds, because {next(iter(limit))} left too little"
+    assert (left_out in repr(result)) == (runs == 0)
     assert not result.interrupted
 
 
@@ -191,12 +194,37 @@ def test_noise_is_the_standard_deviation_between_seeds():
     one_each = [record(0, 0.0, 3.0, 1.0), record(1, 2.0)]
     assert noise_of(standings(one_each, 1)) is None
     pair = [*one_each, record(0, 2.0, replicate=1)]
-    assert noise_of(standings(pair, 1)) == pytest.approx(0.5**0.5)
+    assert noise_of(standings(pair, 1)) == Noise(pytest.approx(0.5**0.5), trainings=2, trials=1)
+    pairs = [*pair, record(1, 3.0, replicate=1), record(1, 4.0, replicate=2)]
+    assert noise_of(standings(pairs, 1)) == Noise(pytest.approx((2.5 / 3) ** 0.5), 5, 2)
 
 
 def test_chance_explains_a_difference_that_noise_explains_or_that_may_be_noise():
     first, second = standings([record(0, 1.0), record(1, 2.0)], 1)
     assert first.is_near(second, None)
-    assert first.is_near(second, 0.36)
-    assert not first.is_near(second, 0.35)
-    assert first.is_near(first, 0.0)
+    assert first.is_near(second, Noise(0.37, 1000, 2))
+    assert not first.is_near(second, Noise(0.35, 1000, 2))
+    assert first.is_near(first, Noise(0.0, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "n_seeds", "quantile"), [(1, 2, 12.71), (2, 2, 4.303), (2, 4, 2.447)]
+)
+def test_chance_explains_a_twentieth_of_the_differences_between_equal_trials(
+    n_trials, n_seeds, quantile
+):
+    """As many as 95 % certainty allows, however few trainings the noise is estimated from."""
+    assert Noise(1.0, n_trials * n_seeds, n_trials).margin(n_seeds, n_seeds) == pytest.approx(
+        quantile * (2 / n_seeds) ** 0.5, rel=1e-3
+    )
+    rng, explained = np.random.default_rng(0), []
+    for _ in range(400):
+        values = rng.normal(size=(2, n_seeds))
+        records = [
+            record(trial, value, replicate=seed)
+            for trial in range(2)
+            for seed, value in enumerate(values[trial])
+        ]
+        first, second = standings(records, 1)
+        explained.append(first.is_near(second, noise_of([first, second][:n_trials])))
+    assert 0.92 <= fmean(explained) <= 0.98

@@ -103,6 +103,13 @@ def test_each_status_counts_what_has_happened(kept):
     assert last.seconds_left == 0
 
 
+@pytest.mark.parametrize(("repeats", "more"), [(0, 0), (1, 1), (2, 2), (None, 0)])
+def test_the_repeats_that_are_certain_are_expected_from_the_start(kept, repeats, more):
+    study(repeats=repeats, seed=1).run(8, finalists=2)
+    assert {status.expected for status in kept.shown} == {8 + 2 + more}
+    assert kept.shown[-1].ended == 8 + 2 + more
+
+
 def test_the_time_left_is_wall_time_of_all_rungs(kept, later):
     def slow(network, config):
         network(torch.zeros(8, 6)).sum().backward()

@@ -53,8 +53,8 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
     found = decision(*runs)
     assert found.best().startswith("0.55 on the full network (trial 3, mean of 2 seeds)")
     assert found.certainty() == (
-        "not sure: the lead is 0.02, and a lead below 0.14 may be chance (the standard deviation "
-        "between seeds is 0.071)"
+        "not sure: the lead is 0.02, and a lead below 0.3 may be chance (the standard deviation "
+        "between seeds is 0.071, estimated from 4 trainings)"
     )
     assert next(found.steps()) == (
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
@@ -82,10 +82,13 @@ def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
 
 def test_a_clear_lead_is_told_in_the_noise():
     found = decision((3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9]))
-    assert "56 times the standard deviation between seeds (0.0071)" in found.certainty()
+    assert found.certainty() == (
+        "a lead of 0.4 is more than chance explains: 56 times the standard deviation between seeds "
+        "(0.0071, estimated from 2 trainings)"
+    )
     assert list(found.steps()) == []
     steady = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.7]))
-    assert "over 100 times the standard deviation between seeds (0)" in steady.certainty()
+    assert "over 100 times the standard deviation between seeds (0, " in steady.certainty()
 
 
 def test_a_tie_is_called_one_whatever_the_noise_is():
