@@ -48,7 +48,8 @@ def suggesting(method: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **named: P.kwargs) -> R:
         for name in named:
             if name not in allowed:
-                what = method.__qualname__.removesuffix(".__init__")
+                is_init = method.__name__ == "__init__"  # that of a subclass has its name
+                what = type(args[0]).__name__ if is_init else method.__qualname__
                 raise unknown_name(f"argument of {what}:", name, allowed)
         return method(*args, **named)
 

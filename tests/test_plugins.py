@@ -1,5 +1,7 @@
+import inspect
 import sys
 from abc import ABC, abstractmethod
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -230,3 +232,22 @@ def test_an_optuna_sampler_is_sent_to_the_searcher_that_takes_it():
     optuna = pytest.importorskip("optuna")
     with pytest.raises(TypeError, match=r"OptunaSearcher\(RandomSampler\)"):
         plugins.resolve("proxyhpo.searchers", optuna.samplers.RandomSampler(), Searcher)
+
+
+def classes_with_settings():
+    """The classes of the built-in plug-ins that take settings; Optuna's samplers take any."""
+    found = [
+        entry.load()
+        for kind in ("pruners", "searchers", "stoppers", "transfers")
+        for entry in entry_points(group=f"proxyhpo.{kind}")
+        if entry.value.startswith("proxyhpo.") and "optuna" not in entry.value
+    ]
+    return [each for each in dict.fromkeys(found) if inspect.signature(each).parameters]
+
+
+@pytest.mark.parametrize("made", classes_with_settings())
+def test_a_misspelt_setting_is_refused_with_the_nearest_name(made):
+    name = next(iter(inspect.signature(made).parameters))
+    said = rf"^unknown argument of {made.__name__}: '{name}s'; did you mean '{name}'\?"
+    with pytest.raises(UnknownNameError, match=said):
+        made(**{f"{name}s": 1})

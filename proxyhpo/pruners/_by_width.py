@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from proxyhpo._inputs import Inputs
 from proxyhpo._seeding import preserved_random_state, seed_everything
-from proxyhpo._validation import check_fraction
+from proxyhpo._validation import check_fraction, suggesting
 from proxyhpo.channels.find.skeleton import unwrap
 from proxyhpo.errors import ArgumentError, UnsupportedNetworkError
 from proxyhpo.pruners._interface import Pruned, Pruner
@@ -34,6 +34,7 @@ class ByWidthPruner(Pruner):
         ArgumentError: if ``build`` is not a function.
     """
 
+    @suggesting
     def __init__(self, build: Callable[[float], nn.Module] | None = None) -> None:
         if build is not None and not callable(build):
             raise ArgumentError(f"build must be a function of the width, got {build!r}")

@@ -13,7 +13,7 @@ from proxyhpo._inputs import Inputs
 from proxyhpo._networks.fans import fans_of
 from proxyhpo._networks.initialisation import is_constant
 from proxyhpo._networks.reach import reach
-from proxyhpo._validation import check_fraction
+from proxyhpo._validation import check_fraction, suggesting
 from proxyhpo.channels.find.skeleton import cloned, unwrap
 from proxyhpo.errors import UnsupportedNetworkError, unknown_name
 from proxyhpo.pruners._interface import Pruned, Pruner
@@ -46,6 +46,7 @@ class MagnitudePruner(Pruner):
         UnknownNameError: for another scope.
     """
 
+    @suggesting
     def __init__(self, *, scope: Literal["layer", "global"] = "layer") -> None:
         if scope not in ("layer", "global"):
             raise unknown_name("scope", scope, ["layer", "global"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from proxyhpo._inputs import Inputs
-from proxyhpo._validation import check_names, check_whole
+from proxyhpo._validation import check_names, check_whole, suggesting
 from proxyhpo.channels import Plan, shrink
 from proxyhpo.pruners._interface import Pruned, Pruner
 
@@ -36,6 +36,7 @@ class StructuredPruner(Pruner):
         ArgumentError: if a setting has the wrong type or is out of range.
     """
 
+    @suggesting
     def __init__(
         self,
         *,

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_number, check_whole
+from proxyhpo._validation import check_number, check_whole, suggesting
 from proxyhpo.errors import unknown_name
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.searchers._surrogate import (
@@ -82,6 +82,7 @@ class BayesianSearcher(Searcher):
         ArgumentError: for an unknown name, ``n_initial`` below 1, or ``xi`` or ``kappa`` below 0.
     """
 
+    @suggesting
     def __init__(
         self,
         *,

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_number, check_whole
+from proxyhpo._validation import check_number, check_whole, suggesting
 from proxyhpo.errors import missing_library
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._unseen import Unseen
@@ -46,6 +46,7 @@ class CMAESSearcher(Searcher):
         ImportError: if the ``cmaes`` library is not installed.
     """
 
+    @suggesting
     def __init__(self, *, sigma: float = 0.3, population_size: int | None = None) -> None:
         _library()
         self.sigma = check_number("sigma", sigma, above=0)

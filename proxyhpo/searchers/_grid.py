@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.errors import ArgumentError, ConfigError, unknown_name
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._choice import Choice
@@ -45,6 +45,7 @@ class GridSearcher(Searcher):
             ``values`` that do not fit the space.
     """
 
+    @suggesting
     def __init__(
         self,
         *,

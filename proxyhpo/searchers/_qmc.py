@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._unseen import Unseen
 
@@ -38,6 +38,7 @@ class QMCSearcher(Searcher):
         ArgumentError: for a negative seed.
     """
 
+    @suggesting
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = check_whole("seed", seed, 0)
 

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_number, check_whole
+from proxyhpo._validation import check_number, check_whole, suggesting
 from proxyhpo.searchers._interface import Searcher
 from proxyhpo.space._choice import Choice
 from proxyhpo.space._unseen import Unseen
@@ -54,6 +54,7 @@ class TPESearcher(Searcher):
         ArgumentError: for a count below 1, or a ``gamma`` or ``prior_weight`` not above 0.
     """
 
+    @suggesting
     def __init__(
         self,
         *,

@@ -7,7 +7,7 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.stoppers._interface import Curve, Stopper
 
 __all__ = ["ASHAStopper"]
@@ -37,6 +37,7 @@ class ASHAStopper(Stopper):
     (False, True)
     """
 
+    @suggesting
     def __init__(self, *, min_steps: int = 1, reduction: int = 3) -> None:
         self.min_steps = check_whole("min_steps", min_steps, 1)
         self.reduction = check_whole("reduction", reduction, 2)

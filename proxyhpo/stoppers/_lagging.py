@@ -7,7 +7,7 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.stoppers._interface import Curve, Stopper
 
 __all__ = ["LaggingStopper"]
@@ -37,6 +37,7 @@ class LaggingStopper(Stopper):
     False
     """
 
+    @suggesting
     def __init__(self, *, min_steps: int = 4) -> None:
         self.min_steps = check_whole("min_steps", min_steps, 2)
 

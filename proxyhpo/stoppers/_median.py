@@ -8,7 +8,7 @@ from typing import final
 
 from typing_extensions import override
 
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.stoppers._interface import Curve, Stopper
 
 __all__ = ["MedianStopper"]
@@ -43,6 +43,7 @@ class MedianStopper(Stopper):
     (True, False)
     """
 
+    @suggesting
     def __init__(self, *, min_peers: int = 5, min_steps: int = 1) -> None:
         self.min_peers = check_whole("min_peers", min_peers, 1)
         self.min_steps = check_whole("min_steps", min_steps, 1)

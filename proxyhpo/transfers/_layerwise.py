@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
-from proxyhpo._validation import check_number
+from proxyhpo._validation import check_number, suggesting
 from proxyhpo.transfers._interface import Transfer
 from proxyhpo.transfers._updates import Update, UpdateKind, UpdateRule, update_kind
 
@@ -60,6 +60,7 @@ class LayerwiseTransfer(Transfer):
     {}
     """
 
+    @suggesting
     def __init__(self, exponent: float | None = None) -> None:
         self.exponent = (
             None if exponent is None else check_number("LayerwiseTransfer: exponent", exponent)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
 
-from proxyhpo._validation import check_number
+from proxyhpo._validation import check_number, suggesting
 from proxyhpo.transfers._exponents import check_exponents
 from proxyhpo.transfers._interface import Transfer
 from proxyhpo.transfers._settings import exponents_by_name, learning_rates, why_none
@@ -49,6 +49,7 @@ class PowerLawTransfer(Transfer):
     {'lr': -0.7}
     """
 
+    @suggesting
     def __init__(
         self, exponents: Mapping[str, float] | None = None, *, exponent: float = -0.5
     ) -> None:
