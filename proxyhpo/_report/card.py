@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from proxyhpo._report.incumbent import incumbents, spending
+from proxyhpo._report.leaderboard import columns_of
 from proxyhpo._report.svg import FULL, PROXY, Steps, escaped, step_chart
-from proxyhpo._report.wording import config_words, rung_words
+from proxyhpo._report.wording import rung_words
 
 if TYPE_CHECKING:
     from proxyhpo._report.result import Result
@@ -97,21 +98,13 @@ def leaderboard_rows(
     below = result.leaderboard(index - 1) if index else []
     ranks = {record.trial: rank for rank, record in enumerate(below, 1)}
     there = [f"rank at {rung_words(result.history, result.ladder, index - 1)}"] if index else []
-    titles = ["rank", *there, "trial", "value", "state", "seconds", "config"]
+    board = result.leaderboard(index)
+    titles, cells = columns_of(board)
     rows: list[tuple[Sequence[str], bool]] = []
-    for rank, record in enumerate(result.leaderboard(index)[:count], 1):
+    for rank, (record, row) in enumerate(zip(board[:count], cells, strict=False), 1):
         before = [str(ranks.get(record.trial, ""))] if index else []
-        cells = [
-            str(rank),
-            *before,
-            str(record.trial),
-            f"{record.value:.6g}",
-            record.state,
-            f"{record.seconds:.1f}",
-            config_words(record.config),
-        ]
-        rows.append((cells, record.state == "stopped"))
-    return titles, rows
+        rows.append(([str(rank), *before, *row], record.state == "stopped"))
+    return ["rank", *there, *titles], rows
 
 
 def html_table(titles: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]]) -> str:

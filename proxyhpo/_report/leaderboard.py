@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import final
 
 from typing_extensions import override
@@ -12,7 +14,7 @@ from proxyhpo._records.records import Record
 from proxyhpo._report.wording import config_words, table
 from proxyhpo.errors import ArgumentError, printable
 
-__all__ = ["Leaderboard", "leaderboard_of"]
+__all__ = ["Leaderboard", "columns_of", "leaderboard_of"]
 
 
 @final
@@ -23,18 +25,31 @@ class Leaderboard(list[Record]):
     def __repr__(self) -> str:
         if not self:
             return "no trainings at this rung"
-        titles = ["trial", "value", "state", "seconds", "config"]
-        rows = [
-            [
-                record.trial,
-                f"{record.value:.6g}",
-                record.state,
-                f"{record.seconds:.1f}",
-                config_words(record.config),
-            ]
-            for record in self
-        ]
+        titles, rows = columns_of(self)
         return printable("\n".join(table(titles, rows)))
+
+
+def columns_of(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """The titles and cells of a table of trainings; with seeds and means if a trial has several."""
+    values: dict[int, list[float]] = {}
+    for record in records:
+        if record.state == "finished" and record.value is not None:
+            values.setdefault(record.trial, []).append(record.value)
+    means = {trial: f"{fmean(own):.6g}" for trial, own in values.items()}
+    has_seeds = any(record.replicate for record in records)
+    titles = ["trial", *(["seed", "mean"] if has_seeds else []), "value", "state", "seconds"]
+    rows = [
+        [
+            str(record.trial),
+            *([str(record.replicate), means.get(record.trial, "")] if has_seeds else []),
+            f"{record.value:.6g}",
+            record.state,
+            f"{record.seconds:.1f}",
+            config_words(record.config),
+        ]
+        for record in records
+    ]
+    return [*titles, "config"], rows
 
 
 def leaderboard_of(history: History, n_rungs: int, rung: int) -> Leaderboard:

@@ -54,6 +54,11 @@ def test_the_best_two_are_trained_once_more_and_the_mean_decides():
     assert result.best_record.trial == min(means, key=means.__getitem__)
     assert result.best_value == pytest.approx(min(means.values()))
     assert result.leaderboard()[0].trial == result.best_record.trial
+    titles, first, *_ = str(result.leaderboard()).splitlines()
+    assert titles.split() == ["trial", "seed", "mean", "value", "state", "seconds", "config"]
+    assert first.split()[:3] == [str(result.best.trial), "0", f"{result.best_value:.6g}"]
+    assert "<th>mean</th>" in result._repr_html_()
+    assert "mean" not in str(result.leaderboard(0))
     assert result.cost.rungs[1].runs == 4
     assert "rung 1: 2 of these trainings (" in result.ledger()
     assert "repeat the best trials under further seeds" in result.ledger()
