@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["blank_figure", "write_page"]
+__all__ = ["blank_figure", "save_svg", "write_page"]
 
 
 def write_page(page: Path, command: str, lines: Iterable[str], title: str = "") -> None:
@@ -33,3 +33,11 @@ def blank_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Saves a figure, so that equal figures give equal files."""
+    from matplotlib import rc_context  # noqa: PLC0415 - slow to import
+
+    with rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})

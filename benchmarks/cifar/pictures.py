@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.cifar.fidelity import best_rates
 from benchmarks.cifar.findings import COMPARED, Findings, by_optimizer, judged, mean_points
 from benchmarks.cifar.searches import DEFAULT, LADDERS
-from benchmarks.pages import blank_figure
+from benchmarks.pages import blank_figure, save_svg
 
 __all__ = ["draw_rates", "draw_searches"]
 
@@ -31,7 +31,7 @@ def draw_rates(found: Sequence[Findings], path: Path) -> None:
         axis.minorticks_off()
     axes[0].set(ylabel="best learning rate")
     axes[0].legend()
-    figure.savefig(path)
+    save_svg(figure, path)
 
 
 def draw_searches(found: Sequence[Findings], path: Path) -> None:
@@ -54,4 +54,4 @@ def draw_searches(found: Sequence[Findings], path: Path) -> None:
         xlabel="cost, as a share of a full search",
         ylabel="points of test accuracy against a full search",
     )
-    figure.savefig(path)
+    save_svg(figure, path)

@@ -10,6 +10,7 @@ from benchmarks.cifar import __main__ as cifar
 from benchmarks.cifar import fidelity as cifar_fidelity
 from benchmarks.cifar import findings as cifar_findings
 from benchmarks.cifar import report as cifar_report
+from benchmarks.cifar import search_tables
 from benchmarks.cifar.fidelity import agreement, best_rate, best_rates, ceiling, learning_rate
 from benchmarks.cifar.networks import TASKS
 from benchmarks.cifar.replays import Level, Search, _climbers, replayed
@@ -332,7 +333,7 @@ def test_a_search_that_one_of_the_networks_lacks_has_no_mean():
         for run in [run for run in runs if run.density == 1 / 4]:
             del runs[run]
     found = [cifar_findings.find("vgg", table, COSTS, 2) for table in (whole, lacking)]
-    *_, with_both, with_one = cifar_report._searches(["1/8 (4)", "1/4 (4)"], found)
+    *_, with_both, with_one = search_tables._searches(["1/8 (4)", "1/4 (4)"], found)
     assert all(cell.strip() for cell in with_both.split("|")[1:-1])
     assert [bool(cell.strip()) for cell in with_one.split("|")[1:-1]] == [True, True, False, False]
 
