@@ -63,8 +63,8 @@ def test_steps_are_bounded_by_time_and_by_number(limit, expected, monkeypatch):
 
 @pytest.mark.parametrize(
     ("durations", "expected"),
-    [([5.0, 9.0], 9.0), ([0.2, 0.02, 0.01, 0.03], 0.01), ([0.001] * 60, 0.001)],
-    ids=["long steps are repeated once", "up to a quarter of a second", "up to sixty times"],
+    [([5.0, 9.0], 9.0), ([0.9, 0.1, 0.09, 0.02, 0.06], 0.02), ([0.001] * 60, 0.001)],
+    ids=["long steps are repeated once", "a quarter of a second after it", "up to sixty times"],
 )
 def test_the_shortest_step_after_the_first_counts(durations, expected, monkeypatch):
     network = Several()
