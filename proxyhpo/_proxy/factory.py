@@ -68,7 +68,7 @@ class NetworkFactory(FullNetworks):
         check_constructor(pruner, self._builder)
         self._pruner = pruner
         self._checked: set[tuple[bytes, float]] = set()
-        self._counted: dict[bytes, Forward] = {}
+        self._counted: dict[str, Forward] = {}
         self._width_ratios: dict[tuple[bytes, float], float] = {}
         self._guard = Guard()
         self._device = check_device("device", device)
@@ -110,7 +110,7 @@ class NetworkFactory(FullNetworks):
             check_runs(unwrap(full), self._inputs)
         pruned = self._pruned(full, config, density, seed)
         if is_new:
-            self._check(pruned, full, density)
+            self._check(pruned, full, config, density)
         fans = fan_ratios(pruned.network, unwrap(full), pruned.contracted)
         ratio = self._width_ratio(full, pruned, density)
         return Made(pruned.network, fans, ratio, self._normalises(full))
@@ -148,11 +148,11 @@ class NetworkFactory(FullNetworks):
         check_runs(unwrap(full), self._inputs)
         unreached = sorted(self._reached(full).unreached)
         if density == 1:
-            measured = self._measure(Pruned(full), self._forward(full))
+            measured = self._measure(Pruned(full), self._forward(full, config))
             return replace(measured, unreached=unreached)
         pruned = self._pruned(full, config, density, seed)
         full = unwrap(full)
-        after = self._check(pruned, full, density)
+        after = self._check(pruned, full, config, density)
         parameters = parameter_count(pruned.network, masked_away(pruned.network, full))
         ratio = width_ratio(pruned.network, full, pruned.contracted, unreached)
         del full  # free its memory before the proxy is timed
@@ -221,17 +221,25 @@ class NetworkFactory(FullNetworks):
         self._guard.compare((self._key(full), density), pruned.network, pruned.contracted)
         return pruned
 
-    def _check(self, pruned: Pruned, full: nn.Module, density: float) -> Forward:
+    def _check(
+        self, pruned: Pruned, full: nn.Module, config: Mapping[str, Any], density: float
+    ) -> Forward:
         """Checks that a proxy can replace the full network; returns its forward pass."""
-        before, after = self._forward(full), forward(pruned.network, self._inputs)
+        before, after = self._forward(full, config), forward(pruned.network, self._inputs)
         check_outputs(before, after, pruned.narrower)
         check_smaller(pruned, unwrap(full), density, before, after)
         self._checked.add((self._key(full), density))
         return after
 
-    def _forward(self, full: nn.Module) -> Forward:
-        """The forward pass of a full network, counted once for each structure."""
-        key = self._key(full)
+    def _forward(self, full: nn.Module, config: Mapping[str, Any]) -> Forward:
+        """The forward pass of a config's full network, counted once, unless objects configure it.
+
+        The structure does not determine it: a stride, for example, changes no parameter.
+        """
+        used = config if self.takes_config else {}
+        if not all(isinstance(value, str | int | float | None) for value in used.values()):
+            return forward(unwrap(full), self._inputs)
+        key = repr(sorted(used.items()))
         if key not in self._counted:
             self._counted[key] = forward(unwrap(full), self._inputs)
         return self._counted[key]

@@ -4,10 +4,13 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
+from proxyhpo._networks.counting import forward
+from proxyhpo._proxy import NetworkFactory
 from proxyhpo.errors import UnsupportedNetworkError
-from proxyhpo.pruners import MagnitudePruner, Pruned, Pruner
+from proxyhpo.pruners import L1StructuredPruner, MagnitudePruner, Pruned, Pruner
 from tests.proxy.perceptrons import Fixed, Random, build, factory, seed, states_equal
 
 
@@ -30,6 +33,52 @@ def test_a_proxy():
     assert measured.skipped == (("4", "head"),)
     assert states_equal(measured.network, factory().network({}, density=0.5, seed=seed()))
     assert measured.network.training
+
+
+def with_stride(config):
+    stride = config["stride"]
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride if isinstance(stride, int) else stride.size),
+        nn.Conv2d(16, 16, 3),
+        nn.Flatten(2),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(16, 2),
+    )
+
+
+class Stride:
+    """An object that does not print its value."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __repr__(self):
+        return "Stride()"
+
+
+@pytest.mark.parametrize("option", [int, Stride])
+def test_a_config_that_changes_the_work_and_no_parameter_is_counted_apart(option):
+    inputs = torch.rand(2, 3, 32, 32)
+    made = NetworkFactory(with_stride, L1StructuredPruner(), inputs, pretrained=False)
+    for config in ({"stride": option(8)}, {"stride": option(1)}):
+        measured = made.measured(config, density=1, seed=seed())
+        assert measured.flops == forward(with_stride(config), inputs).flops
+    proxy = made.network({"stride": option(1)}, density=0.5, seed=seed())
+    assert forward(proxy, inputs).flops < measured.flops
+
+
+def test_the_full_network_is_counted_once(monkeypatch):
+    counted = []
+
+    def counting(network, inputs):
+        counted.append(sum(p.numel() for p in network.parameters()))
+        return forward(network, inputs)
+
+    monkeypatch.setattr("proxyhpo._proxy.factory.forward", counting)
+    made = factory()
+    base, proxy = (made.measured({}, density=density, seed=seed()) for density in (1, 0.5))
+    assert counted == [base.parameters, proxy.parameters]
 
 
 def test_masks_are_counted_by_nonzero_weights():
