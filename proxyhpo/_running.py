@@ -11,17 +11,19 @@ from dataclasses import replace
 
 from proxyhpo._engine.climb import climb
 from proxyhpo._engine.interruption import interruptible
-from proxyhpo._engine.limits import Limits
+from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.study import Study
 from proxyhpo._isolation import isolated
 from proxyhpo._progress import Progress
 from proxyhpo._proxy.memory import check_memory
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
+from proxyhpo._report.advice import SEEDS_LEFT_OUT
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
+from proxyhpo.executors import Executor
 from proxyhpo.space import Space
 
 __all__ = ["OpenStudy", "run_study"]
@@ -138,19 +140,22 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             )
             opened.store.check()
         is_idle = len(study.history.records) == before
-        ended = _why_ended(study, limits, is_idle=is_idle) if complete else resuming
+        ended = resuming
+        if complete:
+            ended = _why_ended(study, limits, running.executor, is_idle=is_idle)
         return opened.result(interrupted=not complete, ended=ended)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
         return OpenStudy(setup, opened.store).result(interrupted=True, ended=resuming)
 
 
-def _why_ended(study: Study, limits: Limits, *, is_idle: bool) -> str:
+def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: bool) -> str:
     """Why a complete run did not add all it was asked for, and what adds more; empty if it did.
 
     Args:
         study: after the run.
         limits: of the run.
+        executor: of the run.
         is_idle: whether nothing was trained.
     """
     n_trials, worth = len(study.history.trials), limits.worth
@@ -165,11 +170,11 @@ def _why_ended(study: Study, limits: Limits, *, is_idle: bool) -> str:
             f"the search ended after {n_trials} trials: the searcher has no further config to "
             "propose"
         )
-    if study.has_repeats_left:
-        limit = "timeout" if limits.base_trainings is None else "base_trainings"
+    if n_repeats := study.n_repeats_left:
+        budget = Remaining(study, replace(limits, timeout=None), executor)
+        limit = "timeout" if budget.affords(n_repeats) else "base_trainings"
         return (
-            f"the best two configs were not trained with further seeds, because {limit} left too "
-            "little for it; a larger one adds them"
+            f"{SEEDS_LEFT_OUT}, because {limit} left too little for it; hpo.run({n_trials}) does it"
         )
     if not is_idle:
         return ""

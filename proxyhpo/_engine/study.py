@@ -82,9 +82,11 @@ class Study:
         return self._proposals.exhausted
 
     @property
-    def has_repeats_left(self) -> bool:
-        """Whether the best two would be trained under further seeds if a limit allowed it."""
-        return bool(self._promotions.repeats())
+    def n_repeats_left(self) -> int:
+        """How many trainings under further seeds a limit left out; 0 if it also left out others."""
+        if self._promotions.next(0) or self._promotions.control(0):
+            return 0
+        return len(self._promotions.repeats())
 
     @property
     def top(self) -> int:

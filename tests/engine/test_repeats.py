@@ -103,9 +103,54 @@ def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
     hpo.run(29)
     result = hpo.run(30, **limit)
     assert sum(record.replicate for record in result.records) == runs
-    left_out = f"not trained with further seeds, because {next(iter(limit))} left too little"
+    left_out = f"not trained with more seeds, because {next(iter(limit))} left too little"
     assert (left_out in repr(result)) == (runs == 0)
     assert not result.interrupted
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"),
+    [
+        ({"base_trainings": 8}, "base_trainings"),
+        ({"timeout": 9000}, "timeout"),
+        ({"base_trainings": 8, "timeout": 1e6}, "base_trainings"),
+        ({"base_trainings": 100, "timeout": 9000}, "timeout"),
+    ],
+)
+def test_repeats_that_a_limit_left_out_are_made_by_the_call_that_is_named(limit, named, later):
+    def timed(network, config):
+        seconds = 1000 if network[0].out_features == 32 else 100
+        for value in noisy(network, config):
+            yield {"value": value, "seconds": seconds}
+
+    hpo = study(
+        timed, callbacks=[lambda record: later(record.seconds)],
+        density=None, proxies=True, repeats=None,
+    )  # fmt: skip
+    result = hpo.run(**limit)
+    n_trials = len({record.trial for record in result.records})
+    assert f"because {named} left too little for it; hpo.run({n_trials}) does it" in repr(result)
+    assert "ProxyHPO(..., repeats=" not in repr(result)  # which would train everything again
+    after = hpo.run(n_trials)
+    made = after.records[len(result.records) :]
+    assert [record.replicate for record in made] == [1, 1]
+    assert "left too little" not in repr(after)
+
+
+def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
+    """The last trial spends the budget before the last of the four finalists is trained."""
+    ended = []
+
+    def timed(network, config):
+        is_last = sum(record.rung == 0 for record in ended) == 39
+        seconds = 1000 if network[0].out_features == 32 else 9000 if is_last else 100
+        for value in noisy(network, config):
+            yield {"value": value, "seconds": seconds}
+
+    hpo = study(timed, callbacks=[ended.append], density=None, proxies=True, repeats=None)
+    result = hpo.run(40, base_trainings=11)
+    assert 1 < sum(record.rung for record in result.records) < 4
+    assert "left too little" not in repr(result)
 
 
 def smooth(network, config):
