@@ -208,7 +208,8 @@ class Study:
         expected = [int(entering), *(int(min(number, entering)) for number in places)]
         # Trials that do not enter rung 0 start on the full network.
         expected[-1] += int(n_trials - entering) + self.parts.controls
-        if expected[-1] > 1:  # only the best of several trials are repeated
+        lost = sum(record.state != "finished" for record in self.state.ended[self.top].values())
+        if expected[-1] - lost > 1:  # only the best of several trials are repeated
             expected[-1] += self._promotions.expected_repeats(to_come)
         return expected
 

@@ -110,6 +110,18 @@ def test_the_repeats_that_are_certain_are_expected_from_the_start(kept, repeats,
     assert kept.shown[-1].ended == 8 + 2 + more
 
 
+def test_no_repeats_are_expected_once_too_few_trials_have_succeeded(kept):
+    def failing(network, config):
+        if network[0].out_features == 16 and kept.shown[-1].rungs[1].ended:
+            raise RuntimeError("only the first finalist succeeds")
+        yield config["<lr>"]
+
+    study(train=failing, repeats=2).run(8, finalists=2)
+    finalists = 2 + 2  # two more replace those that fail
+    assert kept.shown[0].expected == 8 + 2 + 2
+    assert kept.shown[-1].expected == kept.shown[-1].ended == 8 + finalists
+
+
 def test_the_time_left_is_wall_time_of_all_rungs(kept, later):
     def slow(network, config):
         network(torch.zeros(8, 6)).sum().backward()
