@@ -48,8 +48,11 @@ def suggesting(method: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **named: P.kwargs) -> R:
         for name in named:
             if name not in allowed:
-                is_init = method.__name__ == "__init__"  # that of a subclass has its name
-                what = type(args[0]).__name__ if is_init else method.__qualname__
+                kind = type(args[0])
+                if kind.__init__ is checked:  # perhaps inherited, so it has the name of the class
+                    what = kind.__name__
+                else:
+                    what = method.__qualname__.removesuffix(".__init__")
                 raise unknown_name(f"argument of {what}:", name, allowed)
         return method(*args, **named)
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxyhpo import _plugins as plugins
 from proxyhpo.errors import ArgumentError, PluginError, UnknownNameError
-from proxyhpo.pruners import Pruner
+from proxyhpo.pruners import Pruner, StructuredPruner
 from proxyhpo.searchers import Searcher
 from proxyhpo.stoppers import MedianStopper, Stopper
 from proxyhpo.transfers import Transfer
@@ -251,3 +251,20 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_name(made):
     said = rf"^unknown argument of {made.__name__}: '{name}s'; did you mean '{name}'\?"
     with pytest.raises(UnknownNameError, match=said):
         made(**{f"{name}s": 1})
+
+
+def test_a_misspelt_setting_of_a_subclass_is_refused_by_the_constructor_that_lacks_it():
+    class Inherits(StructuredPruner):
+        def score(self, slices, *, generator):
+            return slices[0].norm(dim=1)
+
+    class Own(Inherits):
+        def __init__(self, *, power=2, **others):
+            super().__init__(**others)
+            self.power = power
+
+    with pytest.raises(UnknownNameError, match=r"argument of Inherits: 'round'.* 'round_to'"):
+        Inherits(round=8)
+    with pytest.raises(UnknownNameError, match=r"argument of StructuredPruner: 'powr'"):
+        Own(powr=1)  # the constructor of Own allows further names
+    assert Own(power=1, round_to=4).round_to == 4
