@@ -120,7 +120,7 @@ class Promotions:
     def expected_repeats(self, to_come: float) -> int:
         """How many repeats are expected at least, including those that were made.
 
-        The first two are made in any case. Whether others follow depends on their values.
+        The first two do not depend on the values. Whether others follow depends on them.
 
         Args:
             to_come: how many more trials may enter rung 0.

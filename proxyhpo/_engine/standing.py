@@ -11,7 +11,7 @@ from proxyhpo._records.records import Record
 
 __all__ = ["Noise", "Standing", "noise_of", "standings"]
 
-_CERTAINTY = 0.95  # of a difference that chance does not explain
+_CERTAINTY = 0.95  # the share of the differences between equally good configs that chance explains
 
 
 @dataclass(frozen=True)
