@@ -132,13 +132,15 @@ def outcomes(
         costs: of its steps.
         repetitions: samples.
         n: configs in each.
-        names: of searches; by default all whose trainings the table has.
+        names: of searches; by default all whose trainings the table has, if their steps were timed.
     """
     found = []
     known = {
         name: search
         for name, search in searches(n).items()
-        if (names is None or name in names) and search.is_known(table)
+        if (names is None or name in names)
+        and search.is_known(table)
+        and all(costs.knows(net, level.density) for level in search.levels)
     }
     for repetition, sample in enumerate(samples(net, table, n, repetitions)):
         results = full(sample, costs)

@@ -203,6 +203,14 @@ def test_a_search_is_known_where_the_table_has_all_its_proxies():
     assert Search([]).is_known(table)
 
 
+def test_searches_whose_steps_were_not_timed_are_left_out():
+    timed = {density: steps for density, steps in COSTS.times["vgg"].items() if density != "0.5"}
+    found = outcomes("vgg", made(), Costs({"vgg": timed}), 1, n=12)
+    names = {each.strategy for each in found}
+    assert "1/8 (4)" in names
+    assert not any("1/2" in name for name in names)
+
+
 def judged(table):
     """Each config also has the training that decides nothing."""
     for number, runs in table.items():
