@@ -18,7 +18,6 @@ from proxyhpo._progress import Progress
 from proxyhpo._proxy.memory import check_memory
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
-from proxyhpo._report.advice import SEEDS_LEFT_OUT
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
 from proxyhpo._setup import Setup
@@ -170,11 +169,17 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
             f"the search ended after {n_trials} trials: the searcher has no further config to "
             "propose"
         )
+    if study.has_finalists_left:
+        return (
+            "not all finalists were trained on the full network, because base_trainings was spent; "
+            f"hpo.run({n_trials}) does it"
+        )
     if n_repeats := study.n_repeats_left:
         budget = Remaining(study, replace(limits, timeout=None), executor)
         limit = "timeout" if budget.affords(n_repeats) else "base_trainings"
         return (
-            f"{SEEDS_LEFT_OUT}, because {limit} left too little for it; hpo.run({n_trials}) does it"
+            f"the best two configs were not trained with more seeds, because {limit} left too "
+            f"little for it; hpo.run({n_trials}) does it"
         )
     if not is_idle:
         return ""

@@ -82,11 +82,14 @@ class Study:
         return self._proposals.exhausted
 
     @property
+    def has_finalists_left(self) -> bool:
+        """Whether a limit left out trials that would be trained on a higher rung."""
+        return bool(self._promotions.next(0) or self._promotions.control(0))
+
+    @property
     def n_repeats_left(self) -> int:
         """How many trainings under further seeds a limit left out; 0 if it also left out others."""
-        if self._promotions.next(0) or self._promotions.control(0):
-            return 0
-        return len(self._promotions.repeats())
+        return 0 if self.has_finalists_left else len(self._promotions.repeats())
 
     @property
     def top(self) -> int:

@@ -12,10 +12,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.wording import rung_words
 
-__all__ = ["SEEDS_LEFT_OUT", "Decision", "saving"]
-
-SEEDS_LEFT_OUT = "the best two configs were not trained with more seeds"
-"""The beginning of the reason why a run ended, if a limit left nothing for repeats."""
+__all__ = ["Decision", "saving"]
 
 _UNKNOWN = "the saving is unknown until a full training has ended"
 _MANY = 100  # a lead of more than this many times the noise of a seed is not given as a number
@@ -109,16 +106,16 @@ class Decision:
             "trainings)"
         )
 
-    def steps(self, *, is_complete: bool = True, is_interrupted: bool = False) -> Iterator[str]:
+    def steps(self, *, is_complete: bool = True, is_resumable: bool = False) -> Iterator[str]:
         """What to do next, the most useful first.
 
         Args:
             is_complete: whether the search had all the trials that it was asked for, so that more
                 may be asked for.
-            is_interrupted: whether trainings are left to make, which may be those of more seeds.
-                How to make them is then said elsewhere.
+            is_resumable: whether trainings are left to make, which may be those of more seeds. How
+                to make them is then said elsewhere.
         """
-        if self.is_close and not is_interrupted:
+        if self.is_close and not is_resumable:
             repeats, does = f"repeats={self._repeats()}", "trains the best two with more seeds"
             if self.is_stored:
                 yield f"ProxyHPO(..., {repeats}) with the same store {does}"

@@ -12,7 +12,7 @@ from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
-from proxyhpo._report.advice import SEEDS_LEFT_OUT, Decision, saving
+from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
 from proxyhpo._report.wording import config_words, counted, rung_words, table
@@ -231,9 +231,9 @@ class Findings:
             verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
+        names_call = "hpo.run(" in self.ended  # which makes the trainings that a limit left out
         yield from self._decision.steps(
-            is_complete=not self.ended,
-            is_interrupted=self.interrupted or self.ended.startswith(SEEDS_LEFT_OUT),
+            is_complete=not self.ended, is_resumable=self.interrupted or names_call
         )
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]

@@ -151,6 +151,11 @@ def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
     result = hpo.run(40, base_trainings=11)
     assert 1 < sum(record.rung for record in result.records) < 4
     assert "left too little" not in repr(result)
+    assert "base_trainings was spent; hpo.run(40) does it" in repr(result)
+    assert "ProxyHPO(..., repeats=" not in repr(result)
+    after = hpo.run(40)
+    assert sum(record.rung for record in after.records) == 4 + 2
+    assert "was spent" not in repr(after)
 
 
 def smooth(network, config):

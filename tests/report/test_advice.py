@@ -68,7 +68,7 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
 def test_an_interrupted_search_is_resumed_before_more_seeds_are_asked_for():
     found = decision((3, 0, [0.5]), (1, 0, [0.55]))
     assert "repeats=" in next(found.steps())
-    assert list(found.steps(is_complete=False, is_interrupted=True)) == []
+    assert list(found.steps(is_complete=False, is_resumable=True)) == []
 
 
 def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
