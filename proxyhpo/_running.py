@@ -20,6 +20,7 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
+from proxyhpo._report.wording import counted
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.executors import Executor
@@ -139,7 +140,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             )
             opened.store.check()
         is_idle = len(study.history.records) == before
-        ended = resuming
+        ended = _spent(study, limits) or resuming
         if complete:
             ended = _why_ended(study, limits, running.executor, is_idle=is_idle)
         return opened.result(interrupted=not complete, ended=ended)
@@ -158,17 +159,15 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
         is_idle: whether nothing was trained.
     """
     n_trials, worth = len(study.history.trials), limits.worth
+    trials = counted(n_trials, "trial")
     is_short = n_trials < limits.n_trials
     if is_short and worth is not None and study.state.is_closed("worth", worth):
         return (
-            f"the search ended after {n_trials} trials: a further base training was expected to "
+            f"the search ended after {trials}: a further base training was expected to "
             f"improve the value by less than worth={worth:g}; a smaller worth, or none, goes on"
         )
     if is_short and study.is_exhausted:
-        return (
-            f"the search ended after {n_trials} trials: the searcher has no further config to "
-            "propose"
-        )
+        return f"the search ended after {trials}: the searcher has no further config to propose"
     if study.has_finalists_left:
         return (
             "not all finalists were trained on the full network, because base_trainings was spent; "
@@ -183,12 +182,23 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
         )
     if not is_idle:
         return ""
-    ended = (
-        f"nothing left to train: the study already has {n_trials} trials; a larger n_trials or "
-        "budget adds more"
+    ended = _spent(study, limits) or (
+        f"nothing left to train: the study already has {trials}; a larger n_trials or budget adds "
+        "more"
     )
     logger.info(ended)
     return ended
+
+
+def _spent(study: Study, limits: Limits) -> str:
+    """Whether the budget of the study allows no further trial; empty if it does or has none."""
+    budget = limits.base_trainings
+    if budget is None or not study.state.is_closed("base_trainings", budget):
+        return ""
+    return (
+        f"base_trainings={budget:g} is spent, or leaves too little for a further trial; a larger "
+        "one adds more"
+    )
 
 
 def _resuming(limits: Limits, *, is_stored: bool) -> str:

@@ -21,6 +21,7 @@ from proxyhpo._records.records import Config, Record
 from proxyhpo._records.report import ALLOWED, report_of
 from proxyhpo._running import OpenStudy
 from proxyhpo._runs import Job, Outcome, RunId
+from proxyhpo._runs.work import import_compiler
 from proxyhpo._seeding import preserved_random_state
 from proxyhpo._validation import check_seconds
 from proxyhpo.errors import ArgumentError
@@ -132,6 +133,7 @@ class Session:
 
     def ask(self, n_trials: float) -> Asked | None:
         """See :meth:`ProxyHPO.ask`."""
+        import_compiler()  # the caller's first optimizer would, in the time of its training
         with preserved_random_state():
             job = self.opened.study.next_job(lambda: n_trials)
         if job is None:

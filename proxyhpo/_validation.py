@@ -36,6 +36,14 @@ R = TypeVar("R")
 
 _LARGEST = int(sys.float_info.max)
 
+_ELSEWHERE = {
+    **dict.fromkeys(("n_trials", "timeout", "base_trainings", "worth"), "it belongs to run()."),
+    **dict.fromkeys(("workers", "n_jobs"), "use executor=ProcessExecutor(workers=...)."),
+    "sampler": "use searcher=.",
+    "storage": "use store=.",
+}
+"""Argument that people may give to a constructor → where it belongs, or what replaces it."""
+
 
 def suggesting(method: Callable[P, R]) -> Callable[P, R]:
     """Decorates a method so that an unknown keyword argument raises an error with the nearest name.
@@ -53,7 +61,8 @@ def suggesting(method: Callable[P, R]) -> Callable[P, R]:
                     what = kind.__name__
                 else:
                     what = method.__qualname__.removesuffix(".__init__")
-                raise unknown_name(f"argument of {what}:", name, allowed)
+                hint = _ELSEWHERE.get(name, "") if method.__name__ == "__init__" else ""
+                raise unknown_name(f"argument of {what}:", name, allowed, hint=hint)
         return method(*args, **named)
 
     return checked

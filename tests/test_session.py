@@ -1,5 +1,8 @@
 """Asking for trainings and telling their outcomes, and configs that the caller gives."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +37,18 @@ def test_asking_and_telling_gives_what_running_gives():
             assert asked.config == hpo.result.history.trials[asked.trial].config
             hpo.tell(asked, list(noisy(asked.network(), asked.trained_config)))
         assert outcomes(hpo.result) == outcomes(study(noisy, stopper=None).run(6))
+
+
+def test_torchs_compiler_is_imported_before_the_time_of_a_training_starts():
+    """The first optimizer of a process imports it, which takes longer than a small training."""
+    script = """
+import sys
+from tests.studies import study
+assert "torch._dynamo" not in sys.modules
+study().ask(6)
+assert "torch._dynamo" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_asking_without_an_end_and_then_climbing():

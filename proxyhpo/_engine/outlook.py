@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
-from proxyhpo._engine.prediction import FEW, Timing, outside_steps
+from proxyhpo._engine.prediction import Timing, outside_steps
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.state import State
 from proxyhpo._engine.worth import expected_gain
@@ -43,7 +43,6 @@ class Outlook:
         self._parts = parts
         self._state = state
         self._promotions = promotions
-        self._has_told = False
 
     @property
     def timing(self) -> Timing:
@@ -118,32 +117,14 @@ class Outlook:
         return gain / (cost / timing.base)
 
     def tell_of_fixed_share(self, record: Record) -> None:
-        """Logs once which share of a training proxies cannot reduce, if it is large.
+        """Logs which share of a training proxies cannot reduce, if it is large.
 
-        It is logged after the first trials if it can be estimated by then. Otherwise, it is logged
-        after the first training of the full network, which shows how long a whole training takes.
-        The first trials know only the steps. If the share turns out not to be large, the estimate
-        is corrected.
+        The first training of the full network shows it. An estimate from trainings of proxies alone
+        is far too high, because it takes the optimizer and the validation for fixed parts.
         """
-        top, ended = self._parts.top, self._state.ended
-        is_predicted = record.rung == 0 and len(ended[0]) == FEW and not ended[top]
-        is_measured = record.rung == top and len(ended[top]) == 1
-        if not top or not (is_predicted or is_measured):
+        top = self._parts.top
+        if not top or record.rung != top or len(self._state.ended[top]) != 1:
             return
         share = self.timing.fixed_share
-        if share is None or (share >= _NOTABLE) == self._has_told:
-            return
-        if self._has_told:
-            logger.warning(
-                "the early estimate was too high: by the first training of the full network, %s",
-                outside_steps(share),
-            )
-        elif is_predicted:
-            logger.warning(
-                "an early estimate: %s, if its batches have the size of example_inputs; proxies "
-                "cannot shorten that part. The first training of the full network shows more",
-                outside_steps(share),
-            )
-        else:
+        if share is not None and share >= _NOTABLE:
             logger.warning("%s; proxies cannot shorten that part", outside_steps(share))
-        self._has_told = True

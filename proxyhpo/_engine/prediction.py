@@ -161,19 +161,34 @@ class Timing:
         return self._trial_share() if len(counted) >= FEW else None
 
     def _trial_share(self) -> float | None:
-        return self.trial / self.base if self.trial is not None and self.base else None
+        """The smaller one of two estimates.
+
+        If configs have different networks, the few that were trained on the full network may be
+        much smaller than the others. So the time of a full training is also estimated for the same
+        trials, by the ratio. This estimate alone would depend on the time of very few trainings.
+        """
+        ratio = self.ratio(len(self.ladder) - 1)
+        if self.trial is None or not self.base or not ratio:
+            return None
+        making = fmean(record.overhead_seconds for record in self._by_rung[-1] or self._whole)
+        same = making + ratio * fmean(record.training_seconds for record in self._whole)
+        return self.trial / max(self.base, same)
+
+    @property
+    def _has_many_networks(self) -> bool:
+        """Whether the network depends on the config, as far as its proxy's width shows it."""
+        return len({record.width_ratio for record in self._by_rung[0] if record.width_ratio}) > 1
 
     @property
     def fixed_share(self) -> float | None:
         """Share of a full training that proxies cannot reduce; see :func:`fixed_share`.
 
-        Estimated from trials that were trained on both networks, or from the share of a proxy's
-        training that is spent in its steps; None if neither is known.
+        Estimated from trials that were trained on both networks; None if there are none. It is also
+        None if configs have different networks, because the steps of only one were measured.
         """
         top = len(self.ladder) - 1
-        steps, ratio = step_ratio(self.history, self.ladder, top), self.ratio(top)
-        is_unknown = self.observed_ratio(top) is None and self.share_of_steps is None
-        if steps is None or not ratio or self.ladder[0].budget < 1 or is_unknown:
+        steps, ratio = step_ratio(self.history, self.ladder, top), self.observed_ratio(top)
+        if steps is None or not ratio or self.ladder[0].budget < 1 or self._has_many_networks:
             return None
         return fixed_share(1 / ratio, 1 / steps)
 

@@ -107,6 +107,8 @@ class Promotions:
         """
         state = self._state
         left = self._most_repeats(0) - len(state.repeated)
+        if self._parts.repeats is None:  # a search that went on has another best two
+            left += state.repeated_before
         if left <= 0 or len(state.leaders) < 2 or state.unfinished:
             return []
         noise = noise_of(standings(state.history.records, self._parts.top))

@@ -62,6 +62,8 @@ class State:
         """The best trials of the full network, :data:`LEADERS` at most, by the mean over seeds."""
         self.repeated: list[RunId] = []
         """The trainings of the full network under a further seed that have started, in order."""
+        self.repeated_before = 0
+        """How many of them there were when the last trial was added."""
         self.early: set[int] = set()
         """The trials that were promoted from rung 0 before all of its trials had ended."""
         self.why_full = ""
@@ -161,6 +163,7 @@ class State:
         self._check("rung", rung, len(self.ended))
         self.entered[rung][number] = len(self.ended[rung])
         self._closed = {}
+        self.repeated_before = len(self.repeated)
         self.search_seconds += body.get("seconds", 0.0)
 
     def _promote(self, body: Mapping[str, Any]) -> None:

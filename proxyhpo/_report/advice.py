@@ -35,6 +35,8 @@ def saving(cost: Cost) -> tuple[str, str]:
     if cost.overhead_seconds > _NOTABLE * cost.seconds:
         outside = cost.overhead_seconds / cost.base_training_seconds
         unit = f"{unit}; {outside:.1f} of them were spent on measuring networks and searching"
+    if cost.base_training_source == "predicted":
+        return "cost", f"{spent} {unit}; {_UNKNOWN}"
     if cost.is_full_search and cost.saved <= 0:
         return "cost", f"{spent} {unit}"
     share = f"{cost.saved:.0%}" if cost.saved > 0 else "nothing"
@@ -142,8 +144,14 @@ class Decision:
         return made + 2 * (max(seeds) + 2) - sum(seeds)
 
     def _smaller(self) -> str:
-        """Names a proxy that was as good as the full network; empty if none was."""
+        """Names a proxy that was as good as the full network; empty if none was.
+
+        If the noise of a seed is known, it must be better by more than chance explains: it is the
+        best of many.
+        """
         best = self.standing[0].loss
+        if self.noise is not None:
+            best -= self.noise.margin(1, len(self.standing[0].runs))
         for rung, wanted in enumerate(self.ladder):
             if wanted.budget < 1 or rung == len(self.ladder) - 1:
                 continue

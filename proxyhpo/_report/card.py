@@ -78,7 +78,7 @@ def chart(result: Result) -> str:
     ]
     price = result.cost.full_search_base_trainings if top else None
     mark = None if price is None else (price, f"full search, estimated: {price:.3g}")
-    proxies = "proxies (their values are not comparable with those of the full network)"
+    proxies = "proxies (their values are those of smaller networks)"
     keys = [(FULL, "full network"), *([(PROXY, proxies)] if top else [])]
     legend = " ".join(
         f'<span style="color:{color}">&#9644;</span> {words}' for color, words in keys

@@ -22,6 +22,7 @@ __all__ = ["Findings"]
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
+_MOST = 2 / 3  # of a full training: what a proxy costs at most if it saves enough
 
 _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
 
@@ -227,7 +228,7 @@ class Findings:
         saved, verdict = self.cost.saved, self._overall.verdict if self._overall else ""
         uses_proxies = self._overall is not None and not self.why_full
         if uses_proxies and saved is not None and saved <= 0:
-            yield "the proxy saved nothing here: search on the full network, proxies=False"
+            yield self._why_nothing_saved()
             verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
@@ -237,6 +238,16 @@ class Findings:
         )
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]
+
+    def _why_nothing_saved(self) -> str:
+        """What made a search on proxies as dear as a full search, and what is cheaper."""
+        lowest, unit = self.cost.rungs[0], self.cost.base_training_seconds
+        if unit and lowest.runs and lowest.seconds / lowest.runs < _MOST * unit:
+            return (
+                "nothing was saved, although the first rung is cheap: for so few trials, measuring "
+                "and the finalists cost too much; more trials save more"
+            )
+        return "the proxy saved nothing here: search on the full network, proxies=False"
 
     def _further_seeds(self) -> Iterator[str]:
         """What it cost to distinguish the best trials of the full network by further seeds."""

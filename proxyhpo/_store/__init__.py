@@ -82,4 +82,6 @@ def check_path(path: object) -> Path | None:
         check_folder(file)
     except FileNotFoundError as error:
         raise ArgumentError(f"store: {error}") from None
+    if file.is_dir():
+        raise ArgumentError(f"store must be the path of a file, got the folder {str(file)!r}")
     return file

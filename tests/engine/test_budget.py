@@ -114,7 +114,7 @@ def test_a_number_of_trials_ends_it_before():
     assert again.records == short.records
     for result in (short, again):
         assert result.interrupted
-        assert "hpo.run(100, base_trainings=3) again resumes the study (raise" in repr(result)
+        assert "base_trainings=3 is spent, or leaves too little for a further" in repr(result)
         assert "nothing left to train" not in repr(result)
 
 

@@ -1,5 +1,6 @@
 """The best two are trained under a second seed, and under further ones if chance may decide."""
 
+import itertools
 from statistics import fmean
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_another_seed_makes_another_network_and_another_training():
 @pytest.mark.parametrize(("trials", "runs"), [(29, 2), (30, 5)])
 def test_a_short_search_has_none_by_default(trials, runs):
     assert sum(record.rung for record in study(repeats=None).run(trials).records) == runs
+
+
+def test_a_search_that_goes_on_repeats_its_new_best_two():
+    """Trainings become better with time, so the best two are always among the last ones."""
+    times = itertools.count()
+    hpo = study(lambda network, config: -next(times) + torch.rand(()).item(), repeats=None)
+    first = hpo.run(30)
+    assert sum(record.replicate for record in first.records) == 2
+    result = hpo.run(60)
+    again = [record for record in result.records[len(first.records) :] if record.replicate]
+    assert {record.trial for record in again} == {each.trial for each in result.top(2)}
+    assert {record.trial for record in again} != {each.trial for each in first.top(2)}
+    assert hpo.run(60).records == result.records
 
 
 @pytest.mark.parametrize(("repeats", "runs"), [(0, 2), (1, 3), (4, 6)])

@@ -104,6 +104,12 @@ def test_a_smaller_network_that_did_as_well_is_named():
     assert list(decision((3, 0, [0.5]), proxies=[0.6]).steps()) == []
 
 
+def test_a_smaller_network_is_named_only_if_it_did_as_well_beyond_chance():
+    runs = [(3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9])]
+    assert list(decision(*runs, proxies=[0.9, 0.49]).steps()) == []
+    assert "reached 0.2: a smaller" in next(decision(*runs, proxies=[0.9, 0.2]).steps())
+
+
 def test_a_best_config_that_came_late_asks_for_more_trials():
     assert list(decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75])).steps()) == [
         "the best config came late (trial 9), so continue: hpo.run(20)"
@@ -123,6 +129,13 @@ def test_what_was_saved_comes_first(spent, words):
     name, text = saving(Cost((), spent, 0.0, None, "predicted", None, None, 10))
     assert name == "cost"
     assert "the saving is unknown until a full training has ended" in text
+
+
+def test_a_predicted_base_training_gives_no_saving():
+    """As where all trainings of the full network have failed."""
+    name, text = saving(replace(cost(20.0, runs=8), base_training_source="predicted"))
+    assert (name, text[:18]) == ("cost", "2.0 base trainings")
+    assert text.endswith("; the saving is unknown until a full training has ended")
 
 
 def test_a_full_search_has_a_cost_and_saves_only_by_stopping():

@@ -67,7 +67,7 @@ def test_a_path_may_start_with_the_home_folder(tmp_path, monkeypatch):
     assert (tmp_path / "study.db").exists()
 
 
-@pytest.mark.parametrize("given", ["", "sqlite:///study.db", "file:study.db", 3, b""])
+@pytest.mark.parametrize("given", ["", ".", "sqlite:///study.db", "file:study.db", 3, b""])
 def test_an_invalid_path_is_rejected(given):
     with pytest.raises(ArgumentError, match="store must be the path of a file"):
         open_store(given, {})

@@ -18,13 +18,14 @@ _SHOWN = 20
 _WAYS_OUT = (
     "Alternatives: a constructor that makes the narrow network, build(width) with "
     "pruner='by-width'; a rule for an operator that has none (entry points "
-    "proxyhpo.operator_rules); or a lower density."
+    "proxyhpo.operator_rules); a lower density; or a search on the full network, proxies=False."
 )
 
 _LITERAL_SIZES = (
     "Does forward contain a literal size? Write x.flatten(1) instead of x.view(-1, 256 * 8 * 8), "
     "or read the number from an attribute of the module, such as self.n. If it contains none, use "
-    "a constructor that makes the narrow network, build(width) with pruner='by-width'."
+    "a constructor that makes the narrow network, build(width) with pruner='by-width'; or search "
+    "on the full network, proxies=False."
 )
 
 
