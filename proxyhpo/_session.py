@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,9 +76,12 @@ class Asked:
         Raises:
             ArgumentError: if there are none, or one is not finite (report that as a failure).
         """
-        values = [float(value) for value in values]
+        given = values
+        values = [float(value) for value in given] if isinstance(given, Iterable) else []
         if not values or not all(map(math.isfinite, values)):
-            raise ArgumentError(f"should_stop: values must be finite numbers, got {values!r}")
+            raise ArgumentError(
+                f"should_stop: values must be a sequence of finite numbers, got {given!r}"
+            )
         return self._watch.judge(self.job, values)
 
     def network(self) -> nn.Module:

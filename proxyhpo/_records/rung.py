@@ -41,7 +41,7 @@ class Rung:
                 f"cost={self.cost!r}"
             )
         if self.by not in ("time", "flops"):
-            raise unknown_name("Rung: by", self.by, ["time", "flops"])
+            raise unknown_name("value of by in a Rung:", self.by, ["time", "flops"])
         if self.by != "time" and self.cost is None:
             raise ArgumentError(f"Rung: by={self.by!r} only applies to a cost; set cost=, too")
         for name in ("density", "budget", "cost"):

@@ -173,8 +173,10 @@ def test_the_caller_who_owns_the_loop_can_ask():
     with study() as other:
         asked = other.ask()
         assert not asked.should_stop([0.0] * 3)
-        for values in ([], [float("nan")]):
-            with pytest.raises(ArgumentError, match="should_stop: values must be finite numbers"):
+        for values in ([], [float("nan")], 0.5):
+            with pytest.raises(
+                ArgumentError, match="should_stop: values must be a sequence of finite"
+            ):
                 asked.should_stop(values)
 
 
