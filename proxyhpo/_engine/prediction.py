@@ -103,9 +103,11 @@ class Timing:
 
         It is an upper bound unless :meth:`is_known`.
         """
-        observed, share = self.observed_ratio(rung), self.share_of_steps
-        if observed is not None:
-            return observed
+        observed = self.observed_ratio(rung)
+        return self._predicted_ratio(rung) if observed is None else observed
+
+    def _predicted_ratio(self, rung: int) -> float | None:
+        share = self.share_of_steps
         return step_ratio(self.history, self.ladder, rung, 1.0 if share is None else share)
 
     def is_known(self, rung: int) -> bool:
@@ -132,6 +134,12 @@ class Timing:
 
     def observed_ratio(self, rung: int) -> float | None:
         """The ratio, measured on trials that were trained at both rungs; None if there are none."""
+        above, below = self._on_both(rung)
+        seconds = sum(below.values())
+        return sum(above[trial] for trial in below) / seconds if seconds else None
+
+    def _on_both(self, rung: int) -> tuple[dict[int, float], dict[int, float]]:
+        """Trial → seconds of its training at a rung and at rung 0, of trials trained on both."""
         whole = n_reports(self._by_rung[0])
         above = {
             record.trial: record.training_seconds
@@ -143,8 +151,7 @@ class Timing:
             for record in self._by_rung[0]
             if record.trial in above
         }
-        seconds = sum(below.values())
-        return sum(above[trial] for trial in below) / seconds if seconds else None
+        return {trial: above[trial] for trial in below}, below
 
     def trial_share(self) -> float | None:
         """Time of a trial at rung 0, as a fraction of a full training of the full network.
@@ -161,22 +168,27 @@ class Timing:
         return self._trial_share() if len(counted) >= FEW else None
 
     def _trial_share(self) -> float | None:
-        """The smaller one of two estimates.
+        """The smallest one of several estimates.
 
         If configs have different networks, the few that were trained on the full network may be
         much smaller than the others. So the time of a full training is also estimated for the same
-        trials, by the ratio. This estimate alone would depend on the time of very few trainings.
+        trials, by the ratio. This estimate alone would depend on the time of very few trainings. If
+        a small network saves nothing, larger ones still may, so steps count until there are a few.
         """
-        ratio = self.ratio(len(self.ladder) - 1)
+        top = len(self.ladder) - 1
+        ratio = self.ratio(top)
         if self.trial is None or not self.base or not ratio:
             return None
+        _, below = self._on_both(top)
+        if self._has_many_networks and len(below) < FEW:
+            ratio = max(ratio, self._predicted_ratio(top) or 0.0)
         making = fmean(record.overhead_seconds for record in self._by_rung[-1] or self._whole)
         same = making + ratio * fmean(record.training_seconds for record in self._whole)
         return self.trial / max(self.base, same)
 
     @property
     def _has_many_networks(self) -> bool:
-        """Whether the network depends on the config, as far as its proxy's width shows it."""
+        """Whether the network depends on the config, as far as the widths of proxies show it."""
         return len({record.width_ratio for record in self._by_rung[0] if record.width_ratio}) > 1
 
     @property

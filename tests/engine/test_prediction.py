@@ -90,6 +90,17 @@ def test_a_small_network_that_was_trained_on_both_does_not_decide_for_the_others
     assert found.trial_share() < mean / found.base
 
 
+def test_steps_count_until_a_few_trials_were_trained_on_both_if_networks_differ():
+    """The networks that were trained on both are so small that a proxy saves nothing."""
+    for n, expected in [(1, 1 / 10), (2, 1 / 10), (3, 1.0)]:
+        above = [(trial, 1, "finished", 0.1, 0) for trial in range(n)]
+        records = [*proxies(8, seconds=0.1), *above]
+        found = timing(*records, ladder=TWO, steps={0: 0.1, 1: 1.0}, widths=[0.25, 0.3] * 4)
+        assert found.trial_share() == pytest.approx(expected)
+        same = timing(*records, ladder=TWO, steps={0: 0.1, 1: 1.0}, widths=[0.25] * 8)
+        assert same.trial_share() == pytest.approx(1.0)
+
+
 def test_the_share_that_proxies_cannot_reduce_is_unknown_if_networks_differ():
     records = [*proxies(8, seconds=0.55), (3, 1, "finished", 1.0, 0)]
     widths = [0.25, 0.3] * 4
