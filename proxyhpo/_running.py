@@ -191,9 +191,11 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
 
 
 def _spent(study: Study, limits: Limits) -> str:
-    """Whether the budget of the study allows no further trial; empty if it does or has none."""
+    """Whether only the budget of the study prevents more trainings; empty if it does not."""
     budget = limits.base_trainings
     if budget is None or not study.state.is_closed("base_trainings", budget):
+        return ""
+    if study.state.unfinished or study.has_finalists_left:  # the same call makes them, if it can
         return ""
     return (
         f"base_trainings={budget:g} is spent, or leaves too little for a further trial; a larger "

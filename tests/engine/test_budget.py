@@ -118,6 +118,14 @@ def test_a_number_of_trials_ends_it_before():
         assert "nothing left to train" not in repr(result)
 
 
+def test_an_interrupt_while_finalists_are_trained_is_resumed_by_the_same_call():
+    hpo = study(callbacks=[lambda record: hpo.stop() if record.trial > 8 and record.rung else None])
+    result = hpo.run(100, base_trainings=6)
+    assert result.interrupted
+    assert "hpo.run(100, base_trainings=6) again resumes the study" in repr(result)
+    assert "is spent" not in repr(result)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_workers_share_it(ordered):
     class Three(Shuffling):
