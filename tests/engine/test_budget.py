@@ -1,12 +1,16 @@
 """Budgets in full trainings of the full network and in seconds, and the price of going on."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Rung
+from proxyhpo._engine.limits import Limits
+from proxyhpo._records.run_id import RunId
+from proxyhpo._running import _spent
 from proxyhpo.errors import ArgumentError
 from tests.engine.test_ordered import Shuffling
 from tests.studies import outcomes
@@ -119,11 +123,34 @@ def test_a_number_of_trials_ends_it_before():
 
 
 def test_an_interrupt_while_finalists_are_trained_is_resumed_by_the_same_call():
-    hpo = study(callbacks=[lambda record: hpo.stop() if record.trial > 8 and record.rung else None])
-    result = hpo.run(100, base_trainings=6)
-    assert result.interrupted
-    assert "hpo.run(100, base_trainings=6) again resumes the study" in repr(result)
+    expected = study().run(100, base_trainings=8.35)
+    rungs = []
+
+    def stop_at_the_first_finalist_of_the_end(record):
+        rungs.append(record.rung)
+        if rungs.count(0) == counts(expected)[0] and rungs.count(1) == counts(expected)[1] - 1:
+            hpo.stop()
+
+    hpo = study(callbacks=[stop_at_the_first_finalist_of_the_end])
+    result = hpo.run(100, base_trainings=8.35)
+    assert len(result.records) == len(expected.records) - 1
+    assert "hpo.run(100, base_trainings=8.35) again resumes the study" in repr(result)
     assert "is spent" not in repr(result)
+    assert outcomes(hpo.run(100, base_trainings=8.35)) == outcomes(expected)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "has_finalists_left", "is_spent"),
+    [([], False, True), ([], True, False), ([RunId(3, 1)], False, False)],
+)
+def test_a_budget_is_not_called_spent_before_all_its_trainings_have_ended(
+    unfinished, has_finalists_left, is_spent
+):
+    state = SimpleNamespace(is_closed=lambda limit, value: value <= 8, unfinished=unfinished)
+    opened = SimpleNamespace(state=state, has_finalists_left=has_finalists_left)
+    assert bool(_spent(opened, Limits(100, base_trainings=8))) == is_spent
+    assert not _spent(opened, Limits(100, base_trainings=9))
+    assert not _spent(opened, Limits(100))
 
 
 @pytest.mark.parametrize("ordered", [True, False])
