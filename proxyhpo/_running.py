@@ -140,9 +140,10 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             )
             opened.store.check()
         is_idle = len(study.history.records) == before
-        ended = _spent(study, limits) or resuming
         if complete:
             ended = _why_ended(study, limits, running.executor, is_idle=is_idle)
+        else:
+            ended = _spent(study, limits) or resuming
         return opened.result(interrupted=not complete, ended=ended)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.

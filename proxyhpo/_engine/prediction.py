@@ -134,12 +134,12 @@ class Timing:
 
     def observed_ratio(self, rung: int) -> float | None:
         """The ratio, measured on trials that were trained at both rungs; None if there are none."""
-        above, below = self._on_both(rung)
-        seconds = sum(below.values())
-        return sum(above[trial] for trial in below) / seconds if seconds else None
+        pairs = self._pairs(rung)
+        seconds = sum(below for _, below in pairs)
+        return sum(above for above, _ in pairs) / seconds if seconds else None
 
-    def _on_both(self, rung: int) -> tuple[dict[int, float], dict[int, float]]:
-        """Trial → seconds of its training at a rung and at rung 0, of trials trained on both."""
+    def _pairs(self, rung: int) -> list[tuple[float, float]]:
+        """The seconds of the trainings at a rung and at rung 0, for each trial trained on both."""
         whole = n_reports(self._by_rung[0])
         above = {
             record.trial: record.training_seconds
@@ -151,7 +151,7 @@ class Timing:
             for record in self._by_rung[0]
             if record.trial in above
         }
-        return {trial: above[trial] for trial in below}, below
+        return [(above[trial], seconds) for trial, seconds in below.items()]
 
     def trial_share(self) -> float | None:
         """Time of a trial at rung 0, as a fraction of a full training of the full network.
@@ -179,8 +179,7 @@ class Timing:
         ratio = self.ratio(top)
         if self.trial is None or not self.base or not ratio:
             return None
-        _, below = self._on_both(top)
-        if self._has_many_networks and len(below) < FEW:
+        if self._has_many_networks and len(self._pairs(top)) < FEW:
             ratio = max(ratio, self._predicted_ratio(top) or 0.0)
         making = fmean(record.overhead_seconds for record in self._by_rung[-1] or self._whole)
         same = making + ratio * fmean(record.training_seconds for record in self._whole)

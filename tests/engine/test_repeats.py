@@ -36,6 +36,17 @@ def study(train=noisy, **options):
     return ProxyHPO(build, train, {"x": Float(0, 1)}, example_inputs=torch.zeros(8, 6), **options)
 
 
+def timed_study(seconds_of_a_proxy=lambda: 100, **options):
+    """A default search whose full trainings say that they take 1000 seconds."""
+
+    def timed(network, config):
+        seconds = 1000 if network[0].out_features == 32 else seconds_of_a_proxy()
+        for value in noisy(network, config):
+            yield {"value": value, "seconds": seconds}
+
+    return study(timed, density=None, proxies=True, repeats=None, **options)
+
+
 def seeds(result):
     """The replicates of each trial of the full network."""
     found = {}
@@ -105,15 +116,7 @@ def test_how_many_there_are_at_most_can_be_set(repeats, runs):
     ],
 )
 def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
-    def timed(network, config):
-        seconds = 1000 if network[0].out_features == 32 else 100
-        for value in noisy(network, config):
-            yield {"value": value, "seconds": seconds}
-
-    hpo = study(
-        timed, callbacks=[lambda record: later(record.seconds)],
-        density=None, proxies=True, repeats=None,
-    )  # fmt: skip
+    hpo = timed_study(callbacks=[lambda record: later(record.seconds)])
     hpo.run(29)
     result = hpo.run(30, **limit)
     assert sum(record.replicate for record in result.records) == runs
@@ -132,15 +135,7 @@ def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
     ],
 )
 def test_repeats_that_a_limit_left_out_are_made_by_the_call_that_is_named(limit, named, later):
-    def timed(network, config):
-        seconds = 1000 if network[0].out_features == 32 else 100
-        for value in noisy(network, config):
-            yield {"value": value, "seconds": seconds}
-
-    hpo = study(
-        timed, callbacks=[lambda record: later(record.seconds)],
-        density=None, proxies=True, repeats=None,
-    )  # fmt: skip
+    hpo = timed_study(callbacks=[lambda record: later(record.seconds)])
     result = hpo.run(**limit)
     n_trials = len({record.trial for record in result.records})
     assert f"because {named} left too little for it; hpo.run({n_trials}) does it" in repr(result)
@@ -155,13 +150,10 @@ def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
     """The last trial spends the budget before the last of the four finalists is trained."""
     ended = []
 
-    def timed(network, config):
-        is_last = sum(record.rung == 0 for record in ended) == 39
-        seconds = 1000 if network[0].out_features == 32 else 9000 if is_last else 100
-        for value in noisy(network, config):
-            yield {"value": value, "seconds": seconds}
+    def seconds_of_a_proxy():
+        return 9000 if sum(record.rung == 0 for record in ended) == 39 else 100
 
-    hpo = study(timed, callbacks=[ended.append], density=None, proxies=True, repeats=None)
+    hpo = timed_study(seconds_of_a_proxy, callbacks=[ended.append])
     result = hpo.run(40, base_trainings=11)
     assert 1 < sum(record.rung for record in result.records) < 4
     assert "left too little" not in repr(result)
