@@ -66,11 +66,12 @@ class ProxyHPO(StudyHandle):
             fewer than 10 trials), and by the times of trainings later. True always uses proxies,
             False never does. ``"auto"`` counts as True if ``ladder``, ``density`` or ``finalists``
             is given.
-        repeats: the largest number of further trainings, under another seed, of the two best
-            trials of the full network; the mean over the seeds then decides. After the first two,
-            they are made only if the noise of a seed may explain the difference. The default is 2
-            from 30 trials on, and 2 more if the search goes on with more trials. It is 0 for
-            shorter searches, with ``ladder``, or if trials start on the full network.
+        repeats: the largest number of further trainings, under other seeds, of the two best
+            trials of the full network. The mean over the seeds then decides. After the first two,
+            repeats are made only if the noise of a seed may explain the difference. The default is
+            2 in a search of 30 trials or more, and 2 more each time that it is continued with more
+            trials. The default is 0 in a shorter search, with ``ladder``, and if trials start on
+            the full network.
         controls: how many trials, drawn at random from those that are not promoted, are trained
             on the full network as well. They make the comparison with the proxy less biased by
             selection. A verdict against the proxy requires ten. Controls are never stopped early.

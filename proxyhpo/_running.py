@@ -165,27 +165,28 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
     if is_short and worth is not None and study.state.is_closed("worth", worth):
         return (
             f"the search ended after {trials}: a further base training was expected to "
-            f"improve the value by less than worth={worth:g}; a smaller worth, or none, goes on"
+            f"improve the value by less than worth={worth:g}; to continue, pass a smaller worth or "
+            "none"
         )
     if is_short and study.is_exhausted:
         return f"the search ended after {trials}: the searcher has no further config to propose"
     if study.has_finalists_left:
         return (
-            "not all finalists were trained on the full network, because base_trainings was spent; "
-            f"hpo.run({n_trials}) does it"
+            "base_trainings was spent before all finalists were trained on the full network; "
+            f"hpo.run({n_trials}) trains the others"
         )
     if n_repeats := study.n_repeats_left:
         budget = Remaining(study, replace(limits, timeout=None), executor)
         limit = "timeout" if budget.affords(n_repeats) else "base_trainings"
         return (
-            f"the best two configs were not trained with more seeds, because {limit} left too "
-            f"little for it; hpo.run({n_trials}) does it"
+            f"the best two configs were not trained with more seeds, because too little of {limit} "
+            f"was left; hpo.run({n_trials}) trains them"
         )
     if not is_idle:
         return ""
     ended = _spent(study, limits) or (
-        f"nothing left to train: the study already has {trials}; a larger n_trials or budget adds "
-        "more"
+        f"nothing is left to train: the study already has {trials}; to add more, pass a larger "
+        "n_trials or budget"
     )
     logger.info(ended)
     return ended
@@ -199,8 +200,8 @@ def _spent(study: Study, limits: Limits) -> str:
     if study.state.unfinished or study.has_finalists_left:  # the same call makes them, if it can
         return ""
     return (
-        f"base_trainings={budget:g} is spent, or leaves too little for a further trial; a larger "
-        "one adds more"
+        f"base_trainings={budget:g} is spent, or too little of it is left for another trial; to "
+        "add trials, pass a larger base_trainings"
     )
 
 

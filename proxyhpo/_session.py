@@ -136,7 +136,7 @@ class Session:
 
     def ask(self, n_trials: float) -> Asked | None:
         """See :meth:`ProxyHPO.ask`."""
-        import_compiler()  # the caller's first optimizer would, in the time of its training
+        import_compiler()  # otherwise the first optimizer does, while a training is timed
         with preserved_random_state():
             job = self.opened.study.next_job(lambda: n_trials)
         if job is None:

@@ -147,7 +147,7 @@ def test_running_again_does_nothing_again(caplog):
     with caplog.at_level(logging.WARNING, logger="proxyhpo"):
         first, second = hpo.run(4), hpo.run(4)
     assert outcomes(first) == outcomes(second)
-    sentence = "nothing left to train: the study already has 4 trials; a larger n_trials or budget"
+    sentence = "nothing is left to train: the study already has 4 trials; to add more, pass a"
     assert sentence in repr(second)
     assert sentence not in caplog.text
     assert sentence not in repr(first)

@@ -120,7 +120,8 @@ class Outlook:
         """Logs which share of a training proxies cannot reduce, if it is large.
 
         The first training of the full network shows it. An estimate from trainings of proxies alone
-        is far too high, because it takes the optimizer and the validation for fixed parts.
+        is far too high, because it assumes that the optimizer and the validation take as long on
+        both networks.
         """
         top = self._parts.top
         if not top or record.rung != top or len(self._state.ended[top]) != 1:

@@ -168,12 +168,14 @@ class Timing:
         return self._trial_share() if len(counted) >= FEW else None
 
     def _trial_share(self) -> float | None:
-        """The smallest one of several estimates.
+        """The smaller one of two estimates.
 
-        If configs have different networks, the few that were trained on the full network may be
-        much smaller than the others. So the time of a full training is also estimated for the same
-        trials, by the ratio. This estimate alone would depend on the time of very few trainings. If
-        a small network saves nothing, larger ones still may, so steps count until there are a few.
+        The first estimate divides by the time of the trainings of the full network. If configs have
+        different networks, these few may be much smaller than the others. So the second estimate
+        multiplies the time of all trials at rung 0 by the ratio. It alone would depend on the time
+        of very few trainings. If proxies of a small network save nothing, those of larger networks
+        still may. So the ratio of step times counts, too, until a few trials have been trained on
+        both networks.
         """
         top = len(self.ladder) - 1
         ratio = self.ratio(top)

@@ -107,7 +107,7 @@ class Promotions:
         """
         state = self._state
         left = self._most_repeats(0) - len(state.repeated)
-        if self._parts.repeats is None:  # a search that went on has another best two
+        if self._parts.repeats is None:  # a search that was continued may have other best two
             left += state.repeated_before
         if left <= 0 or len(state.leaders) < 2 or state.unfinished:
             return []
@@ -120,9 +120,9 @@ class Promotions:
         return [RunId(t, self._parts.top, state.seeds_of(t)) for t in again]
 
     def expected_repeats(self, to_come: float) -> int:
-        """How many repeats are expected at least, including those that were made.
+        """The smallest expected number of repeats, including those that were made.
 
-        The first two do not depend on the values. Whether others follow depends on them.
+        The first two are made whatever the values are. Whether others follow depends on the values.
 
         Args:
             to_come: how many more trials may enter rung 0.

@@ -11,7 +11,7 @@ from proxyhpo._records.records import Record
 
 __all__ = ["Noise", "Standing", "noise_of", "standings"]
 
-_CERTAINTY = 0.95  # the share of the differences between equally good configs that chance explains
+_CERTAINTY = 0.95  # the share of equally good pairs of configs whose difference is in the margin
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Noise:
     trials: int
 
     def margin(self, *seeds: int) -> float:
-        """How large a difference of two means chance explains: Student's t at 95 %, two-sided.
+        """The largest difference of two means that chance explains: Student's t, 95 %, two-sided.
 
-        An estimate from a few trainings is itself uncertain, so the margin is then larger: 4.3
-        standard deviations of the difference with two pairs of trainings, and 2 with many.
+        An estimate from a few trainings is itself uncertain, so the margin is then larger. It is
+        4.3 standard deviations of the difference with two pairs of trainings, and 2 with many.
 
         Args:
             seeds: how many trainings each of the means is made of.
@@ -76,7 +76,7 @@ class Standing:
         return self.loss, self.trial
 
     def margin(self, other: Standing, noise: Noise) -> float:
-        """How large a difference to another trial chance explains."""
+        """The largest difference to another trial that chance explains."""
         return noise.margin(len(self.runs), len(other.runs))
 
     def is_near(self, other: Standing, noise: Noise | None) -> bool:

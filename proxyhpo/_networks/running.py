@@ -20,10 +20,10 @@ from proxyhpo.channels.find.trace import Setting
 __all__ = ["one_step", "run", "step_seconds"]
 
 _ENOUGH, _MOST = 0.25, 60
-"""Short steps vary in time, so they are repeated for so many seconds, but not more often.
+"""The time of short steps varies. So steps are repeated for this many seconds, up to this number.
 
-The first step does not count. It may load libraries or choose algorithms, and so take longer than
-many others.
+The first step does not count. It may load libraries or choose algorithms, so it may take as long as
+many others together.
 """
 
 _AS_GIVEN = Setting(meta=False, batch=None)

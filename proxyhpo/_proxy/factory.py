@@ -232,9 +232,11 @@ class NetworkFactory(FullNetworks):
         return after
 
     def _forward(self, full: nn.Module, config: Mapping[str, Any]) -> Forward:
-        """The forward pass of a config's full network, counted once, unless objects configure it.
+        """The forward pass of a config's full network; counted once for each config.
 
-        The structure does not determine it: a stride, for example, changes no parameter.
+        The names and shapes of the parameters do not determine it: a stride, for example, changes
+        none of them. A config that contains objects is counted every time, because objects cannot
+        be compared.
         """
         used = config if self.takes_config else {}
         if not all(isinstance(value, str | int | float | None) for value in used.values()):

@@ -103,9 +103,9 @@ class Decision:
         times = self.lead / deviation if deviation else math.inf
         many = f"{times:.2g}" if times < _MANY else f"over {_MANY}"
         return (
-            f"a lead of {self.lead:.2g} is more than chance explains: {many} times the standard "
-            f"deviation between seeds ({deviation:.2g}, estimated from {self.noise.trainings} "
-            "trainings)"
+            f"the lead of {self.lead:.2g} is more than chance explains: it is {many} times the "
+            f"standard deviation between seeds ({deviation:.2g}, estimated from "
+            f"{self.noise.trainings} trainings)"
         )
 
     def steps(self, *, is_complete: bool = True, is_resumable: bool = False) -> Iterator[str]:
@@ -114,8 +114,8 @@ class Decision:
         Args:
             is_complete: whether the search had all the trials that it was asked for, so that more
                 may be asked for.
-            is_resumable: whether trainings are left to make, which may be those of more seeds. How
-                to make them is then said elsewhere.
+            is_resumable: whether trainings are left to make, which may be those of more seeds.
+                Another line of the summary then says how to make them.
         """
         if self.is_close and not is_resumable:
             repeats, does = f"repeats={self._repeats()}", "trains the best two with more seeds"
@@ -146,8 +146,8 @@ class Decision:
     def _smaller(self) -> str:
         """Names a proxy that was as good as the full network; empty if none was.
 
-        If the noise of a seed is known, it must be better by more than chance explains: it is the
-        best of many.
+        The best proxy's value is optimistic, because it is the best of many. So if the noise of a
+        seed is known, the proxy must be better by more than chance explains.
         """
         best = self.standing[0].loss
         if self.noise is not None:

@@ -72,7 +72,8 @@ class Cost:
         n_trials: number of trials that ended at rung 0, or on the full network if they started
             there.
         fixed_share: share of a full training that no proxy makes faster, because it is spent
-            outside the network's steps; measured on the finalists, or predicted. None if unknown.
+            outside the network's steps; measured on the finalists. None until a trial has been
+            trained on both networks, or if configs have different networks.
     """
 
     rungs: Sequence[RungCost]

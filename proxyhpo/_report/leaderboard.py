@@ -30,7 +30,7 @@ class Leaderboard(list[Record]):
 
 
 def columns_of(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-    """The titles and cells of a table of trainings; with seeds and means if a trial has several."""
+    """The titles and cells of a table of trainings, with seeds and means if there are several."""
     values: dict[int, list[float]] = {}
     for record in records:
         if record.state == "finished" and record.value is not None:

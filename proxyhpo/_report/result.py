@@ -202,7 +202,8 @@ class Result:
         """The trainings at a rung that did not fail, best first; stopped ones come last.
 
         The list prints as a table. A trial that was trained under several seeds is ranked by its
-        mean. Each of its trainings has a line, with the number of the seed and the mean.
+        mean. Each of its trainings has its own line, which shows the number of the seed and the
+        mean.
 
         Args:
             rung: index in the ladder; negative indices count from the end.

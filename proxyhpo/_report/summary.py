@@ -22,7 +22,7 @@ __all__ = ["Findings"]
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
-_MOST = 2 / 3  # of a full training: what a proxy costs at most if it saves enough
+_MOST = 2 / 3  # a proxy saves enough if its training costs at most this share of a full training
 
 _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
 
@@ -240,12 +240,13 @@ class Findings:
             yield _ADVICE[verdict]
 
     def _why_nothing_saved(self) -> str:
-        """What made a search on proxies as dear as a full search, and what is cheaper."""
+        """Why a search on proxies cost as much as a full search, and what would cost less."""
         lowest, unit = self.cost.rungs[0], self.cost.base_training_seconds
         if unit and lowest.runs and lowest.seconds / lowest.runs < _MOST * unit:
             return (
-                "nothing was saved, although the first rung is cheap: for so few trials, measuring "
-                "and the finalists cost too much; more trials save more"
+                "nothing was saved, although the first rung is cheap: in a search of so few "
+                "trials, measuring the networks and training the finalists cost too much; a longer "
+                "search saves more"
             )
         return "the proxy saved nothing here: search on the full network, proxies=False"
 

@@ -118,8 +118,8 @@ def test_a_number_of_trials_ends_it_before():
     assert again.records == short.records
     for result in (short, again):
         assert result.interrupted
-        assert "base_trainings=3 is spent, or leaves too little for a further" in repr(result)
-        assert "nothing left to train" not in repr(result)
+        assert "base_trainings=3 is spent, or too little of it is left for" in repr(result)
+        assert "nothing is left to train" not in repr(result)
 
 
 def test_an_interrupt_while_finalists_are_trained_is_resumed_by_the_same_call():
@@ -194,7 +194,7 @@ def test_a_search_that_was_not_worth_it_says_how_to_go_on():
     result = hpo.run(200, worth=0.1)
     for same in (result, hpo.run(200, worth=0.1)):
         assert f"ended after {len(result.history.trials)} trials: a further base" in repr(same)
-        assert "less than worth=0.1; a smaller worth, or none, goes on" in repr(same)
+        assert "less than worth=0.1; to continue, pass a smaller worth or none" in repr(same)
         assert "nothing left" not in repr(same)
         assert "so continue" not in repr(same)
     assert "worth=" not in repr(hpo.run(len(result.history.trials), worth=0.1))

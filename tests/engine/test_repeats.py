@@ -120,7 +120,7 @@ def test_both_or_none_where_time_or_budget_is_limited(limit, runs, later):
     hpo.run(29)
     result = hpo.run(30, **limit)
     assert sum(record.replicate for record in result.records) == runs
-    left_out = f"not trained with more seeds, because {next(iter(limit))} left too little"
+    left_out = f"not trained with more seeds, because too little of {next(iter(limit))} was left"
     assert (left_out in repr(result)) == (runs == 0)
     assert not result.interrupted
 
@@ -138,12 +138,13 @@ def test_repeats_that_a_limit_left_out_are_made_by_the_call_that_is_named(limit,
     hpo = timed_study(callbacks=[lambda record: later(record.seconds)])
     result = hpo.run(**limit)
     n_trials = len({record.trial for record in result.records})
-    assert f"because {named} left too little for it; hpo.run({n_trials}) does it" in repr(result)
+    left_out = f"because too little of {named} was left; hpo.run({n_trials}) trains them"
+    assert left_out in repr(result)
     assert "ProxyHPO(..., repeats=" not in repr(result)  # which would train everything again
     after = hpo.run(n_trials)
     made = after.records[len(result.records) :]
     assert [record.replicate for record in made] == [1, 1]
-    assert "left too little" not in repr(after)
+    assert "because too little of" not in repr(after)
 
 
 def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
@@ -156,8 +157,9 @@ def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
     hpo = timed_study(seconds_of_a_proxy, callbacks=[ended.append])
     result = hpo.run(40, base_trainings=11)
     assert 1 < sum(record.rung for record in result.records) < 4
-    assert "left too little" not in repr(result)
-    assert "base_trainings was spent; hpo.run(40) does it" in repr(result)
+    assert "because too little of" not in repr(result)
+    assert "base_trainings was spent before all finalists were trained" in repr(result)
+    assert "hpo.run(40) trains the others" in repr(result)
     assert "ProxyHPO(..., repeats=" not in repr(result)
     after = hpo.run(40)
     assert sum(record.rung for record in after.records) == 4 + 2

@@ -83,8 +83,8 @@ def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
 def test_a_clear_lead_is_told_in_the_noise():
     found = decision((3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9]))
     assert found.certainty() == (
-        "a lead of 0.4 is more than chance explains: 56 times the standard deviation between seeds "
-        "(0.0071, estimated from 2 trainings)"
+        "the lead of 0.4 is more than chance explains: it is 56 times the standard deviation "
+        "between seeds (0.0071, estimated from 2 trainings)"
     )
     assert list(found.steps()) == []
     steady = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.7]))

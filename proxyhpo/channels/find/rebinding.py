@@ -44,7 +44,7 @@ def rebind(network: nn.Module, copied: nn.Module, memo: dict[int, Any]) -> None:
                 vars(module)[attribute] = rebound(value, _DEPTH)
 
 
-_NO_FUNCTIONS = ("_parameters", "_buffers", "_modules")  # torch's long tables
+_NO_FUNCTIONS = ("_parameters", "_buffers", "_modules")  # long tables that contain none
 _CARRIERS = (types.FunctionType, functools.partial, weakref.ref, list, tuple, dict)
 
 
