@@ -212,7 +212,9 @@ def main() -> None:
             for task, experiment in experiments.items():
                 experiment.run(problems[task], loops, seed)
     found = {task: each.finished(arguments.peers) for task, each in experiments.items()}
-    lines = list(report(found))
+    lines = list(
+        report(found, {task: each.finished(list(PEERS)) for task, each in experiments.items()})
+    )
     print("\n".join(lines))
     if arguments.report and any(any(each.values()) for each in found.values()):
         page = arguments.page

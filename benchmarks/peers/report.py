@@ -45,27 +45,41 @@ class Search:
     full_trainings: int
 
 
-def report(tasks: Mapping[str, Found]) -> Iterator[str]:
-    """As markdown: over all tasks that have finished seeds, and for each of them."""
-    tasks = {name: found for name, found in tasks.items() if found.get(REFERENCE)}
+def report(tasks: Mapping[str, Found], wider: Mapping[str, Found] | None = None) -> Iterator[str]:
+    """As markdown: over all tasks that have finished seeds, and for each of them.
+
+    Args:
+        tasks: the searches of each task.
+        wider: searches of more peers, with fewer seeds; only their means over the tasks are shown.
+    """
+    tasks, wider = _with_seeds(tasks), _with_seeds(wider or {})
     if not tasks:
         yield f"no seed of any task has been finished by all searches ({REFERENCE} among them)"
         return
-    seeds = ", ".join(f"{name} {len(found[REFERENCE])}" for name, found in tasks.items())
-    yield f"Seeds: {seeds}. Accuracy and differences are in points of test accuracy."
+    yield "Accuracy and differences are in points of test accuracy."
     yield from ["", "## Over the tasks", ""]
     yield from _over_tasks(tasks)
     for name, found in tasks.items():
         yield from ["", f"## {name.capitalize()}", ""]
         yield from _of_task(found)
+    if wider and len(next(iter(wider.values()))) > len(next(iter(tasks.values()))):
+        yield from ["", "## All searches", ""]
+        yield from _over_tasks(wider)
+
+
+def _with_seeds(tasks: Mapping[str, Found]) -> Mapping[str, Found]:
+    """The tasks that have finished seeds."""
+    return {name: found for name, found in tasks.items() if found.get(REFERENCE)}
 
 
 def _over_tasks(tasks: Mapping[str, Found]) -> Iterator[str]:
-    yield "The mean over the tasks, against what the reference has at the same time."
+    seeds = ", ".join(f"{name} {len(found[REFERENCE])}" for name, found in tasks.items())
+    yield "The mean over the tasks, against what the reference has at the same time. Number of"
+    yield f"seeds: {seeds}."
     yield ""
     columns = [f"at {fraction:g}" for fraction in FRACTIONS]
-    yield _row(["search", "difference at its end", "as good after", *columns, "mean rank"])
-    yield _row(["---"] * (len(columns) + 4))
+    yield _row(["search", "time", "difference at its end", "as good after", *columns, "mean rank"])
+    yield _row(["---"] * (len(columns) + 5))
     ranks = _mean_ranks(tasks)
     for name in next(iter(tasks.values())):
         ends = [_ends(found[name]) - _ends(found[REFERENCE]) for found in tasks.values()]
@@ -75,7 +89,7 @@ def _over_tasks(tasks: Mapping[str, Found]) -> Iterator[str]:
             for place in range(len(FRACTIONS))
         ]  # fmt: skip
         yield _row([
-            name, _mean_of_tasks(ends), _as_good_after(name, tasks),
+            name, f"{_seconds(name, tasks):.2f}", _mean_of_tasks(ends), _as_good_after(name, tasks),
             *(f"{each:+.2f}" for each in at), f"{ranks[name]:.1f}",
         ])  # fmt: skip
 
@@ -123,8 +137,13 @@ def _as_good_after(name: str, tasks: Mapping[str, Found]) -> str:
     means = np.mean([_at(found[name]).mean(0) for found in tasks.values()], axis=0)
     good = [f"{FRACTIONS[place]:g}" for place in np.flatnonzero(means >= target)]
     if _mean_end(name, tasks) >= target:
-        good.append(f"{np.mean([s.seconds for f in tasks.values() for s in f[name]]):.2f}")
+        good.append(f"{_seconds(name, tasks):.2f}")
     return min(good, key=float, default="never")
+
+
+def _seconds(name: str, tasks: Mapping[str, Found]) -> float:
+    """The mean time of a search over the tasks, as a share of the reference's."""
+    return float(np.mean([np.mean([s.seconds for s in found[name]]) for found in tasks.values()]))
 
 
 def _mean_end(name: str, tasks: Mapping[str, Found]) -> float:
@@ -157,17 +176,21 @@ def _interval(differences: Floats) -> str:
 
 
 def _mean_of_tasks(differences: Sequence[Floats]) -> str:
-    """The mean over tasks with a 95 % interval, from the standard errors of the tasks' means."""
-    mean = f"{np.mean([each.mean() for each in differences]):+.2f}"
-    if min(map(len, differences)) < _MANY:
-        return mean
-    half = 1.96 * _error(differences)
-    return f"{mean} [{float(mean) - half:+.2f}, {float(mean) + half:+.2f}]"
+    """The mean over tasks with a 95 % interval, from the standard errors of the tasks' means.
 
+    Student's t, with the degrees of freedom of Welch (1947) for the sum of the tasks' variances.
+    """
+    from scipy.stats import t  # noqa: PLC0415 - slow to import
 
-def _error(samples: Sequence[Floats]) -> float:
-    """The standard error of the mean of the samples' means."""
-    return float(np.sqrt(sum(each.var(ddof=1) / len(each) for each in samples)) / len(samples))
+    mean = np.mean([each.mean() for each in differences])
+    variances = np.array([each.var(ddof=1) / len(each) for each in differences if len(each) > 1])
+    if min(map(len, differences)) < _MANY or not variances.any():
+        return f"{mean:+.2f}"
+    freedom = variances.sum() ** 2 / sum(
+        variance**2 / (len(each) - 1) for variance, each in zip(variances, differences, strict=True)
+    )
+    half = t.ppf(0.975, freedom) * np.sqrt(variances.sum()) / len(variances)
+    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
 def draw(tasks: Mapping[str, Found], path: Path) -> None:
@@ -175,7 +198,7 @@ def draw(tasks: Mapping[str, Found], path: Path) -> None:
 
     Regret is how far the mean accuracy is below the best mean that any search has in the task.
     """
-    tasks = {name: found for name, found in tasks.items() if found.get(REFERENCE)}
+    tasks = _with_seeds(tasks)
     figure = blank_figure(4.5 * len(tasks), 4.5)
     axes = np.atleast_1d(figure.subplots(1, len(tasks)))
     for axis, (task, found) in zip(axes, tasks.items(), strict=True):

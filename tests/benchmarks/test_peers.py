@@ -15,7 +15,7 @@ from benchmarks.images import of_classes, read_cifar10
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Experiment
 from benchmarks.peers.loops import PEERS
-from benchmarks.peers.report import FRACTIONS, Search, report
+from benchmarks.peers.report import FRACTIONS, Search, _over_tasks, report
 from benchmarks.peers.tasks import PROBLEMS, Problem, load_problem
 from benchmarks.rows import Rows
 from proxyhpo import Choice, Float, Int, Space
@@ -227,9 +227,9 @@ def test_the_report_compares_with_optuna_over_the_tasks_and_in_each():
     quick = [a_search(0.1, 0.2, 0.8, 0.8, 0.8, 0.8, end=0.8, seconds=0.12) for _ in range(4)]
     lines = list(report({"one": {"Optuna TPE": slow, "proxyhpo": quick},
                          "two": {"Optuna TPE": slow, "proxyhpo": slow}}))  # fmt: skip
-    assert lines[0].startswith("Seeds: one 4, two 4")
+    assert "seeds: one 4, two 4." in lines
     over, one, two = cells(lines, "proxyhpo")
-    assert over == ["+5.00 [+5.00, +5.00]", "0.5", "+0.00", "-5.00", "+20.00", "+15.00", "+10.00",
+    assert over == ["0.56", "+5.00", "0.5", "+0.00", "-5.00", "+20.00", "+15.00", "+10.00",
                     "+5.00", "1.2"]  # fmt: skip
     assert one[1:4] == ["0.12", "0.030", "0.020"]
     assert one[4:] == ["10.00", "20.00", "80.00", "80.00", "80.00", "80.00", "80.00", "+10.00",
@@ -243,12 +243,48 @@ def test_a_search_may_be_as_good_at_its_end():
     late = [a_search(*[0.5] * len(FRACTIONS), end=0.8, seconds=1.3)]
     never = [a_search(*[0.5] * len(FRACTIONS), end=0.6)]
     lines = list(report({"one": {"Optuna TPE": slow, "soon": soon, "late": late, "never": never}}))
-    after = [cells(lines, name)[0][1] for name in ("soon", "late", "never")]
+    after = [cells(lines, name)[0][2] for name in ("soon", "late", "never")]
     assert after == ["0.30", "1.30", "never"]
 
 
 def test_without_the_reference_there_is_no_table():
     assert next(iter(report({"one": {"random": [a_search(0.5, end=0.5)]}}))).startswith("no seed")
+
+
+def test_peers_with_fewer_seeds_have_a_table_of_their_own():
+    searches = [a_search(*[x] * len(FRACTIONS), end=x) for x in (0.5, 0.6, 0.55)]
+    few = {"Optuna TPE": searches[:2], "random": searches[1:]}
+    lines = list(report({"one": {"Optuna TPE": searches}}, {"one": few}))
+    assert "seeds: one 3." in lines
+    own = lines[lines.index("## All searches") :]
+    assert "seeds: one 2." in own
+    assert cells(lines, "random") == cells(own, "random")
+    [row] = cells(own, "random")
+    assert row[1] == "+2.50"  # without an interval: there are too few
+    assert "## All searches" not in list(report({"one": few}, {"one": few}))
+    assert "## All searches" not in list(report({"one": few}, {"one": {}}))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_the_interval_over_tasks_holds_the_true_mean_as_often_as_it_says(seeds):
+    rng = np.random.default_rng(seeds)
+    zero = [a_search(*[0.0] * len(FRACTIONS), end=0.0)] * seeds
+    held = []
+    for _ in range(400):
+        found = {
+            str(task): {
+                "Optuna TPE": zero,
+                "other": [
+                    a_search(*[x] * len(FRACTIONS), end=x)
+                    for x in rng.normal(0.01, 0.01 * (1 + task), seeds)
+                ],
+            }
+            for task in range(2)
+        }
+        [_, difference, *_] = next(iter(cells(_over_tasks(found), "other")))
+        low, high = map(float, difference.partition("[")[2].rstrip("]").split(", "))
+        held.append(low <= 1.0 <= high)
+    assert 0.92 <= np.mean(held) <= 0.985
 
 
 def test_intervals_are_those_of_the_differences():
