@@ -57,7 +57,10 @@ _FIRST_EARLY = 8
 """Number of trials after which one is promoted early for the first time."""
 
 REPEATS = 2
-"""Trainings under another seed, of the two best trials together, in a search of 30 or more."""
+"""Trainings under another seed, of the two best trials together, in a search of 30 or more.
+
+A search that goes on gets as many again once :data:`REPEATS_SHARE` allows it, so with 60 trials.
+"""
 
 REPEATS_SHARE = 1 / 15
 """The largest share of a full search's trainings that these may be.
@@ -162,15 +165,23 @@ def early_climbs(finalists: int, n_trials: float) -> tuple[int, ...]:
     return tuple(takewhile(lambda point: point < n_trials, points))
 
 
-def repeats_of(n_trials: float) -> int:
+def repeats_of(n_trials: float, before: int = 0) -> int:
     """The default number of trainings that distinguish the best two trials by further seeds.
 
-    In a short search they would cost more than :data:`REPEATS_SHARE` of a full search.
+    A search that goes on may have another best two, so it gets more repeats. But all together may
+    cost at most :data:`REPEATS_SHARE` of a full search.
 
     >>> [repeats_of(n) for n in (12, 29, 30, 200)]
     [0, 0, 2, 2]
+    >>> [repeats_of(n, before=2) for n in (31, 59, 60, 200)]
+    [2, 2, 4, 4]
+
+    Args:
+        n_trials: number of trials.
+        before: how many repeats were made before the last trial was added.
     """
-    return REPEATS if REPEATS_SHARE * n_trials >= REPEATS else 0
+    more = before + REPEATS
+    return more if REPEATS_SHARE * n_trials >= more else before
 
 
 def with_finalists(ladder: Sequence[Rung], finalists: int) -> tuple[Rung, ...]:

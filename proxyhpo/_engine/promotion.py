@@ -107,8 +107,6 @@ class Promotions:
         """
         state = self._state
         left = self._most_repeats(0) - len(state.repeated)
-        if self._parts.repeats is None:  # a search that was continued may have other best two
-            left += state.repeated_before
         if left <= 0 or len(state.leaders) < 2 or state.unfinished:
             return []
         noise = noise_of(standings(state.history.records, self._parts.top))
@@ -132,7 +130,9 @@ class Promotions:
     def _most_repeats(self, to_come: float) -> int:
         parts, state = self._parts, self._state
         most = parts.repeats_without_proxies if state.why_full else parts.repeats
-        return repeats_of(len(state.entered[0]) + to_come) if most is None else most
+        if most is not None:
+            return most
+        return repeats_of(len(state.entered[0]) + to_come, state.repeated_before)
 
     def _certain(self, rung: int, to_come: float) -> list[int]:
         below = self._outstanding(rung - 1, to_come)

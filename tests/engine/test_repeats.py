@@ -101,6 +101,12 @@ def test_a_search_that_goes_on_repeats_its_new_best_two():
     assert hpo.run(60).records == result.records
 
 
+def test_a_search_that_goes_on_in_many_small_runs_repeats_no_larger_share():
+    hpo = study(repeats=None)
+    made = [sum(r.replicate > 0 for r in hpo.run(n).records) for n in range(29, 61)]
+    assert made == [0, *[2] * 30, 4]
+
+
 @pytest.mark.parametrize(("repeats", "runs"), [(0, 2), (1, 3), (4, 6)])
 def test_how_many_there_are_at_most_can_be_set(repeats, runs):
     assert sum(record.rung for record in study(repeats=repeats).run(20).records) == runs
