@@ -23,7 +23,6 @@ from proxyhpo._report.stored import result_of
 from proxyhpo._report.wording import counted
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
-from proxyhpo.executors import Executor
 from proxyhpo.space import Space
 
 __all__ = ["OpenStudy", "run_study"]
@@ -108,7 +107,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     began = time.monotonic()
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
-    resuming = _resuming(limits, is_stored=setup.path is not None)
+    resuming = _resuming(setup, limits)
     try:
         with interruptible(_after_sigterm(setup)) as interruption, ExitStack() as stack:
             with isolated():
@@ -141,7 +140,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
             opened.store.check()
         is_idle = len(study.history.records) == before
         if complete:
-            ended = _why_ended(study, limits, running.executor, is_idle=is_idle)
+            ended = _why_ended(opened, limits, is_idle=is_idle)
         else:
             ended = _spent(study, limits) or resuming
         return opened.result(interrupted=not complete, ended=ended)
@@ -150,15 +149,15 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
         return OpenStudy(setup, opened.store).result(interrupted=True, ended=resuming)
 
 
-def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: bool) -> str:
+def _why_ended(opened: OpenStudy, limits: Limits, *, is_idle: bool) -> str:
     """Why a complete run did not add all it was asked for, and what adds more; empty if it did.
 
     Args:
-        study: after the run.
+        opened: the study, after the run.
         limits: of the run.
-        executor: of the run.
         is_idle: whether nothing was trained.
     """
+    study, setup = opened.study, opened.setup
     n_trials, worth = len(study.history.trials), limits.worth
     trials = counted(n_trials, "trial")
     is_short = n_trials < limits.n_trials
@@ -171,16 +170,17 @@ def _why_ended(study: Study, limits: Limits, executor: Executor, *, is_idle: boo
     if is_short and study.is_exhausted:
         return f"the search ended after {trials}: the searcher has no further config to propose"
     if study.has_finalists_left:
+        who = "finalists and controls" if study.parts.controls else "finalists"
         return (
-            "base_trainings was spent before all finalists were trained on the full network; "
-            f"hpo.run({n_trials}) trains the others"
+            f"base_trainings was spent before all {who} were trained on the full network; "
+            f"{_call(setup, Limits(n_trials))} trains the others"
         )
     if n_repeats := study.n_repeats_left:
-        budget = Remaining(study, replace(limits, timeout=None), executor)
+        budget = Remaining(study, replace(limits, timeout=None), setup.running.executor)
         limit = "timeout" if budget.affords(n_repeats) else "base_trainings"
         return (
             f"the best two configs were not trained with more seeds, because too little of {limit} "
-            f"was left; hpo.run({n_trials}) trains them"
+            f"was left; {_call(setup, Limits(n_trials))} trains them"
         )
     if not is_idle:
         return ""
@@ -205,14 +205,20 @@ def _spent(study: Study, limits: Limits) -> str:
     )
 
 
-def _resuming(limits: Limits, *, is_stored: bool) -> str:
-    """How to resume a study whose run was interrupted or cut by a budget."""
+def _call(setup: Setup, limits: Limits) -> str:
+    """The call of a run with these limits, and with as many finalists."""
     given = [f"{limits.n_trials:.0f}"] if limits.n_trials < math.inf else []
+    given += [] if setup.finalists is None else [f"finalists={setup.finalists}"]
     for name in ("base_trainings", "timeout", "worth"):
         value = getattr(limits, name)
         given += [] if value is None else [f"{name}={value:g}"]
-    again = "again, or the same script, resumes" if is_stored else "again resumes"
-    text = f"hpo.run({', '.join(given)}) {again} the study"
+    return f"hpo.run({', '.join(given)})"
+
+
+def _resuming(setup: Setup, limits: Limits) -> str:
+    """How to resume a study whose run was interrupted or cut by a budget."""
+    again = "again resumes" if setup.path is None else "again, or the same script, resumes"
+    text = f"{_call(setup, limits)} {again} the study"
     return text if limits.base_trainings is None else f"{text} (raise base_trainings if spent)"
 
 

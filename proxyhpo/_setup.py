@@ -89,6 +89,7 @@ class Setup:
         path: of the store, absolute; None keeps the study in memory.
         version: the user's label, part of the study's identity.
         spent: seconds spent on building networks for this setup.
+        finalists: of this run, if it was given another number of them.
     """
 
     problem: Problem
@@ -98,6 +99,7 @@ class Setup:
     path: Path | None
     version: str | int | None
     spent: float = 0.0
+    finalists: int | None = None
 
     @property
     def work(self) -> Work:
@@ -140,7 +142,7 @@ class Setup:
             return self
         ladder = with_finalists(self.parts.ladder, finalists)
         parts = replace(self.parts, ladder=ladder, follows_trials=False, may_leave_proxies=False)
-        return replace(self, parts=parts)
+        return replace(self, parts=parts, finalists=finalists)
 
     def for_check(self, n: int, *, second_seed: bool) -> Setup:
         """The study that :meth:`~proxyhpo.ProxyHPO.check` runs, with its own store.

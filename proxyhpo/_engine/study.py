@@ -83,13 +83,13 @@ class Study:
 
     @property
     def has_finalists_left(self) -> bool:
-        """Whether a limit left out trials that would be trained on a higher rung."""
+        """Whether a limit left out finalists, controls, or other trials that would climb."""
         return bool(self._promotions.next(0) or self._promotions.control(0))
 
     @property
     def n_repeats_left(self) -> int:
-        """How many trainings under further seeds a limit left out; 0 if it also left out others."""
-        return 0 if self.has_finalists_left else len(self._promotions.repeats())
+        """How many trainings under further seeds a limit left out."""
+        return len(self._promotions.repeats())
 
     @property
     def top(self) -> int:

@@ -208,6 +208,9 @@ def test_an_interrupted_search_says_which_call_resumes_it(tmp_path, stored):
     script = ", or the same script," if stored else ""
     assert f"next         hpo.run(20) again{script} resumes the study\n" in repr(hpo.run(20))
     assert "hpo.run(20, base_trainings=30) again" in repr(hpo.run(20, base_trainings=30))
+    assert f"hpo.run(20, finalists=5) again{script} resumes" in repr(hpo.run(20, finalists=5))
+    n_trials = len({record.trial for record in hpo.result.records})
+    assert f"hpo.run({n_trials}, finalists=5) again{script}" in repr(hpo.climb(finalists=5))
 
 
 @pytest.mark.parametrize("stated", [{"proxies": False}, {"proxies": "auto", "ladder": [Rung(1)]}])

@@ -153,22 +153,31 @@ def test_repeats_that_a_limit_left_out_are_made_by_the_call_that_is_named(limit,
     assert "because too little of" not in repr(after)
 
 
-def test_repeats_are_not_said_to_be_all_that_a_limit_left_out():
-    """The last trial spends the budget before the last of the four finalists is trained."""
+@pytest.mark.parametrize(
+    ("finalists", "controls", "budget", "full", "said"),
+    [
+        (None, 0, 11, 3, "finalists were trained on the full network; hpo.run(40)"),
+        (8, 0, 13, 7, "finalists were trained on the full network; hpo.run(40, finalists=8)"),
+        (None, 2, 16, 4, "finalists and controls were trained on the full network; hpo.run(40)"),
+    ],
+)
+def test_repeats_are_not_said_to_be_all_that_a_limit_left_out(
+    finalists, controls, budget, full, said
+):
+    """The last trial spends the budget before the last one on the full network is trained."""
     ended = []
 
     def seconds_of_a_proxy():
         return 9000 if sum(record.rung == 0 for record in ended) == 39 else 100
 
-    hpo = timed_study(seconds_of_a_proxy, callbacks=[ended.append])
-    result = hpo.run(40, base_trainings=11)
-    assert 1 < sum(record.rung for record in result.records) < 4
+    hpo = timed_study(seconds_of_a_proxy, callbacks=[ended.append], controls=controls)
+    result = hpo.run(40, base_trainings=budget, finalists=finalists)
+    assert sum(record.rung for record in result.records) == full
     assert "because too little of" not in repr(result)
-    assert "base_trainings was spent before all finalists were trained" in repr(result)
-    assert "hpo.run(40) trains the others" in repr(result)
+    assert f"base_trainings was spent before all {said} trains the others" in repr(result)
     assert "ProxyHPO(..., repeats=" not in repr(result)
-    after = hpo.run(40)
-    assert sum(record.rung for record in after.records) == 4 + 2
+    after = hpo.run(40, finalists=finalists)
+    assert sum(record.rung for record in after.records) == (finalists or 4) + controls + 2
     assert "was spent" not in repr(after)
 
 

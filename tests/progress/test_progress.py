@@ -103,11 +103,19 @@ def test_each_status_counts_what_has_happened(kept):
     assert last.seconds_left == 0
 
 
-@pytest.mark.parametrize(("repeats", "more"), [(0, 0), (1, 1), (2, 2), (None, 0)])
-def test_the_repeats_that_are_certain_are_expected_from_the_start(kept, repeats, more):
-    study(repeats=repeats, seed=1).run(8, finalists=2)
-    assert {status.expected for status in kept.shown} == {8 + 2 + more}
-    assert kept.shown[-1].ended == 8 + 2 + more
+@pytest.mark.parametrize(
+    ("repeats", "n_trials", "more"), [(0, 8, 0), (1, 8, 1), (2, 8, 2), (None, 8, 0), (None, 30, 2)]
+)
+def test_the_repeats_that_are_certain_are_expected_from_the_start(kept, repeats, n_trials, more):
+    study(repeats=repeats, seed=1).run(n_trials, finalists=2)
+    assert {status.expected for status in kept.shown} == {n_trials + 2 + more}
+    assert kept.shown[-1].ended == n_trials + 2 + more
+
+
+def test_repeats_that_depend_on_the_values_are_not_expected(kept):
+    study(repeats=4, seed=1).run(8, finalists=2)
+    assert kept.shown[0].expected == 8 + 2 + 2
+    assert kept.shown[-1].expected == kept.shown[-1].ended
 
 
 def test_no_repeats_are_expected_once_too_few_trials_have_succeeded(kept):
