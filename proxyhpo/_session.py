@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,13 +76,15 @@ class Asked:
         Raises:
             ArgumentError: if there are none, or one is not finite (report that as a failure).
         """
-        given = values
-        values = [float(value) for value in given] if isinstance(given, Iterable) else []
-        if not values or not all(map(math.isfinite, values)):
+        try:
+            numbers = [float(value) for value in values]
+        except (TypeError, ValueError):  # a single number, for example
+            numbers = []
+        if not numbers or not all(map(math.isfinite, numbers)):
             raise ArgumentError(
-                f"should_stop: values must be a sequence of finite numbers, got {given!r}"
+                f"should_stop: values must be a sequence of finite numbers, got {values!r}"
             )
-        return self._watch.judge(self.job, values)
+        return self._watch.judge(self.job, numbers)
 
     def network(self) -> nn.Module:
         """A fresh network of this density to train, the same at every call.

@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 
 import pytest
+import torch
 
 from proxyhpo import Rung
 from proxyhpo.errors import ArgumentError, UnknownNameError
@@ -173,7 +174,7 @@ def test_the_caller_who_owns_the_loop_can_ask():
     with study() as other:
         asked = other.ask()
         assert not asked.should_stop([0.0] * 3)
-        for values in ([], [float("nan")], 0.5):
+        for values in ([], [float("nan")], 0.5, torch.tensor(0.5), [None], "loss"):
             with pytest.raises(
                 ArgumentError, match="should_stop: values must be a sequence of finite"
             ):
