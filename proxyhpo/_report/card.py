@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from proxyhpo._report.incumbent import incumbents, spending
-from proxyhpo._report.leaderboard import columns_of
+from proxyhpo._report.leaderboard import columns_of, ranks_of
 from proxyhpo._report.svg import FULL, PROXY, Steps, escaped, step_chart
 from proxyhpo._report.wording import rung_words
 
@@ -95,15 +95,14 @@ def leaderboard_rows(
     On rungs above the first, a row also gives the trial's rank on the rung below.
     """
     index = rung % len(result.ladder)
-    below = result.leaderboard(index - 1) if index else []
-    ranks = {record.trial: rank for rank, record in enumerate(below, 1)}
+    below = ranks_of(result.leaderboard(index - 1)) if index else {}
     there = [f"rank at {rung_words(result.history, result.ladder, index - 1)}"] if index else []
     board = result.leaderboard(index)
-    titles, cells = columns_of(board)
+    ranks, (titles, cells) = ranks_of(board), columns_of(board, count)
     rows: list[tuple[Sequence[str], bool]] = []
-    for rank, (record, row) in enumerate(zip(board[:count], cells, strict=False), 1):
-        before = [str(ranks.get(record.trial, ""))] if index else []
-        rows.append(([str(rank), *before, *row], record.state == "stopped"))
+    for record, row in zip(board[:count], cells, strict=True):
+        before = [str(below.get(record.trial, ""))] if index else []
+        rows.append(([str(ranks[record.trial]), *before, *row], record.state == "stopped"))
     return ["rank", *there, *titles], rows
 
 

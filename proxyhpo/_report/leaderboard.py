@@ -14,7 +14,7 @@ from proxyhpo._records.records import Record
 from proxyhpo._report.wording import config_words, table
 from proxyhpo.errors import ArgumentError, printable
 
-__all__ = ["Leaderboard", "columns_of", "leaderboard_of"]
+__all__ = ["Leaderboard", "columns_of", "leaderboard_of", "ranks_of"]
 
 
 @final
@@ -29,8 +29,15 @@ class Leaderboard(list[Record]):
         return printable("\n".join(table(titles, rows)))
 
 
-def columns_of(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-    """The titles and cells of a table of trainings, with seeds and means if there are several."""
+def columns_of(
+    records: Sequence[Record], count: int | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """The titles and cells of a table of trainings; with seeds and means if there are several.
+
+    Args:
+        records: all trainings at a rung, because the means are those of all seeds.
+        count: how many of them the table shows; None means all.
+    """
     values: dict[int, list[float]] = {}
     for record in records:
         if record.state == "finished" and record.value is not None:
@@ -47,9 +54,15 @@ def columns_of(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
             f"{record.seconds:.1f}",
             config_words(record.config),
         ]
-        for record in records
+        for record in records[:count]
     ]
     return [*titles, "config"], rows
+
+
+def ranks_of(records: Sequence[Record]) -> dict[int, int]:
+    """Trial → its rank in a leaderboard. A trial has one rank, under however many seeds."""
+    trials = dict.fromkeys(record.trial for record in records)
+    return {trial: rank for rank, trial in enumerate(trials, 1)}
 
 
 def leaderboard_of(history: History, n_rungs: int, rung: int) -> Leaderboard:

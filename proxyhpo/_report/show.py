@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyhpo._report.failures import Failures
-from proxyhpo._report.leaderboard import Leaderboard
+from proxyhpo._report.leaderboard import columns_of
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import Events, replayed, result_of
 from proxyhpo._report.wording import rung_words, table
@@ -50,8 +50,9 @@ def _lines(
     yield ", ".join([f"seed {study['seed']}", *strategies])
     yield from _section("Progress", _progress(result, entered))
     for rung in reversed(range(len(result.ladder))):
-        if best := Leaderboard(result.leaderboard(rung)[:top]):
-            yield from _section(f"Best at {_place(result, rung)}", repr(best).splitlines())
+        titles, best = columns_of(result.leaderboard(rung), top)
+        if best:
+            yield from _section(f"Best at {_place(result, rung)}", table(titles, best))
     if failed := result.failures:
         shown = Failures(failed[-top:])
         yield from _section(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from proxyhpo._records.records import Record
+from proxyhpo._report.leaderboard import ranks_of
 from proxyhpo._report.result import Result
 from proxyhpo.plots._axes import BEST, GREY, axes_of, label_of, note
 
@@ -36,7 +36,7 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
     boards = [result.leaderboard(rung) for rung in rungs]
     if not boards[0]:
         return note(ax, "No training has succeeded yet.")
-    ranks = [_ranks(board) for board in boards]
+    ranks = [ranks_of(board) for board in boards]
     climbers = [trial for trial in ranks[0] if any(trial in above for above in ranks[1:])]
     for rung, board in enumerate(boards):
         for state, marker in {"finished": ".", "stopped": "x"}.items():
@@ -55,12 +55,6 @@ def plot_climb(result: Result, ax: Axes | None = None) -> Axes:
     ax.set_xticks(list(rungs), [label_of(result, rung).replace(", ", ",\n") for rung in rungs])
     ax.set_xlim(-0.25, len(rungs) - 0.6)
     return ax
-
-
-def _ranks(board: Sequence[Record]) -> dict[int, int]:
-    """Trial → its rank; one that was trained under several seeds has one rank."""
-    trials = dict.fromkeys(record.trial for record in board)
-    return {trial: rank for rank, trial in enumerate(trials, 1)}
 
 
 def _draw_line(

@@ -1,6 +1,7 @@
 """The best two are trained under a second seed, and under further ones if chance may decide."""
 
 import itertools
+import re
 from statistics import fmean
 
 import numpy as np
@@ -70,6 +71,7 @@ def test_the_best_two_are_trained_once_more_and_the_mean_decides():
     assert titles.split() == ["trial", "seed", "mean", "value", "state", "seconds", "config"]
     assert first.split()[:3] == [str(result.best.trial), "0", f"{result.best_value:.6g}"]
     assert "<th>mean</th>" in result._repr_html_()
+    assert re.findall(r"<tr><td>(\d+)</td>", result._repr_html_()) == ["1", "1", "2", "2"]
     assert "mean" not in str(result.leaderboard(0))
     assert result.cost.rungs[1].runs == 4
     assert "rung 1: 2 of these trainings (" in result.ledger()

@@ -44,7 +44,7 @@ def record(number, rung, value=None, **more):
     config = {"lr": 0.1 * number, "act": "relu"}
     fields = {"state": state, "value": value, "loss": loss, "seconds": 2.0} | more
     made = Record(
-        trial=number, rung=rung, replicate=0, config=config, trained_config=config, **fields
+        trial=number, rung=rung, config=config, trained_config=config, **{"replicate": 0, **fields}
     )
     return "record", made.to_json()
 
@@ -67,9 +67,9 @@ EVENTS = [
 ]
 
 
-def section(title, **options):
+def section(title, events=EVENTS, **options):
     """The rows of a section, each as its words."""
-    blocks = show(IDENTITY, EVENTS, **options).split("\n\n")
+    blocks = show(IDENTITY, events, **options).split("\n\n")
     [found] = [block for block in blocks if block.startswith(title)]
     return [line.split() for line in found.splitlines()[1:]]
 
@@ -98,6 +98,20 @@ def test_leaderboards_have_the_best_first_and_the_stopped_last():
         ["1", "0.9", "finished", "8.0", "lr=0.1,", "act='relu'"]
     ]
     assert len(section("Best at rung 0", top=1)) == 2
+
+
+@pytest.mark.parametrize("top", [2, 3, 4])
+def test_a_mean_is_that_of_all_seeds_however_few_lines_are_shown(top):
+    again = [
+        record(0, 1, 0.5),
+        ("repeats", {"runs": [[1, 1], [0, 1]]}),
+        record(1, 1, 0.7, replicate=1),
+        record(0, 1, 0.9, replicate=1),
+    ]
+    titles, *rows = section("Best at rung 1", EVENTS + again, top=top)
+    assert titles[:4] == ["trial", "seed", "mean", "value"]
+    expected = [["1", "0", "0.8"], ["1", "1", "0.8"], ["0", "0", "0.7"], ["0", "1", "0.7"]]
+    assert [row[:3] for row in rows] == expected[:top]
 
 
 def test_failures_have_their_config_and_reason():
