@@ -119,12 +119,13 @@ class Outlook:
     def tell_of_fixed_share(self, record: Record) -> None:
         """Logs which share of a training proxies cannot reduce, if it is large.
 
-        The first training of the full network shows it. An estimate from trainings of proxies alone
-        is far too high, because it assumes that the optimizer and the validation take as long on
-        both networks.
+        The first training that finishes on the full network shows it. An estimate from trainings of
+        proxies alone is far too high, because it assumes that the optimizer and the validation take
+        as long on both networks.
         """
         top = self._parts.top
-        if not top or record.rung != top or len(self._state.ended[top]) != 1:
+        ended = self._state.ended[top].values()
+        if not top or [each.id for each in ended if each.state == "finished"] != [record.id]:
             return
         share = self.timing.fixed_share
         if share is not None and share >= _NOTABLE:

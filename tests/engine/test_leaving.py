@@ -39,12 +39,12 @@ def training(share, *, counted=0):
     return train
 
 
-def study(share, *, counted=0, **options):
+def study(share, *, counted=0, train=None, **options):
     options = {"direction": "minimize", "progress": False, "searcher": "random", **options}
     options = {"transfer": "identity", **options}
     return ProxyHPO(
         build,
-        training(share, counted=counted),
+        train or training(share, counted=counted),
         {"x": Float(0, 1)},
         example_inputs=torch.zeros(8, 6),
         **options,
@@ -183,6 +183,20 @@ def test_a_long_search_makes_a_full_training_early_where_the_loop_takes_the_time
     said = [message for message in caplog.messages if "is spent outside" in message]
     assert len(said) == 1
     assert said[0].endswith("proxies cannot shorten that part")
+
+
+def test_the_share_is_also_logged_if_the_first_full_training_fails(slow_loop, caplog):
+    failed = []
+
+    def fails_once(network, config):
+        if network[0].out_features == 32 and not failed:
+            failed.append(config)
+            raise RuntimeError("out of memory")
+        yield from training(0.9, counted=2)(network, config)
+
+    result = study(0.9, train=fails_once).run(20)
+    assert len(result.failures) == 1
+    assert sum("is spent outside" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("n_trials", [4, 6, 20])
