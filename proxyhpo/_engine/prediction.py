@@ -181,14 +181,14 @@ class Timing:
         ratio = self.ratio(top)
         if self.trial is None or not self.base or not ratio:
             return None
-        if self._has_many_networks and len(self._pairs(top)) < FEW:
+        if self.has_many_networks and len(self._pairs(top)) < FEW:
             ratio = max(ratio, self._predicted_ratio(top) or 0.0)
         making = fmean(record.overhead_seconds for record in self._by_rung[-1] or self._whole)
         same = making + ratio * fmean(record.training_seconds for record in self._whole)
         return self.trial / max(self.base, same)
 
     @property
-    def _has_many_networks(self) -> bool:
+    def has_many_networks(self) -> bool:
         """Whether the network depends on the config, as far as the widths of proxies show it."""
         return len({record.width_ratio for record in self._by_rung[0] if record.width_ratio}) > 1
 
@@ -201,7 +201,7 @@ class Timing:
         """
         top = len(self.ladder) - 1
         steps, ratio = step_ratio(self.history, self.ladder, top), self.observed_ratio(top)
-        if steps is None or not ratio or self.ladder[0].budget < 1 or self._has_many_networks:
+        if steps is None or not ratio or self.ladder[0].budget < 1 or self.has_many_networks:
             return None
         return fixed_share(1 / ratio, 1 / steps)
 

@@ -65,8 +65,9 @@ class Cost:
             None if unknown. It is the proxies' seconds times a ratio, which is measured on the
             finalists if possible, and otherwise predicted. A stopped training counts with its
             estimated full length. The estimate is at most one base training per trial, so that
-            varying times on a busy machine cannot make the saving look larger. Each full training
-            corrects it, so it may also fall during a run.
+            varying times on a busy machine cannot make the saving look larger; but not if configs
+            have different networks, because those of the finalists may be smaller than the others.
+            Each full training corrects the estimate, so it may also fall during a run.
         predicted_full_search_seconds: the same with the ratio of step times, for comparison. It is
             too large, because a training does more than steps.
         n_trials: number of trials that ended at rung 0, or on the full network if they started
@@ -166,7 +167,7 @@ def cost_of(history: History, ladder: Sequence[Rung], search_seconds: float) -> 
     n_trials = len(by_rung[0]) + len(direct)
     measured = [r.seconds for r in by_rung[-1] if r.state == "finished"]
     unit = fmean(measured) if measured else _predicted(by_rung[0], ratio, direct)
-    if full_search is not None and unit is not None:
+    if full_search is not None and unit is not None and not timing.has_many_networks:
         full_search = min(full_search, n_trials * unit)
     return Cost(
         rungs=[

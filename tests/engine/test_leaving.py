@@ -10,6 +10,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO, Rung, load_study
 from proxyhpo._engine import rungs
+from proxyhpo._store import read_study
 from proxyhpo.errors import ArgumentError
 from tests.engine.test_resume import run_in_parts
 from tests.studies import sorted_outcomes
@@ -144,12 +145,14 @@ def test_the_decision_is_stored(steps, tmp_path):
     assert second.why_full == first.why_full == load_study(path).why_full
 
 
-def test_doubtful_steps_are_measured_once_more(tmp_path):
-    """This network is so small that no proxy of it is faster."""
-    with_doubt = study(0.1, store=tmp_path / "study.db")
-    result = with_doubt.run(1)
-    assert result.measured[0].step_seconds > 0
-    assert result.measured[1].seconds > 0
+@pytest.mark.parametrize(("ratio", "times"), [(AS_SLOW, 2), (FASTER, 1)])
+def test_doubtful_steps_are_measured_once_more(steps, ratio, times, tmp_path):
+    steps(ratio)
+    path = tmp_path / "study.db"
+    study(0.1, store=path).run(1)
+    _, events = read_study(path)
+    measured = [body["rung"] for kind, body in events if kind == "measured"]
+    assert sorted(measured) == [0] * times + [1] * times
 
 
 def test_the_share_that_proxies_cannot_reduce_is_logged_early(caplog):

@@ -90,6 +90,15 @@ def test_a_small_network_that_was_trained_on_both_does_not_decide_for_the_others
     assert found.trial_share() < mean / found.base
 
 
+def test_a_pair_that_saves_nothing_does_not_decide_if_other_full_trainings_took_longer():
+    """Most trainings of the full network were of trials that did not begin on a proxy."""
+    pair = [*proxies(4, seconds=0.2), (3, 1, "finished", 0.2, 0.0)]
+    direct = [(trial, 1, "finished", 1.0, 0.0) for trial in (4, 5, 6)]
+    found = timing(*pair, *direct, ladder=TWO, steps={0: 0.1, 1: 1.0})
+    assert found.observed_ratio(1) == pytest.approx(1)
+    assert found.trial_share() == pytest.approx(0.2 / found.base) == pytest.approx(0.2 / 0.8)
+
+
 def test_steps_count_until_a_few_trials_were_trained_on_both_if_networks_differ():
     """The networks that were trained on both are so small that a proxy saves nothing."""
     for n, expected in [(1, 1 / 10), (2, 1 / 10), (3, 1.0)]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO
+from proxyhpo import Float, Int, ProxyHPO
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement, Opening
 from proxyhpo._records.records import Record
@@ -97,6 +97,31 @@ def test_a_full_search_takes_at_most_a_base_training_per_trial():
     assert cost.full_search_base_trainings == pytest.approx(4)
     assert cost.full_search_seconds == pytest.approx(4 * 161)
     assert cost.saved == pytest.approx(1 - cost.seconds / (4 * 161))
+
+
+def test_finalists_with_small_networks_do_not_limit_the_cost_of_a_full_search():
+    """The width is a hyperparameter, and the narrowest network is the best."""
+
+    def train(network, config):
+        yield {"value": config["n"], "seconds": network[0].out_features}
+
+    def search(**options):
+        return ProxyHPO(
+            lambda config: nn.Sequential(
+                nn.Linear(6, config["n"]), nn.ReLU(), nn.Linear(config["n"], 2)
+            ),
+            train,
+            {"n": Int(16, 256)},
+            example_inputs=torch.zeros(8, 6),
+            direction="minimize",
+            searcher="random",
+            progress=False,
+            **options,
+        ).run(20)
+
+    on_proxies, full = search(proxies=True, density=0.25), search(proxies=False)
+    assert on_proxies.cost.full_search_seconds == pytest.approx(full.cost.seconds, rel=0.1)
+    assert on_proxies.cost.saved > 0.6
 
 
 def test_a_full_training_corrects_the_estimate_of_a_full_search_also_downwards():

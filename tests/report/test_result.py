@@ -176,6 +176,16 @@ def test_a_search_that_saved_nothing_says_so(result):
     dear = replace(result, history=history)
     assert dear.cost.saved <= 0
     assert "search on the full network" in repr(dear)
+    assert "although the first rung is cheap" not in repr(dear)
+
+
+def test_a_search_that_saved_nothing_with_cheap_proxies_is_not_sent_to_the_full_network(result):
+    history = result.history.snapshot()
+    history.add_measurement(replace(result.measured[1], seconds=1e4))
+    dear = replace(result, history=history)
+    assert dear.cost.saved <= 0
+    assert "nothing was saved, although the first rung is cheap" in repr(dear)
+    assert "search on the full network" not in repr(dear)
 
 
 def test_the_ledger_has_a_line_for_each_rung(result):
