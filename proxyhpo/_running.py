@@ -184,7 +184,7 @@ def _why_ended(opened: OpenStudy, limits: Limits, *, is_idle: bool) -> str:
         )
     if not is_idle:
         return ""
-    ended = _spent(study, limits) or (
+    ended = (_spent(study, limits) if is_short else "") or (
         f"nothing is left to train: the study already has {trials}; to add more, pass a larger "
         "n_trials or budget"
     )

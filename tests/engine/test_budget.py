@@ -122,6 +122,16 @@ def test_a_number_of_trials_ends_it_before():
         assert "nothing is left to train" not in repr(result)
 
 
+def test_a_budget_that_is_just_enough_for_all_trials_is_not_said_to_prevent_more():
+    hpo = study()
+    hpo.run(12)
+    result = hpo.run(20, base_trainings=4.05)
+    assert counts(result) == (20, 2)
+    again = hpo.run(20, base_trainings=4.05)
+    assert "nothing is left to train: the study already has 20 trials" in repr(again)
+    assert hpo.run(20, base_trainings=50).records == result.records
+
+
 def test_an_interrupt_while_finalists_are_trained_is_resumed_by_the_same_call():
     expected = study().run(100, base_trainings=8.35)
     rungs = []
