@@ -20,6 +20,7 @@ from proxyhpo.executors._interface import is_executor
 from proxyhpo.stoppers import Stopper
 
 __all__ = [
+    "ELSEWHERE",
     "callbacks_of",
     "check_version",
     "device_of",
@@ -28,6 +29,19 @@ __all__ = [
     "executor_of",
     "stoppers_of",
 ]
+
+ELSEWHERE = {
+    **dict.fromkeys(("n_trials", "timeout", "base_trainings", "worth"), "it belongs to run()."),
+    **dict.fromkeys(
+        ("workers", "n_jobs"), "use executor=proxyhpo.executors.ProcessExecutor(workers=...)."
+    ),
+    "sampler": "use searcher=, such as searcher=OptunaSearcher(optuna.samplers.TPESampler).",
+    "storage": 'use store=, such as store="study.db".',
+    "study_name": "use store=, with one file for each study.",
+    "load_if_exists": "use store=, whose study is resumed if it exists.",
+    "directions": 'use direction=, which is "minimize" or "maximize": a search has one objective.',
+}
+"""Argument that a search does not have, such as one of Optuna → what to use instead."""
 
 
 def evaluator_of(train: Callable[..., Any] | ProxyEvaluator) -> ProxyEvaluator:

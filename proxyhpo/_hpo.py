@@ -10,7 +10,7 @@ from typing import Any, Literal, final
 import torch
 from torch import nn
 
-from proxyhpo._arguments import callbacks_of, check_version, executor_of, stoppers_of
+from proxyhpo._arguments import ELSEWHERE, callbacks_of, check_version, executor_of, stoppers_of
 from proxyhpo._climbing import Climbing
 from proxyhpo._handle import StudyHandle
 from proxyhpo._inputs import Inputs
@@ -21,7 +21,7 @@ from proxyhpo._report.result import Result
 from proxyhpo._running import OpenStudy, run_study
 from proxyhpo._setup import Running, Setup
 from proxyhpo._store import check_path
-from proxyhpo._validation import check_whole, suggesting
+from proxyhpo._validation import check_whole, suggesting, suggesting_or
 from proxyhpo.callbacks._interface import AnyCallback
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators import Direction, ProxyEvaluator
@@ -106,7 +106,7 @@ class ProxyHPO(StudyHandle):
         ArgumentError: for an invalid argument, before any training.
     """
 
-    @suggesting
+    @suggesting_or(ELSEWHERE)
     def __init__(
         self,
         build: Callable[..., nn.Module] | nn.Module,

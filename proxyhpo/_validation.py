@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from numbers import Real
@@ -29,6 +29,7 @@ __all__ = [
     "check_whole",
     "is_real",
     "suggesting",
+    "suggesting_or",
 ]
 
 P = ParamSpec("P")
@@ -36,36 +37,40 @@ R = TypeVar("R")
 
 _LARGEST = int(sys.float_info.max)
 
-_ELSEWHERE = {
-    **dict.fromkeys(("n_trials", "timeout", "base_trainings", "worth"), "it belongs to run()."),
-    **dict.fromkeys(("workers", "n_jobs"), "use executor=ProcessExecutor(workers=...)."),
-    "sampler": "use searcher=.",
-    "storage": "use store=.",
-}
-"""Argument that people may give to a constructor → where it belongs, or what replaces it."""
+
+def suggesting_or(hints: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator of methods: an unknown keyword argument raises an error with the nearest name.
+
+    Python's own error suggests one only from version 3.13 on. The signature stays the same.
+
+    Args:
+        hints: unknown argument → a sentence to give instead of the nearest name.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        _, *allowed = signature(method).parameters  # without self
+
+        @wraps(method)
+        def checked(*args: P.args, **named: P.kwargs) -> R:
+            for name in named:
+                if name not in allowed:
+                    kind = type(args[0])
+                    if kind.__init__ is checked:  # perhaps inherited, so it has the class's name
+                        what = kind.__name__
+                    else:
+                        what = method.__qualname__.removesuffix(".__init__")
+                    hint = hints.get(name, "")
+                    raise unknown_name(f"argument of {what}:", name, allowed, hint=hint)
+            return method(*args, **named)
+
+        return checked
+
+    return decorate
 
 
 def suggesting(method: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a method so that an unknown keyword argument raises an error with the nearest name.
-
-    Python's own error suggests one only from version 3.13 on. The signature stays the same.
-    """
-    _, *allowed = signature(method).parameters  # without self
-
-    @wraps(method)
-    def checked(*args: P.args, **named: P.kwargs) -> R:
-        for name in named:
-            if name not in allowed:
-                kind = type(args[0])
-                if kind.__init__ is checked:  # perhaps inherited, so it has the name of the class
-                    what = kind.__name__
-                else:
-                    what = method.__qualname__.removesuffix(".__init__")
-                hint = _ELSEWHERE.get(name, "") if method.__name__ == "__init__" else ""
-                raise unknown_name(f"argument of {what}:", name, allowed, hint=hint)
-        return method(*args, **named)
-
-    return checked
+    """:func:`suggesting_or` without hints."""
+    return suggesting_or({})(method)
 
 
 def is_real(value: object) -> bool:

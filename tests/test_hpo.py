@@ -225,7 +225,10 @@ def test_simulated_seconds_are_charged_instead_of_measured_ones():
     [
         (lambda: study(finalist=2), "ProxyHPO: 'finalist'; did you mean 'finalists'"),
         (lambda: study(n_trials=2), "ProxyHPO: 'n_trials'; it belongs to run(). Allowed: "),
-        (lambda: study(n_jobs=2), "ProxyHPO: 'n_jobs'; use executor=ProcessExecutor(workers=...)"),
+        (
+            lambda: study(n_jobs=2),
+            "ProxyHPO: 'n_jobs'; use executor=proxyhpo.executors.ProcessExecutor(workers=...)",
+        ),
         (lambda: study().run(trials=2), "ProxyHPO.run: 'trials'; did you mean 'n_trials'"),
         (lambda: study().climb(finalist=2), "ProxyHPO.climb: 'finalist'; did you mean 'finalists'"),
         (lambda: study().check(seed=1), "ProxyHPO.check: 'seed'. Allowed: 'n', 'second_seed', 'ti"),

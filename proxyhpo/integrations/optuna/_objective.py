@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, final
 import optuna
 from typing_extensions import override
 
+from proxyhpo._arguments import ELSEWHERE
 from proxyhpo._hpo import ProxyHPO
 from proxyhpo._inputs import Inputs
 from proxyhpo._records.report import report_of
 from proxyhpo._validation import check_whole
-from proxyhpo.errors import ArgumentError
+from proxyhpo.errors import ArgumentError, unknown_name
 from proxyhpo.evaluators import (
     Direction,
     ProxyEvaluator,
@@ -40,16 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["from_objective"]
 
 logger = logging.getLogger("proxyhpo")
-
-_COUNTERPARTS = {
-    "sampler": "searcher=, such as searcher=OptunaSearcher(optuna.samplers.TPESampler)",
-    "storage": 'store=, such as store="study.db"',
-    "study_name": "store=, with one file for each study",
-    "load_if_exists": "store=, whose study is resumed if it exists",
-    "n_jobs": "executor=proxyhpo.executors.ProcessExecutor(workers=...)",
-    "directions": 'direction=, which is "minimize" or "maximize": a search has one objective',
-}
-"""Argument of Optuna → its counterpart here."""
 
 
 def from_objective(
@@ -126,9 +117,7 @@ def from_objective(
     >>> hpo.space["momentum"]
     Float(0.0, 0.9, when=('optimizer', ('SGD',)))
     """
-    for name in options:
-        if name in _COUNTERPARTS:
-            raise ArgumentError(f"{name} is an argument of Optuna: use {_COUNTERPARTS[name]}")
+    _check_options(options)
     _check_parameters("define_model", define_model, "trial")
     _check_parameters("objective", objective, "trial", "network")
     domains: Mapping[str, Domain] | None = None
@@ -263,6 +252,16 @@ class _Build:
 
     def __call__(self, config: Config) -> nn.Module:
         return self.define_model(ScriptTrial(ConfigAnswer(config, self.domains)))
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Checks the names of further arguments before the user's functions are run."""
+    taken = {*inspect.signature(ProxyHPO).parameters, *inspect.signature(from_objective).parameters}
+    allowed = taken - {"build", "train", "options"}
+    for name in options:
+        if name not in allowed:
+            hint = ELSEWHERE.get(name, "")
+            raise unknown_name("argument of from_objective:", name, allowed, hint=hint)
 
 
 def _check_parameters(argument: str, function: object, *parameters: str) -> None:

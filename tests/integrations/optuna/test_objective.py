@@ -10,8 +10,13 @@ import torch
 from numpy.random import SeedSequence
 from torch import nn
 
-from proxyhpo import Float, Int, Rung, Space
-from proxyhpo.errors import ArgumentError, StudyMismatchError, TrainingFailedError
+from proxyhpo import Float, Int, ProxyHPO, Rung, Space
+from proxyhpo.errors import (
+    ArgumentError,
+    StudyMismatchError,
+    TrainingFailedError,
+    UnknownNameError,
+)
 from proxyhpo.integrations.optuna import from_objective
 from proxyhpo.integrations.optuna._objective import ObjectiveEvaluator, _warn_of_last_weights
 from proxyhpo.stoppers import Stopper
@@ -173,8 +178,28 @@ def test_another_number_of_steps_is_another_study(tmp_path):
     ],
 )
 def test_arguments_of_optuna_are_refused_with_their_counterpart(name, ours):
-    with pytest.raises(ArgumentError, match=f"{name} is an argument of Optuna: use {ours}"):
-        search(**{name: 1})
+    for search_with, what in ((search, "from_objective"), (plain_search, "ProxyHPO")):
+        with pytest.raises(UnknownNameError, match=f"argument of {what}: '{name}'; use {ours}"):
+            search_with(**{name: 1})
+
+
+def plain_search(**options):
+    return ProxyHPO(nn.Linear(4, 1), objective, {}, example_inputs=X, pretrained=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("finalist", "'finalist'; did you mean 'finalists'"),
+        ("example_input", "'example_input'; did you mean 'example_inputs'"),
+        ("train", "'train'"),
+    ],
+)
+def test_a_misspelt_argument_is_refused_before_the_functions_are_run(name, said):
+    called = []
+    with pytest.raises(UnknownNameError, match=f"^unknown argument of from_objective: {said}"):
+        search(define_model=called.append, **{name: 1})
+    assert called == []
 
 
 def test_several_objectives_are_refused():
