@@ -29,11 +29,13 @@ __all__ = [
     "check_whole",
     "is_real",
     "suggesting",
+    "suggesting_arguments",
     "suggesting_or",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _LARGEST = int(sys.float_info.max)
 
@@ -71,6 +73,12 @@ def suggesting_or(hints: Mapping[str, str]) -> Callable[[Callable[P, R]], Callab
 def suggesting(method: Callable[P, R]) -> Callable[P, R]:
     """:func:`suggesting_or` without hints."""
     return suggesting_or({})(method)
+
+
+def suggesting_arguments(cls: type[T]) -> type[T]:
+    """:func:`suggesting` for a class whose constructor is written by ``@dataclass``."""
+    type.__setattr__(cls, "__init__", suggesting(cls.__init__))
+    return cls
 
 
 def is_real(value: object) -> bool:

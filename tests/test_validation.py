@@ -1,3 +1,7 @@
+import inspect
+import pickle
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +9,9 @@ import torch
 from proxyhpo._engine.ladder import default_ladder, with_finalists
 from proxyhpo._records.rung import Rung
 from proxyhpo._validation import check_device, check_whole
-from proxyhpo.errors import ArgumentError
-from proxyhpo.evaluators import SupervisedEvaluator
-from proxyhpo.executors import FuturesExecutor, ProcessExecutor
+from proxyhpo.errors import ArgumentError, UnknownNameError
+from proxyhpo.evaluators import SupervisedEvaluator, TrainingEvaluator
+from proxyhpo.executors import FuturesExecutor, ProcessExecutor, RayExecutor
 from proxyhpo.pruners import L1StructuredPruner
 from proxyhpo.searchers import BayesianSearcher, GridSearcher, TPESearcher
 from proxyhpo.space import Choice, Space
@@ -76,6 +80,31 @@ def test_so_are_those_of_executors_and_ladders(make, name):
     for bad in (True, 2.0, -1):
         with pytest.raises(ArgumentError, match=rf"{name} must be a whole number"):
             make(bad)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "near"),
+    [
+        (Rung, "densty", "density"),
+        (ProcessExecutor, "timeout", "trial_timeout"),
+        (RayExecutor, "num_cpu", "num_cpus"),
+        (FuturesExecutor, "worker", "workers"),
+        (SupervisedEvaluator, "epoch", "epochs"),
+        (TrainingEvaluator, "report", "use_report"),
+    ],
+)
+def test_a_misspelt_argument_is_refused_with_the_nearest_name(make, given, near):
+    said = f"^unknown argument of {make.__name__}: '{given}'; did you mean '{near}'"
+    with pytest.raises(UnknownNameError, match=said):
+        make(**{given: 1})
+    assert near in inspect.signature(make).parameters
+
+
+def test_a_rung_remains_a_dataclass():
+    rung = replace(Rung(0.5, keep=2), keep=3)
+    assert pickle.loads(pickle.dumps(rung)) == rung == Rung(density=0.5, keep=3)
+    assert list(inspect.signature(Rung).parameters) == [field.name for field in fields(Rung)]
+    assert inspect.signature(Rung).parameters["budget"].default == 1.0
 
 
 class Submitting:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from proxyhpo._validation import check_fraction, check_whole
+from proxyhpo._validation import check_fraction, check_whole, suggesting_arguments
 from proxyhpo.errors import ArgumentError, unknown_name
 
 __all__ = ["Rung"]
 
 
+@suggesting_arguments
 @dataclass(frozen=True)
 class Rung:
     """A density and a budget at which trials are trained, and how many of them are promoted.

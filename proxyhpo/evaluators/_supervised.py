@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from proxyhpo._inputs import call
 from proxyhpo._records.records import Config
-from proxyhpo._validation import check_device, check_whole
+from proxyhpo._validation import check_device, check_whole, suggesting
 from proxyhpo.errors import UnknownNameError, unknown_name
 from proxyhpo.evaluators._batches import Data, IndexBatches, batches, check_data, count
 from proxyhpo.evaluators._interface import (
@@ -83,6 +83,7 @@ class SupervisedEvaluator(ProxyEvaluator):
         TypeError: for data of another kind.
     """
 
+    @suggesting
     def __init__(
         self,
         train_data: Data,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from typing_extensions import override
 
 from proxyhpo._records.report import ALLOWED, Report, report_of
+from proxyhpo._validation import suggesting
 from proxyhpo.errors import ArgumentError
 from proxyhpo.evaluators._interface import (
     ProxyEvaluator,
@@ -84,6 +85,7 @@ class TrainingEvaluator(ProxyEvaluator):
     0.91 {'loss': 0.1}
     """
 
+    @suggesting
     def __init__(self, train: Callable[..., Any], *, use_report: ReportChoice = "last") -> None:
         if not callable(train):
             raise TypeError(f"train must be a function train(network, config), got {train!r}")

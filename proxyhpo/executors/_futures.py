@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._runs import Died, Ended, Finished
-from proxyhpo._validation import check_whole
+from proxyhpo._validation import check_whole, suggesting
 from proxyhpo.errors import ArgumentError, ExecutorError, one_line
 from proxyhpo.executors._shipping import pack, tune_torch, unpack
 
@@ -70,6 +70,7 @@ class FuturesExecutor:
     streams = False
     ahead = 0
 
+    @suggesting
     def __init__(self, executor: Any, *, workers: int, threads: int = 1) -> None:
         if not callable(getattr(executor, "submit", None)):
             raise ArgumentError(f"executor must have a method submit, got {executor!r}")

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal
 import torch
 
 from proxyhpo._runs import Died, Ended, Finished, Outcome, Reported
-from proxyhpo._validation import check_seconds, check_whole
+from proxyhpo._validation import check_seconds, check_whole, suggesting
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors._devices import automatic_workers, environments
 from proxyhpo.executors._messages import ENDED, REPORTED, STARTED, UNUSABLE
@@ -68,6 +68,7 @@ class ProcessExecutor:
 
     streams = True
 
+    @suggesting
     def __init__(
         self,
         workers: int | Literal["auto"] | None = None,

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from proxyhpo._runs import Ended, Finished, Outcome
-from proxyhpo._validation import check_number, check_seconds, check_whole
+from proxyhpo._validation import check_number, check_seconds, check_whole, suggesting
 from proxyhpo.errors import ArgumentError, ExecutorError
 from proxyhpo.executors._ray_tasks import (
     RayTask,
@@ -62,6 +62,7 @@ class RayExecutor:
 
     streams = True
 
+    @suggesting
     def __init__(
         self,
         *,
