@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from proxyhpo._engine.climb import climb
+from proxyhpo._engine.ending import Ending, ending_of, interrupted
 from proxyhpo._engine.interruption import interruptible
-from proxyhpo._engine.limits import Limits, Remaining
+from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.study import Study
 from proxyhpo._isolation import isolated
 from proxyhpo._progress import Progress
@@ -20,7 +20,6 @@ from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result
 from proxyhpo._report.stored import result_of
-from proxyhpo._report.wording import counted
 from proxyhpo._setup import Setup
 from proxyhpo._store import Store
 from proxyhpo.space import Space
@@ -71,12 +70,11 @@ class OpenStudy:
         """Closes the store."""
         self.store.close()
 
-    def result(self, *, interrupted: bool = False, ended: str = "") -> Result:
+    def result(self, ending: Ending = Ending()) -> Result:  # noqa: B008 - frozen
         """What is known so far; a snapshot.
 
         Args:
-            interrupted: whether a run ended before it was complete.
-            ended: why a run did not add all it was asked for, and what adds more.
+            ending: how the last run ended.
         """
         parts = self.setup.parts
         return result_of(
@@ -90,8 +88,7 @@ class OpenStudy:
             },
             weights=self.store.weights_reader(),
             build=self.setup.full_network,
-            interrupted=interrupted,
-            ended=ended,
+            ending=ending,
             is_stored=self.setup.path is not None,
         )
 
@@ -107,7 +104,6 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
     began = time.monotonic()
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
-    resuming = _resuming(setup, limits)
     try:
         with interruptible(_after_sigterm(setup)) as interruption, ExitStack() as stack:
             with isolated():
@@ -124,102 +120,42 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
                 def _(kind: type[BaseException] | None, *_: object) -> None:
                     progress.close(interrupted=interruption.has_happened or kind is not None)
 
+            left = limits
             if limits.timeout is not None:  # counted from the start of this run
-                left = limits.timeout - (time.monotonic() - began)
-                limits = replace(limits, timeout=max(0.0, left))
+                seconds = limits.timeout - (time.monotonic() - began)
+                left = replace(limits, timeout=max(0.0, seconds))
             complete = climb(
                 study,
                 setup.work,
                 running.executor,
-                limits,
+                left,
                 stoppers=setup.stoppers,
                 callbacks=callbacks,
                 stopping=is_stopping,
                 interruption=interruption,
             )
             opened.store.check()
+        if not complete:
+            return opened.result(_interrupted(opened, limits))
         is_idle = len(study.history.records) == before
-        if complete:
-            ended = _why_ended(opened, limits, is_idle=is_idle)
-        else:
-            ended = _spent(study, limits) or resuming
-        return opened.result(interrupted=not complete, ended=ended)
+        with isolated():  # the searcher may be asked whether it has further configs
+            ending = ending_of(
+                study, limits, running.executor, finalists=setup.finalists, is_idle=is_idle
+            )
+        if is_idle and ending.text:
+            logger.info(ending.text)
+        return opened.result(ending)
     except KeyboardInterrupt:
         # Replayed, because the last event may have been stored but not applied.
-        return OpenStudy(setup, opened.store).result(interrupted=True, ended=resuming)
+        opened = OpenStudy(setup, opened.store)
+        return opened.result(_interrupted(opened, limits))
 
 
-def _why_ended(opened: OpenStudy, limits: Limits, *, is_idle: bool) -> str:
-    """Why a complete run did not add all it was asked for, and what adds more; empty if it did.
-
-    Args:
-        opened: the study, after the run.
-        limits: of the run.
-        is_idle: whether nothing was trained.
-    """
-    study, setup = opened.study, opened.setup
-    n_trials, worth = len(study.history.trials), limits.worth
-    trials = counted(n_trials, "trial")
-    is_short = n_trials < limits.n_trials
-    if is_short and worth is not None and study.state.is_closed("worth", worth):
-        return (
-            f"the search ended after {trials}: a further base training was expected to "
-            f"improve the value by less than worth={worth:g}; to continue, pass a smaller worth or "
-            "none"
-        )
-    if is_short and study.is_exhausted:
-        return f"the search ended after {trials}: the searcher has no further config to propose"
-    if study.has_finalists_left:
-        who = "finalists and controls" if study.parts.controls else "finalists"
-        return (
-            f"base_trainings was spent before all {who} were trained on the full network; "
-            f"{_call(setup, Limits(n_trials))} trains the others"
-        )
-    if n_repeats := study.n_repeats_left:
-        budget = Remaining(study, replace(limits, timeout=None), setup.running.executor)
-        limit = "timeout" if budget.affords(n_repeats) else "base_trainings"
-        return (
-            f"the best two configs were not trained with more seeds, because too little of {limit} "
-            f"was left; {_call(setup, Limits(n_trials))} trains them"
-        )
-    if not is_idle:
-        return ""
-    ended = (_spent(study, limits) if is_short else "") or (
-        f"nothing is left to train: the study already has {trials}; to add more, pass a larger "
-        "n_trials or budget"
+def _interrupted(opened: OpenStudy, limits: Limits) -> Ending:
+    setup = opened.setup
+    return interrupted(
+        opened.study, limits, finalists=setup.finalists, is_stored=setup.path is not None
     )
-    logger.info(ended)
-    return ended
-
-
-def _spent(study: Study, limits: Limits) -> str:
-    """Whether only the budget of the study prevents more trainings; empty if it does not."""
-    budget = limits.base_trainings
-    if budget is None or not study.state.is_closed("base_trainings", budget):
-        return ""
-    if study.state.unfinished or study.has_finalists_left:  # the same call makes them, if it can
-        return ""
-    return (
-        f"base_trainings={budget:g} is spent, or too little of it is left for another trial; to "
-        "add trials, pass a larger base_trainings"
-    )
-
-
-def _call(setup: Setup, limits: Limits) -> str:
-    """The call of a run with these limits, and with as many finalists."""
-    given = [f"{limits.n_trials:.0f}"] if limits.n_trials < math.inf else []
-    given += [] if setup.finalists is None else [f"finalists={setup.finalists}"]
-    for name in ("base_trainings", "timeout", "worth"):
-        value = getattr(limits, name)
-        given += [] if value is None else [f"{name}={value:g}"]
-    return f"hpo.run({', '.join(given)})"
-
-
-def _resuming(setup: Setup, limits: Limits) -> str:
-    """How to resume a study whose run was interrupted or cut by a budget."""
-    again = "again resumes" if setup.path is None else "again, or the same script, resumes"
-    text = f"{_call(setup, limits)} {again} the study"
-    return text if limits.base_trainings is None else f"{text} (raise base_trainings if spent)"
 
 
 def _after_sigterm(setup: Setup) -> str:

@@ -1,5 +1,6 @@
 """The parts of a :class:`~proxyhpo.Result`, and what else a study or ``inspect`` returns."""
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._proxy.inspection import Inspection, Layer
 from proxyhpo._proxy.proxy import Proxy
 from proxyhpo._records.correction import Correction
@@ -19,6 +20,7 @@ __all__ = [
     "Correction",
     "Cost",
     "Death",
+    "Ending",
     "Estimate",
     "Fidelity",
     "Importance",

@@ -38,8 +38,8 @@ NAMES = {
     "plot_importance plot_incumbent plot_parallel plot_slice plot_summary plot_timeline",
     "proxyhpo.pruners": "ByWidthPruner L1StructuredPruner MagnitudePruner Pruned Pruner "
     "RandomPruner StructuredPruner",
-    "proxyhpo.results": "Asked Check Correction Cost Death Estimate Fidelity Importance Inspection "
-    "KnownResult Layer Measurement Opening Proxy RungCost Trial Verdict",
+    "proxyhpo.results": "Asked Check Correction Cost Death Ending Estimate Fidelity Importance "
+    "Inspection KnownResult Layer Measurement Opening Proxy RungCost Trial Verdict",
     "proxyhpo.searchers": "BayesianSearcher CMAESSearcher GridSearcher QMCSearcher "
     "RandomSearcher Searcher TPESearcher",
     "proxyhpo.space": "Choice Float Int Space Unseen",

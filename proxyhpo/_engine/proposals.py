@@ -46,6 +46,16 @@ class Proposals:
         """Whether the searcher has nothing left to propose."""
         return self._exhausted
 
+    @property
+    def n_further(self) -> float:
+        """How many more configs the searcher can propose, at least; 0 if it has none left."""
+        if self._exhausted:
+            return 0
+        tried = len(self._history.trials) + len(self._history.known)
+        left = self._parts.searcher.n_configs(self._parts.space) - tried
+        # Some trials may lie outside of a grid, so that the searcher has more left.
+        return left if left > 0 else len(self._proposed())
+
     def enqueue(self, config: Config) -> None:
         """Puts a config before what the searcher proposes."""
         self._enqueued.append(config)
@@ -66,17 +76,24 @@ class Proposals:
         if self._exhausted:
             return None
         began = time.perf_counter()
+        configs = self._proposed()
+        seconds = time.perf_counter() - began
+        if not configs:
+            return None
+        config = self._parts.space.validate(configs[0], argument="the searcher's proposal")
+        body = {"number": number, "config": config, "source": "searcher", "seconds": seconds}
+        self._write("trial", {**body, **where})
+        return number
+
+    def _proposed(self) -> list[Any]:
+        """What the searcher proposes for the next trial; nothing if it is exhausted."""
         parts = self._parts
-        rng = np.random.default_rng(seed_sequence("proposal", parts.seed, number))
+        rng = np.random.default_rng(
+            seed_sequence("proposal", parts.seed, len(self._history.trials))
+        )
         seen = self._history.with_known(same_scale=parts.top == 0)
         configs = check_proposals(
             parts.searcher, parts.searcher.propose(parts.space, seen, 1, rng=rng)
         )
-        seconds = time.perf_counter() - began
-        if not configs:
-            self._exhausted = True
-            return None
-        config = parts.space.validate(configs[0], argument="the searcher's proposal")
-        body = {"number": number, "config": config, "source": "searcher", "seconds": seconds}
-        self._write("trial", {**body, **where})
-        return number
+        self._exhausted = not configs
+        return configs

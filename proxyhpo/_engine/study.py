@@ -82,6 +82,11 @@ class Study:
         return self._proposals.exhausted
 
     @property
+    def n_further(self) -> float:
+        """How many more configs the searcher can propose, at least; 0 if it has none left."""
+        return self._proposals.n_further
+
+    @property
     def has_finalists_left(self) -> bool:
         """Whether a limit left out finalists, controls, or other trials that would climb."""
         return bool(self._promotions.next(0) or self._promotions.control(0))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.standing import Noise, Standing
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
@@ -108,16 +109,14 @@ class Decision:
             f"{self.noise.trainings} trainings)"
         )
 
-    def steps(self, *, is_complete: bool = True, is_resumable: bool = False) -> Iterator[str]:
+    def steps(self, ending: Ending) -> Iterator[str]:
         """What to do next, the most useful first.
 
         Args:
-            is_complete: whether the search had all the trials that it was asked for, so that more
-                may be asked for.
-            is_resumable: whether trainings are left to make, which may be those of more seeds.
-                Another line of the summary then says how to make them.
+            ending: of the run. It says itself how to make trainings that are left, which may be
+                those of more seeds, and why there are fewer trials than were asked for.
         """
-        if self.is_close and not is_resumable:
+        if self.is_close and ending.state == "complete":
             repeats, does = f"repeats={self._repeats()}", "trains the best two with more seeds"
             if self.is_stored:
                 yield f"ProxyHPO(..., {repeats}) with the same store {does}"
@@ -129,9 +128,12 @@ class Decision:
         if smaller := self._smaller():
             yield smaller
         trials = len(self.history.trials)
-        if is_complete and trials >= 10 and self.standing[0].trial >= _LATE * trials:
-            late = self.standing[0].trial
-            yield f"the best config came late (trial {late}), so continue: hpo.run({2 * trials})"
+        if not ending.text and trials >= 10 and self.standing[0].trial >= _LATE * trials:
+            late = f"the best config came late (trial {self.standing[0].trial})"
+            if ending.n_further:
+                yield f"{late}, so continue: hpo.run({trials + min(trials, ending.n_further):.0f})"
+            else:
+                yield f"{late}, but the searcher has no further config to propose"
 
     def _repeats(self) -> int:
         """How many repeats in all give each of the best two trials two more seeds.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._records.history import History
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening
@@ -50,8 +51,7 @@ class Result:
         direction: ``minimize`` or ``maximize``.
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
-        interrupted: whether Ctrl-C or a limit ended the run before it was complete.
-        ended: why the run did not add all it was asked for, and what adds more; empty if it did.
+        ending: how the last run ended, and how the search goes on.
         why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
@@ -66,13 +66,22 @@ class Result:
     direction: str
     best: Record | None
     search_seconds: float
-    interrupted: bool
     pretrained: bool = False
-    ended: str = ""
+    ending: Ending = field(default=Ending())
     why_full: str = ""
     is_stored: bool = False
     weights: Callable[[str], Mapping[str, Tensor]] | None = None
     build: Callable[[Config], nn.Module] | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C, ``stop`` or a limit ended the run before its trials were complete."""
+        return self.ending.state == "interrupted"
+
+    @property
+    def ended(self) -> str:
+        """Why the run did not make all it was asked for, and what adds more; empty if it did."""
+        return self.ending.text
 
     @property
     def best_record(self) -> Record:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.state import State
 from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
@@ -72,8 +73,7 @@ def result_of(
     *,
     weights: Weights,
     build: Callable[[Config], nn.Module] | None = None,
-    interrupted: bool = False,
-    ended: str = "",
+    ending: Ending = Ending(),  # noqa: B008 - frozen
     is_stored: bool = True,
 ) -> Result:
     """The result of a study in a given state.
@@ -83,8 +83,7 @@ def result_of(
         study: its ``space``, ``ladder``, ``direction`` and whether the network is ``pretrained``.
         weights: loads the weights of a training by its name.
         build: makes the full network for a config.
-        interrupted: whether a run ended before it was complete.
-        ended: why a run did not add all it was asked for, and what adds more.
+        ending: how the last run ended.
         is_stored: whether the study has a store, and is not only in memory.
     """
     return Result(
@@ -94,8 +93,7 @@ def result_of(
         direction=study["direction"],
         best=state.best,
         search_seconds=state.search_seconds,
-        interrupted=interrupted,
-        ended=ended,
+        ending=ending,
         why_full=state.why_full,
         pretrained=study["pretrained"],
         is_stored=is_stored,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.standing import Noise, Standing, noise_of, standings
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
@@ -51,9 +52,8 @@ class Findings:
     direction: str
     best: Record | None
     search_seconds: float
-    interrupted: bool
     pretrained: bool
-    ended: str
+    ending: Ending
     why_full: str
     is_stored: bool
 
@@ -89,7 +89,7 @@ class Findings:
 
     def title(self) -> str:
         """How many trials there were, and whether the search has ended."""
-        state = ", interrupted" if self.interrupted else ""
+        state = f", {self.ending.state}" if self.ending.state in ("interrupted", "running") else ""
         return f"Result of {counted(len(self.history.trials), 'trial')} ({self.direction}{state})"
 
     def facts(self) -> list[tuple[str, str]]:
@@ -216,8 +216,10 @@ class Findings:
         return list(dict.fromkeys(warning for warning in found if warning))
 
     def _next(self) -> Iterator[str]:
-        if self.ended:
-            yield self.ended
+        if self.ending.text:
+            yield self.ending.text
+        if self.ending.state == "running":
+            return
         if self.failures and not self._has_values:
             yield (
                 "result.failures has the reasons and tracebacks; a training must report finite "
@@ -232,10 +234,7 @@ class Findings:
             verdict = ""  # a proxy that saves nothing is useless, even if it ranks well
         elif uses_proxies and verdict == "do not use this proxy":
             yield _ADVICE[verdict]
-        names_call = "hpo.run(" in self.ended  # which makes the trainings that a limit left out
-        yield from self._decision.steps(
-            is_complete=not self.ended, is_resumable=self.interrupted or names_call
-        )
+        yield from self._decision.steps(self.ending)
         if uses_proxies and verdict in _ADVICE:
             yield _ADVICE[verdict]
 

@@ -64,6 +64,10 @@ class GridSearcher(Searcher):
         walk = self._walk(self._lattice(space), start=len(history.trials))
         return list(islice((config for config in walk if not history.has(config)), n))
 
+    @override
+    def n_configs(self, space: Space) -> float:
+        return self._lattice(space).size
+
     def _walk(self, lattice: Lattice, start: int) -> Iterator[Config]:
         """The whole grid in its shuffled order, starting at the position of the next trial.
 

@@ -39,6 +39,14 @@ class Searcher(ABC):
             the searcher has nothing more to propose (an exhausted grid).
         """
 
+    def n_configs(self, space: Space) -> float:
+        """How many different configs it can propose in all; infinite without a limit.
+
+        By default this is the number of configs in the space. It is used to advise how far a search
+        can go on.
+        """
+        return space.size
+
 
 def check_proposals(searcher: Searcher, proposed: object) -> list[Any]:
     """Checks that proposals are a list; the space checks each config.

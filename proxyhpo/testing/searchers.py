@@ -174,6 +174,7 @@ class SearcherContract:
     ) -> None:
         """Every config is tried once. Only then may there be no proposals, or repeats."""
         space, history = FINITE[finite], History()
+        assert searcher.n_configs(space) == space.size
         while len(history.trials) < space.size:
             configs = propose(searcher, space, history, n)
             assert configs

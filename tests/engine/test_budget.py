@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Rung
+from proxyhpo._engine.ending import _spent
 from proxyhpo._engine.limits import Limits
 from proxyhpo._records.run_id import RunId
-from proxyhpo._running import _spent
 from proxyhpo.errors import ArgumentError
+from proxyhpo.searchers import GridSearcher
 from tests.engine.test_ordered import Shuffling
 from tests.studies import outcomes
 
@@ -245,6 +246,29 @@ def test_a_search_without_further_configs_does_not_ask_for_more_trials(n_trials)
         assert (ended in repr(result)) == (n_trials > 12)
         assert n_trials == 12 or "continue" not in repr(result)
         assert n_trials == 12 or "nothing left" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "said"),
+    [
+        (10, "the best config came late (trial 9), so continue: hpo.run(11)"),
+        (11, "the best config came late (trial 10), so continue: hpo.run(12)"),
+        (12, "the best config came late (trial 11), but the searcher has no further config"),
+    ],
+)
+def test_no_more_trials_are_advised_than_a_grid_has(n_trials, said):
+    """Of its 11 configs one more is left than trials suggest: the first trial lies outside."""
+
+    def ever_better(network, config, trial):
+        yield -trial.number
+
+    space = {"x": Choice([i / 11 for i in range(11)]), "y": Float(0, 1)}
+    hpo = study(ever_better, space, searcher=GridSearcher(points=1), proxies=False)
+    hpo.enqueue({"x": 0.0, "y": 0.75})
+    assert said in repr(hpo.run(n_trials))
+    idle = hpo.run(n_trials).ended
+    assert ("pass a larger n_trials" in idle) == (n_trials < 12)
+    assert ("the searcher has no further config" in idle) == (n_trials == 12)
 
 
 def test_why_no_more_trials_start_is_logged_once(caplog):

@@ -1,7 +1,9 @@
+import math
 from dataclasses import replace
 
 import pytest
 
+from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.standing import noise_of, standings
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement
@@ -45,7 +47,7 @@ def test_with_one_seed_each_nothing_is_sure_however_smooth_the_curves_are():
         "is not known"
     )
     assert "runner-up 0.75 (trial 1, 1 seed)" in found.best()
-    assert "repeats=4" in next(found.steps())
+    assert "repeats=4" in next(found.steps(Ending()))
 
 
 def test_a_lead_within_the_noise_asks_for_more_seeds():
@@ -56,10 +58,10 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
         "not sure: the lead is 0.02, and a lead below 0.3 may be chance (the standard deviation "
         "between seeds is 0.071, estimated from 4 trainings)"
     )
-    assert next(found.steps()) == (
+    assert next(found.steps(Ending())) == (
         "ProxyHPO(..., repeats=6) with the same store trains the best two with more seeds"
     )
-    assert next(decision(*runs, is_stored=False).steps()) == (
+    assert next(decision(*runs, is_stored=False).steps(Ending())) == (
         'a new search with ProxyHPO(..., repeats=6, store="study.db") trains everything again, '
         "and the best two with more seeds"
     )
@@ -67,17 +69,17 @@ def test_a_lead_within_the_noise_asks_for_more_seeds():
 
 def test_an_interrupted_search_is_resumed_before_more_seeds_are_asked_for():
     found = decision((3, 0, [0.5]), (1, 0, [0.55]))
-    assert "repeats=" in next(found.steps())
-    assert list(found.steps(is_complete=False, is_resumable=True)) == []
+    assert "repeats=" in next(found.steps(Ending()))
+    assert list(found.steps(Ending("interrupted", how="go on"))) == []
 
 
 def test_repeats_of_other_trials_count_in_the_number_that_is_advised():
     """The argument limits the sum over all trials."""
     others = [(5, 0, [0.8]), (5, 1, [0.9]), (6, 0, [0.8]), (6, 1, [0.9])]
     found = decision((3, 0, [0.5]), (1, 0, [0.55]), *others)
-    assert "repeats=6)" in next(found.steps())
+    assert "repeats=6)" in next(found.steps(Ending()))
     found = decision((3, 0, [0.5]), (1, 0, [0.5]), (1, 1, [0.6]), *others)
-    assert "repeats=8)" in next(found.steps())
+    assert "repeats=8)" in next(found.steps(Ending()))
 
 
 def test_a_clear_lead_is_told_in_the_noise():
@@ -86,7 +88,7 @@ def test_a_clear_lead_is_told_in_the_noise():
         "the lead of 0.4 is more than chance explains: it is 56 times the standard deviation "
         "between seeds (0.0071, estimated from 2 trainings)"
     )
-    assert list(found.steps()) == []
+    assert list(found.steps(Ending())) == []
     steady = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.7]))
     assert "over 100 times the standard deviation between seeds (0, " in steady.certainty()
 
@@ -98,27 +100,49 @@ def test_a_tie_is_called_one_whatever_the_noise_is():
 
 def test_a_smaller_network_that_did_as_well_is_named():
     found = decision((3, 0, [0.5]), (3, 1, [0.5]), (1, 0, [0.75]), proxies=[0.9, 0.5, 0.7])
-    assert list(found.steps()) == [
+    assert list(found.steps(Ending())) == [
         "a proxy (density 0.125) reached 0.5: a smaller network may be enough"
     ]
-    assert list(decision((3, 0, [0.5]), proxies=[0.6]).steps()) == []
+    assert list(decision((3, 0, [0.5]), proxies=[0.6]).steps(Ending())) == []
 
 
 def test_a_smaller_network_is_named_only_if_it_did_as_well_beyond_chance():
     runs = [(3, 0, [0.5]), (3, 1, [0.51]), (1, 0, [0.9])]
-    assert list(decision(*runs, proxies=[0.9, 0.49]).steps()) == []
+    assert list(decision(*runs, proxies=[0.9, 0.49]).steps(Ending())) == []
     margin = 12.71 * 0.00707 * (1 / 2 + 1) ** 0.5  # of a mean of two seeds and a single one
     for loss, is_named in [(0.505 - 0.98 * margin, False), (0.505 - 1.02 * margin, True)]:
-        steps = list(decision(*runs, proxies=[0.9, loss]).steps())
+        steps = list(decision(*runs, proxies=[0.9, loss]).steps(Ending()))
         assert any("a smaller network may be enough" in step for step in steps) == is_named
 
 
 def test_a_best_config_that_came_late_asks_for_more_trials():
-    assert list(decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75])).steps()) == [
+    assert list(decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75])).steps(Ending())) == [
         "the best config came late (trial 9), so continue: hpo.run(20)"
     ]
     found = decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75]))
-    assert list(found.steps(is_complete=False)) == []
+    assert list(found.steps(Ending(why="ended"))) == []
+
+
+@pytest.mark.parametrize(
+    ("n_further", "said"),
+    [
+        (math.inf, "so continue: hpo.run(20)"),
+        (100, "so continue: hpo.run(20)"),
+        (3, "so continue: hpo.run(13)"),
+        (0, "but the searcher has no further config to propose"),
+    ],
+)
+def test_no_more_trials_are_asked_for_than_the_searcher_has_configs(n_further, said):
+    found = decision((9, 0, [0.5]), (9, 1, [0.5]), (1, 0, [0.75]))
+    late = "the best config came late (trial 9)"
+    assert list(found.steps(Ending(n_further=n_further))) == [f"{late}, {said}"]
+
+
+@pytest.mark.parametrize("state", ["cut", "interrupted"])
+def test_trainings_that_are_left_come_before_more_seeds(state):
+    found = decision((3, 0, [0.5]), (1, 0, [0.55]))
+    assert list(found.steps(Ending(state, why="not all were trained"))) == []
+    assert "repeats=" in next(found.steps(Ending(why="hpo.run(10) is only named here")))
 
 
 @pytest.mark.parametrize(

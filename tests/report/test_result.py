@@ -12,7 +12,7 @@ from torch import nn
 from proxyhpo import Choice, Float, ProxyHPO, Space, load_study
 from proxyhpo._report.failures import Failures
 from proxyhpo.errors import ArgumentError, StoreError, printable
-from proxyhpo.results import Correction
+from proxyhpo.results import Correction, Ending
 
 NASTY = "<script>alert('x')</script>\x1b[2J"
 
@@ -158,7 +158,7 @@ def test_the_summary_stays_short_whatever_went_wrong(result):
     history = result.history.snapshot()
     for rung, measured in result.measured.items():
         history.add_measurement(replace(measured, warning=f"slow {rung}"))
-    bad = replace(result, history=history, interrupted=True, pretrained=True, ended="go on")
+    bad = replace(result, history=history, pretrained=True, ending=Ending("interrupted", "go on"))
     lines = repr(bad).splitlines()
     assert len(lines) <= 12
     assert lines[0].endswith("interrupted)")

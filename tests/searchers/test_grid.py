@@ -40,6 +40,13 @@ def test_the_grid_is_walked_once_whatever_the_batches(space, n):
     assert set(ones) == set(all_configs(space))
 
 
+@pytest.mark.parametrize("points", [1, 3])
+def test_it_says_how_many_configs_it_has(points):
+    space = Space({"x": Float(0, 1), "a": Choice([1, 2]), "y": Int(1, 9, when=("a", 2))})
+    searcher = GridSearcher(points=points)
+    assert searcher.n_configs(space) == len(walk(searcher, space)) == points * (1 + points)
+
+
 @given(spaces(), st.integers(1, 6))
 def test_proposals_are_valid(space, points):
     for config in propose(GridSearcher(points=points), space, History(), 20):
