@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import Self
 
+from proxyhpo._engine.ending import Ending, running
 from proxyhpo._engine.limits import Limits
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Record
@@ -169,7 +170,7 @@ class StudyHandle:
         """The result so far, also while the study runs."""
         with self._lock:
             if self._open_study is not None:
-                return self._open_study.result()
+                return self._open_study.result(running() if self._is_running else Ending())
             try:
                 return self._open(self._setup).result()
             finally:

@@ -10,7 +10,7 @@ from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.study import Study
 from proxyhpo.executors import Executor
 
-__all__ = ["Ending", "ending_of", "interrupted"]
+__all__ = ["Ending", "ending_of", "interrupted", "running"]
 
 _EXHAUSTED = "the searcher has no further config to propose"
 
@@ -112,6 +112,15 @@ def interrupted(study: Study, limits: Limits, *, finalists: int | None, is_store
     if limits.base_trainings is not None:
         how += " (raise base_trainings if spent)"
     return Ending("interrupted", how=how)
+
+
+def running(writer: str = "") -> Ending:
+    """The ending of a study that still runs.
+
+    Args:
+        writer: which process runs it, as a sentence.
+    """
+    return Ending("running", f"the study is running{': ' if writer else ''}{writer}")
 
 
 def _call(limits: Limits, finalists: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from proxyhpo._engine.ending import Ending
+from proxyhpo._engine.ending import Ending, running
 from proxyhpo._engine.state import State
 from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.result import Result
-from proxyhpo._store import read_study, read_weights
+from proxyhpo._store import read_study, read_weights, writer_of
 from proxyhpo.errors import StoreError
 from proxyhpo.space import Space
 
@@ -29,8 +30,8 @@ Weights = Callable[[str], Mapping[str, Tensor]]
 def load_study(path: str | Path) -> Result:
     """The current result of a stored study, without the code that ran it.
 
-    Another process may be running the study. ``result.best_network(network)`` loads the weights of
-    the best training into a network that you have built.
+    Another process may be running the study; the result says so. ``result.best_network(network)``
+    loads the weights of the best training into a network that you have built.
 
     Args:
         path: of the store, such as ``"study.db"``.
@@ -38,8 +39,15 @@ def load_study(path: str | Path) -> Result:
     Raises:
         StoreError: if there is no such file, or it is damaged or not a study.
     """
+    writer = ""
+    with contextlib.suppress(StoreError):  # a file system without locks; reading gives other errors
+        writer = writer_of(path)
     identity, events = read_study(path)
-    return result_of(*replayed(identity, events), weights=partial(read_weights, path))
+    return result_of(
+        *replayed(identity, events),
+        weights=partial(read_weights, path),
+        ending=running(writer) if writer else Ending(),
+    )
 
 
 def replayed(identity: Mapping[str, Any], events: Events) -> tuple[State, Mapping[str, Any]]:

@@ -147,15 +147,17 @@ class Findings:
                 f"all {len(failed)} trainings of the full network failed, the first with "
                 f"{failed[0].reason!r} (result.failures has the tracebacks)"
             )
+        is_running = self.ending.state == "running"
         if self._has_values:
-            return (
+            text = (
                 "the full network has not been trained: result.leaderboard(0) lists the best on "
-                "the proxy, and hpo.climb() trains those on the full network"
+                "the proxy"
             )
+            return text if is_running else f"{text}, and hpo.climb() trains those on it"
         if self.failures:
             first = self.failures[0].reason
             return f"all {len(self.failures)} trainings failed, the first with {first!r}"
-        return "nothing has been trained yet: call hpo.run(n_trials)"
+        return "nothing has been trained yet" + ("" if is_running else ": call hpo.run(n_trials)")
 
     @property
     def _has_values(self) -> bool:

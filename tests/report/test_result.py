@@ -273,8 +273,24 @@ def test_a_stored_study_is_loaded_without_its_code(tmp_path):
 
 def test_a_study_can_be_loaded_while_it_runs(tmp_path):
     path, seen = tmp_path / "study.db", []
-    study(store=path, callbacks=[lambda _: seen.append(len(load_study(path).records))]).run(3)
-    assert seen == list(range(1, len(seen) + 1))
+    study(store=path, callbacks=[lambda _: seen.append(load_study(path))]).run(3)
+    assert [len(result.records) for result in seen] == list(range(1, len(seen) + 1))
+
+
+def test_a_study_that_runs_says_so_instead_of_what_to_do_next(tmp_path):
+    path, seen = tmp_path / "study.db", []
+    hpo = study(store=path, callbacks=[lambda _: seen.append((load_study(path), hpo.result))])
+    hpo.run(8, finalists=2)
+    for loaded, own in seen:
+        assert repr(loaded).splitlines()[0].endswith(" (maximize, running)")
+        steps = [line for line in repr(loaded).splitlines() if line.startswith("  next ")]
+        assert steps == ["  next         the study is running: this process already has it open"]
+        assert "  next         the study is running\n" in repr(own)
+        assert "hpo." not in repr(loaded) + repr(own)
+        assert not own.interrupted
+    for result in (load_study(path), hpo.result):
+        assert "running" not in repr(result)
+        assert "\n  next " in repr(result)
 
 
 def test_a_result_prints_no_control_characters(result):
