@@ -254,8 +254,5 @@ class ProxyHPO(StudyHandle):
         limits = self._setup.running.limits(check_whole("n", n, 1), timeout)
         with self._running("check"):
             study = OpenStudy.of(self._setup.for_check(n, second_seed=second_seed))
-            try:
-                result = run_study(study, limits, self._stopping.is_set)
-            finally:
-                study.close()
+            result = run_study(study, limits, self._stopping.is_set)
         return check_of(result, self._setup.step_seconds)

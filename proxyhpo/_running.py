@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from proxyhpo._engine.climb import climb
 from proxyhpo._engine.ending import Ending, ending_of, interrupted
-from proxyhpo._engine.interruption import interruptible
+from proxyhpo._engine.interruption import Interruption, interruptible
 from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.study import Study
 from proxyhpo._isolation import isolated
@@ -94,61 +94,80 @@ class OpenStudy:
 
 
 def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]) -> Result:
-    """Runs a study until it is complete or reaches a limit. Ctrl-C returns the result so far.
+    """Runs a study until it is complete or reaches a limit, and closes it.
+
+    Ctrl-C returns the result so far.
 
     Args:
         opened: the study.
         limits: of this run.
         is_stopping: called after each event; True ends the run.
     """
+    with interruptible(_after_sigterm(opened.setup)) as interruption:
+        try:
+            try:
+                ending = _run(opened, limits, is_stopping, interruption)
+            except KeyboardInterrupt:
+                interruption.finish()
+                # Replayed, because the last event may have been stored but not applied.
+                opened = OpenStudy(opened.setup, opened.store)
+                ending = _interrupted(opened, limits)
+            return opened.result(ending)
+        finally:
+            interruption.finish()
+            opened.close()
+
+
+def _run(
+    opened: OpenStudy,
+    limits: Limits,
+    is_stopping: Callable[[], bool],
+    interruption: Interruption,
+) -> Ending:
+    """Runs a study, and returns how the run ended."""
     began = time.monotonic()
     setup, study = opened.setup, opened.study
     running, before = setup.running, len(study.history.records)
-    try:
-        with interruptible(_after_sigterm(setup)) as interruption, ExitStack() as stack:
-            with isolated():
-                study.prepare(setup.spent)
-                if running.check_memory:
-                    problem = setup.problem
-                    check_memory(problem.networks, problem.space, problem.inputs, problem.device)
-            callbacks = list(running.callbacks)
-            if running.progress:
-                progress = Progress(study, opened.result, limits, running.executor.capacity)
-                callbacks.insert(0, progress)
+    with ExitStack() as stack:
+        with isolated():
+            study.prepare(setup.spent)
+            if running.check_memory:
+                problem = setup.problem
+                check_memory(problem.networks, problem.space, problem.inputs, problem.device)
+        callbacks = list(running.callbacks)
+        if running.progress:
+            progress = Progress(study, opened.result, limits, running.executor.capacity)
+            callbacks.insert(0, progress)
 
-                @stack.push
-                def _(kind: type[BaseException] | None, *_: object) -> None:
-                    progress.close(interrupted=interruption.has_happened or kind is not None)
+            @stack.push
+            def _(kind: type[BaseException] | None, *_: object) -> None:
+                progress.close(interrupted=interruption.has_happened or kind is not None)
 
-            left = limits
-            if limits.timeout is not None:  # counted from the start of this run
-                seconds = limits.timeout - (time.monotonic() - began)
-                left = replace(limits, timeout=max(0.0, seconds))
-            complete = climb(
-                study,
-                setup.work,
-                running.executor,
-                left,
-                stoppers=setup.stoppers,
-                callbacks=callbacks,
-                stopping=is_stopping,
-                interruption=interruption,
-            )
-            opened.store.check()
-        if not complete:
-            return opened.result(_interrupted(opened, limits))
-        is_idle = len(study.history.records) == before
-        with isolated():  # the searcher may be asked whether it has further configs
-            ending = ending_of(
-                study, limits, running.executor, finalists=setup.finalists, is_idle=is_idle
-            )
-        if is_idle and ending.text:
-            logger.info(ending.text)
-        return opened.result(ending)
-    except KeyboardInterrupt:
-        # Replayed, because the last event may have been stored but not applied.
-        opened = OpenStudy(setup, opened.store)
-        return opened.result(_interrupted(opened, limits))
+        left = limits
+        if limits.timeout is not None:  # counted from the start of this run
+            seconds = limits.timeout - (time.monotonic() - began)
+            left = replace(limits, timeout=max(0.0, seconds))
+        complete = climb(
+            study,
+            setup.work,
+            running.executor,
+            left,
+            stoppers=setup.stoppers,
+            callbacks=callbacks,
+            stopping=is_stopping,
+            interruption=interruption,
+        )
+        opened.store.check()
+    if not complete:
+        return _interrupted(opened, limits)
+    is_idle = len(study.history.records) == before
+    with isolated():  # the searcher may be asked whether it has further configs
+        ending = ending_of(
+            study, limits, running.executor, finalists=setup.finalists, is_idle=is_idle
+        )
+    if is_idle and ending.text:
+        logger.info(ending.text)
+    return ending
 
 
 def _interrupted(opened: OpenStudy, limits: Limits) -> Ending:

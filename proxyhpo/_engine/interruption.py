@@ -3,6 +3,7 @@
 While trainings run, no new training starts after the first Ctrl-C, and the running ones finish. The
 second Ctrl-C raises KeyboardInterrupt at once. The first one does so, too, if no training runs, or
 if no handler can be installed: outside of the main thread, or if the caller has installed one.
+While the store is closed, which takes a moment, Ctrl-C has no effect: the run is about to end.
 Schedulers send SIGTERM some seconds before they kill a process. It ends the run at once, and then
 the process, with the exit status that shells report for this signal.
 """
@@ -37,6 +38,7 @@ class Interruption:
         """Whether no more trainings may start."""
         self._drain: Callable[[], int] | None = None
         self._stop: type[BaseException] | None = None
+        self._is_finishing = False
         self._process = os.getpid()
 
     @contextmanager
@@ -52,6 +54,10 @@ class Interruption:
         finally:
             self._drain = None
 
+    def finish(self) -> None:
+        """Ctrl-C has no effect from now on, because the run returns its result and closes."""
+        self._is_finishing = True
+
     @property
     def has_happened(self) -> bool:
         """Whether a signal has been received."""
@@ -64,6 +70,8 @@ class Interruption:
 
     def interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """Handles Ctrl-C."""
+        if self._is_finishing:
+            return
         if self.is_ending or self._drain is None:
             self._stop = KeyboardInterrupt
             raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._engine.interruption import interruptible
+from proxyhpo._store import SQLiteStore
 from tests import scripts
 from tests.studies import outcomes
 
@@ -126,6 +127,23 @@ def test_sigterm_ends_the_process_with_everything_in_order(
     assert outcomes(resumed.result) == undisturbed[0][:at]
     assert outcomes(resumed.run(4)) == undisturbed[0]
     assert train.begun[:at] + again.begun == undisturbed[1]
+
+
+@pytest.mark.parametrize("first", [[], [signal.SIGINT]])
+def test_ctrl_c_while_the_store_is_closed_returns_the_result(
+    first, undisturbed, handlers, tmp_path, monkeypatch
+):
+    def interrupt_and_close(store):
+        monkeypatch.undo()
+        os.kill(os.getpid(), signal.SIGINT)
+        store.close()
+
+    monkeypatch.setattr(SQLiteStore, "close", interrupt_and_close)
+    result = study(Trainings(2, first), tmp_path).run(4)
+    assert result.interrupted == bool(first)
+    assert outcomes(result) == undisturbed[0][: 3 if first else None]
+    assert not (tmp_path / "study.db-wal").exists(), "the store has been closed"
+    assert outcomes(study(Trainings(), tmp_path).run(4)) == undisturbed[0]
 
 
 class Building:
