@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -238,6 +239,8 @@ class ProxyHPO(StudyHandle):
 
         It costs about ``n`` trainings of the full network. Use it before a long search. With a
         ``store``, a second call resumes the first; the check has its own file beside the study's.
+        The results of later runs of this object show the verdict, unless they have enough evidence
+        of their own.
 
         Args:
             n: total number of configs, including failed ones and those of earlier calls. Fewer than
@@ -255,4 +258,6 @@ class ProxyHPO(StudyHandle):
         with self._running("check"):
             study = OpenStudy.of(self._setup.for_check(n, second_seed=second_seed))
             result = run_study(study, limits, self._stopping.is_set)
-        return check_of(result, self._setup.step_seconds)
+        check = check_of(result, self._setup.step_seconds)
+        self._setup = replace(self._setup, checked=check.fidelity)
+        return check

@@ -89,6 +89,7 @@ class OpenStudy:
             weights=self.store.weights_reader(),
             build=self.setup.full_network,
             ending=ending,
+            checked=self.setup.checked,
             is_stored=self.setup.path is not None,
         )
 

@@ -18,6 +18,7 @@ from proxyhpo._engine.parts import Parts
 from proxyhpo._engine.stopping import Stoppers
 from proxyhpo._problem import Problem
 from proxyhpo._records.records import Config
+from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.pilot import ladder_to_check
 from proxyhpo._runs import Work
 from proxyhpo._seeding import preserved_random_state, seed_sequence
@@ -90,6 +91,7 @@ class Setup:
         version: the user's label, part of the study's identity.
         spent: seconds spent on building networks for this setup.
         finalists: of this run, if it was given another number of them.
+        checked: what a check of the proxy found; None if there was none.
     """
 
     problem: Problem
@@ -100,6 +102,7 @@ class Setup:
     version: str | int | None
     spent: float = 0.0
     finalists: int | None = None
+    checked: Fidelity | None = None
 
     @property
     def work(self) -> Work:
@@ -162,7 +165,7 @@ class Setup:
             controls=0,
         )
         path = None if self.path is None else Path(f"{os.fspath(self.path)}-{kind}")
-        return replace(self, parts=parts, stoppers=Stoppers(), path=path)
+        return replace(self, parts=parts, stoppers=Stoppers(), path=path, checked=None)
 
     def open_store(self) -> Store:
         """The study's store, opened for writing; a new one in memory if there is no path."""

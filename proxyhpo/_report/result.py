@@ -52,6 +52,7 @@ class Result:
         best: the best training of the full network, if there is one.
         search_seconds: spent by the searcher.
         ending: how the last run ended, and how the search goes on.
+        checked: what the last ``check`` of the same object found; None if there was none.
         why_full: why trials started on the full network, in one sentence; empty if none did.
         pretrained: whether the network's weights are trained. Proxies of pretrained networks are
             less well tested.
@@ -68,6 +69,7 @@ class Result:
     search_seconds: float
     pretrained: bool = False
     ending: Ending = field(default=Ending())
+    checked: Fidelity | None = None
     why_full: str = ""
     is_stored: bool = False
     weights: Callable[[str], Mapping[str, Tensor]] | None = None

@@ -15,6 +15,7 @@ from proxyhpo._engine.state import State
 from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
 from proxyhpo._records.rung import Rung
+from proxyhpo._report.fidelity import Fidelity
 from proxyhpo._report.result import Result
 from proxyhpo._store import read_study, read_weights, writer_of
 from proxyhpo.errors import StoreError
@@ -82,6 +83,7 @@ def result_of(
     weights: Weights,
     build: Callable[[Config], nn.Module] | None = None,
     ending: Ending = Ending(),  # noqa: B008 - frozen
+    checked: Fidelity | None = None,
     is_stored: bool = True,
 ) -> Result:
     """The result of a study in a given state.
@@ -92,6 +94,7 @@ def result_of(
         weights: loads the weights of a training by its name.
         build: makes the full network for a config.
         ending: how the last run ended.
+        checked: what a check of the proxy found.
         is_stored: whether the study has a store, and is not only in memory.
     """
     return Result(
@@ -102,6 +105,7 @@ def result_of(
         best=state.best,
         search_seconds=state.search_seconds,
         ending=ending,
+        checked=checked,
         why_full=state.why_full,
         pretrained=study["pretrained"],
         is_stored=is_stored,

@@ -54,6 +54,7 @@ class Findings:
     search_seconds: float
     pretrained: bool
     ending: Ending
+    checked: Fidelity | None
     why_full: str
     is_stored: bool
 
@@ -195,12 +196,20 @@ class Findings:
 
     @property
     def _overall(self) -> Fidelity | None:
-        """How well the first rung stands in for the full network, if there is a lower rung."""
-        return self.fidelity[-1] if len(self.ladder) > 1 else None
+        """How well the first rung stands in for the full network, if there is a lower rung.
+
+        A search with too little evidence of its own has that of a check.
+        """
+        if len(self.ladder) == 1:
+            return None
+        own = self.fidelity[-1]
+        return self.checked if self.checked and own.verdict == "too little evidence" else own
 
     def _trust(self, overall: Fidelity) -> str:
         words = rung_words(self.history, self.ladder, overall.lower)
         compared = f"{counted(overall.n, 'trial')} trained on both"
+        if overall is self.checked:
+            compared = f"{counted(overall.n, 'config')} trained on both by hpo.check()"
         unproven = "; unproven for pretrained networks" if self.pretrained else ""
         question = f"does {words} rank configs like the full network?"
         return f"{question} {overall.verdict} ({compared}{unproven}{self._of_width()})"

@@ -171,6 +171,21 @@ def test_it_is_kept_beside_the_study_and_resumed(tmp_path):
     assert path.exists()
 
 
+def test_later_results_show_its_verdict_unless_they_have_evidence_of_their_own():
+    hpo = study(reverse, density=0.25)
+    assert "too little evidence" in repr(hpo.run(4))
+    check = hpo.check(12)
+    for result in (hpo.result, hpo.run(12)):
+        assert result.checked == check.fidelity
+        said = "do not use this proxy (12 configs trained on both by hpo.check())"
+        assert said in repr(result)
+        assert "too little evidence" not in repr(result)
+    assert hpo.check(12).result.checked is None
+    hpo = study(density=0.25, controls=12)
+    hpo.check(3)
+    assert "by hpo.check()" not in repr(hpo.run(20))
+
+
 def test_it_does_not_change_the_study():
     hpo = study()
     hpo.enqueue({"x": 0.5, "lr": 0.5})
