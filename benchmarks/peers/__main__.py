@@ -220,7 +220,7 @@ def main() -> None:
         page = arguments.page
         draw(found, page.with_suffix(".png"))
         figure = f"![regret against time]({page.stem}.png)"
-        write_page(page, "python -m benchmarks.peers --report", [*lines, "", figure], "Peers")
+        write_page(page, "python -m benchmarks.peers --report", [figure, "", *lines], "Peers")
 
 
 if __name__ == "__main__":

@@ -213,7 +213,12 @@ def draw(tasks: Mapping[str, Found], path: Path) -> None:
                 axis.fill_between(
                     FRACTIONS, regret - half, regret + half, color=line.get_color(), alpha=0.15
                 )
-        axis.set(xscale="log", yscale="symlog", title=task, xlabel=f"time, of {REFERENCE}'s")
+        axis.set(xscale="log", yscale="symlog", title=task, xlabel=f"share of {REFERENCE}'s time")
+        axis.set_xticks(FRACTIONS, [f"{fraction:g}" for fraction in FRACTIONS])
+        axis.set_xticks([], minor=True)
+        ticks = [0, 0.5, 1, 2, 5, 10, 20]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ylim(-0.2, None)
     axes[0].set(ylabel="regret, points of test accuracy")
     axes[-1].legend(fontsize=7)
     figure.savefig(path, dpi=110)
