@@ -212,9 +212,12 @@ def main() -> None:
             for task, experiment in experiments.items():
                 experiment.run(problems[task], loops, seed)
     found = {task: each.finished(arguments.peers) for task, each in experiments.items()}
-    lines = list(
-        report(found, {task: each.finished(list(PEERS)) for task, each in experiments.items()})
-    )
+    others = {
+        peer: {task: each.finished([REFERENCE, peer]) for task, each in experiments.items()}
+        for peer in PEERS
+        if peer not in arguments.peers
+    }
+    lines = list(report(found, others))
     print("\n".join(lines))
     if arguments.report and any(any(each.values()) for each in found.values()):
         page = arguments.page

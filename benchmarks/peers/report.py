@@ -45,26 +45,37 @@ class Search:
     full_trainings: int
 
 
-def report(tasks: Mapping[str, Found], wider: Mapping[str, Found] | None = None) -> Iterator[str]:
+def report(
+    tasks: Mapping[str, Found], others: Mapping[str, Mapping[str, Found]] | None = None
+) -> Iterator[str]:
     """As markdown: over all tasks that have finished seeds, and for each of them.
 
     Args:
         tasks: the searches of each task.
-        wider: searches of more peers, with fewer seeds; only their means over the tasks are shown.
+        others: further peer → its searches of each task and those of the reference, for which
+            fewer seeds may have been finished; only their means over the tasks are shown.
     """
-    tasks, wider = _with_seeds(tasks), _with_seeds(wider or {})
+    tasks = _with_seeds(tasks)
     if not tasks:
         yield f"no seed of any task has been finished by all searches ({REFERENCE} among them)"
         return
-    yield "Accuracy and differences are in points of test accuracy."
+    seeds = ", ".join(f"{name} {len(found[REFERENCE])}" for name, found in tasks.items())
+    yield f"Seeds: {seeds}. Accuracy and differences are in points of test accuracy."
     yield from ["", "## Over the tasks", ""]
+    yield "The mean over the tasks, against what the reference has at the same time."
+    yield ""
     yield from _over_tasks(tasks)
     for name, found in tasks.items():
         yield from ["", f"## {name.capitalize()}", ""]
         yield from _of_task(found)
-    if wider and len(next(iter(wider.values()))) > len(next(iter(tasks.values()))):
-        yield from ["", "## All searches", ""]
-        yield from _over_tasks(wider)
+    finished = {
+        peer: own for peer, own in (others or {}).items() if len(_with_seeds(own)) == len(own)
+    }
+    if finished:
+        yield from ["", "## Other searches", ""]
+        yield "The mean over the tasks, for the seeds that have been run."
+        yield ""
+        yield from _of_others(finished)
 
 
 def _with_seeds(tasks: Mapping[str, Found]) -> Mapping[str, Found]:
@@ -73,32 +84,43 @@ def _with_seeds(tasks: Mapping[str, Found]) -> Mapping[str, Found]:
 
 
 def _over_tasks(tasks: Mapping[str, Found]) -> Iterator[str]:
-    seeds = ", ".join(f"{name} {len(found[REFERENCE])}" for name, found in tasks.items())
-    yield "The mean over the tasks, against what the reference has at the same time. Number of"
-    yield f"seeds: {seeds}."
-    yield ""
-    columns = [f"at {fraction:g}" for fraction in FRACTIONS]
-    yield _row(["search", "time", "difference at its end", "as good after", *columns, "mean rank"])
-    yield _row(["---"] * (len(columns) + 5))
-    ranks = _mean_ranks(tasks)
-    for name in next(iter(tasks.values())):
-        ends = [_ends(found[name]) - _ends(found[REFERENCE]) for found in tasks.values()]
-        at = [
-            np.mean([_at(f[name])[:, place].mean() - _at(f[REFERENCE])[:, place].mean()
-                     for f in tasks.values()])
-            for place in range(len(FRACTIONS))
-        ]  # fmt: skip
-        yield _row([
-            name, f"{_seconds(name, tasks):.2f}", _mean_of_tasks(ends), _as_good_after(name, tasks),
-            *(f"{each:+.2f}" for each in at), f"{ranks[name]:.1f}",
-        ])  # fmt: skip
+    yield from _head("search", *_MEANS_OVER_TASKS, "mean rank")
+    for name, rank in _mean_ranks(tasks).items():
+        yield _row([name, *_means_over_tasks(name, tasks), f"{rank:.1f}"])
+
+
+def _of_others(others: Mapping[str, Mapping[str, Found]]) -> Iterator[str]:
+    yield from _head("search", "seeds", *_MEANS_OVER_TASKS)
+    for name, tasks in others.items():
+        seeds = {len(found[REFERENCE]) for found in tasks.values()}
+        counts = "-".join(f"{count}" for count in sorted({min(seeds), max(seeds)}))
+        yield _row([name, counts, *_means_over_tasks(name, tasks)])
+
+
+_MEANS_OVER_TASKS = (
+    "time",
+    "difference at its end",
+    "as good after",
+    *(f"at {fraction:g}" for fraction in FRACTIONS),
+)
+
+
+def _means_over_tasks(name: str, tasks: Mapping[str, Found]) -> list[str]:
+    """The cells of :data:`_MEANS_OVER_TASKS`."""
+    ends = [_ends(found[name]) - _ends(found[REFERENCE]) for found in tasks.values()]
+    at = np.mean(
+        [(_at(found[name]) - _at(found[REFERENCE])).mean(0) for found in tasks.values()], axis=0
+    )
+    time, after = f"{_seconds(name, tasks):.2f}", _as_good_after(name, tasks)
+    return [time, _mean_of_tasks(ends), after, *(f"{each:+.2f}" for each in at)]
 
 
 def _of_task(found: Found) -> Iterator[str]:
     columns = [f"at {fraction:g}" for fraction in FRACTIONS]
-    head = ["search", "full trainings", "time", "first result", "outside of trainings", *columns]
-    yield _row([*head, "end", "difference", "median", "worst", "better in"])
-    yield _row(["---"] * (len(head) + 5))
+    yield from _head(
+        *("search", "full trainings", "time", "first result", "outside of trainings", *columns),
+        *("end", "difference", "median", "worst", "better in"),
+    )
     for name, searches in found.items():
         differences = _ends(searches) - _ends(found[REFERENCE])
         better = np.mean((differences > 0) + 0.5 * (differences == 0))
@@ -113,6 +135,11 @@ def _of_task(found: Found) -> Iterator[str]:
             f"{differences.min():+.2f}",
             f"{better:.0%}",
         ])  # fmt: skip
+
+
+def _head(*columns: str) -> Iterator[str]:
+    yield _row(columns)
+    yield _row(["---"] * len(columns))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -227,7 +227,7 @@ def test_the_report_compares_with_optuna_over_the_tasks_and_in_each():
     quick = [a_search(0.1, 0.2, 0.8, 0.8, 0.8, 0.8, end=0.8, seconds=0.12) for _ in range(4)]
     lines = list(report({"one": {"Optuna TPE": slow, "proxyhpo": quick},
                          "two": {"Optuna TPE": slow, "proxyhpo": slow}}))  # fmt: skip
-    assert "seeds: one 4, two 4." in lines
+    assert lines[0].startswith("Seeds: one 4, two 4")
     over, one, two = cells(lines, "proxyhpo")
     assert over == ["0.56", "+5.00", "0.5", "+0.00", "-5.00", "+20.00", "+15.00", "+10.00",
                     "+5.00", "1.2"]  # fmt: skip
@@ -251,18 +251,19 @@ def test_without_the_reference_there_is_no_table():
     assert next(iter(report({"one": {"random": [a_search(0.5, end=0.5)]}}))).startswith("no seed")
 
 
-def test_peers_with_fewer_seeds_have_a_table_of_their_own():
+def test_other_peers_are_compared_on_the_seeds_that_they_have():
     searches = [a_search(*[x] * len(FRACTIONS), end=x) for x in (0.5, 0.6, 0.55)]
+    all_seeds = {"one": {"Optuna TPE": searches}, "two": {"Optuna TPE": searches}}
     few = {"Optuna TPE": searches[:2], "random": searches[1:]}
-    lines = list(report({"one": {"Optuna TPE": searches}}, {"one": few}))
-    assert "seeds: one 3." in lines
-    own = lines[lines.index("## All searches") :]
-    assert "seeds: one 2." in own
-    assert cells(lines, "random") == cells(own, "random")
-    [row] = cells(own, "random")
-    assert row[1] == "+2.50"  # without an interval: there are too few
-    assert "## All searches" not in list(report({"one": few}, {"one": few}))
-    assert "## All searches" not in list(report({"one": few}, {"one": {}}))
+    many = {"Optuna TPE": searches, "random": searches}
+    none = {"Optuna TPE": [], "unfinished": []}
+    others = {"random": {"one": few, "two": many}, "unfinished": {"one": none, "two": many}}
+    lines = list(report(all_seeds, others))
+    [row] = cells(lines, "random")
+    assert row[:3] == ["2-3", "1.00", "+1.25"]  # without an interval: there are too few
+    assert lines.index("## Other searches") > lines.index("## Two")
+    assert not cells(lines, "unfinished")
+    assert "## Other searches" not in list(report(all_seeds, {"unfinished": others["unfinished"]}))
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 20])
