@@ -154,7 +154,9 @@ class Findings:
                 "the full network has not been trained: result.leaderboard(0) lists the best on "
                 "the proxy"
             )
-            return text if is_running else f"{text}, and hpo.climb() trains those on it"
+            return (
+                text if is_running else f"{text}, and hpo.climb() trains those on the full network"
+            )
         if self.failures:
             first = self.failures[0].reason
             return f"all {len(self.failures)} trainings failed, the first with {first!r}"
