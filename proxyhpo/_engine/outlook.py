@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxyhpo._engine.ladder import early_climbs, finalists_of
 from proxyhpo._engine.parts import Parts
-from proxyhpo._engine.prediction import Timing, outside_steps
+from proxyhpo._engine.prediction import MOST_COST, Timing, outside_steps
 from proxyhpo._engine.promotion import Promotions
 from proxyhpo._engine.state import State
 from proxyhpo._engine.worth import expected_gain
@@ -18,13 +18,7 @@ __all__ = ["Outlook"]
 
 logger = logging.getLogger("proxyhpo")
 
-_MOST = 2 / 3
-"""Maximum cost of a trial on the proxy, as a fraction of a full training.
-
-Above it, proxies save less than a third.
-"""
-
-_MOST_UNCORRECTED = 1 / 3
+_MOST_BY_STEPS = 1 / 3
 """The maximum by step times, in a search that is too short to plan an early full training.
 
 The time of a step does not include loading data and the optimizer. A full training shows what these
@@ -84,7 +78,7 @@ class Outlook:
         """
         by_steps = not self._state.history.trials
         is_short = not early_climbs(finalists_of(n_trials), n_trials)
-        most = _MOST_UNCORRECTED if by_steps and is_short else _MOST
+        most = _MOST_BY_STEPS if by_steps and is_short else MOST_COST
         share = 1 / step_ratio(most) if by_steps else self.timing.trial_share()
         if share is None or share <= most:
             return ""
@@ -103,7 +97,7 @@ class Outlook:
         if not self._parts.may_leave_proxies:
             return False
         share = self.timing.predicted_trial_share()
-        return share is not None and share > _MOST
+        return share is not None and share > MOST_COST
 
     @property
     def gain_for_a_base_training(self) -> float:

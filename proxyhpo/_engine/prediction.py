@@ -14,6 +14,7 @@ from proxyhpo._records.rung import Rung
 
 __all__ = [
     "FEW",
+    "MOST_COST",
     "Timing",
     "fixed_share",
     "n_reports",
@@ -21,6 +22,12 @@ __all__ = [
     "share_of_training",
     "step_ratio",
 ]
+
+MOST_COST = 2 / 3
+"""Maximum cost of a training on the proxy, as a fraction of a full training.
+
+Above it, proxies save less than a third.
+"""
 
 FEW = 3
 """Trainings at rung 0 after which proxies are judged by the share of time that steps take."""

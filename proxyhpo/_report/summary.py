@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from proxyhpo._engine.ending import Ending
+from proxyhpo._engine.prediction import MOST_COST
 from proxyhpo._engine.standing import Noise, Standing, noise_of, standings
 from proxyhpo._records.correction import Correction
 from proxyhpo._records.history import History
@@ -23,7 +24,6 @@ __all__ = ["Findings"]
 
 _WARNINGS = 2  # maximum in a summary; the ledger lists all
 _STEPS = 2  # maximum number of next steps in a summary
-_MOST = 2 / 3  # a proxy saves enough if its training costs at most this share of a full training
 
 _DETAILS = "result.plot(), .leaderboard(), .ledger(), .cost, .fidelity, .failures"
 
@@ -254,7 +254,7 @@ class Findings:
     def _why_nothing_saved(self) -> str:
         """Why a search on proxies cost as much as a full search, and what would cost less."""
         lowest, unit = self.cost.rungs[0], self.cost.base_training_seconds
-        if unit and lowest.runs and lowest.seconds / lowest.runs < _MOST * unit:
+        if unit and lowest.runs and lowest.seconds / lowest.runs < MOST_COST * unit:
             return (
                 "nothing was saved, although the first rung is cheap: in a search of so few "
                 "trials, measuring the networks and training the finalists cost too much; a longer "
