@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from proxyhpo.errors import ArgumentError, ConfigError, NotClimbedError
+from proxyhpo.errors import ArgumentError, ConfigError, NotClimbedError, StoreError
 from tests.studies import outcomes, quality, study, train, width
 
 
@@ -61,6 +61,14 @@ def test_asking_without_an_end_and_then_climbing():
         _ = hpo.result.best_config
     result = hpo.climb(finalists=2)
     assert [record.rung for record in result.records] == [0] * 5 + [1] * 2
+
+
+def test_without_its_network_an_asked_trial_has_no_weights():
+    hpo = study()
+    while (asked := hpo.ask(3)) is not None:
+        hpo.tell(asked, quality(asked.trained_config))
+    with pytest.raises(StoreError, match=r"no weights .* those of an asked trial, if tell\(\) was"):
+        hpo.result.best_network()
 
 
 def test_telling_finishes_a_training_as_in_a_run():

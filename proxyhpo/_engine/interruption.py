@@ -81,7 +81,8 @@ class Interruption:
         if os.getpid() == self._process:
             running = self._drain()
             trainings = "1 training" if running == 1 else f"{running} trainings"
-            logger.warning("finishing %s; press Ctrl-C again to stop now", trainings)
+            if running:
+                logger.warning("finishing %s; press Ctrl-C again to stop now", trainings)
 
     def terminate(self, _number: int, _frame: FrameType | None) -> None:
         """Handles SIGTERM."""

@@ -12,6 +12,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.fidelity import Fidelity, Verdict
 from proxyhpo._report.result import Result
+from proxyhpo._report.wording import counted
 
 __all__ = ["Check", "check_of", "ladder_to_check"]
 
@@ -105,7 +106,13 @@ def check_of(result: Result, step_seconds: Callable[[float], float | None]) -> C
         step_ratio=step_ratio,
         density=density,
         advice=[
-            *_on_verdict(fidelity, below.density, density, interrupted=result.interrupted),
+            *_on_verdict(
+                fidelity,
+                below.density,
+                density,
+                interrupted=result.interrupted,
+                is_exhausted=len(result.history.trials) >= result.space.size,
+            ),
             *(_on_time(yield_ratio, step_ratio, fixed) if below.density < 1 else ()),
         ],
         result=result,
@@ -141,12 +148,13 @@ def _advised(
 
 
 def _on_verdict(
-    fidelity: Fidelity, density: float, advised: float, *, interrupted: bool
+    fidelity: Fidelity, density: float, advised: float, *, interrupted: bool, is_exhausted: bool
 ) -> list[str]:
     if interrupted and fidelity.verdict == "too little evidence":
         return [f"call hpo.check again: only {fidelity.n} configs were trained on both networks"]
     if fidelity.verdict == "too little evidence":
-        return [f"check more than {fidelity.n} configs: too few succeeded on both networks"]
+        few = f"{counted(fidelity.n, 'config')} trained on both networks: too few for a verdict"
+        return [f"{few}, but the space has no more" if is_exhausted else f"{few}; check more"]
     if fidelity.verdict == "do not use this proxy":
         if advised < 1:
             return [f"try density {advised:g}"]

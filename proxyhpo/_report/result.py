@@ -165,7 +165,13 @@ class Result:
         """
         if self.weights is None:
             raise StoreError(f"the weights of trial {record.trial} were not kept")
-        return self.weights(record.id.name)
+        try:
+            return self.weights(record.id.name)
+        except StoreError as error:
+            raise StoreError(
+                f"{error}. A study keeps the weights of its best three trials; those of an asked "
+                "trial, if tell() was given network="
+            ) from error
 
     def network_of(self, record: Record, network: nn.Module | None = None) -> nn.Module:
         """The full network with the weights of a training, in eval mode.

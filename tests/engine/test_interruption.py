@@ -242,6 +242,14 @@ def test_the_number_of_running_trainings_is_correct(handlers, caplog):
         assert "finishing 3 trainings" in caplog.text
 
 
+def test_between_two_trainings_there_is_nothing_to_finish(handlers, caplog):
+    with interruptible() as interruption, caplog.at_level(logging.WARNING, "proxyhpo"):
+        with interruption.draining(lambda: 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.is_ending
+    assert not caplog.text
+
+
 def test_a_forked_child_ends_when_it_is_terminated(handlers):
     with interruptible():
         child = os.fork()

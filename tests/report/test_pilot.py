@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from proxyhpo import Float, ProxyHPO, Rung
+from proxyhpo import Choice, Float, ProxyHPO, Rung
 from proxyhpo._report.pilot import check_of
 from proxyhpo.errors import ArgumentError
 
@@ -28,9 +28,9 @@ def reverse(network, config):
     yield -config["x"] if on_proxy(network) else config["x"]
 
 
-def study(train=good, **options):
+def study(train=good, space=SPACE, **options):
     options = {"direction": "maximize", "progress": False, **options}
-    return ProxyHPO(build, train, SPACE, example_inputs=torch.zeros(8, 6), proxies=True, **options)
+    return ProxyHPO(build, train, space, example_inputs=torch.zeros(8, 6), proxies=True, **options)
 
 
 def trained(check):
@@ -75,7 +75,12 @@ def test_the_advice_says_that_time_was_up_before_the_first_training():
 def test_few_configs_say_that_they_are_too_few():
     check = study(reverse).check(6)
     assert check.verdict == "too little evidence"
-    assert "more than 6 configs" in repr(check)
+    assert "6 configs trained on both networks: too few for a verdict; check more" in repr(check)
+
+
+def test_all_configs_of_a_space_may_be_too_few_to_check():
+    hpo = study(reverse, space={"x": Choice([0.1, 0.2, 0.3])})
+    assert "3 configs trained on both networks: too few for a verdict, but" in repr(hpo.check(5))
 
 
 def test_a_second_seed_is_the_ceiling():
