@@ -207,7 +207,7 @@ def _warn_if_changed(store: Store, source: str | None) -> None:
         warnings.warn(
             "the source of train has changed since this study was last run. The study keeps its "
             "earlier results; to start a new one, use another store.",
-            stacklevel=6,
+            stacklevel=8,  # the caller of run, which is decorated
         )
     if not before or before[-1] != source:
         store.append("source", {"train": source})

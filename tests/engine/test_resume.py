@@ -129,8 +129,9 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
         line for _ in range(2) for line in run_and_kill(script, path, moments.uniform(0, 0.15))
     ]
     resumed = []
-    with pytest.warns(UserWarning, match="source of train has changed"):
+    with pytest.warns(UserWarning, match="source of train has changed") as warned:
         result = study(path, callbacks=[resumed.append]).run(12)
+    assert [warning.filename for warning in warned] == [__file__]  # it points at the call of run
     assert sorted_outcomes(result) == sorted_outcomes(study(None).run(12))
     # A record may be stored whose callback was killed; none is ever run twice.
     done = lines.count("done") + len(resumed)
