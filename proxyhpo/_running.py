@@ -108,6 +108,7 @@ def run_study(opened: OpenStudy, limits: Limits, is_stopping: Callable[[], bool]
         try:
             try:
                 ending = _run(opened, limits, is_stopping, interruption)
+                interruption.finish()
             except KeyboardInterrupt:
                 interruption.finish()
                 # Replayed, because the last event may have been stored but not applied.
@@ -162,7 +163,7 @@ def _run(
     if not complete:
         return _interrupted(opened, limits)
     is_idle = len(study.history.records) == before
-    with isolated():  # the searcher may be asked whether it has further configs
+    with isolated():  # the searcher is asked how many configs are left
         ending = ending_of(
             study, limits, running.executor, finalists=setup.finalists, is_idle=is_idle
         )

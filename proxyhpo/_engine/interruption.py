@@ -3,7 +3,7 @@
 While trainings run, no new training starts after the first Ctrl-C, and the running ones finish. The
 second Ctrl-C raises KeyboardInterrupt at once. The first one does so, too, if no training runs, or
 if no handler can be installed: outside of the main thread, or if the caller has installed one.
-While the store is closed, which takes a moment, Ctrl-C has no effect: the run is about to end.
+While the result is made and the store is closed, which takes a moment, Ctrl-C has no effect.
 Schedulers send SIGTERM some seconds before they kill a process. It ends the run at once, and then
 the process, with the exit status that shells report for this signal.
 """

@@ -14,6 +14,7 @@ from torch import nn
 
 from proxyhpo import Float, ProxyHPO
 from proxyhpo._engine.interruption import interruptible
+from proxyhpo._running import OpenStudy
 from proxyhpo._store import SQLiteStore
 from tests import scripts
 from tests.studies import outcomes
@@ -127,6 +128,20 @@ def test_sigterm_ends_the_process_with_everything_in_order(
     assert outcomes(resumed.result) == undisturbed[0][:at]
     assert outcomes(resumed.run(4)) == undisturbed[0]
     assert train.begun[:at] + again.begun == undisturbed[1]
+
+
+def test_ctrl_c_while_the_result_is_made_returns_it(undisturbed, handlers, tmp_path, monkeypatch):
+    made = OpenStudy.result
+
+    def interrupt_and_make(opened, *ending):
+        monkeypatch.undo()
+        os.kill(os.getpid(), signal.SIGINT)
+        return made(opened, *ending)
+
+    monkeypatch.setattr(OpenStudy, "result", interrupt_and_make)
+    result = study(Trainings(), tmp_path).run(4)
+    assert not result.interrupted
+    assert outcomes(result) == undisturbed[0]
 
 
 @pytest.mark.parametrize("first", [[], [signal.SIGINT]])
