@@ -51,10 +51,12 @@ class Proposals:
         """How many more configs the searcher can propose, at least; 0 if it has none left."""
         if self._exhausted:
             return 0
-        tried = len(self._history.trials) + len(self._history.known)
-        left = self._parts.searcher.n_configs(self._parts.space) - tried
-        # Some trials may lie outside of a grid, so that the searcher has more left.
-        return left if left > 0 else len(self._proposed())
+        return self._parts.searcher.n_left(self._parts.space, self._seen)
+
+    @property
+    def _seen(self) -> History:
+        """What the searcher sees."""
+        return self._history.with_known(same_scale=self._parts.top == 0)
 
     def enqueue(self, config: Config) -> None:
         """Puts a config before what the searcher proposes."""
@@ -76,24 +78,16 @@ class Proposals:
         if self._exhausted:
             return None
         began = time.perf_counter()
-        configs = self._proposed()
+        parts = self._parts
+        rng = np.random.default_rng(seed_sequence("proposal", parts.seed, number))
+        configs = check_proposals(
+            parts.searcher, parts.searcher.propose(parts.space, self._seen, 1, rng=rng)
+        )
         seconds = time.perf_counter() - began
         if not configs:
+            self._exhausted = True
             return None
-        config = self._parts.space.validate(configs[0], argument="the searcher's proposal")
+        config = parts.space.validate(configs[0], argument="the searcher's proposal")
         body = {"number": number, "config": config, "source": "searcher", "seconds": seconds}
         self._write("trial", {**body, **where})
         return number
-
-    def _proposed(self) -> list[Any]:
-        """What the searcher proposes for the next trial; nothing if it is exhausted."""
-        parts = self._parts
-        rng = np.random.default_rng(
-            seed_sequence("proposal", parts.seed, len(self._history.trials))
-        )
-        seen = self._history.with_known(same_scale=parts.top == 0)
-        configs = check_proposals(
-            parts.searcher, parts.searcher.propose(parts.space, seen, 1, rng=rng)
-        )
-        self._exhausted = not configs
-        return configs

@@ -65,8 +65,12 @@ class GridSearcher(Searcher):
         return list(islice((config for config in walk if not history.has(config)), n))
 
     @override
-    def n_configs(self, space: Space) -> float:
-        return self._lattice(space).size
+    def n_left(self, space: Space, history: History) -> float:
+        lattice = self._lattice(space)
+        if lattice.size > len(history.trials):
+            return lattice.size - len(history.trials)
+        # Some trials may lie outside of the grid.
+        return sum(not history.has(config) for config in self._walk(lattice, start=0))
 
     def _walk(self, lattice: Lattice, start: int) -> Iterator[Config]:
         """The whole grid in its shuffled order, starting at the position of the next trial.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proxyhpo._records.history import History
-from proxyhpo._records.records import Config
+from proxyhpo._records.records import Config, config_key
 
 if TYPE_CHECKING:
     from proxyhpo.space import Space
@@ -39,13 +39,17 @@ class Searcher(ABC):
             the searcher has nothing more to propose (an exhausted grid).
         """
 
-    def n_configs(self, space: Space) -> float:
-        """How many different configs it can propose in all; infinite without a limit.
+    def n_left(self, space: Space, history: History) -> float:
+        """How many new configs it can still propose, at least; infinite without a limit.
 
-        By default this is the number of configs in the space. It is used to advise how far a search
-        can go on.
+        By default these are the configs of the space that are not in the history. The number is
+        used to advise how far a search can go on.
+
+        Args:
+            space: of the configs.
+            history: as for :meth:`propose`.
         """
-        return space.size
+        return space.size - len({config_key(trial.config) for trial in history.trials})
 
 
 def check_proposals(searcher: Searcher, proposed: object) -> list[Any]:

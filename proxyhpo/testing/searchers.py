@@ -174,13 +174,14 @@ class SearcherContract:
     ) -> None:
         """Every config is tried once. Only then may there be no proposals, or repeats."""
         space, history = FINITE[finite], History()
-        assert searcher.n_configs(space) == space.size
         while len(history.trials) < space.size:
+            assert searcher.n_left(space, history) == space.size - len(history.trials)
             configs = propose(searcher, space, history, n)
             assert configs
             for config in configs[: int(space.size) - len(history.trials)]:
                 assert not history.has(config)
                 tell(history, config, toy_loss(space, config))
+        assert searcher.n_left(space, history) == 0
         for config in propose(searcher, space, history, n):
             assert history.has(space.validate(config))
 

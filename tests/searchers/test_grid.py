@@ -41,10 +41,18 @@ def test_the_grid_is_walked_once_whatever_the_batches(space, n):
 
 
 @pytest.mark.parametrize("points", [1, 3])
-def test_it_says_how_many_configs_it_has(points):
+def test_it_says_how_many_configs_it_has_left(points):
     space = Space({"x": Float(0, 1), "a": Choice([1, 2]), "y": Int(1, 9, when=("a", 2))})
-    searcher = GridSearcher(points=points)
-    assert searcher.n_configs(space) == len(walk(searcher, space)) == points * (1 + points)
+    searcher, history = GridSearcher(points=points), History()
+    left = points * (1 + points)
+    assert searcher.n_left(space, history) == left == len(walk(searcher, space))
+    history.add_trial({"x": 0.123, "a": 1})  # outside of the grid
+    while proposals := propose(searcher, space, history, 1):
+        assert 0 < searcher.n_left(space, history) <= left
+        assert searcher.n_left(space, history) >= left - 1
+        history.add_trial(proposals[0])
+        left -= 1
+    assert searcher.n_left(space, history) == left == 0
 
 
 @given(spaces(), st.integers(1, 6))
