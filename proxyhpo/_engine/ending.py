@@ -20,9 +20,11 @@ class Ending:
     """How a run of a study ended. The default is that of a run that made all it was asked for.
 
     Args:
-        state: ``complete`` if no training of the search is left to make. ``cut`` if a limit left
-            out finalists or their repeats. ``interrupted`` if Ctrl-C, ``stop`` or a limit ended the
-            run before its trials were complete. ``running`` if the study still runs.
+        state: ``complete`` if no training of the search is left to make, or if this is unknown: a
+            store does not contain how a run ended, so only the result that the run returns has it.
+            ``cut`` if a limit left out finalists or their repeats. ``interrupted`` if Ctrl-C,
+            ``stop`` or a limit ended the run before its trials were complete. ``running`` if the
+            study still runs.
         why: why the run did not make all it was asked for, in words.
         how: how the search goes on, in words; it names a call or an argument.
         n_further: how many more configs the searcher can propose, at least; infinite if unknown.
@@ -105,7 +107,7 @@ def _trials(study: Study) -> str:
 
 def interrupted(study: Study, limits: Limits, *, finalists: int | None, is_stored: bool) -> Ending:
     """How a run ended that was interrupted or cut by a budget, and how it is resumed."""
-    if spent := _spent(study, limits):
+    if len(study.history.trials) < limits.n_trials and (spent := _spent(study, limits)):
         return replace(spent, state="interrupted")
     again = "again, or the same script, resumes" if is_stored else "again resumes"
     how = f"{_call(limits, finalists)} {again} the study"

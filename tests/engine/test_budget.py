@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Rung
-from proxyhpo._engine.ending import _spent
+from proxyhpo._engine.ending import _spent, interrupted
 from proxyhpo._engine.limits import Limits
 from proxyhpo._records.run_id import RunId
 from proxyhpo.errors import ArgumentError
-from proxyhpo.searchers import GridSearcher
+from proxyhpo.searchers import GridSearcher, Searcher
 from tests.engine.test_ordered import Shuffling
 from tests.studies import outcomes
 
@@ -163,6 +163,18 @@ def test_a_budget_is_not_called_spent_before_all_its_trainings_have_ended(
     assert not _spent(opened, Limits(100))
 
 
+@pytest.mark.parametrize(
+    ("n_trials", "said"),
+    [(12, "hpo.run(12, base_trainings=8) again resumes"), (13, "base_trainings=8 is spent")],
+)
+def test_a_budget_does_not_prevent_more_trials_if_an_interrupted_run_has_all(n_trials, said):
+    state = SimpleNamespace(is_closed=lambda limit, value: True, unfinished=[])
+    history = SimpleNamespace(trials=range(12))
+    opened = SimpleNamespace(state=state, has_finalists_left=False, history=history)
+    limits = Limits(n_trials, base_trainings=8)
+    assert interrupted(opened, limits, finalists=None, is_stored=False).text.startswith(said)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_workers_share_it(ordered):
     class Three(Shuffling):
@@ -269,6 +281,26 @@ def test_no_more_trials_are_advised_than_a_grid_has(n_trials, said):
     idle = hpo.run(n_trials).ended
     assert ("pass a larger n_trials" in idle) == (n_trials < 12)
     assert ("the searcher has no further config" in idle) == (n_trials == 12)
+
+
+class Listed(Searcher):
+    """Raises an exception if it is asked for more configs than the space has."""
+
+    def propose(self, space, history, n, *, rng):
+        return [next(config for config in CONFIGS if not history.has(config)) for _ in range(n)]
+
+
+CONFIGS = [{"x": i / 10} for i in range(10)]
+
+
+def test_a_searcher_is_not_asked_for_a_config_after_the_last_trial():
+    space = {"x": Choice([config["x"] for config in CONFIGS])}
+    hpo = study(space=space, searcher=Listed(), proxies=False)
+    assert hpo.run(9).ending.n_further == 1
+    assert hpo.run(10).ending.n_further == 0
+    assert "nothing is left to train: the study already has 10 trials; the searcher has no" in (
+        hpo.run(10).ended
+    )
 
 
 def test_why_no_more_trials_start_is_logged_once(caplog):
