@@ -200,12 +200,13 @@ class Findings:
     def _overall(self) -> Fidelity | None:
         """How well the first rung stands in for the full network, if there is a lower rung.
 
-        A search with too little evidence of its own has that of a check.
+        A search with too little evidence of its own has that of a check, if the check has enough.
         """
         if len(self.ladder) == 1:
             return None
-        own = self.fidelity[-1]
-        return self.checked if self.checked and own.verdict == "too little evidence" else own
+        found = [self.fidelity[-1], *([self.checked] if self.checked else [])]
+        enough = (each for each in found if each.verdict != "too little evidence")
+        return next(enough, found[0])
 
     def _trust(self, overall: Fidelity) -> str:
         words = rung_words(self.history, self.ladder, overall.lower)

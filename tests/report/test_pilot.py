@@ -187,8 +187,14 @@ def test_later_results_show_its_verdict_unless_they_have_evidence_of_their_own()
         assert "too little evidence" not in repr(result)
     assert hpo.check(12).result.checked is None
     hpo = study(density=0.25, controls=12)
-    hpo.check(3)
+    hpo.check(12)
     assert "by hpo.check()" not in repr(hpo.run(20))
+
+
+def test_a_check_with_too_little_evidence_does_not_replace_what_the_search_found():
+    hpo = study(reverse, density=0.25, finalists=4)
+    assert hpo.check(1).verdict == "too little evidence"
+    assert "too little evidence (4 trials trained on both)" in repr(hpo.run(12))
 
 
 def test_it_does_not_change_the_study():
