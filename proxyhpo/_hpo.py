@@ -70,9 +70,9 @@ class ProxyHPO(StudyHandle):
         repeats: the largest number of further trainings, under other seeds, of the two best
             trials of the full network. The mean over the seeds then decides. After the first two,
             repeats are made only if the noise of a seed may explain the difference. The default is
-            2 in a search of 30 trials or more, and 2 more if it is continued to 60 trials, to 90,
-            and so on. The default is 0 in a shorter search, with ``ladder``, and if trials start
-            on the full network.
+            2 in a search of 30 trials or more, and 2 more each time that it is continued, if all
+            are then at most a fifteenth of the trials. The default is 0 in a shorter search, with
+            ``ladder``, and if trials start on the full network.
         controls: how many trials, drawn at random from those that are not promoted, are trained
             on the full network as well. They make the comparison with the proxy less biased by
             selection. A verdict against the proxy requires ten. Controls are never stopped early.
@@ -240,7 +240,7 @@ class ProxyHPO(StudyHandle):
         It costs about ``n`` trainings of the full network. Use it before a long search. With a
         ``store``, a second call resumes the first; the check has its own file beside the study's.
         The results of later runs of this object show the verdict, unless they have enough evidence
-        of their own.
+        of their own, or the check has too little.
 
         Args:
             n: total number of configs, including failed ones and those of earlier calls. Fewer than

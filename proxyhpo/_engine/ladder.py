@@ -59,7 +59,7 @@ _FIRST_EARLY = 8
 REPEATS = 2
 """Trainings under another seed, of the two best trials together, in a search of 30 or more.
 
-A search that goes on gets as many again once :data:`REPEATS_SHARE` allows it, so with 60 trials.
+A search that goes on gets as many again if :data:`REPEATS_SHARE` allows it: 4 need 60 trials.
 """
 
 REPEATS_SHARE = 1 / 15
