@@ -161,7 +161,10 @@ def _run(
         )
         opened.store.check()
     if not complete:
-        return _interrupted(opened, limits)
+        why = ""
+        if limits.timeout is not None and not (interruption.has_happened or is_stopping()):
+            why = f"timeout={limits.timeout:g} was reached, or left too little for another training"
+        return _interrupted(opened, limits, why)
     is_idle = len(study.history.records) == before
     with isolated():  # the searcher is asked how many configs are left
         ending = ending_of(
@@ -172,11 +175,9 @@ def _run(
     return ending
 
 
-def _interrupted(opened: OpenStudy, limits: Limits) -> Ending:
-    setup = opened.setup
-    return interrupted(
-        opened.study, limits, finalists=setup.finalists, is_stored=setup.path is not None
-    )
+def _interrupted(opened: OpenStudy, limits: Limits, why: str = "") -> Ending:
+    study, setup, is_stored = opened.study, opened.setup, opened.setup.path is not None
+    return interrupted(study, limits, finalists=setup.finalists, is_stored=is_stored, why=why)
 
 
 def _after_sigterm(setup: Setup) -> str:

@@ -10,7 +10,7 @@ from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.study import Study
 from proxyhpo.executors import Executor
 
-__all__ = ["Ending", "ending_of", "interrupted", "running"]
+__all__ = ["Ending", "ending_of", "interrupted", "running", "unfinished"]
 
 _EXHAUSTED = "the searcher has no further config to propose"
 
@@ -59,7 +59,7 @@ def ending_of(
         found = _short_of_trials(study, limits.worth)
     if found is None and is_idle:
         found = (_spent(study, limits) if is_short else None) or _nothing_left(study)
-    return found or Ending(n_further=study.n_further)
+    return replace(found or Ending(), n_further=study.n_further)
 
 
 def _short_of_trials(study: Study, worth: float | None) -> Ending | None:
@@ -71,7 +71,7 @@ def _short_of_trials(study: Study, worth: float | None) -> Ending | None:
             f"worth={worth:g}"
         )
         return Ending(why=why, how="to continue, pass a smaller worth or none")
-    return Ending(why=f"{after}: {_EXHAUSTED}", n_further=0) if study.is_exhausted else None
+    return Ending(why=f"{after}: {_EXHAUSTED}") if study.is_exhausted else None
 
 
 def _left_out(
@@ -105,15 +105,22 @@ def _trials(study: Study) -> str:
     return "1 trial" if n_trials == 1 else f"{n_trials} trials"
 
 
-def interrupted(study: Study, limits: Limits, *, finalists: int | None, is_stored: bool) -> Ending:
-    """How a run ended that was interrupted or cut by a budget, and how it is resumed."""
+def interrupted(
+    study: Study, limits: Limits, *, finalists: int | None, is_stored: bool, why: str = ""
+) -> Ending:
+    """How a run ended that was interrupted or cut by a limit, and how it is resumed."""
     if len(study.history.trials) < limits.n_trials and (spent := _spent(study, limits)):
         return replace(spent, state="interrupted")
     again = "again, or the same script, resumes" if is_stored else "again resumes"
     how = f"{_call(limits, finalists)} {again} the study"
     if limits.base_trainings is not None:
         how += " (raise base_trainings if spent)"
-    return Ending("interrupted", how=how)
+    return Ending("interrupted", why, how)
+
+
+def unfinished() -> Ending:
+    """The ending of a stored study that does not run and has unfinished trainings."""
+    return Ending("interrupted", how="run the script of the study again to resume it")
 
 
 def running(writer: str = "") -> Ending:

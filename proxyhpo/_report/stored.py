@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from proxyhpo._engine.ending import Ending, running
+from proxyhpo._engine.ending import Ending, running, unfinished
 from proxyhpo._engine.state import State
 from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
@@ -44,10 +44,13 @@ def load_study(path: str | Path) -> Result:
     with contextlib.suppress(StoreError):  # a file system without locks; reading gives other errors
         writer = writer_of(path)
     identity, events = read_study(path)
+    state, study = replayed(identity, events)
+    ending = unfinished() if state.unfinished else Ending()
     return result_of(
-        *replayed(identity, events),
+        state,
+        study,
         weights=partial(read_weights, path),
-        ending=running(writer) if writer else Ending(),
+        ending=running(writer) if writer else ending,
     )
 
 

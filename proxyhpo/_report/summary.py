@@ -256,11 +256,11 @@ class Findings:
         """Why a search on proxies cost as much as a full search, and what would cost less."""
         lowest, unit = self.cost.rungs[0], self.cost.base_training_seconds
         if unit and lowest.runs and lowest.seconds / lowest.runs < MOST_COST * unit:
-            return (
+            why = (
                 "nothing was saved, although the first rung is cheap: in a search of so few "
-                "trials, measuring the networks and training the finalists cost too much; a longer "
-                "search saves more"
+                "trials, measuring the networks and training the finalists cost too much"
             )
+            return f"{why}; a longer search saves more" if self.ending.n_further else why
         return "the proxy saved nothing here: search on the full network, proxies=False"
 
     def _further_seeds(self) -> Iterator[str]:

@@ -47,6 +47,8 @@ def test_a_timeout_ends_the_running_training_and_its_finally_runs(later):
     assert closed == [1]
     assert not result.records
     assert result.interrupted
+    assert "timeout=5000 was reached" in repr(result)
+    assert "hpo.run(5, timeout=5000) again resumes the study" in repr(result)
 
 
 def test_a_timeout_keeps_back_enough_for_the_climb(later):
@@ -58,6 +60,16 @@ def test_a_timeout_keeps_back_enough_for_the_climb(later):
     assert len(result.leaderboard(0)) > 1
     assert len(result.leaderboard(1)) == 1
     assert result.interrupted
+    assert "left too little for another training" in repr(result)
+
+
+def test_a_stop_is_not_said_to_be_a_timeout(later):
+    def train(network, config):
+        hpo.stop()
+        yield quality(config)
+
+    hpo = study(train)
+    assert "was reached" not in repr(hpo.run(5, timeout=5000))
 
 
 @pytest.mark.parametrize("timeout", ["5", 0, -1, math.nan, True])

@@ -11,6 +11,7 @@ from torch import nn
 
 from proxyhpo import Choice, Float, ProxyHPO, Space, load_study
 from proxyhpo._report.failures import Failures
+from proxyhpo._store import copy_study
 from proxyhpo.errors import ArgumentError, StoreError, printable
 from proxyhpo.results import Correction, Ending
 
@@ -186,6 +187,9 @@ def test_a_search_that_saved_nothing_with_cheap_proxies_is_not_sent_to_the_full_
     assert dear.cost.saved <= 0
     assert "nothing was saved, although the first rung is cheap" in repr(dear)
     assert "search on the full network" not in repr(dear)
+    assert "a longer search saves more" in repr(dear)
+    exhausted = replace(dear, ending=replace(dear.ending, n_further=0))
+    assert "a longer search" not in repr(exhausted)
 
 
 def test_the_ledger_has_a_line_for_each_rung(result):
@@ -291,6 +295,19 @@ def test_a_study_that_runs_says_so_instead_of_what_to_do_next(tmp_path):
     for result in (load_study(path), hpo.result):
         assert "running" not in repr(result)
         assert "\n  next " in repr(result)
+
+
+def test_a_study_that_was_killed_says_how_to_resume_it(tmp_path):
+    path, copy = tmp_path / "study.db", tmp_path / "copy.db"
+    hpo = study(store=path)
+    asked = hpo.ask(3)
+    copy_study(path, copy)  # as if the process had ended in the middle of the training
+    hpo.tell(asked, 0.5)
+    hpo.close()
+    loaded = load_study(copy)
+    assert repr(loaded).splitlines()[0].endswith(" (maximize, interrupted)")
+    assert "  next         run the script of the study again to resume it" in repr(loaded)
+    assert "run the script" not in repr(load_study(path))
 
 
 def test_a_result_prints_no_control_characters(result):
