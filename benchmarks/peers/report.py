@@ -210,8 +210,10 @@ def _mean_of_tasks(differences: Sequence[Floats]) -> str:
     from scipy.stats import t  # noqa: PLC0415 - slow to import
 
     mean = np.mean([each.mean() for each in differences])
-    variances = np.array([each.var(ddof=1) / len(each) for each in differences if len(each) > 1])
-    if min(map(len, differences)) < _MANY or not variances.any():
+    if min(map(len, differences)) < _MANY:
+        return f"{mean:+.2f}"
+    variances = np.array([each.var(ddof=1) / len(each) for each in differences])
+    if not variances.any():  # those of the reference to itself
         return f"{mean:+.2f}"
     freedom = variances.sum() ** 2 / sum(
         variance**2 / (len(each) - 1) for variance, each in zip(variances, differences, strict=True)
