@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 from typing_extensions import Self
 
-from proxyhpo._engine.ending import Ending, running
 from proxyhpo._engine.limits import Limits
+from proxyhpo._records.ending import Ending, running
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config, Record
 from proxyhpo._report.result import Result

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from proxyhpo._engine.climb import climb
-from proxyhpo._engine.ending import Ending, ending_of, interrupted
+from proxyhpo._engine.ending import ending_of, interrupted
 from proxyhpo._engine.interruption import Interruption, interruptible
 from proxyhpo._engine.limits import Limits
 from proxyhpo._engine.study import Study
 from proxyhpo._isolation import isolated
 from proxyhpo._progress import Progress
 from proxyhpo._proxy.memory import check_memory
+from proxyhpo._records.ending import Ending
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.records import Config
 from proxyhpo._report.result import Result

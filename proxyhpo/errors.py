@@ -173,6 +173,15 @@ def missing_library(user: str, library: str, extra: str) -> ImportError:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "trial"), counted(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(text: str) -> str:
     r"""The text without control characters, which terminals would execute; for untrusted text.
 

@@ -1,9 +1,9 @@
 """The parts of a :class:`~proxyhpo.Result`, and what else a study or ``inspect`` returns."""
 
-from proxyhpo._engine.ending import Ending
 from proxyhpo._proxy.inspection import Inspection, Layer
 from proxyhpo._proxy.proxy import Proxy
 from proxyhpo._records.correction import Correction
+from proxyhpo._records.ending import Ending
 from proxyhpo._records.history import Trial
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening

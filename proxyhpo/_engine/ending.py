@@ -1,44 +1,17 @@
-"""How a run ended: why it did not make all that it was asked for, and how the search goes on."""
+"""Finds out how a run ended: why it did not make all that was asked for, and how to go on."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from proxyhpo._engine.limits import Limits, Remaining
 from proxyhpo._engine.study import Study
+from proxyhpo._records.ending import EXHAUSTED, Ending
+from proxyhpo.errors import counted
 from proxyhpo.executors import Executor
 
-__all__ = ["Ending", "ending_of", "interrupted", "running", "unfinished"]
-
-_EXHAUSTED = "the searcher has no further config to propose"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run of a study ended. The default is that of a run that made all it was asked for.
-
-    Args:
-        state: ``complete`` if no training of the search is left to make, or if this is unknown: a
-            store does not contain how a run ended, so only the result that the run returns has it.
-            ``cut`` if a limit left out finalists or their repeats. ``interrupted`` if Ctrl-C,
-            ``stop`` or a limit ended the run before its trials were complete. ``running`` if the
-            study still runs.
-        why: why the run did not make all it was asked for, in words.
-        how: how the search goes on, in words; it names a call or an argument.
-        n_further: how many more configs the searcher can propose, at least; infinite if unknown.
-    """
-
-    state: Literal["complete", "cut", "interrupted", "running"] = "complete"
-    why: str = ""
-    how: str = ""
-    n_further: float = math.inf
-
-    @property
-    def text(self) -> str:
-        """Why the run ended, and how the search goes on; empty if there is nothing to say."""
-        return "; ".join(filter(None, (self.why, self.how)))
+__all__ = ["ending_of", "interrupted"]
 
 
 def ending_of(
@@ -53,25 +26,25 @@ def ending_of(
         finalists: of the run, if it was given another number of them.
         is_idle: whether nothing was trained.
     """
-    is_short = len(study.history.trials) < limits.n_trials
+    is_short, n_further = len(study.history.trials) < limits.n_trials, study.n_further
     found = _left_out(study, limits, executor, finalists)
     if found is None and is_short:
         found = _short_of_trials(study, limits.worth)
     if found is None and is_idle:
-        found = (_spent(study, limits) if is_short else None) or _nothing_left(study)
-    return replace(found or Ending(), n_further=study.n_further)
+        found = (_spent(study, limits) if is_short else None) or _nothing_left(study, n_further)
+    return replace(found or Ending(), n_further=n_further)
 
 
 def _short_of_trials(study: Study, worth: float | None) -> Ending | None:
     """The ending if something else than a limit left out trials that were asked for."""
-    after = f"the search ended after {_trials(study)}"
+    after = f"the search ended after {counted(len(study.history.trials), 'trial')}"
     if worth is not None and study.state.is_closed("worth", worth):
         why = (
             f"{after}: a further base training was expected to improve the value by less than "
             f"worth={worth:g}"
         )
         return Ending(why=why, how="to continue, pass a smaller worth or none")
-    return Ending(why=f"{after}: {_EXHAUSTED}") if study.is_exhausted else None
+    return Ending(why=f"{after}: {EXHAUSTED}") if study.is_exhausted else None
 
 
 def _left_out(
@@ -94,15 +67,11 @@ def _left_out(
     return None
 
 
-def _nothing_left(study: Study) -> Ending:
+def _nothing_left(study: Study, n_further: float) -> Ending:
     """The ending if all that was asked for had been made before."""
-    how = "to add more, pass a larger n_trials or budget" if study.n_further else _EXHAUSTED
-    return Ending(why=f"nothing is left to train: the study already has {_trials(study)}", how=how)
-
-
-def _trials(study: Study) -> str:
-    n_trials = len(study.history.trials)
-    return "1 trial" if n_trials == 1 else f"{n_trials} trials"
+    trials = counted(len(study.history.trials), "trial")
+    how = "to add more, pass a larger n_trials or budget" if n_further else EXHAUSTED
+    return Ending(why=f"nothing is left to train: the study already has {trials}", how=how)
 
 
 def interrupted(
@@ -116,20 +85,6 @@ def interrupted(
     if limits.base_trainings is not None:
         how += " (raise base_trainings if spent)"
     return Ending("interrupted", why, how)
-
-
-def unfinished() -> Ending:
-    """The ending of a stored study that does not run and has unfinished trainings."""
-    return Ending("interrupted", how="run the script of the study again to resume it")
-
-
-def running(writer: str = "") -> Ending:
-    """The ending of a study that still runs.
-
-    Args:
-        writer: which process runs it, as a sentence.
-    """
-    return Ending("running", f"the study is running{': ' if writer else ''}{writer}")
 
 
 def _call(limits: Limits, finalists: int | None) -> str:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from proxyhpo.errors import counted
+
 __all__ = ["Interruption", "interruptible"]
 
 logger = logging.getLogger("proxyhpo")
@@ -78,11 +80,9 @@ class Interruption:
         self.is_ending = True
         # A terminal also sends the signal to forked children. The workers of a DataLoader must keep
         # running, since their training does.
-        if os.getpid() == self._process:
-            running = self._drain()
-            trainings = "1 training" if running == 1 else f"{running} trainings"
-            if running:
-                logger.warning("finishing %s; press Ctrl-C again to stop now", trainings)
+        if os.getpid() == self._process and (running := self._drain()):
+            trainings = counted(running, "training")
+            logger.warning("finishing %s; press Ctrl-C again to stop now", trainings)
 
     def terminate(self, _number: int, _frame: FrameType | None) -> None:
         """Handles SIGTERM."""

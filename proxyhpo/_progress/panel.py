@@ -13,7 +13,7 @@ from proxyhpo._progress.status import RungStatus, Status
 from proxyhpo._report.card import STYLE, chart
 from proxyhpo._report.result import Result
 from proxyhpo._report.svg import FULL, PROXY, escaped
-from proxyhpo._report.wording import counted
+from proxyhpo.errors import counted
 
 __all__ = ["Panel", "is_notebook", "panel"]
 

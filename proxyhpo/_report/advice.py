@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.standing import Noise, Standing
+from proxyhpo._records.ending import EXHAUSTED, Ending
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
@@ -133,7 +133,7 @@ class Decision:
             if ending.n_further:
                 yield f"{late}, so continue: hpo.run({trials + min(trials, ending.n_further):.0f})"
             else:
-                yield f"{late}, but the searcher has no further config to propose"
+                yield f"{late}, but {EXHAUSTED}"
 
     def _repeats(self) -> int:
         """How many repeats in all give each of the best two trials two more seeds.

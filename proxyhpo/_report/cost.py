@@ -16,7 +16,7 @@ from proxyhpo._engine.prediction import (
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
-from proxyhpo._report.wording import counted
+from proxyhpo.errors import counted
 
 __all__ = ["Cost", "RungCost", "cost_of"]
 

@@ -12,7 +12,7 @@ from proxyhpo._records.rung import Rung
 from proxyhpo._report.cost import Cost
 from proxyhpo._report.fidelity import Fidelity, Verdict
 from proxyhpo._report.result import Result
-from proxyhpo._report.wording import counted
+from proxyhpo.errors import counted
 
 __all__ = ["Check", "check_of", "ladder_to_check"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from proxyhpo._engine.ending import Ending
+from proxyhpo._records.ending import Ending
 from proxyhpo._records.history import History
 from proxyhpo._records.known import KnownResult
 from proxyhpo._records.opening import Measurement, Opening

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from proxyhpo._engine.ending import Ending, running, unfinished
 from proxyhpo._engine.state import State
+from proxyhpo._records.ending import Ending, running, unfinished
 from proxyhpo._records.fields import MALFORMED
 from proxyhpo._records.records import Config
 from proxyhpo._records.rung import Rung

@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.prediction import MOST_COST
 from proxyhpo._engine.standing import Noise, Standing, noise_of, standings
 from proxyhpo._records.correction import Correction
+from proxyhpo._records.ending import Ending
 from proxyhpo._records.history import History
 from proxyhpo._records.records import Record
 from proxyhpo._records.rung import Rung
 from proxyhpo._report.advice import Decision, saving
 from proxyhpo._report.cost import Cost, cost_of
 from proxyhpo._report.fidelity import Fidelity, fidelities
-from proxyhpo._report.wording import config_words, counted, rung_words, table
+from proxyhpo._report.wording import config_words, rung_words, table
+from proxyhpo.errors import counted
 from proxyhpo.space import Space
 
 __all__ = ["Findings"]

@@ -1,4 +1,4 @@
-"""Names of rungs and configs in reports, counts, and the layout of tables."""
+"""Names of rungs and configs in reports, and the layout of tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing_extensions import override
 from proxyhpo._records.history import History
 from proxyhpo._records.rung import Rung
 
-__all__ = ["Text", "config_words", "counted", "density_of", "rung_words", "table"]
+__all__ = ["Text", "config_words", "density_of", "rung_words", "table"]
 
 
 @final
@@ -22,15 +22,6 @@ class Text(str):
     @override
     def __repr__(self) -> str:
         return str(self)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "trial"), counted(2, "trial")
-    ('1 trial', '2 trials')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def density_of(history: History, ladder: Sequence[Rung], rung: int) -> float | None:

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxyhpo._engine.ending import Ending
 from proxyhpo._engine.standing import noise_of, standings
+from proxyhpo._records.ending import Ending
 from proxyhpo._records.history import History
 from proxyhpo._records.opening import Measurement
 from proxyhpo._records.records import Record
